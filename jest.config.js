@@ -1,0 +1,9 @@
+// Jest: TypeScript tests, laid out like lib/, compiled by swc; each file runs in a realm of its own.
+module.exports = {
+  testEnvironment: "node",
+  roots: ["<rootDir>/test"],
+  testMatch: ["**/*.test.ts"],
+  transform: { "^.+\\.ts$": ["@swc/jest", { jsc: { parser: { syntax: "typescript" }, target: "es2022" }, module: { type: "commonjs" } }] },
+  testTimeout: 120_000,
+  maxWorkers: 1,
+};

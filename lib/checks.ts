@@ -1,0 +1,85 @@
+// Checks of what a caller passed: each throws a LibtorchOodError that gives the value found and the value expected.
+
+import { LibtorchOodError, type ErrorCode } from "./errors";
+
+/** A short, safe rendering of any value for an error message. */
+export function describe(value: unknown): string {
+  if (value === null) return "null";
+  if (typeof value === "string") return JSON.stringify(value.length > 60 ? value.slice(0, 57) + "..." : value);
+  if (typeof value === "number" || typeof value === "boolean" || typeof value === "bigint") return String(value);
+  if (Array.isArray(value)) return `an array of length ${value.length}`;
+  if (ArrayBuffer.isView(value)) return `a ${typedArrayName(value)} of length ${(value as Uint8Array).length}`;
+  if (typeof value === "object") return `an object (${value.constructor?.name ?? "no prototype"})`;
+  return typeof value;
+}
+
+/** "Float32Array", "DataView", ...: by tag, not `instanceof`, since the array may come from another realm. */
+export function typedArrayName(view: ArrayBufferView): string {
+  return Object.prototype.toString.call(view).slice(8, -1);
+}
+
+export function fail(code: ErrorCode, name: string, expected: string, found: unknown): never {
+  throw new LibtorchOodError(code, `${name}: expected ${expected}, found ${describe(found)}`);
+}
+
+/** The options object itself: a plain object with known keys only (an unknown key is most often a misspelt one). */
+export function optionsObject<T extends object>(value: T | undefined, name: string, known: readonly (keyof T & string)[]): T {
+  if (value === undefined) return {} as T;
+  if (typeof value !== "object" || value === null || Array.isArray(value) || ArrayBuffer.isView(value)) {
+    fail("ERR_OPTION", name, "an options object", value);
+  }
+  for (const key of Object.keys(value)) {
+    if (!known.includes(key as keyof T & string)) {
+      throw new LibtorchOodError("ERR_OPTION", `${name}: unknown option ${describe(key)}; known options: ${known.join(", ")}`);
+    }
+  }
+  return value;
+}
+
+export function integer(value: unknown, name: string, minimum: number, maximum = Number.MAX_SAFE_INTEGER): number {
+  if (typeof value !== "number" || !Number.isInteger(value)) fail("ERR_OPTION", name, "an integer", value);
+  if (value < minimum || value > maximum) fail("ERR_RANGE", name, rangeText(minimum, maximum), value);
+  return value;
+}
+
+export function finite(value: unknown, name: string, minimum = -Infinity, maximum = Infinity): number {
+  if (typeof value !== "number") fail("ERR_OPTION", name, "a number", value);
+  if (!Number.isFinite(value)) fail("ERR_NON_FINITE", name, "a finite number", value);
+  if (value < minimum || value > maximum) fail("ERR_RANGE", name, rangeText(minimum, maximum), value);
+  return value;
+}
+
+export function boolean(value: unknown, name: string): boolean {
+  if (typeof value !== "boolean") fail("ERR_OPTION", name, "true or false", value);
+  return value;
+}
+
+export function oneOf<T extends string | number>(value: unknown, name: string, allowed: readonly T[]): T {
+  if (!allowed.includes(value as T)) fail("ERR_OPTION", name, `one of ${allowed.map((a) => JSON.stringify(a)).join(", ")}`, value);
+  return value as T;
+}
+
+export function string(value: unknown, name: string): string {
+  if (typeof value !== "string") fail("ERR_OPTION", name, "a string", value);
+  return value;
+}
+
+export function optionalFunction<T>(value: T | undefined, name: string): T | undefined {
+  if (value !== undefined && typeof value !== "function") fail("ERR_OPTION", name, "a function", value);
+  return value;
+}
+
+/** An AbortSignal, recognised by its shape so that one from another realm or a polyfill serves too. */
+export function optionalSignal(value: AbortSignal | undefined, name: string): AbortSignal | undefined {
+  if (value === undefined) return undefined;
+  if (typeof value !== "object" || value === null || typeof value.aborted !== "boolean" || typeof value.addEventListener !== "function") {
+    fail("ERR_OPTION", name, "an AbortSignal", value);
+  }
+  return value;
+}
+
+function rangeText(minimum: number, maximum: number): string {
+  if (maximum === Infinity || maximum === Number.MAX_SAFE_INTEGER) return `at least ${minimum}`;
+  if (minimum === -Infinity) return `at most ${maximum}`;
+  return `${minimum} to ${maximum}`;
+}

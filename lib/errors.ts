@@ -1,0 +1,46 @@
+// The one error class of the library and its closed list of codes.
+
+/** Every `code` that a {@link LibtorchOodError} can carry. */
+export const errorCodes = [
+  "ERR_LIBTORCH_NOT_FOUND",
+  "ERR_LIBTORCH_VERSION",
+  "ERR_SHAPE",
+  "ERR_DTYPE",
+  "ERR_RANGE",
+  "ERR_NON_FINITE",
+  "ERR_NOT_POSITIVE_DEFINITE",
+  "ERR_CORRUPT_FILE",
+  "ERR_DISPOSED",
+  "ERR_ABORTED",
+  "ERR_DEVICE",
+  "ERR_OPTION",
+  "ERR_IO",
+  "ERR_OUT_OF_MEMORY",
+  "ERR_BUSY",
+] as const;
+
+export type ErrorCode = (typeof errorCodes)[number];
+
+/**
+ * What every function of the library throws or rejects with. The message gives the value found and the value expected;
+ * `code` is for programs; `cause` is the underlying error where there is one.
+ */
+export class LibtorchOodError extends Error {
+  override readonly name = "LibtorchOodError";
+  readonly code: ErrorCode;
+
+  constructor(code: ErrorCode, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.code = code;
+  }
+}
+
+/** True for an error of this library, also one from another copy of it or another realm. */
+export function isLibtorchOodError(error: unknown): error is LibtorchOodError {
+  return (
+    typeof error === "object" &&
+    error !== null &&
+    (error as { name?: unknown }).name === "LibtorchOodError" &&
+    errorCodes.includes((error as { code?: unknown }).code as ErrorCode)
+  );
+}
