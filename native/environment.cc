@@ -1,0 +1,89 @@
+// State per JavaScript environment, and the mailbox that reaches it from compute threads.
+#include "environment.h"
+
+#include <utility>
+
+#include "executor.h"
+
+namespace ood {
+
+Mailbox::Mailbox(Napi::Env env) {
+  const napi_status status = napi_create_threadsafe_function(env, nullptr, nullptr, Napi::String::New(env, "libtorch-ood"), 0, 1,
+                                                             nullptr, nullptr, nullptr, &Mailbox::deliver, &function_);
+  if (status != napi_ok) throw Napi::Error::New(env, "cannot create a thread-safe function");
+  napi_unref_threadsafe_function(env, function_);
+}
+
+void Mailbox::post(Message message) {
+  auto boxed = std::make_unique<Message>(std::move(message));
+  const std::lock_guard lock(mutex_);
+  if (closed_ || Executor::stopping()) return;
+  if (napi_call_threadsafe_function(function_, boxed.get(), napi_tsfn_nonblocking) == napi_ok) {
+    static_cast<void>(boxed.release());  // deliver owns it now
+  }
+}
+
+void Mailbox::keep_alive(Napi::Env env, bool alive) {
+  if (alive) {
+    napi_ref_threadsafe_function(env, function_);
+  } else {
+    napi_unref_threadsafe_function(env, function_);
+  }
+}
+
+void Mailbox::close() {
+  const std::lock_guard lock(mutex_);
+  closed_ = true;
+}
+
+void Mailbox::deliver(napi_env env, napi_value, void*, void* data) {
+  const std::unique_ptr<Message> message(static_cast<Message*>(data));
+  if (env == nullptr) return;  // torn down with the message still queued
+  try {
+    (*message)(Napi::Env(env), Environment::of(Napi::Env(env)));
+  } catch (...) {
+    // Only a worker that is being terminated refuses the calls of a delivery; nobody is left to tell.
+  }
+}
+
+void Environment::attach(Napi::Env env) {
+  auto environment = std::make_unique<Environment>(env);
+  // Registered after the thread-safe function's own hook and therefore run before it: from here on compute threads
+  // no longer touch that function.
+  napi_add_env_cleanup_hook(
+      env,
+      [](void* data) {
+        auto* self = static_cast<Environment*>(data);
+        self->mailbox_->close();
+        for (auto& [call, cancel] : self->cancels_) cancel();
+      },
+      environment.get());
+  env.SetInstanceData(environment.release());
+}
+
+Environment& Environment::of(Napi::Env env) { return *env.GetInstanceData<Environment>(); }
+
+Environment::Environment(Napi::Env env) : mailbox_(std::make_shared<Mailbox>(env)) {}
+
+Environment::~Environment() = default;
+
+uint64_t Environment::add(Napi::Env env, PendingCall call) {
+  const uint64_t id = next_call_++;
+  calls_.emplace(id, std::move(call));
+  if (calls_.size() == 1) mailbox_->keep_alive(env, true);
+  return id;
+}
+
+PendingCall* Environment::find(uint64_t call) {
+  const auto found = calls_.find(call);
+  return found == calls_.end() ? nullptr : &found->second;
+}
+
+void Environment::remove(Napi::Env env, uint64_t call) {
+  cancels_.erase(call);
+  if (calls_.erase(call) > 0 && calls_.empty()) mailbox_->keep_alive(env, false);
+}
+
+void Environment::on_teardown(uint64_t call, std::function<void()> cancel) { cancels_.emplace(call, std::move(cancel)); }
+
+}  // namespace ood

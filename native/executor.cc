@@ -1,0 +1,107 @@
+// The compute threads, and the exit guard that stops and joins them.
+#include "executor.h"
+
+#include <ATen/Parallel.h>
+#include <ATen/core/grad_mode.h>
+
+#include <atomic>
+#include <cstdlib>
+#include <map>
+#include <utility>
+
+namespace ood {
+
+namespace {
+
+std::atomic<bool> exiting{false};
+
+// Leaked on purpose: destroyed at no moment, so that no thread can find it gone. stop_all joins the threads.
+struct Registry {
+  std::mutex mutex;
+  std::map<std::pair<c10::DeviceType, c10::DeviceIndex>, std::unique_ptr<Executor>> executors;
+};
+
+Registry& registry() {
+  static Registry* const instance = new Registry;
+  return *instance;
+}
+
+}  // namespace
+
+bool Executor::stopping() noexcept { return exiting.load(std::memory_order_relaxed); }
+
+Executor& Executor::of(c10::Device device) {
+  // Registered after libtorch is loaded, hence run before its own exit handlers: a thread that still computes
+  // while those run would abort the process.
+  static const int registered = std::atexit(&Executor::stop_all);
+  (void)registered;
+  Registry& all = registry();
+  const std::lock_guard lock(all.mutex);
+  auto& executor = all.executors[{device.type(), device.has_index() ? device.index() : c10::DeviceIndex(0)}];
+  if (!executor) executor.reset(new Executor(device));
+  return *executor;
+}
+
+void Executor::stop_all() {
+  exiting.store(true);
+  Registry& all = registry();
+  const std::lock_guard lock(all.mutex);
+  for (auto& [key, executor] : all.executors) {
+    {
+      const std::lock_guard inner(executor->mutex_);
+    }
+    executor->wake_.notify_all();
+  }
+  for (auto& [key, executor] : all.executors) {
+    if (executor->thread_.joinable()) executor->thread_.join();
+  }
+}
+
+Executor::Executor(c10::Device device) : device_(device), thread_([this] { run(); }) {}
+
+Executor::~Executor() {
+  if (thread_.joinable()) thread_.join();
+}
+
+void Executor::submit(std::shared_ptr<Job> job) {
+  {
+    const std::lock_guard lock(mutex_);
+    jobs_.push_back(std::move(job));
+  }
+  wake_.notify_one();
+}
+
+void Executor::release(std::function<void()> release) {
+  {
+    const std::lock_guard lock(mutex_);
+    releases_.push_back(std::move(release));
+  }
+  wake_.notify_one();
+}
+
+void Executor::run() {
+  at::init_num_threads();
+  at::AutoGradMode no_grad(false);  // thread-local; training turns it on inside its own steps
+  for (;;) {
+    std::shared_ptr<Job> job;
+    std::deque<std::function<void()>> releases;
+    {
+      std::unique_lock lock(mutex_);
+      wake_.wait(lock, [this] { return stopping() || !jobs_.empty() || !releases_.empty(); });
+      if (stopping()) return;
+      releases.swap(releases_);
+      if (!jobs_.empty()) {
+        job = std::move(jobs_.front());
+        jobs_.pop_front();
+      }
+    }
+    for (auto& release : releases) release();
+    releases.clear();
+    if (job && !job->step()) {
+      const std::lock_guard lock(mutex_);
+      jobs_.push_back(std::move(job));
+    }
+  }
+}
+
+}  // namespace ood

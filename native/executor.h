@@ -1,0 +1,53 @@
+// The compute threads: one per device and process, each with a queue of cooperative jobs. Never libuv's pool, where each
+// thread would get an OpenMP team of its own and a long job would starve file and name look-ups.
+#pragma once
+
+#include <c10/core/Device.h>
+
+#include <condition_variable>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <thread>
+
+namespace ood {
+
+// A unit of compute that gives way between steps: the executor runs one step of each queued job in turn, so that a
+// short job submitted during a long one waits for one step at most.
+class Job {
+ public:
+  virtual ~Job() = default;
+  // Runs the next step on the compute thread; true when the job has finished (well or not). Throws nothing.
+  virtual bool step() noexcept = 0;
+};
+
+class Executor {
+ public:
+  // The compute thread of a device, started on first use.
+  static Executor& of(c10::Device device);
+
+  // True once the process is exiting; long steps poll it (through JobContext::check).
+  static bool stopping() noexcept;
+
+  void submit(std::shared_ptr<Job> job);
+
+  // Runs `release` on the compute thread, between steps: device memory is freed there, never in a finaliser.
+  void release(std::function<void()> release);
+
+  ~Executor();
+
+ private:
+  explicit Executor(c10::Device device);
+  void run();
+  static void stop_all();
+
+  const c10::Device device_;
+  std::mutex mutex_;
+  std::condition_variable wake_;
+  std::deque<std::shared_ptr<Job>> jobs_;
+  std::deque<std::function<void()>> releases_;
+  std::thread thread_;
+};
+
+}  // namespace ood

@@ -1,0 +1,124 @@
+// Cooperative jobs behind promises.
+#include "job.h"
+
+#include <string>
+
+#include "environment.h"
+#include "executor.h"
+
+namespace ood {
+
+namespace {
+
+class JobControl : public Wrapped<JobControl> {
+ public:
+  static constexpr napi_type_tag type_tag{0x6c6962746f726368, 0x6a6f62636f6e7472};
+
+  static Napi::Function define(Napi::Env env) {
+    return DefineClass(env, "JobControl", {method<&JobControl::cancel>("cancel")});
+  }
+
+  explicit JobControl(const Napi::CallbackInfo& info) : Wrapped(info), flag_(std::make_shared<CancelFlag>()) {
+    info.This().As<Napi::Object>().TypeTag(&type_tag);
+  }
+
+  const std::shared_ptr<CancelFlag>& flag() const { return flag_; }
+
+  Napi::Value cancel(const Napi::CallbackInfo& info) {
+    flag_->cancelled.store(true);
+    return info.Env().Undefined();
+  }
+
+ private:
+  std::shared_ptr<CancelFlag> flag_;
+};
+
+std::shared_ptr<CancelFlag> flag_of(const Napi::Value& control) {
+  if (control.IsUndefined()) return std::make_shared<CancelFlag>();
+  if (!control.IsObject() || !control.As<Napi::Object>().CheckTypeTag(&JobControl::type_tag)) {
+    fail("ERR_OPTION", "control: expected a JobControl");
+  }
+  return JobControl::Unwrap(control.As<Napi::Object>())->flag();
+}
+
+class CooperativeJob final : public Job {
+ public:
+  CooperativeJob(std::shared_ptr<CancelFlag> flag, std::shared_ptr<Mailbox> mailbox, uint64_t call, Step step, Finish finish)
+      : mailbox_(mailbox), call_(call), context_(std::move(flag), std::move(mailbox), call), step_(std::move(step)), finish_(std::move(finish)) {}
+
+  bool step() noexcept override {
+    std::exception_ptr exception;
+    try {
+      context_.check();
+      if (!step_(context_)) return false;
+    } catch (...) {
+      exception = std::current_exception();
+    }
+    step_ = nullptr;  // what the steps held is freed here, on the compute thread
+    try {
+      settle(exception);
+    } catch (...) {
+      // Only memory exhausted by a few hundred bytes can bring us here; the call then stays pending.
+    }
+    return true;
+  }
+
+ private:
+  void settle(const std::exception_ptr& exception) {
+    mailbox_->post([call = call_, exception, finish = std::move(finish_)](Napi::Env env, Environment& environment) {
+      PendingCall* pending = environment.find(call);
+      if (pending == nullptr) return;
+      const Napi::Promise::Deferred deferred = pending->deferred;
+      environment.remove(env, call);
+      try {
+        if (exception) {
+          deferred.Reject(to_js_error(env, exception).Value());
+        } else {
+          deferred.Resolve(finish(env));
+        }
+      } catch (const Napi::Error& error) {
+        deferred.Reject(error.Value());
+      } catch (...) {
+        deferred.Reject(to_js_error(env, std::current_exception()).Value());
+      }
+    });
+  }
+
+  std::shared_ptr<Mailbox> mailbox_;
+  uint64_t call_;
+  JobContext context_;
+  Step step_;
+  Finish finish_;
+};
+
+}  // namespace
+
+void JobContext::check() const {
+  if (flag_->cancelled.load(std::memory_order_relaxed) || Executor::stopping()) fail("ERR_ABORTED", "the operation was aborted");
+}
+
+void JobContext::post(std::function<Napi::Value(Napi::Env)> make) const {
+  mailbox_->post([call = call_, make = std::move(make)](Napi::Env env, Environment& environment) {
+    PendingCall* pending = environment.find(call);
+    if (pending == nullptr || pending->on_event.IsEmpty()) return;
+    pending->on_event.Call({make(env)});
+  });
+}
+
+Napi::Value submit_steps(Napi::Env env, c10::Device device, const Napi::Value& control, const Napi::Value& on_event, Step step,
+                         Finish finish) {
+  Environment& environment = Environment::of(env);
+  std::shared_ptr<CancelFlag> flag = flag_of(control);
+  PendingCall pending{Napi::Promise::Deferred::New(env), {}};
+  if (on_event.IsFunction()) pending.on_event = Napi::Persistent(on_event.As<Napi::Function>());
+  const Napi::Promise promise = pending.deferred.Promise();
+  const uint64_t call = environment.add(env, std::move(pending));
+  environment.on_teardown(call, [flag] { flag->cancelled.store(true); });
+  Executor::of(device).submit(
+      std::make_shared<CooperativeJob>(flag, environment.mailbox(), call, std::move(step), std::move(finish)));
+  return promise;
+}
+
+void define_job_control(Napi::Env env, Napi::Object exports) { exports.Set("JobControl", JobControl::define(env)); }
+
+}  // namespace ood

@@ -1,0 +1,120 @@
+// How a native call becomes a promise: the work runs on a compute thread in cooperative steps, the result is converted
+// on the JavaScript thread. The pattern of a binding, in full:
+//
+//   Napi::Value pinv(const Napi::CallbackInfo& info) {           // registered as  exports.Set("pinv", function<pinv>(env, "pinv"))
+//     const at::Tensor matrix = tensor_argument(info[1], "matrix", {at::kFloat, at::kDouble}, 2);     // checks, JS thread
+//     const c10::Device device = device_argument(info[2], "device");
+//     return submit<at::Tensor>(info, device, [=](JobContext& job) {                                  // compute thread
+//       return at::linalg_pinv(matrix.to(device)).to(at::kCPU);
+//     }, [](Napi::Env env, at::Tensor& result) { return Tensor::wrap(env, result); });                // JS thread
+//   }
+//
+// info[0] of every such call is a JobControl (or undefined). Nothing that `compute` captures may be a JavaScript value.
+#pragma once
+
+#include <napi.h>
+
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <utility>
+
+#include <c10/core/Device.h>
+
+#include "errors.h"
+
+namespace ood {
+
+class Mailbox;
+
+// Shared by the JavaScript object JobControl, which sets it, and the compute thread, which polls it.
+struct CancelFlag {
+  std::atomic<bool> cancelled{false};
+};
+
+// The compute thread's view of its call: cancellation, and events for the caller's callback.
+class JobContext {
+ public:
+  JobContext(std::shared_ptr<CancelFlag> flag, std::shared_ptr<Mailbox> mailbox, uint64_t call)
+      : flag_(std::move(flag)), mailbox_(std::move(mailbox)), call_(call) {}
+
+  // Throws ERR_ABORTED when the caller has cancelled or the process is exiting. Cheap: poll it often.
+  void check() const;
+
+  // Calls the call's event callback with what `make` returns, on the JavaScript thread, some time later.
+  void post(std::function<Napi::Value(Napi::Env)> make) const;
+
+ private:
+  std::shared_ptr<CancelFlag> flag_;
+  std::shared_ptr<Mailbox> mailbox_;
+  uint64_t call_;
+};
+
+using Step = std::function<bool(JobContext&)>;             // one step on the compute thread; true when done
+using Finish = std::function<Napi::Value(Napi::Env)>;      // converts the result on the JavaScript thread
+
+// Submits a job of many steps. `control` and `on_event` may be undefined. Returns the promise.
+Napi::Value submit_steps(Napi::Env env, c10::Device device, const Napi::Value& control, const Napi::Value& on_event, Step step,
+                         Finish finish);
+
+// Submits a job of one step whose result `convert` makes into a JavaScript value; info[0] is the JobControl.
+template <class Result, class Compute, class Convert>
+Napi::Value submit(const Napi::CallbackInfo& info, c10::Device device, Compute compute, Convert convert) {
+  auto result = std::make_shared<std::optional<Result>>();
+  return submit_steps(
+      info.Env(), device, info[0], info.Env().Undefined(),
+      [result, compute = std::move(compute)](JobContext& job) mutable {
+        result->emplace(compute(job));
+        return true;
+      },
+      [result, convert = std::move(convert)](Napi::Env env) mutable -> Napi::Value { return convert(env, **result); });
+}
+
+// As submit, for a job that returns nothing.
+template <class Compute>
+Napi::Value submit_void(const Napi::CallbackInfo& info, c10::Device device, Compute compute) {
+  return submit_steps(
+      info.Env(), device, info[0], info.Env().Undefined(),
+      [compute = std::move(compute)](JobContext& job) mutable {
+        compute(job);
+        return true;
+      },
+      [](Napi::Env env) -> Napi::Value { return env.Undefined(); });
+}
+
+// A JavaScript function over a C++ one whose exceptions become coded JavaScript errors.
+template <Napi::Value (*body)(const Napi::CallbackInfo&)>
+Napi::Function function(Napi::Env env, const char* name) {
+  return Napi::Function::New(
+      env, [](const Napi::CallbackInfo& info) { return guarded(info.Env(), [&] { return body(info); }); }, name);
+}
+
+// Base of every native class: methods whose C++ exceptions become coded JavaScript errors.
+template <class T>
+class Wrapped : public Napi::ObjectWrap<T> {
+ protected:
+  using Napi::ObjectWrap<T>::ObjectWrap;
+
+  template <Napi::Value (T::*body)(const Napi::CallbackInfo&)>
+  Napi::Value guarded_method(const Napi::CallbackInfo& info) {
+    return guarded(info.Env(), [&] { return (static_cast<T*>(this)->*body)(info); });
+  }
+
+  template <Napi::Value (T::*body)(const Napi::CallbackInfo&)>
+  static Napi::ClassPropertyDescriptor<T> method(const char* name) {
+    return Napi::ObjectWrap<T>::InstanceMethod(
+        name, static_cast<Napi::Value (T::*)(const Napi::CallbackInfo&)>(&Wrapped<T>::template guarded_method<body>));
+  }
+
+  template <Napi::Value (T::*body)(const Napi::CallbackInfo&)>
+  static Napi::ClassPropertyDescriptor<T> getter(const char* name) {
+    return Napi::ObjectWrap<T>::InstanceAccessor(
+        name, static_cast<Napi::Value (T::*)(const Napi::CallbackInfo&)>(&Wrapped<T>::template guarded_method<body>), nullptr);
+  }
+};
+
+// Defines the class JobControl { cancel() } on `exports`.
+void define_job_control(Napi::Env env, Napi::Object exports);
+
+}  // namespace ood
