@@ -2,6 +2,7 @@
 #include "tensor.h"
 
 #include <ATen/ATen.h>
+#include <c10/util/safe_numerics.h>
 
 #include <array>
 #include <cstring>
@@ -90,7 +91,6 @@ void Tensor::define(Napi::Env env, Napi::Object exports) {
 }
 
 Napi::Value Tensor::wrap(Napi::Env env, const at::Tensor& tensor) {
-  // The constructor takes its tensor from this slot, so that no raw pointer passes through JavaScript.
   const Napi::Object object = Environment::of(env).tensor_constructor.New({});
   Tensor::Unwrap(object)->hold(env, tensor.detach().to(at::kCPU).contiguous());
   return object;
@@ -111,10 +111,10 @@ Tensor::Tensor(const Napi::CallbackInfo& info) : Wrapped(info) {
     const std::vector<int64_t> shape = integers_argument(info[1], "shape");
     int64_t elements = 1;
     for (const int64_t size : shape) {
-      if (__builtin_mul_overflow(elements, size, &elements)) fail("ERR_RANGE", "shape: more elements than can be counted");
+      if (c10::mul_overflows(elements, size, &elements)) fail("ERR_RANGE", "shape: more elements than can be counted");
     }
     int64_t bytes = 0;
-    if (__builtin_mul_overflow(elements, static_cast<int64_t>(c10::elementSize(dtype)), &bytes)) {
+    if (c10::mul_overflows(elements, static_cast<int64_t>(c10::elementSize(dtype)), &bytes)) {
       fail("ERR_OUT_OF_MEMORY", "shape: more bytes than can be addressed");
     }
     if (info[0].IsNull()) {

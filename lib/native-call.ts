@@ -1,0 +1,91 @@
+// Runs one asynchronous native call: wires its AbortSignal, and makes what it rejects with a LibtorchOodError that
+// carries the caller's stack.
+
+import { errorCodes, isLibtorchOodError, LibtorchOodError, type ErrorCode } from "./errors";
+import { native, type NativeJobControl } from "./native";
+
+/** Turns an error of the addon into a LibtorchOodError; anything else passes through unchanged. */
+export function toLibtorchOodError(error: unknown, callerStack?: string): unknown {
+  if (isLibtorchOodError(error)) return error;
+  const code = (error as { code?: unknown } | null)?.code;
+  if (!errorCodes.includes(code as ErrorCode)) return error;
+  const typed = new LibtorchOodError(code as ErrorCode, (error as Error).message);
+  if (callerStack !== undefined) {
+    const frames = callerStack.indexOf("\n");
+    typed.stack = `${typed.name}: ${typed.message}${frames < 0 ? "" : callerStack.slice(frames)}`;
+  }
+  return typed;
+}
+
+/** Runs a synchronous native call with its errors typed. */
+export function callNative<T>(call: () => T): T {
+  try {
+    return call();
+  } catch (error) {
+    throw toLibtorchOodError(error, error instanceof Error ? error.stack : undefined);
+  }
+}
+
+/**
+ * Runs `start` with a fresh control that `signal` cancels.
+ * Rejects with ERR_ABORTED (its `cause` is the signal's reason) after an abort.
+ */
+export async function runNative<T>(
+  signal: AbortSignal | undefined,
+  start: (control: NativeJobControl) => Promise<T>,
+): Promise<T> {
+  const callerStack = new Error().stack;
+  if (signal?.aborted) throw abortError(signal);
+  const control = new (native().JobControl)();
+  const cancel = () => control.cancel();
+  signal?.addEventListener("abort", cancel, { once: true });
+  try {
+    return await start(control);
+  } catch (error) {
+    if (signal?.aborted && (error as { code?: unknown }).code === "ERR_ABORTED") throw abortError(signal, callerStack);
+    throw toLibtorchOodError(error, callerStack);
+  } finally {
+    signal?.removeEventListener("abort", cancel);
+  }
+}
+
+/** The error of an aborted call; `cause` is what the caller passed to `abort()`. */
+export function abortError(signal: AbortSignal, callerStack?: string): LibtorchOodError {
+  const error = new LibtorchOodError("ERR_ABORTED", "the operation was aborted", { cause: signal.reason });
+  if (callerStack !== undefined) {
+    const frames = callerStack.indexOf("\n");
+    error.stack = `${error.name}: ${error.message}${frames < 0 ? "" : callerStack.slice(frames)}`;
+  }
+  return error;
+}
+
+/**
+ * A user's callback, made safe to call from a native event: when it throws, the call is cancelled, no further event is
+ * delivered, and {@link CallbackGuard.rethrow} raises what it threw in place of ERR_ABORTED.
+ */
+export class CallbackGuard {
+  #thrown: { error: unknown } | undefined;
+
+  constructor(private readonly cancel: () => void) {}
+
+  wrap<Args extends unknown[]>(callback: (...args: Args) => unknown): (...args: Args) => void {
+    return (...args) => {
+      if (this.#thrown) return;
+      try {
+        const result = callback(...args);
+        if (result instanceof Promise) result.catch((error: unknown) => this.fail(error));
+      } catch (error) {
+        this.fail(error);
+      }
+    };
+  }
+
+  fail(error: unknown): void {
+    this.#thrown ??= { error };
+    this.cancel();
+  }
+
+  rethrow(): void {
+    if (this.#thrown) throw this.#thrown.error;
+  }
+}

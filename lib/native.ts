@@ -1,0 +1,165 @@
+// The whole native surface, declared in one place; nothing else touches the addon. Each interface is a file pair of the
+// same name in native/. Every asynchronous call takes a NativeJobControl (or undefined) first and returns a promise.
+
+import { loadAddon } from "./libtorch/load";
+
+export type NativeDtype = "float32" | "float64" | "int32" | "int64" | "uint8" | "int8";
+export type NativeArray = Float32Array | Float64Array | Int32Array | BigInt64Array | Uint8Array | Int8Array;
+
+/** native/job.cc: cancels the call it was given to. */
+export interface NativeJobControl {
+  cancel(): void;
+}
+
+/** native/tensor.cc: an array in host memory, held by handle. */
+export interface NativeTensor {
+  readonly shape: number[];
+  readonly dtype: NativeDtype;
+  readonly disposed: boolean;
+  toTypedArray(): NativeArray;
+  write(offset: number, data: NativeArray): void;
+  slice(start: number, end: number): NativeTensor;
+  dispose(): void;
+}
+
+export interface NativeNamedTensor {
+  name: string;
+  tensor: NativeTensor;
+}
+
+/** native/resnet_network.h: Architecture. */
+export interface NativeArchitecture {
+  depth: 18 | 50;
+  numClasses: number;
+  inChannels: number;
+  imageSize: number;
+  width: number;
+  featureDim: number;
+  leakyRelu: boolean;
+  avgPoolShortcut: boolean;
+  /** 0: none. */
+  spectralNormCoefficient: number;
+  powerIterations: number;
+  warmupIterations: number;
+  l2Normalize: boolean;
+  temperature: number;
+}
+
+export interface NativeNormalization {
+  mean: number[];
+  std: number[];
+}
+
+export interface NativeFitOptions {
+  epochs: number;
+  batchSize: number;
+  learningRate: number;
+  momentum: number;
+  weightDecay: number;
+  nesterov: boolean;
+  schedule: "milestones" | "cosine";
+  milestones: number[];
+  gamma: number;
+  /** Pixels of zero padding for the random crop; 0: no crop. */
+  cropPadding: number;
+  horizontalFlip: boolean;
+  shuffle: boolean;
+  precision: "float32" | "bfloat16";
+  seed: number;
+  normalization: NativeNormalization;
+  /** Send a snapshot of the training state after every so many epochs and after the last; 0: never. */
+  snapshotEvery: number;
+  /** Epochs done already, with the momentum they left (names of parameters); 0 and empty for a fresh start. */
+  startEpoch: number;
+  momentumBuffers: NativeNamedTensor[];
+}
+
+export interface NativeBatchEvent {
+  type: "batch";
+  epoch: number;
+  batch: number;
+  batches: number;
+  /** Mean loss per sample of the epoch so far. */
+  loss: number;
+  imagesPerSecond: number;
+}
+
+export interface NativeEpochEvent {
+  type: "epoch";
+  epoch: number;
+  loss: number;
+  accuracy: number;
+  validationAccuracy: number | undefined;
+  learningRate: number;
+  imagesPerSecond: number;
+  seconds: number;
+  state: NativeNamedTensor[] | undefined;
+  momentumBuffers: NativeNamedTensor[] | undefined;
+}
+
+/** native/extractor.cc: a snapshot of a network with batch norm and spectral norm folded into the convolutions. */
+export interface NativeExtractor {
+  extract(
+    control: NativeJobControl | undefined,
+    images: NativeTensor,
+    options: { batchSize: number; normalization: NativeNormalization; rawFeatures: boolean },
+    onProgress: ((done: number) => void) | undefined,
+  ): Promise<{ features: NativeTensor; logits: NativeTensor }>;
+  dispose(): void;
+}
+
+/** native/resnet.cc */
+export interface NativeResNet {
+  readonly training: boolean;
+  state(control: NativeJobControl | undefined): Promise<NativeNamedTensor[]>;
+  loadState(control: NativeJobControl | undefined, state: NativeNamedTensor[]): Promise<void>;
+  forward(
+    control: NativeJobControl | undefined,
+    images: NativeTensor,
+    options: { training: boolean },
+  ): Promise<{ features: NativeTensor; rawFeatures: NativeTensor; logits: NativeTensor }>;
+  fit(
+    control: NativeJobControl | undefined,
+    options: NativeFitOptions,
+    images: NativeTensor,
+    labels: NativeTensor,
+    validationImages: NativeTensor | undefined,
+    validationLabels: NativeTensor | undefined,
+    onEvent: (event: NativeBatchEvent | NativeEpochEvent) => void,
+  ): Promise<void>;
+  extractor(control: NativeJobControl | undefined, options: { precision: "float32" | "bfloat16" | "float64" }): Promise<NativeExtractor>;
+  dispose(): void;
+}
+
+export interface NativeInfo {
+  libtorch: string;
+  builtFor: string;
+  cpuCapability: string;
+  threads: number;
+  cudaDevices: number;
+}
+
+export interface Native {
+  JobControl: new () => NativeJobControl;
+  Tensor: new (data: NativeArray | null, shape: readonly number[], dtype: NativeDtype) => NativeTensor;
+  ResNet: {
+    /** Creates the network on the compute thread of `device`, its weights drawn from `seed`. */
+    create(
+      control: NativeJobControl | undefined,
+      architecture: NativeArchitecture,
+      options: { device: string; dtype: "float32" | "float64"; seed: number },
+    ): Promise<NativeResNet>;
+  };
+  info(): NativeInfo;
+  setThreads(control: NativeJobControl | undefined, threads: number): Promise<void>;
+
+  // --- numerics: class_statistics, gaussian_mixture, neural_collapse, linalg (declared below as they land) ---
+}
+
+let loaded: Native | undefined;
+
+/** The addon, loaded on first use: importing the library needs no libtorch. Throws ERR_LIBTORCH_NOT_FOUND or ERR_LIBTORCH_VERSION. */
+export function native(): Native {
+  loaded ??= loadAddon() as Native;
+  return loaded;
+}

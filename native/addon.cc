@@ -1,0 +1,68 @@
+// The addon's entry: what libtorch_ood.node exports, each part defined by the file that owns it.
+#include <ATen/Parallel.h>
+#include <ATen/Version.h>
+#include <ATen/core/ATen_fwd.h>
+#include <ATen/detail/CUDAHooksInterface.h>
+#include <napi.h>
+#include <torch/version.h>
+
+#include <atomic>
+
+#include "arguments.h"
+#include "environment.h"
+#include "executor.h"
+#include "job.h"
+#include "resnet.h"
+#include "tensor.h"
+
+namespace ood {
+
+namespace {
+
+std::atomic<int> compute_threads{0};  // 0: as many as OpenMP chooses
+
+Napi::Value info(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  Napi::Object result = Napi::Object::New(env);
+  result.Set("libtorch", TORCH_VERSION);
+  result.Set("builtFor", LIBTORCH_OOD_BUILT_FOR);
+  result.Set("cpuCapability", at::get_cpu_capability());
+  result.Set("threads", compute_threads.load() > 0 ? compute_threads.load() : at::get_num_threads());
+  const auto& cuda = at::detail::getCUDAHooks();
+  result.Set("cudaDevices", cuda.hasCUDA() ? cuda.deviceCount() : 0);
+  return result;
+}
+
+// setThreads(control, n): the number of OpenMP threads of the CPU's compute thread.
+Napi::Value set_threads(const Napi::CallbackInfo& info) {
+  const int threads = static_cast<int>(integer_argument(info[1], "threads", 1, 1024));
+  return submit_void(info, c10::Device(c10::kCPU), [threads](JobContext&) {
+    at::set_num_threads(threads);
+    compute_threads.store(threads);
+  });
+}
+
+Napi::Object initialise(Napi::Env env, Napi::Object exports) {
+  static const bool interop_once = [] {
+    at::set_num_interop_threads(1);
+    return true;
+  }();
+  (void)interop_once;
+  Environment::attach(env);
+  define_job_control(env, exports);
+  Tensor::define(env, exports);
+  ResNet::define(env, exports);
+  exports.Set("info", function<info>(env, "info"));
+  exports.Set("setThreads", function<set_threads>(env, "setThreads"));
+  return exports;
+}
+
+}  // namespace
+
+}  // namespace ood
+
+static Napi::Object Init(Napi::Env env, Napi::Object exports) {  // NOLINT(readability-identifier-naming): node-addon-api's macro
+  return ood::guarded(env, [&] { return ood::initialise(env, exports); });
+}
+
+NODE_API_MODULE(libtorch_ood, Init)
