@@ -1,0 +1,21 @@
+// Share of right predictions.
+
+import { sameLength, wholeNumbers, type NumberList } from "./scores";
+
+/**
+ * Share of predictions that equal their label.
+ *
+ * @param predictions class indices, length N
+ * @param labels class indices, length N
+ * @returns a number from 0 to 1
+ * @throws ERR_SHAPE for empty lists or unequal lengths, ERR_DTYPE for anything but whole numbers, ERR_RANGE below 0
+ */
+export function accuracy(predictions: NumberList, labels: NumberList): number {
+  const predicted = wholeNumbers(predictions, "predictions");
+  const wanted = wholeNumbers(labels, "labels");
+  sameLength(predicted, "predictions", wanted, "labels");
+  let right = 0;
+  for (let i = 0; i < predicted.length; i++)
+    if (predicted[i] === wanted[i]) right++;
+  return right / predicted.length;
+}

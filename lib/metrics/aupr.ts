@@ -1,0 +1,57 @@
+// Area under the precision-recall curve, with the positive class and the estimator both named.
+
+import { oneOf, optionsObject } from "../checks";
+import { positivesAndNegatives, type PositiveClass } from "./positive-class";
+import type { NumberList } from "./scores";
+import { staircase } from "./thresholds";
+
+export interface AuprOptions {
+  /** Which set counts as positive: AUPR-in (`"in"`, default) or AUPR-out (`"out"`). */
+  positive?: PositiveClass;
+  /**
+   * `"average-precision"` (default): sum of precision times the step in recall, scikit-learn's `average_precision_score`.
+   * `"trapezoid"`: linear interpolation between the points of the curve, as OpenOOD 1.5 has it; too optimistic, since
+   * precision is not linear in recall (Davis and Goadrich 2006).
+   */
+  estimator?: "average-precision" | "trapezoid";
+}
+
+/**
+ * Area under the precision-recall curve for scores where higher means more in-distribution.
+ *
+ * @returns a number in (0, 1]; chance level is the share of the positive class
+ * @throws ERR_SHAPE for an empty list, ERR_NON_FINITE for NaN or infinity, ERR_OPTION for an unknown option
+ * @example
+ * metrics.aupr(testLogDensity, oodLogDensity, { positive: "out" });
+ */
+export function aupr(
+  inDistribution: NumberList,
+  outOfDistribution: NumberList,
+  options: AuprOptions = {},
+): number {
+  const { positive = "in", estimator = "average-precision" } = optionsObject(
+    options,
+    "options",
+    ["positive", "estimator"],
+  );
+  oneOf(estimator, "estimator", ["average-precision", "trapezoid"]);
+  const { positives, negatives } = positivesAndNegatives(
+    inDistribution,
+    outOfDistribution,
+    positive,
+  );
+  const { truePositives, falsePositives } = staircase(positives, negatives);
+  let area = 0;
+  let lastHits = 0;
+  let lastPrecision = 1; // the curve starts at recall 0, precision 1
+  for (let i = 0; i < truePositives.length; i++) {
+    const hits = truePositives[i] as number;
+    const precision = hits / (hits + (falsePositives[i] as number));
+    const height =
+      estimator === "trapezoid" ? (precision + lastPrecision) / 2 : precision;
+    area += (hits - lastHits) * height;
+    lastHits = hits;
+    lastPrecision = precision;
+  }
+  return area / positives.length;
+}

@@ -1,0 +1,105 @@
+// How far confidence is from accuracy: the reliability diagram and the expected calibration error.
+
+import { integer, optionsObject } from "../checks";
+import { LibtorchOodError } from "../errors";
+import {
+  finiteNumbers,
+  sameLength,
+  wholeNumbers,
+  type NumberList,
+} from "./scores";
+
+export interface CalibrationOptions {
+  /** Number of bins of equal width over (0, 1]; default 15 (Guo et al. 2017). */
+  bins?: number;
+}
+
+export interface ReliabilityBin {
+  /** The bin holds confidences in (lower, upper]; the first one also holds 0. */
+  readonly lower: number;
+  readonly upper: number;
+  readonly count: number;
+  /** Mean confidence and share of right predictions in the bin; NaN where it is empty. */
+  readonly confidence: number;
+  readonly accuracy: number;
+}
+
+/**
+ * Confidence beside accuracy, bin by bin (Guo et al. 2017, Fig. 1).
+ *
+ * @param confidences probability of the predicted class, 0 to 1, length N
+ * @param predictions class indices, length N
+ * @param labels class indices, length N
+ * @throws ERR_SHAPE, ERR_NON_FINITE, ERR_DTYPE; ERR_RANGE for a confidence outside 0 to 1
+ */
+export function reliability(
+  confidences: NumberList,
+  predictions: NumberList,
+  labels: NumberList,
+  options: CalibrationOptions = {},
+): ReliabilityBin[] {
+  const { bins = 15 } = optionsObject(options, "options", ["bins"]);
+  integer(bins, "bins", 1, 1_000_000);
+  const confidence = finiteNumbers(confidences, "confidences");
+  const predicted = wholeNumbers(predictions, "predictions");
+  const wanted = wholeNumbers(labels, "labels");
+  sameLength(confidence, "confidences", predicted, "predictions");
+  sameLength(confidence, "confidences", wanted, "labels");
+  const counts = new Float64Array(bins);
+  const sums = new Float64Array(bins);
+  const rights = new Float64Array(bins);
+  for (let i = 0; i < confidence.length; i++) {
+    const value = confidence[i] as number;
+    if (value < 0 || value > 1)
+      throw new LibtorchOodError(
+        "ERR_RANGE",
+        `confidences[${i}]: expected 0 to 1, found ${value}`,
+      );
+    const bin = binOf(value, bins);
+    counts[bin] = (counts[bin] as number) + 1;
+    sums[bin] = (sums[bin] as number) + value;
+    if (predicted[i] === wanted[i]) rights[bin] = (rights[bin] as number) + 1;
+  }
+  return Array.from({ length: bins }, (_, bin) => {
+    const count = counts[bin] as number;
+    return {
+      lower: bin / bins,
+      upper: (bin + 1) / bins,
+      count,
+      confidence: (sums[bin] as number) / count,
+      accuracy: (rights[bin] as number) / count,
+    };
+  });
+}
+
+/**
+ * Expected calibration error: the mean over all inputs of |accuracy - mean confidence| of their bin.
+ *
+ * @returns a number from 0 to 1
+ * @throws as {@link reliability}
+ */
+export function ece(
+  confidences: NumberList,
+  predictions: NumberList,
+  labels: NumberList,
+  options: CalibrationOptions = {},
+): number {
+  const filled = reliability(confidences, predictions, labels, options).filter(
+    (bin) => bin.count > 0,
+  );
+  const total = filled.reduce((sum, bin) => sum + bin.count, 0);
+  return (
+    filled.reduce(
+      (sum, bin) => sum + bin.count * Math.abs(bin.accuracy - bin.confidence),
+      0,
+    ) / total
+  );
+}
+
+/** The bin whose (lower, upper] holds the value; the product is a first guess that rounding may put one off. */
+function binOf(value: number, bins: number): number {
+  let bin = Math.min(bins - 1, Math.max(0, Math.ceil(value * bins) - 1));
+  while (bin > 0 && value <= bin / bins) bin--;
+  while (bin < bins - 1 && value > (bin + 1) / bins) bin++;
+  return bin;
+}

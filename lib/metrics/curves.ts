@@ -1,0 +1,87 @@
+// The ROC and precision-recall curves themselves, every distinct threshold kept, in scikit-learn's order.
+
+import { optionsObject } from "../checks";
+import { positivesAndNegatives, type PositiveClass } from "./positive-class";
+import type { NumberList } from "./scores";
+import { staircase } from "./thresholds";
+
+export interface CurveOptions {
+  /** Which set counts as positive; default `"in"`. With `"out"` the thresholds are those of the negated scores. */
+  positive?: PositiveClass;
+}
+
+export interface RocCurve {
+  readonly falsePositiveRate: Float64Array;
+  readonly truePositiveRate: Float64Array;
+  /** An input is called positive where its score is at least the threshold; the first one is Infinity (none is). */
+  readonly thresholds: Float64Array;
+}
+
+export interface PrCurve {
+  readonly precision: Float64Array;
+  readonly recall: Float64Array;
+  /** Ascending; one shorter than the other two, whose last point (precision 1, recall 0) has no threshold. */
+  readonly thresholds: Float64Array;
+}
+
+/**
+ * ROC curve from (0, 0) to (1, 1), as scikit-learn's `roc_curve` with `drop_intermediate=False`.
+ *
+ * @throws ERR_SHAPE for an empty list, ERR_NON_FINITE for NaN or infinity
+ */
+export function rocCurve(
+  inDistribution: NumberList,
+  outOfDistribution: NumberList,
+  options: CurveOptions = {},
+): RocCurve {
+  const { positive = "in" } = optionsObject(options, "options", ["positive"]);
+  const { positives, negatives } = positivesAndNegatives(
+    inDistribution,
+    outOfDistribution,
+    positive,
+  );
+  const steps = staircase(positives, negatives);
+  const withStart = (
+    values: Float64Array,
+    start: number,
+    total: number,
+  ): Float64Array =>
+    Float64Array.from({ length: values.length + 1 }, (_, i) =>
+      i === 0 ? start : (values[i - 1] as number) / total,
+    );
+  return {
+    falsePositiveRate: withStart(steps.falsePositives, 0, negatives.length),
+    truePositiveRate: withStart(steps.truePositives, 0, positives.length),
+    thresholds: withStart(steps.thresholds, Infinity, 1),
+  };
+}
+
+/**
+ * Precision-recall curve by ascending threshold, as scikit-learn's `precision_recall_curve`.
+ *
+ * @throws ERR_SHAPE for an empty list, ERR_NON_FINITE for NaN or infinity
+ */
+export function prCurve(
+  inDistribution: NumberList,
+  outOfDistribution: NumberList,
+  options: CurveOptions = {},
+): PrCurve {
+  const { positive = "in" } = optionsObject(options, "options", ["positive"]);
+  const { positives, negatives } = positivesAndNegatives(
+    inDistribution,
+    outOfDistribution,
+    positive,
+  );
+  const steps = staircase(positives, negatives);
+  const length = steps.thresholds.length;
+  const precision = new Float64Array(length + 1);
+  const recall = new Float64Array(length + 1);
+  precision[length] = 1;
+  for (let i = 0; i < length; i++) {
+    const hits = steps.truePositives[i] as number;
+    precision[length - 1 - i] =
+      hits / (hits + (steps.falsePositives[i] as number));
+    recall[length - 1 - i] = hits / positives.length;
+  }
+  return { precision, recall, thresholds: steps.thresholds.reverse() };
+}

@@ -1,0 +1,42 @@
+// Seeded draws with replacement for the bootstrap: the same seed gives the same interval on every machine.
+
+/** xoshiro128** (Blackman and Vigna 2018), its state filled from the seed by splitmix32. */
+export function seededUint32(seed: number): () => number {
+  let mix = seed >>> 0;
+  const filled = (): number => {
+    mix = (mix + 0x9e3779b9) >>> 0;
+    let x = mix;
+    x = Math.imul(x ^ (x >>> 16), 0x85ebca6b);
+    x = Math.imul(x ^ (x >>> 13), 0xc2b2ae35);
+    return (x ^ (x >>> 16)) >>> 0;
+  };
+  let a = filled();
+  let b = filled();
+  let c = filled();
+  let d = filled();
+  return () => {
+    const five = Math.imul(b, 5);
+    const result = Math.imul((five << 7) | (five >>> 25), 9) >>> 0;
+    const shifted = b << 9;
+    c ^= a;
+    d ^= b;
+    b ^= c;
+    a ^= d;
+    c ^= shifted;
+    d = (d << 11) | (d >>> 21);
+    return result;
+  };
+}
+
+/** Fills `sample` with draws from `values`, each as likely as another (the bias of the scaled draw is below length / 2^53). */
+export function resample(
+  values: Float64Array,
+  sample: Float64Array,
+  random: () => number,
+): void {
+  for (let i = 0; i < sample.length; i++) {
+    const fraction =
+      ((random() >>> 5) * 0x4000000 + (random() >>> 6)) / 2 ** 53;
+    sample[i] = values[Math.floor(fraction * values.length)] as number;
+  }
+}

@@ -1,0 +1,156 @@
+// What the metrics take: lists of scores, checked once and copied to float64.
+
+import { fail, typedArrayName } from "../checks";
+import { LibtorchOodError } from "../errors";
+
+/** Numbers one by one: a typed array of floats or integers (not BigInt), or a plain array. */
+export type NumberList =
+  | Float64Array
+  | Float32Array
+  | Int8Array
+  | Uint8Array
+  | Uint8ClampedArray
+  | Int16Array
+  | Uint16Array
+  | Int32Array
+  | Uint32Array
+  | readonly number[];
+
+/** Numbers row by row: `data` holds `shape[0]` rows of `shape[1]` values. */
+export interface NumberMatrix {
+  readonly data: NumberList;
+  readonly shape: readonly number[];
+}
+
+const numberArrays = new Set([
+  "Float64Array",
+  "Float32Array",
+  "Int8Array",
+  "Uint8Array",
+  "Uint8ClampedArray",
+  "Int16Array",
+  "Uint16Array",
+  "Int32Array",
+  "Uint32Array",
+]);
+
+/** The list itself where it is one; by tag, since a typed array may come from another realm. */
+export function numberList(
+  value: NumberList,
+  name: string,
+  minimumLength = 1,
+): ArrayLike<number> {
+  const isList =
+    Array.isArray(value) ||
+    (ArrayBuffer.isView(value) && numberArrays.has(typedArrayName(value)));
+  if (!isList)
+    fail(
+      "ERR_DTYPE",
+      name,
+      "a number array or a typed array of numbers",
+      value,
+    );
+  if (value.length < minimumLength) {
+    throw new LibtorchOodError(
+      "ERR_SHAPE",
+      `${name}: expected at least ${minimumLength} value(s), found ${value.length}`,
+    );
+  }
+  return value;
+}
+
+/** A float64 copy of the list; ERR_NON_FINITE names the first NaN or infinity. */
+export function finiteNumbers(
+  value: NumberList,
+  name: string,
+  minimumLength = 1,
+): Float64Array {
+  const list = numberList(value, name, minimumLength);
+  const copy = new Float64Array(list.length);
+  for (let i = 0; i < copy.length; i++) {
+    const x = list[i];
+    if (typeof x !== "number")
+      fail("ERR_DTYPE", `${name}[${i}]`, "a number", x);
+    if (!Number.isFinite(x))
+      throw new LibtorchOodError(
+        "ERR_NON_FINITE",
+        `${name}[${i}]: expected a finite number, found ${x}`,
+      );
+    copy[i] = x;
+  }
+  return copy;
+}
+
+/** A sorted float64 copy (ascending). */
+export function sortedNumbers(value: NumberList, name: string): Float64Array {
+  return finiteNumbers(value, name).sort();
+}
+
+/** Whole numbers `0 <= x < limit`, such as class labels. */
+export function wholeNumbers(
+  value: NumberList,
+  name: string,
+  limit = Infinity,
+): ArrayLike<number> {
+  const list = numberList(value, name);
+  for (let i = 0; i < list.length; i++) {
+    const x = list[i] as number;
+    if (!Number.isInteger(x))
+      fail("ERR_DTYPE", `${name}[${i}]`, "a whole number", x);
+    if (x < 0 || x >= limit) {
+      const range = limit === Infinity ? "at least 0" : `0 to ${limit - 1}`;
+      throw new LibtorchOodError(
+        "ERR_RANGE",
+        `${name}[${i}]: expected ${range}, found ${x}`,
+      );
+    }
+  }
+  return list;
+}
+
+/** ERR_SHAPE unless both have one length. */
+export function sameLength(
+  a: ArrayLike<number>,
+  aName: string,
+  b: ArrayLike<number>,
+  bName: string,
+): void {
+  if (a.length !== b.length) {
+    throw new LibtorchOodError(
+      "ERR_SHAPE",
+      `${bName}: expected ${a.length} values as in ${aName}, found ${b.length}`,
+    );
+  }
+}
+
+/** The matrix as rows x columns of finite float64; ERR_SHAPE where data and shape disagree. */
+export function finiteMatrix(
+  value: NumberMatrix,
+  name: string,
+): { data: Float64Array; rows: number; columns: number } {
+  const isMatrix =
+    typeof value === "object" &&
+    value !== null &&
+    Array.isArray(value.shape) &&
+    "data" in value;
+  if (!isMatrix)
+    fail("ERR_DTYPE", name, "a matrix { data, shape: [rows, columns] }", value);
+  const [rows, columns] = value.shape;
+  const wellFormed =
+    value.shape.length === 2 &&
+    value.shape.every((n) => Number.isInteger(n) && n >= 1);
+  if (!wellFormed || rows === undefined || columns === undefined) {
+    throw new LibtorchOodError(
+      "ERR_SHAPE",
+      `${name}.shape: expected [rows, columns] of at least 1, found [${value.shape.join(", ")}]`,
+    );
+  }
+  const data = finiteNumbers(value.data, `${name}.data`);
+  if (data.length !== rows * columns) {
+    throw new LibtorchOodError(
+      "ERR_SHAPE",
+      `${name}.data: expected ${rows} x ${columns} = ${rows * columns} values, found ${data.length}`,
+    );
+  }
+  return { data, rows, columns };
+}
