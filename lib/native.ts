@@ -27,7 +27,7 @@ export interface NativeNamedTensor {
   tensor: NativeTensor;
 }
 
-/** native/resnet_network.h: Architecture. */
+/** native/network.h: Architecture. */
 export interface NativeArchitecture {
   depth: 18 | 50;
   numClasses: number;

@@ -62,6 +62,7 @@ class Environment {
   void on_teardown(uint64_t call, std::function<void()> cancel);
 
   Napi::FunctionReference tensor_constructor;
+  Napi::FunctionReference resnet_constructor;
   Napi::FunctionReference extractor_constructor;
 
  private:

@@ -1,0 +1,64 @@
+// The native class ResNet: a network on a device, and the jobs that create, train, read and copy it.
+#pragma once
+
+#include <napi.h>
+
+#include <atomic>
+#include <memory>
+
+#include "augmentation.h"
+#include "executor.h"
+#include "job.h"
+#include "network.h"
+
+namespace ood {
+
+// Images [N, C, H, W] that fit the architecture: uint8, or float32/float64 in 0 … 1.
+at::Tensor images_argument(const Napi::Value& value, const char* name, const Architecture& architecture);
+Normalization normalization_argument(const Napi::Value& value, int64_t channels);
+
+// Drops the reference; where it was the last to device memory, that is freed on the device's compute thread.
+template <class T>
+void release_on(std::shared_ptr<T>& network) {
+  if (network && !network->device().is_cpu()) {
+    const c10::Device device = network->device();
+    Executor::of(device).release([kept = std::move(network)]() mutable { kept.reset(); });
+  }
+  network.reset();
+}
+
+// A network and whether a training run has it now; shared by the JavaScript handle and the jobs in flight.
+struct SharedNetwork {
+  SharedNetwork(std::shared_ptr<Network> owned, c10::Device where) : network(std::move(owned)), on(where) {}
+  std::shared_ptr<Network> network;
+  c10::Device on;
+  std::atomic<bool> training{false};
+  c10::Device device() const { return on; }
+};
+
+class ResNet : public Wrapped<ResNet> {
+ public:
+  static void define(Napi::Env env, Napi::Object exports);
+
+  explicit ResNet(const Napi::CallbackInfo& info) : Wrapped(info) {}
+  ~ResNet() override;
+
+ private:
+  static Napi::Value create(const Napi::CallbackInfo& info);
+  Napi::Value training(const Napi::CallbackInfo& info);
+  Napi::Value state(const Napi::CallbackInfo& info);
+  Napi::Value load_state(const Napi::CallbackInfo& info);
+  Napi::Value forward(const Napi::CallbackInfo& info);
+  Napi::Value fit(const Napi::CallbackInfo& info);
+  Napi::Value extractor(const Napi::CallbackInfo& info);
+  Napi::Value dispose(const Napi::CallbackInfo& info);
+
+  void hold(Napi::Env env, std::shared_ptr<SharedNetwork> shared);
+  const std::shared_ptr<SharedNetwork>& live() const;
+  void require_idle(const char* what) const;
+
+  std::shared_ptr<SharedNetwork> shared_;
+  int64_t accounted_bytes_ = 0;
+};
+
+}  // namespace ood

@@ -1,0 +1,202 @@
+// The training loop.
+#include "training.h"
+
+#include <ATen/ATen.h>
+#include <ATen/CPUGeneratorImpl.h>
+
+#include <algorithm>
+#include <cmath>
+#include <numbers>
+#include <utility>
+
+#include "errors.h"
+
+namespace ood {
+
+namespace {
+
+constexpr double cosine_floor = 1e-6;  // OpenOOD's last learning rate
+constexpr auto report_interval = std::chrono::milliseconds(100);
+
+at::Tensor copy_to_host(const at::Tensor& tensor) {
+  return tensor.detach().to(at::kCPU, tensor.scalar_type(), /*non_blocking=*/false, /*copy=*/true, at::MemoryFormat::Contiguous);
+}
+
+double seconds_between(std::chrono::steady_clock::time_point from, std::chrono::steady_clock::time_point to) {
+  return std::chrono::duration<double>(to - from).count();
+}
+
+}  // namespace
+
+double learning_rate(const TrainingOptions& options, int64_t epoch, int64_t step, int64_t steps) {
+  if (options.cosine) {
+    const double done = static_cast<double>(epoch * steps + step) / static_cast<double>(options.epochs * steps);
+    return cosine_floor + (options.learning_rate - cosine_floor) * 0.5 * (1 + std::cos(done * std::numbers::pi));
+  }
+  const auto passed = std::count_if(options.milestones.begin(), options.milestones.end(), [&](int64_t m) { return m <= epoch; });
+  double rate = options.learning_rate;
+  for (int64_t i = 0; i < passed; ++i) rate *= options.gamma;
+  return rate;
+}
+
+uint64_t epoch_seed(uint64_t seed, int64_t epoch) {
+  // SplitMix64 (Steele, Lea, Flood 2014): neighbouring seeds and epochs give unrelated streams.
+  uint64_t z = seed + 0x9e3779b97f4a7c15ULL * (static_cast<uint64_t>(epoch) + 1);
+  z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ULL;
+  z = (z ^ (z >> 27)) * 0x94d049bb133111ebULL;
+  return z ^ (z >> 31);
+}
+
+Training::Training(std::shared_ptr<Network> network, TrainingOptions options, const at::Tensor& images, const at::Tensor& labels,
+                   const at::Tensor& validation_images, const at::Tensor& validation_labels)
+    : network_(std::move(network)), options_(std::move(options)), epoch_(options_.start_epoch) {
+  const at::Device device = network_->device();
+  images_ = images.to(device);
+  labels_ = labels.to(device, at::kLong);
+  if (validation_images.defined()) {
+    validation_images_ = validation_images.to(device);
+    validation_labels_ = validation_labels.to(device, at::kLong);
+  }
+  batches_ = (images_.size(0) + options_.batch_size - 1) / options_.batch_size;
+  for (auto& [name, parameter] : network_->trainable()) {
+    names_.push_back(name);
+    parameters_.push_back(parameter);
+    const auto saved = std::find_if(options_.momentum_buffers.begin(), options_.momentum_buffers.end(),
+                                    [&, &key = name](const auto& buffer) { return buffer.first == key; });
+    // empty_like keeps the parameter's strides, which the fused update relies on.
+    at::Tensor buffer = at::zeros_like(parameter.detach());
+    if (saved != options_.momentum_buffers.end()) {
+      if (saved->second.sizes() != buffer.sizes()) {
+        fail("ERR_SHAPE", "momentum of ", name, ": expected shape ", buffer.sizes(), ", found ", saved->second.sizes());
+      }
+      buffer.copy_(saved->second);
+    } else if (options_.start_epoch > 0) {
+      fail("ERR_OPTION", "resuming: the checkpoint has no momentum for ", name);
+    }
+    momentum_.push_back(buffer);
+  }
+  options_.momentum_buffers.clear();
+}
+
+bool Training::step(const Poll& poll) {
+  if (epoch_ >= options_.epochs) return true;
+  if (batch_ == 0 && !evaluation_) begin_epoch();
+  if (batch_ < batches_) {
+    train_batch(poll);
+    if (batch_ < batches_) return false;
+    trained_ = Clock::now();
+    if (validation_images_.defined()) return false;
+  }
+  if (validation_images_.defined() && validated_ < validation_images_.size(0)) {
+    validate_batch(poll);
+    if (validated_ < validation_images_.size(0)) return false;
+  }
+  end_epoch();
+  return epoch_ >= options_.epochs;
+}
+
+void Training::begin_epoch() {
+  at::Generator generator = at::detail::createCPUGenerator(epoch_seed(options_.seed, epoch_));
+  const int64_t count = images_.size(0);
+  order_ = options_.shuffle ? at::randperm(count, generator, at::TensorOptions(at::kLong)) : at::arange(count, at::kLong);
+  if (!options_.augmentation.none()) draws_ = draw_augmentation(options_.augmentation, count, generator);
+  loss_sum_ = at::zeros({}, images_.options().dtype(at::kDouble));
+  correct_ = at::zeros({}, images_.options().dtype(at::kLong));
+  validation_correct_ = at::zeros({}, images_.options().dtype(at::kLong));
+  seen_ = 0;
+  validated_ = 0;
+  epoch_start_ = last_report_ = Clock::now();
+}
+
+void Training::train_batch(const Poll& poll) {
+  const int64_t start = batch_ * options_.batch_size;
+  const int64_t end = std::min(start + options_.batch_size, images_.size(0));
+  const at::Tensor index = order_.slice(0, start, end).to(images_.device());
+  at::Tensor batch = images_.index_select(0, index);
+  if (!options_.augmentation.none()) {
+    // Draws are by place in the epoch's order, not by image.
+    const AugmentationDraws draws{draws_.offset_y.slice(0, start, end), draws_.offset_x.slice(0, start, end),
+                                  draws_.flip.slice(0, start, end)};
+    batch = augment(batch, options_.augmentation, draws);
+  }
+  const at::Tensor targets = labels_.index_select(0, index);
+
+  at::AutoGradMode with_grad(true);
+  network_->train();
+  const NetworkOutput output = network_->forward(normalise(batch, options_.normalization, options_.compute_dtype), options_.compute_dtype, poll);
+  const at::Tensor loss = at::cross_entropy_loss(output.logits, targets);
+  for (at::Tensor& parameter : parameters_) parameter.mutable_grad().reset();
+  loss.backward();
+  rate_ = learning_rate(options_, epoch_, batch_, batches_);
+  update(rate_);
+
+  const at::NoGradGuard no_grad;
+  loss_sum_.add_(loss.detach().to(at::kDouble), static_cast<double>(end - start));
+  correct_.add_(output.logits.detach().argmax(1).eq(targets).sum());
+  seen_ += end - start;
+  ++batch_;
+  const Clock::time_point now = Clock::now();
+  if (on_batch && (now - last_report_ >= report_interval || batch_ == batches_)) {
+    last_report_ = now;
+    on_batch({epoch_ + 1, batch_, batches_, mean_loss(), static_cast<double>(seen_) / seconds_between(epoch_start_, now)});
+  }
+}
+
+void Training::update(double rate) {
+  const at::NoGradGuard no_grad;
+  std::vector<at::Tensor> gradients;
+  gradients.reserve(parameters_.size());
+  for (const at::Tensor& parameter : parameters_) {
+    at::Tensor gradient = parameter.grad();
+    // The fused kernel walks the memory of parameter, gradient and momentum side by side.
+    if (gradient.strides() != parameter.strides()) gradient = at::empty_like(parameter).copy_(gradient);
+    gradients.push_back(std::move(gradient));
+  }
+  std::vector<at::Tensor> values;
+  values.reserve(parameters_.size());
+  for (const at::Tensor& parameter : parameters_) values.push_back(parameter.detach());
+  at::_fused_sgd_(values, gradients, momentum_, options_.weight_decay, options_.momentum, rate, /*dampening=*/0.0, options_.nesterov,
+                  /*maximize=*/false, /*is_first_step=*/false);
+}
+
+double Training::mean_loss() {
+  const double loss = loss_sum_.item<double>() / static_cast<double>(seen_);
+  if (!std::isfinite(loss)) {
+    fail("ERR_NON_FINITE", "training diverged: the loss is ", loss, " in epoch ", epoch_ + 1, ", batch ", batch_, " of ", batches_,
+         "; a lower learning rate may help");
+  }
+  return loss;
+}
+
+void Training::validate_batch(const Poll& poll) {
+  if (!evaluation_) evaluation_ = std::make_unique<FoldedNetwork>(*network_, options_.compute_dtype);
+  const int64_t end = std::min(validated_ + options_.batch_size, validation_images_.size(0));
+  const at::Tensor images = normalise(validation_images_.slice(0, validated_, end), options_.normalization, options_.compute_dtype);
+  const at::Tensor logits = evaluation_->forward(images, poll).logits;
+  validation_correct_.add_(logits.argmax(1).eq(validation_labels_.slice(0, validated_, end)).sum());
+  validated_ = end;
+}
+
+void Training::end_epoch() {
+  EpochReport report;
+  report.epoch = epoch_ + 1;
+  report.loss = mean_loss();
+  report.accuracy = static_cast<double>(correct_.item<int64_t>()) / static_cast<double>(seen_);
+  if (validation_images_.defined()) {
+    report.validation_accuracy = static_cast<double>(validation_correct_.item<int64_t>()) / static_cast<double>(validation_images_.size(0));
+  }
+  report.learning_rate = rate_;
+  report.seconds = seconds_between(epoch_start_, trained_);
+  report.images_per_second = static_cast<double>(seen_) / report.seconds;
+  ++epoch_;
+  batch_ = 0;
+  evaluation_.reset();
+  const bool last = epoch_ >= options_.epochs;
+  if (options_.snapshot_every > 0 && (last || epoch_ % options_.snapshot_every == 0)) {
+    for (const auto& [name, tensor] : network_->state()) report.state.emplace_back(name, copy_to_host(tensor));
+    for (size_t i = 0; i < momentum_.size(); ++i) report.momentum_buffers.emplace_back(names_[i], copy_to_host(momentum_[i]));
+  }
+  if (on_epoch) on_epoch(std::move(report));
+}
+
+}  // namespace ood
