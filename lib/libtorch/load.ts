@@ -1,0 +1,124 @@
+// Loads the addon: finds libtorch, checks its version, opens its libraries by absolute path, and only then the addon.
+
+import { constants } from "node:os";
+import { dirname } from "node:path";
+import { LibtorchOodError } from "../errors";
+import { addonFiles, type AddonFiles } from "./addon-files";
+import { describeAttempts, discoveryError } from "./diagnosis";
+import { discover, type Attempt, type Discovery } from "./discover";
+import { librariesOf } from "./libraries";
+import { libraryFile, readTorchDirectory, type TorchDirectory } from "./torch-directory";
+import { minorOf } from "./versions";
+
+/** What was loaded, for `doctor` and for `device`. */
+export interface LoadedAddon {
+  readonly exports: unknown;
+  readonly files: AddonFiles;
+  readonly torch: TorchDirectory & { readonly source: string };
+  readonly attempts: readonly Attempt[];
+  /** Why there is no CUDA; undefined where its libraries were opened. */
+  readonly withoutCuda: string | undefined;
+}
+
+/** The exports of loader.node (native/loader.cc). */
+interface Loader {
+  open(path: string): void;
+  loaded(soname: string): string | undefined;
+}
+
+let loaded: LoadedAddon | undefined;
+
+/**
+ * The exports of the native addon, loaded by the first call in this thread.
+ *
+ * @throws LibtorchOodError `ERR_LIBTORCH_NOT_FOUND` or `ERR_LIBTORCH_VERSION`, with each place that was tried, the
+ *   reason why it does not serve, and the command that mends it; `ERR_IO` where the addon itself was not built.
+ */
+export function loadAddon(): unknown {
+  return load().exports;
+}
+
+/** As {@link loadAddon}, with what was found on the way. */
+export function load(): LoadedAddon {
+  return (loaded ??= loadOnce());
+}
+
+function loadOnce(): LoadedAddon {
+  const files = addonFiles();
+  const loader = openNode(files.loader) as Loader;
+  const minor = minorOf(files.built.libtorch);
+  const discovery = inThisProcess(loader, minor) ?? discover({ minors: minor === undefined ? [] : [minor] });
+  const { chosen: torch, attempts } = discovery;
+  if (torch === undefined) throw discoveryError(discovery, files.built.libtorch);
+  const withoutCuda = openLibraries(loader, torch, attempts);
+  try {
+    return { exports: openNode(files.addon), files, torch, attempts, withoutCuda };
+  } catch (cause) {
+    throw loadingFailed(files.addon, cause, attempts);
+  }
+}
+
+// Two copies of libtorch in one process would share symbols at random, so one that is loaded, by us in another thread or
+// by somebody else's addon, is the only candidate.
+function inThisProcess(loader: Loader, minor: string | undefined): Discovery | undefined {
+  const library = loader.loaded(libraryFile("torch_cpu"));
+  if (library === undefined) return undefined;
+  const source = "this process";
+  const path = dirname(dirname(library));
+  const torch = readTorchDirectory(path);
+  if ("problem" in torch) return { attempts: [{ source, path, problem: `it has loaded this libtorch, but: ${torch.problem}` }] };
+  if (minorOf(torch.version) !== minor) {
+    return { attempts: [{ source, path, torch, problem: `it has loaded this libtorch ${torch.version} already; ${minor} is needed` }] };
+  }
+  return { chosen: { ...torch, source }, attempts: [{ source, path, torch }] };
+}
+
+/** Returns why CUDA is not usable, undefined if its libraries are open. */
+function openLibraries(loader: Loader, torch: TorchDirectory, attempts: readonly Attempt[]): string | undefined {
+  const { required, nvidia, cuda } = librariesOf(torch);
+  for (const path of required) {
+    const cause = failure(loader, path);
+    if (cause !== undefined) throw loadingFailed(path, cause, attempts);
+  }
+  if (cuda.length === 0) return "this libtorch is a CPU build";
+  const driver = failure(loader, "libcuda.so.1");
+  if (driver !== undefined) return `there is no NVIDIA driver: ${driver.message}`;
+  openInAnyOrder(loader, nvidia);
+  // One CUDA query without these turns CUDA off for the whole process, so they come before the addon.
+  for (const path of cuda) {
+    const cause = failure(loader, path);
+    if (cause !== undefined) return cause.message;
+  }
+  return undefined;
+}
+
+// Those that need another one of them open in a later round; those that never do are missed only if libtorch_cuda needs them.
+function openInAnyOrder(loader: Loader, paths: readonly string[]): void {
+  let closed = paths;
+  for (let before = Infinity; closed.length < before; ) {
+    before = closed.length;
+    closed = closed.filter((path) => failure(loader, path) !== undefined);
+  }
+}
+
+function failure(loader: Loader, path: string): Error | undefined {
+  try {
+    loader.open(path);
+    return undefined;
+  } catch (error) {
+    return error as Error;
+  }
+}
+
+function openNode(file: string): unknown {
+  const holder = { exports: {} };
+  process.dlopen(holder, file, constants.dlopen.RTLD_NOW | constants.dlopen.RTLD_LOCAL);
+  return holder.exports;
+}
+
+function loadingFailed(path: string, cause: unknown, attempts: readonly Attempt[]): LibtorchOodError {
+  const message =
+    `libtorch was found but ${path} does not load: ${(cause as Error).message}\nTried, in order:\n${describeAttempts(attempts)}\n` +
+    "To see more, run: npx libtorch-ood doctor. To fetch libtorch anew, run: npx libtorch-ood setup --force";
+  return new LibtorchOodError("ERR_LIBTORCH_NOT_FOUND", message, { cause });
+}

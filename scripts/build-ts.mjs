@@ -1,0 +1,54 @@
+// Compiles lib/ into dist/ (CommonJS with declarations), and makes dist/index.mjs and dist/index.d.mts, which re-export
+// dist/index.js name by name: `import` and `require` share one copy of every class.
+
+import fs from "node:fs";
+import path from "node:path";
+import { fileURLToPath } from "node:url";
+import ts from "typescript";
+
+const root = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
+const dist = path.join(root, "dist");
+const entry = path.join(root, "lib", "index.ts");
+
+const { options, fileNames } = configuration();
+const program = ts.createProgram(fileNames, options);
+const emitted = program.emit();
+const diagnostics = [...ts.getPreEmitDiagnostics(program), ...emitted.diagnostics];
+if (diagnostics.length > 0) {
+  const host = { getCanonicalFileName: (name) => name, getCurrentDirectory: () => root, getNewLine: () => "\n" };
+  console.error(ts.formatDiagnostics(diagnostics, host));
+}
+removeOrphans(dist);
+if (fileNames.some((name) => path.resolve(name) === entry)) writeModuleEntry();
+process.exitCode = diagnostics.some(({ category }) => category === ts.DiagnosticCategory.Error) ? 1 : 0;
+
+function configuration() {
+  const file = path.join(root, "tsconfig.json");
+  return ts.parseJsonConfigFileContent(ts.readConfigFile(file, ts.sys.readFile).config, ts.sys, root);
+}
+
+// What was compiled from a source that is gone would be published otherwise.
+function removeOrphans(directory) {
+  for (const item of fs.readdirSync(directory, { withFileTypes: true, recursive: true })) {
+    const found = path.join(item.parentPath ?? item.path, item.name);
+    const source = path.join(root, "lib", path.relative(directory, found).replace(/(\.d\.m?ts|\.m?js)$/, ".ts"));
+    if (item.isFile() && !fs.existsSync(source)) fs.rmSync(found);
+  }
+}
+
+function writeModuleEntry() {
+  const checker = program.getTypeChecker();
+  const symbols = checker.getExportsOfModule(checker.getSymbolAtLocation(program.getSourceFile(entry)));
+  const isValue = (symbol) => {
+    const target = symbol.flags & ts.SymbolFlags.Alias ? checker.getAliasedSymbol(symbol) : symbol;
+    return (target.flags & ts.SymbolFlags.Value) !== 0 && !isTypeOnly(symbol);
+  };
+  const names = symbols.filter(isValue).map((symbol) => symbol.getName());
+  const lines = names.sort().map((name) => `export const ${name} = library.${name};`);
+  fs.writeFileSync(path.join(dist, "index.mjs"), `import library from "./index.js";\n${lines.join("\n")}\n`);
+  fs.writeFileSync(path.join(dist, "index.d.mts"), `export * from "./index.js";\n`);
+}
+
+function isTypeOnly(symbol) {
+  return (symbol.declarations ?? []).some((declaration) => ts.isTypeOnlyImportOrExportDeclaration(declaration));
+}
