@@ -46,8 +46,8 @@ export interface NativeArchitecture {
 }
 
 export interface NativeNormalization {
-  mean: number[];
-  std: number[];
+  mean: readonly number[];
+  std: readonly number[];
 }
 
 export interface NativeFitOptions {

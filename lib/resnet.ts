@@ -1,0 +1,501 @@
+// ResNet: an L2-normalised, spectrally normalised residual network that is trained and read natively.
+
+import { boolean, describe, integer, oneOf, optionalFunction, optionalSignal, optionsObject, string } from "./checks";
+import type { Dataset } from "./datasets/dataset";
+import { checkNormalization, type Normalization } from "./datasets/normalization";
+import { LibtorchOodError } from "./errors";
+import { native, type NativeExtractor, type NativeNormalization, type NativeResNet } from "./native";
+import { CallbackGuard, callNative, runNative } from "./native-call";
+import { architectureKeys, resolveArchitecture, toNativeArchitecture, type Architecture, type ArchitectureOptions } from "./resnet/architecture";
+import { CheckpointWriter } from "./resnet/checkpoint-writer";
+import { resolveFitOptions, type EpochReport, type FitOptions, type ResolvedFitOptions } from "./resnet/fit-options";
+import { dataHash, imagesTensor, labelsTensor, requireDataset, type Images } from "./resnet/images";
+import { openModelFile, writeModelFile, type NamedTensor, type TrainingRecord } from "./resnet/model-file";
+import { Tensor, toTensor, type ArrayWithShape } from "./tensor";
+
+export type { Architecture, ArchitectureOptions, SpectralNormOptions } from "./resnet/architecture";
+export type { BatchReport, EpochReport, FitOptions } from "./resnet/fit-options";
+export type { Images } from "./resnet/images";
+
+/** Options of {@link ResNet.create}: the architecture and where and how its weights live. */
+export interface ResNetOptions extends ArchitectureOptions {
+  /** Of the initial weights (PyTorch's default distributions). Default 0. */
+  seed?: number;
+  /** "cpu" (default), "cuda" or "cuda:N". */
+  device?: string;
+  /** Of weights and head; "float64" is for exact comparisons. Default "float32". */
+  dtype?: "float32" | "float64";
+  /** Of the input images. Default: the training set's own, taken over by the first `fit`. */
+  normalization?: Normalization;
+}
+
+export interface ExtractOptions {
+  /** Images per forward pass. Default 64. */
+  batchSize?: number;
+  /** Of the convolutions; features and logits are float32 all the same. Default "float32" ("float64" for a float64 network). */
+  precision?: "float32" | "bfloat16";
+  /** "normalized": what the last layer sees (divided by their norm where `l2Normalize` is on); "raw": as pooled. Default "normalized". */
+  features?: "normalized" | "raw";
+  signal?: AbortSignal;
+}
+
+export interface ExtractAllOptions extends ExtractOptions {
+  /** Images done, of all. */
+  onProgress?: (done: number, total: number) => void;
+}
+
+export interface Extraction {
+  /** [N, d], float32 (float64 for a float64 network). */
+  features: Tensor;
+  /** [N, C], of the same dtype. */
+  logits: Tensor;
+  /** [N]: the data set's labels; empty where none were given. */
+  labels: Int32Array;
+}
+
+/** One chunk of {@link ResNet.extractStream}: an {@link Extraction} and the number of images before it. */
+export interface ExtractionChunk extends Extraction {
+  offset: number;
+}
+
+/** What {@link ResNet.extractStream} reads: images, with labels where there are any. */
+export type ImageChunk = Images | { images: Tensor | ArrayWithShape; labels: Int32Array };
+
+const extractKeys = ["batchSize", "precision", "features", "signal"] as const;
+
+/**
+ * A residual network in native memory. Made by {@link ResNet.create} or {@link ResNet.load}; freed by {@link dispose} or
+ * when it is collected.
+ *
+ * @example
+ * const model = await ResNet.create({ numClasses: 10, inChannels: 1, imageSize: 28, seed: 1 });
+ * await model.fit(train, { epochs: 3, milestones: [2] });
+ * const { features, logits, labels } = await model.extract(test);
+ */
+export class ResNet {
+  readonly architecture: Architecture;
+  readonly device: string;
+  readonly dtype: "float32" | "float64";
+  /** Names of the classes, from the data set that the network was trained on. */
+  classNames: readonly string[] | undefined;
+  readonly #native: NativeResNet;
+  #normalization: Normalization | undefined;
+  #disposed = false;
+
+  private constructor(handle: NativeResNet, architecture: Architecture, device: string, dtype: "float32" | "float64") {
+    this.#native = handle;
+    this.architecture = architecture;
+    this.device = device;
+    this.dtype = dtype;
+  }
+
+  /**
+   * Creates a network with random weights.
+   *
+   * @throws ERR_OPTION, ERR_RANGE, ERR_DEVICE where the device is not to be had, ERR_OUT_OF_MEMORY, ERR_LIBTORCH_NOT_FOUND
+   */
+  static async create(options: ResNetOptions): Promise<ResNet> {
+    const checked = optionsObject(options, "options", [...architectureKeys, "seed", "device", "dtype", "normalization"]);
+    const architecture = resolveArchitecture(checked);
+    const device = string(checked.device ?? "cpu", "device");
+    const dtype = oneOf(checked.dtype ?? "float32", "dtype", ["float32", "float64"] as const);
+    const seed = integer(checked.seed ?? 0, "seed", 0);
+    const handle = await runNative(undefined, (control) =>
+      native().ResNet.create(control, toNativeArchitecture(architecture), { device, dtype, seed }),
+    );
+    const model = new ResNet(handle, architecture, device, dtype);
+    if (checked.normalization !== undefined) model.normalization = checked.normalization;
+    return model;
+  }
+
+  /**
+   * Reads a network from a file that {@link save} or a checkpoint wrote.
+   *
+   * @throws ERR_CORRUPT_FILE, ERR_IO, and what {@link create} throws
+   */
+  static async load(path: string, options?: { device?: string; dtype?: "float32" | "float64" }): Promise<ResNet> {
+    const checked = optionsObject(options, "options", ["device", "dtype"]);
+    const file = await openModelFile(path);
+    try {
+      const { architecture, normalization, classNames } = file.description;
+      const state = await file.state();
+      const model = await ResNet.create({ ...architecture, ...checked, normalization });
+      try {
+        await model.#loadState(state);
+      } catch (cause) {
+        model.dispose();
+        throw new LibtorchOodError("ERR_CORRUPT_FILE", `${path}: its tensors are not those of its architecture: ${(cause as Error).message}`, {
+          cause,
+        });
+      } finally {
+        for (const { tensor } of state) tensor.dispose();
+      }
+      model.classNames = classNames;
+      return model;
+    } finally {
+      await file.close();
+    }
+  }
+
+  /** Length d of a feature vector. */
+  get featureDim(): number {
+    return this.architecture.featureDim;
+  }
+
+  /** True while a {@link fit} is running. */
+  get training(): boolean {
+    return callNative(() => this.#native.training);
+  }
+
+  /** Constants that the input images are normalised with; undefined before any are known. */
+  get normalization(): Normalization | undefined {
+    return this.#normalization;
+  }
+
+  set normalization(value: Normalization | undefined) {
+    this.#normalization = value && checkNormalization(value, this.architecture.inChannels);
+  }
+
+  /**
+   * Trains by SGD on cross entropy; the loop, augmentation included, is native and gives way to other calls between
+   * batches. Calling {@link extract} meanwhile reads the weights as they are between two batches.
+   *
+   * With `checkpoint`, a run that was stopped at any moment (also by `kill -9`) continues with `resume: true`; on the CPU,
+   * with the same number of threads, it ends with the weights of an uninterrupted run bit for bit.
+   * After ERR_ABORTED the network holds the weights of the last finished batch.
+   *
+   * @returns a report per epoch, resumed ones included
+   * @throws ERR_BUSY while another `fit` runs, ERR_SHAPE, ERR_RANGE (labels), ERR_NON_FINITE when training diverges,
+   *   ERR_ABORTED, ERR_IO when a checkpoint cannot be written, ERR_OPTION when the checkpoint is of other options or data,
+   *   ERR_OUT_OF_MEMORY; and what `onEpoch` or `onBatch` throws
+   */
+  async fit(train: Dataset, options: FitOptions): Promise<EpochReport[]> {
+    const resolved = resolveFitOptions(options);
+    requireDataset(train, "train");
+    const [training, validation] = splitValidation(train, resolved);
+    const normalization = this.#normalization ?? train.normalization;
+    if (normalization === undefined) {
+      throw new LibtorchOodError(
+        "ERR_OPTION",
+        "normalization: neither the model nor the training set has one; computeNormalization(train) gives it",
+      );
+    }
+    const { signal, checkpoint } = resolved;
+    const hash = checkpoint === undefined ? "" : await dataHash([training, validation]);
+    const resumed = resolved.resume && checkpoint !== undefined ? await this.#resume(checkpoint, resolved, hash) : undefined;
+    const history: EpochReport[] = resumed ? [...resumed.record.history] : [];
+    if (history.length >= resolved.epochs) return history;
+
+    const held: { dispose(): void }[] = resumed ? resumed.momentum.map(({ tensor }) => tensor) : [];
+    try {
+      const images = (await imagesTensor(training, "train")).tensor;
+      held.push(images);
+      const labels = labelsTensor(training);
+      const validationImages = validation && (await imagesTensor(validation, "validation")).tensor;
+      const validationLabels = validation && labelsTensor(validation);
+      held.push(labels);
+      if (validationImages && validationLabels) held.push(validationImages, validationLabels);
+
+      let guard: CallbackGuard | undefined;
+      let writer: CheckpointWriter | undefined;
+      try {
+        await runNative(signal, async (control) => {
+          guard = new CallbackGuard(() => control.cancel());
+          const callbacks = guard;
+          if (checkpoint !== undefined) writer = new CheckpointWriter(checkpoint, (error) => callbacks.fail(error));
+          const onBatch = resolved.onBatch && guard.wrap(resolved.onBatch);
+          const onEpoch = resolved.onEpoch && guard.wrap(resolved.onEpoch);
+          const call = this.#native.fit(
+            control,
+            {
+              ...resolved.recipe,
+              epochs: resolved.epochs,
+              normalization,
+              snapshotEvery: checkpoint === undefined ? 0 : resolved.checkpointEvery,
+              startEpoch: history.length,
+              momentumBuffers: (resumed?.momentum ?? []).map(({ name, tensor }) => ({ name, tensor: Tensor.handle(tensor, name) })),
+            },
+            images,
+            labels,
+            validationImages,
+            validationLabels,
+            (event) => {
+              if (event.type === "batch") {
+                const { epoch, batch, batches, loss, imagesPerSecond } = event;
+                onBatch?.({ epoch, batch, batches, loss, imagesPerSecond });
+                return;
+              }
+              const { epoch, loss, accuracy, validationAccuracy, learningRate, imagesPerSecond, seconds } = event;
+              const report = { epoch, loss, accuracy, validationAccuracy, learningRate, imagesPerSecond, seconds };
+              history.push(report);
+              if (writer && event.state && event.momentumBuffers) {
+                const record: TrainingRecord = { epochsDone: epoch, epochs: resolved.epochs, recipe: resolved.recipe, dataHash: hash, history: [...history] };
+                const description = { ...this.#describe(normalization, train), training: record };
+                writer.add({ description, state: event.state, momentum: event.momentumBuffers });
+              }
+              onEpoch?.({ ...report });
+            },
+          );
+          this.normalization = normalization;
+          this.classNames ??= [...train.classNames];
+          await call;
+        });
+      } catch (error) {
+        await writer?.finish();
+        guard?.rethrow();
+        throw error;
+      }
+      await writer?.finish();
+      guard?.rethrow();
+      return history;
+    } finally {
+      for (const tensor of held) tensor.dispose();
+    }
+  }
+
+  /**
+   * Features and logits of many images, without augmentation, in evaluation mode. Batch norm and spectral norm are folded
+   * into the convolutions once per call.
+   *
+   * @param images - a Dataset, or [N, C, H, W] as uint8 or as floats in 0 … 1
+   * @throws ERR_SHAPE, ERR_DTYPE, ERR_NON_FINITE (images, or a network that gives NaN), ERR_OPTION without normalisation constants,
+   *   ERR_ABORTED, ERR_DISPOSED, ERR_OUT_OF_MEMORY
+   */
+  async extract(images: Images, options?: ExtractAllOptions): Promise<Extraction> {
+    const checked = optionsObject(options, "extract options", [...extractKeys, "onProgress"]);
+    const onProgress = optionalFunction(checked.onProgress, "onProgress");
+    const extractor = await this.#extractor(checked);
+    try {
+      return await extractor.extract(images, onProgress);
+    } finally {
+      extractor.dispose();
+    }
+  }
+
+  /**
+   * Features of more images than fit in memory: reads chunks, extracts, and awaits `sink` for each, in order. While one
+   * chunk is computed the next is read, and no more: memory is bounded by two chunks, a slow sink slows the source.
+   * The weights are those at the start of the call.
+   *
+   * @param source - chunks of images in any form that {@link extract} takes, or `{ images, labels }`
+   * @param sink - receives each chunk; its tensors are disposed when the promise it returns settles
+   * @returns the number of images
+   * @throws what {@link extract} throws, and what source or sink throws (the source is then closed)
+   */
+  async extractStream(
+    source: AsyncIterable<ImageChunk> | Iterable<ImageChunk>,
+    sink: (chunk: ExtractionChunk) => unknown,
+    options?: ExtractOptions,
+  ): Promise<{ count: number }> {
+    const checked = optionsObject(options, "extract options", extractKeys);
+    optionalFunction(sink, "sink");
+    const extractor = await this.#extractor(checked);
+    const iterator = iteratorOf(source);
+    let count = 0;
+    let finished = false;
+    try {
+      let next = await iterator.next();
+      while (!next.done) {
+        const chunk: ImageChunk = next.value;
+        const given = isLabelled(chunk) ? chunk : { images: chunk, labels: undefined };
+        const reading = Promise.resolve(iterator.next());
+        reading.catch(() => undefined); // awaited below; a failure meanwhile must not count as unhandled
+        const extraction = await extractor.extract(given.images);
+        const rows = extraction.features.shape[0] ?? 0;
+        try {
+          if (given.labels !== undefined && given.labels.length !== rows) {
+            throw new LibtorchOodError("ERR_SHAPE", `labels: expected ${rows}, one per image, found ${given.labels.length}`);
+          }
+          await sink({ ...extraction, labels: given.labels ?? extraction.labels, offset: count });
+        } finally {
+          extraction.features.dispose();
+          extraction.logits.dispose();
+        }
+        count += rows;
+        next = await reading;
+      }
+      finished = true;
+      return { count };
+    } finally {
+      extractor.dispose();
+      if (!finished) await iterator.return?.();
+    }
+  }
+
+  /**
+   * One forward pass over images that are normalised already.
+   *
+   * @param images - [N, C, H, W], float32 or float64
+   * @param options.training - as in training: batch statistics, which also advance the running ones, and a power iteration
+   *   of the spectral norm. Default false.
+   * @returns `features` [N, d] (normalised where `l2Normalize` is on), `rawFeatures` [N, d], `logits` [N, C], of the network's dtype
+   */
+  async forward(
+    images: Tensor | ArrayWithShape,
+    options?: { training?: boolean; signal?: AbortSignal },
+  ): Promise<{ features: Tensor; rawFeatures: Tensor; logits: Tensor }> {
+    const checked = optionsObject(options, "forward options", ["training", "signal"]);
+    const training = boolean(checked.training ?? false, "training");
+    const input = Tensor.handle(toTensor(images, "images"), "images");
+    const output = await runNative(optionalSignal(checked.signal, "signal"), (control) => this.#native.forward(control, input, { training }));
+    return {
+      features: new Tensor(output.features),
+      rawFeatures: new Tensor(output.rawFeatures),
+      logits: new Tensor(output.logits),
+    };
+  }
+
+  /** Copies of all parameters and buffers, under the names of DDU's PyTorch code, parameters first. */
+  async weights(): Promise<Map<string, Tensor>> {
+    const state = await runNative(undefined, (control) => this.#native.state(control));
+    return new Map(state.map(({ name, tensor }) => [name, new Tensor(tensor)]));
+  }
+
+  /**
+   * Sets all parameters and buffers; none is changed unless all names and shapes fit.
+   *
+   * @throws ERR_SHAPE, ERR_DTYPE, ERR_OPTION (a name too many), ERR_NON_FINITE, ERR_BUSY during training
+   */
+  async setWeights(weights: ReadonlyMap<string, Tensor | ArrayWithShape>): Promise<void> {
+    await this.#loadState([...weights].map(([name, tensor]) => ({ name, tensor: toTensor(tensor, name) })));
+  }
+
+  /** Writes the network to a .safetensors file, atomically. @throws ERR_IO */
+  async save(path: string): Promise<void> {
+    const weights = await this.weights();
+    const state = [...weights].map(([name, tensor]) => ({ name, tensor }));
+    try {
+      await writeModelFile(string(path, "path"), this.#describe(this.#normalization), state);
+    } finally {
+      for (const { tensor } of state) tensor.dispose();
+    }
+  }
+
+  /** Frees the native memory; calls in flight end as they would. Idempotent; any later use throws ERR_DISPOSED. */
+  dispose(): void {
+    this.#disposed = true;
+    this.#native.dispose();
+  }
+
+  get disposed(): boolean {
+    return this.#disposed;
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+
+  async #extractor(options: ExtractOptions): Promise<BoundExtractor> {
+    const precision = oneOf(options.precision ?? "float32", "precision", ["float32", "bfloat16"] as const);
+    const features = oneOf(options.features ?? "normalized", "features", ["normalized", "raw"] as const);
+    const batchSize = integer(options.batchSize ?? 64, "batchSize", 1, 1 << 20);
+    const signal = optionalSignal(options.signal, "signal");
+    const normalization = this.#normalization;
+    if (normalization === undefined) {
+      throw new LibtorchOodError("ERR_OPTION", "normalization: the model has none; set model.normalization or train it first");
+    }
+    const kind = this.dtype === "float64" ? "float64" : precision;
+    const handle = await runNative(signal, (control) => this.#native.extractor(control, { precision: kind }));
+    return new BoundExtractor(handle, { batchSize, normalization, rawFeatures: features === "raw" }, signal);
+  }
+
+  async #loadState(state: readonly NamedTensor[]): Promise<void> {
+    const tensors = state.map(({ name, tensor }) => ({ name, tensor: Tensor.handle(tensor, name) }));
+    await runNative(undefined, (control) => this.#native.loadState(control, tensors));
+  }
+
+  #describe(normalization: Normalization | undefined, train?: Dataset) {
+    return { architecture: this.architecture, normalization, classNames: this.classNames ?? train?.classNames, training: undefined };
+  }
+
+  async #resume(path: string, options: ResolvedFitOptions, hash: string) {
+    let file;
+    try {
+      file = await openModelFile(path);
+    } catch (error) {
+      if ((error as { cause?: { code?: unknown } }).cause?.code === "ENOENT") return undefined; // nothing to resume: a fresh start
+      throw error;
+    }
+    try {
+      const record = file.description.training;
+      if (record === undefined) throw new LibtorchOodError("ERR_OPTION", `${path}: a model without a training record cannot be resumed`);
+      const differences = [
+        ...differing("architecture", file.description.architecture, this.architecture),
+        ...differing("option", record.recipe, options.recipe),
+        ...(record.dataHash === hash ? [] : ["the training or validation data"]),
+        ...(options.recipe.schedule === "cosine" ? differing("option", { epochs: record.epochs }, { epochs: options.epochs }) : []),
+      ];
+      if (differences.length > 0) {
+        throw new LibtorchOodError("ERR_OPTION", `${path}: the checkpoint is of another run; it differs in ${differences.join(", ")}`);
+      }
+      const state = await file.state();
+      const momentum = await file.momentum();
+      await this.#loadState(state);
+      for (const { tensor } of state) tensor.dispose();
+      return { record, momentum };
+    } finally {
+      await file.close();
+    }
+  }
+}
+
+/** A native extractor with the options of one call. */
+class BoundExtractor {
+  constructor(
+    private readonly handle: NativeExtractor,
+    private readonly options: { batchSize: number; normalization: NativeNormalization; rawFeatures: boolean },
+    private readonly signal: AbortSignal | undefined,
+  ) {}
+
+  async extract(images: Images, onProgress?: (done: number, total: number) => void): Promise<Extraction> {
+    const { tensor, owned } = await imagesTensor(images, "images");
+    let guard: CallbackGuard | undefined;
+    try {
+      const total = tensor.shape[0] ?? 0;
+      const { features, logits } = await runNative(this.signal, (control) => {
+        guard = new CallbackGuard(() => control.cancel());
+        const report = onProgress && guard.wrap((done: number) => onProgress(done, total));
+        return this.handle.extract(control, tensor, this.options, report);
+      });
+      guard?.rethrow();
+      const labels = "labels" in images ? Int32Array.from(images.labels) : new Int32Array(0);
+      return { features: new Tensor(features), logits: new Tensor(logits), labels };
+    } catch (error) {
+      guard?.rethrow();
+      throw error;
+    } finally {
+      if (owned) tensor.dispose();
+    }
+  }
+
+  dispose(): void {
+    this.handle.dispose();
+  }
+}
+
+function splitValidation(train: Dataset, { validation, recipe }: ResolvedFitOptions): [Dataset, Dataset | undefined] {
+  if (validation === undefined) return [train, undefined];
+  if (typeof validation !== "number") return [train, requireDataset(validation, "validation")];
+  const split = train.split(validation, recipe.seed);
+  return [split.train, split.validation];
+}
+
+function differing(kind: string, saved: object, given: object): string[] {
+  const a = saved as Record<string, unknown>;
+  const b = given as Record<string, unknown>;
+  return Object.keys(b)
+    .filter((key) => JSON.stringify(a[key]) !== JSON.stringify(b[key]))
+    .map((key) => `${kind} ${key} (${JSON.stringify(a[key])} there, ${JSON.stringify(b[key])} here)`);
+}
+
+function isLabelled(chunk: ImageChunk): chunk is { images: Tensor | ArrayWithShape; labels: Int32Array } {
+  return typeof chunk === "object" && chunk !== null && "images" in chunk && "labels" in chunk && !("classNames" in chunk);
+}
+
+function iteratorOf(source: AsyncIterable<ImageChunk> | Iterable<ImageChunk>) {
+  if (typeof source === "object" && source !== null) {
+    if (Symbol.asyncIterator in source) return source[Symbol.asyncIterator]();
+    if (Symbol.iterator in source) return source[Symbol.iterator]();
+  }
+  throw new LibtorchOodError("ERR_OPTION", `source: expected an iterable of images, found ${describe(source)}`);
+}

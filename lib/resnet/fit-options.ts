@@ -1,0 +1,175 @@
+// The options of ResNet.fit, their checks and defaults.
+
+import { boolean, describe, finite, integer, oneOf, optionalFunction, optionalSignal, optionsObject, string } from "../checks";
+import type { Dataset } from "../datasets/dataset";
+import { LibtorchOodError } from "../errors";
+
+/** What one epoch of training was like. */
+export interface EpochReport {
+  /** Epochs done, from 1. */
+  epoch: number;
+  /** Mean cross entropy per training sample, as the batches were seen. */
+  loss: number;
+  /** Share of training samples classified rightly, as the batches were seen. */
+  accuracy: number;
+  /** Share of validation images classified rightly after the epoch; undefined without a validation set. */
+  validationAccuracy: number | undefined;
+  /** Of the epoch's last step. */
+  learningRate: number;
+  imagesPerSecond: number;
+  /** Wall time of the training batches. */
+  seconds: number;
+}
+
+/** Where an epoch is; sent about ten times a second. */
+export interface BatchReport {
+  epoch: number;
+  /** Batches done in this epoch, of `batches`. */
+  batch: number;
+  batches: number;
+  /** Mean loss per sample of the epoch so far. */
+  loss: number;
+  imagesPerSecond: number;
+}
+
+/** Options of {@link ResNet.fit}; the defaults are the seed paper's (SGD) at DDU's batch size. */
+export interface FitOptions {
+  /** Total number of epochs. */
+  epochs: number;
+  /** Default 128. The last batch of an epoch may be smaller. */
+  batchSize?: number;
+  /** Default 0.1. */
+  learningRate?: number;
+  /** Default 0.9. */
+  momentum?: number;
+  /** L2 penalty on all parameters. Default 5e-4. */
+  weightDecay?: number;
+  /** Default false. */
+  nesterov?: boolean;
+  /** "milestones": the rate is multiplied by `gamma` after each of `milestones`; "cosine": per step, down to 1e-6 (OpenOOD). Default "milestones". */
+  schedule?: "milestones" | "cosine";
+  /** Numbers of epochs done when the rate drops. Default: none. */
+  milestones?: number[];
+  /** Default 0.1. */
+  gamma?: number;
+  /** "none", or zero pad 4 and random crop, and horizontal flip ("crop-flip", for CIFAR), or each by itself. Default "none". */
+  augmentation?: "none" | "crop-flip" | { cropPadding?: number; horizontalFlip?: boolean };
+  /** A new order each epoch. Default true. */
+  shuffle?: boolean;
+  /** "bfloat16" computes the convolutions in bfloat16 (about twice as fast where the CPU has avx512_bf16 or AMX, and on GPUs); weights stay float32. Default "float32". */
+  precision?: "float32" | "bfloat16";
+  /** Of order and augmentation. Default 0. */
+  seed?: number;
+  /** Images whose accuracy is reported after each epoch, or the share (0 to 1) of the training set to hold out for it. */
+  validation?: Dataset | number;
+  /** File to save weights, momentum and history to after every `checkpointEvery` epochs and after the last. */
+  checkpoint?: string;
+  /** Default 1. */
+  checkpointEvery?: number;
+  /** Continue from `checkpoint` where that file exists: same architecture, options, data required. Default false. */
+  resume?: boolean;
+  signal?: AbortSignal;
+  onEpoch?: (report: EpochReport) => void;
+  onBatch?: (report: BatchReport) => void;
+}
+
+export const fitKeys = [
+  "epochs",
+  "batchSize",
+  "learningRate",
+  "momentum",
+  "weightDecay",
+  "nesterov",
+  "schedule",
+  "milestones",
+  "gamma",
+  "augmentation",
+  "shuffle",
+  "precision",
+  "seed",
+  "validation",
+  "checkpoint",
+  "checkpointEvery",
+  "resume",
+  "signal",
+  "onEpoch",
+  "onBatch",
+] as const;
+
+/** What decides the weights that training ends with, given the data: kept in a checkpoint and compared on resumption. */
+export interface TrainingRecipe {
+  batchSize: number;
+  learningRate: number;
+  momentum: number;
+  weightDecay: number;
+  nesterov: boolean;
+  schedule: "milestones" | "cosine";
+  milestones: number[];
+  gamma: number;
+  cropPadding: number;
+  horizontalFlip: boolean;
+  shuffle: boolean;
+  precision: "float32" | "bfloat16";
+  seed: number;
+}
+
+export interface ResolvedFitOptions {
+  epochs: number;
+  recipe: TrainingRecipe;
+  validation: Dataset | number | undefined;
+  checkpoint: string | undefined;
+  checkpointEvery: number;
+  resume: boolean;
+  signal: AbortSignal | undefined;
+  onEpoch: ((report: EpochReport) => void) | undefined;
+  onBatch: ((report: BatchReport) => void) | undefined;
+}
+
+/** Checks the options and fills in the defaults. @throws ERR_OPTION, ERR_RANGE, ERR_NON_FINITE */
+export function resolveFitOptions(given: FitOptions): ResolvedFitOptions {
+  const options = optionsObject(given, "fit options", fitKeys);
+  const milestones = options.milestones ?? [];
+  if (!Array.isArray(milestones)) throw new LibtorchOodError("ERR_OPTION", `milestones: expected an array, found ${describe(milestones)}`);
+  const checkpoint = options.checkpoint === undefined ? undefined : string(options.checkpoint, "checkpoint");
+  const resume = boolean(options.resume ?? false, "resume");
+  if (resume && checkpoint === undefined) throw new LibtorchOodError("ERR_OPTION", "resume: expected a checkpoint file to resume from");
+  const { validation } = options;
+  if (typeof validation === "number" && !(validation > 0 && validation < 1)) {
+    throw new LibtorchOodError("ERR_RANGE", `validation: expected a share between 0 and 1, found ${validation}`);
+  }
+  return {
+    epochs: integer(options.epochs, "epochs", 1, 1 << 24),
+    recipe: {
+      batchSize: integer(options.batchSize ?? 128, "batchSize", 1, 1 << 20),
+      learningRate: finite(options.learningRate ?? 0.1, "learningRate", 0),
+      momentum: finite(options.momentum ?? 0.9, "momentum", 0, 1),
+      weightDecay: finite(options.weightDecay ?? 5e-4, "weightDecay", 0),
+      nesterov: boolean(options.nesterov ?? false, "nesterov"),
+      schedule: oneOf(options.schedule ?? "milestones", "schedule", ["milestones", "cosine"] as const),
+      milestones: milestones.map((milestone) => integer(milestone, "milestones", 0)),
+      gamma: finite(options.gamma ?? 0.1, "gamma", 0),
+      ...resolveAugmentation(options.augmentation ?? "none"),
+      shuffle: boolean(options.shuffle ?? true, "shuffle"),
+      precision: oneOf(options.precision ?? "float32", "precision", ["float32", "bfloat16"] as const),
+      seed: integer(options.seed ?? 0, "seed", 0),
+    },
+    validation,
+    checkpoint,
+    checkpointEvery: integer(options.checkpointEvery ?? 1, "checkpointEvery", 1),
+    resume,
+    signal: optionalSignal(options.signal, "signal"),
+    onEpoch: optionalFunction(options.onEpoch, "onEpoch"),
+    onBatch: optionalFunction(options.onBatch, "onBatch"),
+  };
+}
+
+function resolveAugmentation(value: NonNullable<FitOptions["augmentation"]>): { cropPadding: number; horizontalFlip: boolean } {
+  if (value === "none") return { cropPadding: 0, horizontalFlip: false };
+  if (value === "crop-flip") return { cropPadding: 4, horizontalFlip: true };
+  if (typeof value === "string") oneOf(value, "augmentation", ["none", "crop-flip"]);
+  const options = optionsObject(value, "augmentation", ["cropPadding", "horizontalFlip"]);
+  return {
+    cropPadding: integer(options.cropPadding ?? 0, "augmentation.cropPadding", 0, 4096),
+    horizontalFlip: boolean(options.horizontalFlip ?? false, "augmentation.horizontalFlip"),
+  };
+}

@@ -1,0 +1,166 @@
+// The file of a network: a .safetensors file whose tensors have DDU's PyTorch names and whose metadata holds, as JSON,
+// what the network is. A checkpoint is such a file too, with the momentum of SGD and the training record added.
+
+import type { Normalization } from "../datasets/normalization";
+import { LibtorchOodError } from "../errors";
+import { openSafetensors, toValues, writeSafetensors, type SafetensorsFile, type SafetensorsInput } from "../files/safetensors";
+import type { SafetensorsDtype } from "../files/safetensors";
+import type { NativeArray, NativeDtype } from "../native";
+import { Tensor } from "../tensor";
+import { architectureKeys, resolveArchitecture, type Architecture, type ArchitectureOptions } from "./architecture";
+import type { EpochReport, TrainingRecipe } from "./fit-options";
+
+const formatName = "libtorch-ood/resnet";
+const formatVersion = "1";
+const momentumPrefix = "optimizer.momentum.";
+
+/** What resuming needs besides weights and momentum. */
+export interface TrainingRecord {
+  epochsDone: number;
+  /** Epochs that the run was asked for; a cosine schedule depends on it. */
+  epochs: number;
+  recipe: TrainingRecipe;
+  /** SHA-256 of the training and validation data, in hexadecimal. */
+  dataHash: string;
+  history: EpochReport[];
+}
+
+export interface ModelDescription {
+  architecture: Architecture;
+  normalization: Normalization | undefined;
+  classNames: readonly string[] | undefined;
+  training: TrainingRecord | undefined;
+}
+
+export interface NamedTensor {
+  name: string;
+  tensor: Tensor;
+}
+
+const fileDtypes: Record<NativeDtype, SafetensorsDtype> = {
+  float32: "F32",
+  float64: "F64",
+  int32: "I32",
+  int64: "I64",
+  uint8: "U8",
+  int8: "I8",
+};
+
+/** Writes a model, or with `momentum` a checkpoint, atomically. @throws ERR_IO */
+export async function writeModelFile(
+  path: string,
+  description: ModelDescription,
+  state: readonly NamedTensor[],
+  momentum: readonly NamedTensor[] = [],
+): Promise<void> {
+  const input = ({ name, tensor }: NamedTensor, prefix = ""): SafetensorsInput => ({
+    name: prefix + name,
+    dtype: fileDtypes[tensor.dtype],
+    shape: tensor.shape,
+    data: tensor.toArray(),
+  });
+  await writeSafetensors(path, [...state.map((entry) => input(entry)), ...momentum.map((entry) => input(entry, momentumPrefix))], {
+    metadata: { format: formatName, version: formatVersion, model: JSON.stringify(description) },
+  });
+}
+
+/** A model file that has been opened: its description is checked, its tensors are still to be read. */
+export interface OpenModelFile {
+  description: ModelDescription;
+  state(): Promise<NamedTensor[]>;
+  momentum(): Promise<NamedTensor[]>;
+  close(): Promise<void>;
+}
+
+/** @throws ERR_CORRUPT_FILE for anything but a model file of a version that this library reads; ERR_IO */
+export async function openModelFile(path: string): Promise<OpenModelFile> {
+  const file = await openSafetensors(path);
+  try {
+    const description = parseDescription(file);
+    const read = async (wanted: (name: string) => string | undefined) => {
+      const tensors: NamedTensor[] = [];
+      for (const stored of file.tensors.keys()) {
+        const name = wanted(stored);
+        if (name !== undefined) tensors.push({ name, tensor: await readTensor(file, stored) });
+      }
+      return tensors;
+    };
+    return {
+      description,
+      state: () => read((name) => (name.startsWith(momentumPrefix) ? undefined : name)),
+      momentum: () => read((name) => (name.startsWith(momentumPrefix) ? name.slice(momentumPrefix.length) : undefined)),
+      close: () => file.close(),
+    };
+  } catch (error) {
+    await file.close();
+    throw error;
+  }
+}
+
+async function readTensor(file: SafetensorsFile, name: string): Promise<Tensor> {
+  const { dtype, shape } = file.tensors.get(name) as { dtype: SafetensorsDtype; shape: readonly number[] };
+  if (!Object.values(fileDtypes).includes(dtype)) corrupt(file.path, `${name} to be one of ${Object.values(fileDtypes).join(", ")}`, dtype);
+  return Tensor.from(toValues(dtype, await file.read(name)) as NativeArray, shape);
+}
+
+function corrupt(path: string, expected: string, found: unknown): never {
+  throw new LibtorchOodError("ERR_CORRUPT_FILE", `${path}: expected ${expected}, found ${JSON.stringify(found) ?? "nothing"}`);
+}
+
+function parseDescription(file: SafetensorsFile): ModelDescription {
+  const { path, metadata } = file;
+  if (metadata.get("format") !== formatName) corrupt(path, `a model file (metadata format "${formatName}")`, metadata.get("format"));
+  if (metadata.get("version") !== formatVersion) {
+    corrupt(path, `format version ${formatVersion} (is the file of a newer libtorch-ood?)`, metadata.get("version"));
+  }
+  let model: unknown;
+  try {
+    model = JSON.parse(metadata.get("model") ?? "");
+  } catch {
+    corrupt(path, "metadata model to be JSON", metadata.get("model")?.slice(0, 60));
+  }
+  if (!isRecord(model) || !isRecord(model.architecture)) corrupt(path, "metadata model with an architecture", model);
+  const given = model.architecture;
+  const missing = architectureKeys.filter((key) => given[key] === undefined);
+  if (missing.length > 0) corrupt(path, `an architecture with ${missing.join(", ")}`, Object.keys(given));
+  let architecture: Architecture;
+  try {
+    architecture = resolveArchitecture(given as unknown as ArchitectureOptions);
+  } catch (error) {
+    corrupt(path, "a valid architecture", (error as Error).message);
+  }
+  return {
+    architecture,
+    normalization: parseNormalization(path, model.normalization, architecture.inChannels),
+    classNames: parseClassNames(path, model.classNames, architecture.numClasses),
+    training: parseTraining(path, model.training),
+  };
+}
+
+function parseNormalization(path: string, value: unknown, channels: number): Normalization | undefined {
+  if (value === undefined || value === null) return undefined;
+  const numbers = (list: unknown): list is number[] => Array.isArray(list) && list.length === channels && list.every(Number.isFinite);
+  if (!isRecord(value) || !numbers(value.mean) || !numbers(value.std)) corrupt(path, `normalization of ${channels} channels`, value);
+  return { mean: value.mean, std: value.std };
+}
+
+function parseClassNames(path: string, value: unknown, classes: number): string[] | undefined {
+  if (value === undefined || value === null) return undefined;
+  if (!Array.isArray(value) || value.length !== classes || !value.every((name) => typeof name === "string")) {
+    corrupt(path, `${classes} class names`, value);
+  }
+  return value as string[];
+}
+
+function parseTraining(path: string, value: unknown): TrainingRecord | undefined {
+  if (value === undefined || value === null) return undefined;
+  if (!isRecord(value) || !Number.isSafeInteger(value.epochsDone) || !isRecord(value.recipe) || typeof value.dataHash !== "string") {
+    corrupt(path, "a training record (epochsDone, recipe, dataHash, history)", value);
+  }
+  if (!Array.isArray(value.history) || value.history.length !== value.epochsDone) corrupt(path, "a history of every epoch done", value.history);
+  return value as unknown as TrainingRecord;
+}
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
