@@ -80,7 +80,8 @@ function openLibraries(loader: Loader, torch: TorchDirectory, attempts: readonly
     const cause = failure(loader, path);
     if (cause !== undefined) throw loadingFailed(path, cause, attempts);
   }
-  if (cuda.length === 0) return "this libtorch is a CPU build";
+  if (torch.cuda === null) return "this libtorch is a CPU build";
+  if (cuda.length === 0) return "of this CUDA build only the part for the CPU was fetched; for all of it run: npx libtorch-ood setup --cuda";
   const driver = failure(loader, "libcuda.so.1");
   if (driver !== undefined) return `there is no NVIDIA driver: ${driver.message}`;
   openInAnyOrder(loader, nvidia);

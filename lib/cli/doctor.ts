@@ -1,0 +1,15 @@
+// `libtorch-ood doctor`: says whether the library works here, with what, and if not, why and what mends it.
+
+import { Command } from "commander";
+import { describeDiagnosis, diagnose } from "../libtorch/doctor";
+
+export function doctorCommand(): Command {
+  return new Command("doctor")
+    .description("check this machine: exit code 0 if the library works here, 1 if not")
+    .option("--json", "print the findings as JSON")
+    .action((options: { json?: boolean }) => {
+      const diagnosis = diagnose();
+      console.log(options.json ? JSON.stringify(diagnosis, null, 2) : describeDiagnosis(diagnosis));
+      if (!diagnosis.ok) process.exitCode = 1;
+    });
+}

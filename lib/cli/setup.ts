@@ -1,0 +1,27 @@
+// `libtorch-ood setup`: fetches libtorch into the user's cache.
+
+import { Command } from "commander";
+import { addonFiles } from "../libtorch/addon-files";
+import { setup } from "../libtorch/setup";
+import { pinnedVersion, supportedMinors } from "../libtorch/versions";
+
+export function setupCommand(): Command {
+  return new Command("setup")
+    .description("fetch libtorch into the user's cache, with pip")
+    .option("--version <version>", `which one, of ${supportedMinors.join(", ")} (default: the one that the addon was built for, else ${pinnedVersion})`)
+    .option("--cuda", "a CUDA build with all of NVIDIA's libraries (several GB) instead of a CPU build")
+    .option("--force", "fetch it although it is in the cache")
+    .action(async (options: { version?: string; cuda?: boolean; force?: boolean }) => {
+      const version = options.version ?? builtFor() ?? pinnedVersion;
+      const torch = await setup({ ...options, version, report: (line) => console.log(line) });
+      console.log(`libtorch ${torch.version} is in ${torch.directory}`);
+    });
+}
+
+function builtFor(): string | undefined {
+  try {
+    return addonFiles().built.libtorch.replace(/\+.*/, "");
+  } catch {
+    return undefined;
+  }
+}

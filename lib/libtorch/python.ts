@@ -1,0 +1,89 @@
+// The Python that `setup` uses for one thing: to run pip. Nothing of Python is used afterwards.
+
+import { spawn, spawnSync } from "node:child_process";
+import { LibtorchOodError } from "../errors";
+
+/** A command that starts a Python 3 which has pip. */
+export interface Python {
+  readonly command: readonly [string, ...string[]];
+  /** Pip's options that choose wheels of another Python version, where PyTorch has none for this one. */
+  readonly wheelOptions: readonly string[];
+}
+
+const candidates: readonly Python["command"][] = [["python3"], ["python"], ["py", "-3"]];
+
+// PyTorch publishes wheels for these; the libraries in them are the same whatever the version.
+const oldest = 10;
+const newest = 14;
+
+/** @throws LibtorchOodError `ERR_LIBTORCH_NOT_FOUND` naming the command that installs what is missing. */
+export function findPython(environment: NodeJS.ProcessEnv): Python {
+  let withoutPip: string | undefined;
+  for (const command of candidates) {
+    const minor = pythonMinor(command, environment);
+    if (minor === undefined) continue;
+    if (run(command, ["-m", "pip", "--version"], environment) === undefined) {
+      withoutPip ??= command.join(" ");
+      continue;
+    }
+    const fits = minor >= oldest && minor <= newest;
+    return { command, wheelOptions: fits ? [] : ["--python-version", "3.12", "--only-binary=:all:"] };
+  }
+  throw new LibtorchOodError("ERR_LIBTORCH_NOT_FOUND", withoutPip === undefined ? noPython() : noPip(withoutPip));
+}
+
+function pythonMinor(command: Python["command"], environment: NodeJS.ProcessEnv): number | undefined {
+  const version = run(command, ["-c", "import sys; print(*sys.version_info[:2])"], environment);
+  const [major, minor] = (version ?? "").trim().split(" ").map(Number);
+  return major === 3 ? minor : undefined;
+}
+
+function run([program, ...first]: Python["command"], args: readonly string[], environment: NodeJS.ProcessEnv): string | undefined {
+  const { status, stdout } = spawnSync(program, [...first, ...args], { env: environment, encoding: "utf8" });
+  return status === 0 ? stdout : undefined;
+}
+
+const alternative = "Or point LIBTORCH at a libtorch that you have.";
+
+function noPython(): string {
+  const install = process.platform === "darwin" ? "brew install python" : "sudo apt install python3 python3-pip";
+  return `Python 3 with pip is needed to fetch libtorch, and none of python3, python and py is on the PATH. Install it:\n  ${install}\n${alternative}`;
+}
+
+function noPip(python: string): string {
+  const install = process.platform === "linux" ? "sudo apt install python3-pip" : `${python} -m ensurepip --upgrade`;
+  return `pip is needed to fetch libtorch, and \`${python}\` has none. Install it:\n  ${install}\n${alternative}`;
+}
+
+/**
+ * Runs pip, showing its progress where the error stream is a terminal.
+ *
+ * @returns undefined if it succeeded, else the end of what it said.
+ */
+export function pip(python: Python, args: readonly string[], environment: NodeJS.ProcessEnv): Promise<string | undefined> {
+  const [program, ...first] = python.command;
+  const options = ["-m", "pip", "--disable-pip-version-check", "--no-input", ...args];
+  return new Promise((resolve, reject) => {
+    const child = spawn(program, [...first, ...options], { env: environment, stdio: ["ignore", process.stderr.isTTY ? 2 : "ignore", "pipe"] });
+    // The terminal sends Ctrl-C to pip as well: we stay to remove what it leaves.
+    const stay = () => child.kill("SIGTERM");
+    process.on("SIGINT", stay).on("SIGTERM", stay);
+    let said = "";
+    child.stderr?.setEncoding("utf8").on("data", (text: string) => (said += text));
+    const done = () => process.off("SIGINT", stay).off("SIGTERM", stay);
+    child.once("error", (error) => {
+      done();
+      reject(error);
+    });
+    child.once("close", (code, signal) => {
+      done();
+      if (signal !== null || code === 130) reject(new LibtorchOodError("ERR_ABORTED", "pip was stopped"));
+      else resolve(code === 0 ? undefined : lastLines(said));
+    });
+  });
+}
+
+function lastLines(text: string): string {
+  const lines = text.split("\n").filter((line) => line.trim() !== "" && !/^WARNING: Retrying|^\[notice\]/.test(line));
+  return lines.slice(-5).join("\n");
+}
