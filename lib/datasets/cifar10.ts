@@ -1,0 +1,39 @@
+// CIFAR-10 from its binary version.
+
+import { dirname, join } from "node:path";
+import { optionsObject, string } from "../checks";
+import { findFile } from "../files/find-file";
+import { readCifarRecords, readClassNames } from "./cifar-records";
+import { Dataset } from "./dataset";
+import { normalizations } from "./normalization";
+import { readSplits, type SplitName, type SplitOptions } from "./splits";
+
+/**
+ * CIFAR-10: 32×32 colour images of ten classes, 50,000 to train and 10,000 to test.
+ *
+ * Reads the binary version (`data_batch_1.bin` … `data_batch_5.bin`, `test_batch.bin`, `batches.meta.txt`) from the directory itself or from
+ * `cifar-10-batches-bin` in it. Source: A. Krizhevsky 2009.
+ *
+ * @throws ERR_IO where a file is missing or cannot be read; ERR_CORRUPT_FILE, naming the file, what was expected and what was found
+ * @example
+ * const { train, test } = await datasets.cifar10("data");
+ */
+export async function cifar10<S extends SplitName = SplitName>(directory: string, options?: SplitOptions<S>): Promise<Record<S, Dataset>> {
+  const { splits } = optionsObject(options, "options", ["splits"]);
+  const directories = [string(directory, "directory"), join(directory, "cifar-10-batches-bin")];
+  const namesPath = await findFile(directories, ["batches.meta.txt"], "the class names of CIFAR-10 (binary version)");
+  const classNames = await readClassNames(namesPath, 10);
+  return readSplits(splits, async (split) => {
+    const files = split === "train" ? [1, 2, 3, 4, 5].map((batch) => `data_batch_${batch}.bin`) : ["test_batch.bin"];
+    const paths = files.map((file) => join(dirname(namesPath), file));
+    const { images, labels } = await readCifarRecords(paths, 10_000, [{ name: "label", classes: 10 }]);
+    return Dataset.fromArrays({
+      images,
+      labels: labels[0] as Int32Array,
+      shape: [3, 32, 32],
+      classNames,
+      name: `CIFAR-10 ${split}`,
+      normalization: normalizations.cifar10,
+    });
+  });
+}

@@ -1,0 +1,8 @@
+// Labelled images in memory and the readers of the usual data sets: the public `datasets`.
+
+export { cifar10 } from "./cifar10";
+export { cifar100 } from "./cifar100";
+export { Dataset, type DatasetArrays, type DatasetSplit, type ImageShape } from "./dataset";
+export { fashionMnist, mnist, type MnistOptions } from "./mnist";
+export { computeNormalization, normalizations, type Normalization } from "./normalization";
+export { type SplitName, type SplitOptions } from "./splits";

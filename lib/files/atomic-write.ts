@@ -1,0 +1,82 @@
+// Writing a file so that a reader sees the whole old one or the whole new one, whatever happens meanwhile.
+
+import { randomBytes } from "node:crypto";
+import { open, realpath, rename, stat, unlink, type FileHandle } from "node:fs/promises";
+import { basename, dirname, join } from "node:path";
+import { io, ioError, systemCode } from "./file-errors";
+
+/** One write call never takes more than this: Linux moves 2 GiB − 4 KiB at most. */
+const bytesPerCall = 64 * 1024 * 1024;
+
+/**
+ * Writes the chunks, one after the other, to a new file in the same directory, flushes it to the disk, renames it to `path`
+ * and flushes the directory. When anything fails before the rename, the new file is removed and what was at `path` stays.
+ *
+ * A symbolic link is followed (its target is replaced) and the mode of a replaced file is kept. Two writers of the same
+ * path do not disturb each other: the last to finish wins. The chunks must not be changed until the promise settles.
+ *
+ * @param chunks - may be lazy; each is written before the next is asked for, so that nothing is held twice in memory
+ * @throws ERR_IO with the operating system's error (ENOSPC, EACCES, ENOENT, ...) as cause; what the iterable throws, as it is
+ */
+export async function writeFileAtomically(path: string, chunks: Iterable<Uint8Array> | AsyncIterable<Uint8Array>): Promise<void> {
+  const target = await followLink(path);
+  const directory = dirname(target);
+  const unique = `${process.pid}-${randomBytes(6).toString("hex")}`;
+  // The name is cut so that the suffix fits where the target's own name is as long as the file system allows.
+  const temporary = join(directory, `.${basename(target).slice(0, 40)}.${unique}.tmp`);
+  const handle = await io("write", path, open(temporary, "wx"));
+  try {
+    try {
+      const mode = await modeOf(target);
+      if (mode !== undefined) await io("write", path, handle.chmod(mode));
+      for await (const chunk of chunks) await writeAll(handle, path, chunk);
+      await io("write", path, handle.sync());
+    } finally {
+      await io("write", path, handle.close());
+    }
+    await io("write", path, rename(temporary, target));
+  } catch (error) {
+    await unlink(temporary).catch(() => undefined); // the error that brought us here matters more
+    throw error;
+  }
+  await syncDirectory(directory, path);
+}
+
+async function writeAll(handle: FileHandle, path: string, chunk: Uint8Array): Promise<void> {
+  for (let done = 0; done < chunk.length;) {
+    const { bytesWritten } = await io("write", path, handle.write(chunk, done, Math.min(bytesPerCall, chunk.length - done)));
+    if (bytesWritten === 0) throw ioError("write", path, "the file system took no bytes");
+    done += bytesWritten;
+  }
+}
+
+async function followLink(path: string): Promise<string> {
+  try {
+    return await realpath(path);
+  } catch (error) {
+    if (systemCode(error) === "ENOENT") return path; // new, or a link to nothing, which is replaced
+    throw ioError("write", path, error);
+  }
+}
+
+async function modeOf(path: string): Promise<number | undefined> {
+  try {
+    return (await stat(path)).mode & 0o7777;
+  } catch {
+    return undefined;
+  }
+}
+
+/** A rename is durable only when the directory is on the disk too. Windows and some network file systems cannot flush one. */
+async function syncDirectory(directory: string, path: string): Promise<void> {
+  if (process.platform === "win32") return;
+  const handle = await io("flush the directory of", path, open(directory, "r"));
+  try {
+    await handle.sync();
+  } catch (error) {
+    const code = systemCode(error);
+    if (code !== "EINVAL" && code !== "ENOTSUP" && code !== "EISDIR") throw ioError("flush the directory of", path, error);
+  } finally {
+    await handle.close();
+  }
+}
