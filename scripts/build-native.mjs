@@ -3,6 +3,7 @@
 // libtorch is found as at run time (docs/installing.md). CMAKE_BUILD_PARALLEL_LEVEL limits the compilers at work.
 
 import { spawnSync } from "node:child_process";
+import { createHash } from "node:crypto";
 import fs from "node:fs";
 import { createRequire } from "node:module";
 import os from "node:os";
@@ -34,7 +35,6 @@ try {
 async function main() {
   const flavour = options.sanitize ? "sanitize" : options.debug ? "debug" : "release";
   const output = path.resolve(options.output ?? path.join(root, "build", flavour === "release" ? "Release" : flavour));
-  const tree = path.join(root, "build", flavour === "release" ? "cmake" : `cmake-${flavour}`);
   requirePlatform();
   const torch = await findLibtorch();
   requireTool("cmake", ["--version"], "CMake 3.18 or newer", {
@@ -53,7 +53,7 @@ async function main() {
   await withLock(
     path.join(root, "build", "native.lock"),
     () => {
-      configure(tree, generator, compiler, torch, flavour);
+      const tree = configure(generator, compiler, torch, flavour);
       cmake(["--build", tree, "--parallel", String(parallelism())]);
       install(tree, output, torch);
     },
@@ -79,8 +79,8 @@ async function findLibtorch() {
   return chosen;
 }
 
-// CMake remembers what it found, so where anything that it was told has changed it starts anew.
-function configure(tree, generator, compiler, torch, flavour) {
+// CMake remembers what it found, so each set of definitions has a tree of its own: to change libtorch and back costs nothing.
+function configure(generator, compiler, torch, flavour) {
   const definitions = {
     LIBTORCH: torch.directory,
     LIBTORCH_VERSION: torch.version,
@@ -90,12 +90,16 @@ function configure(tree, generator, compiler, torch, flavour) {
     CMAKE_BUILD_TYPE: flavour === "release" ? "Release" : "RelWithDebInfo",
     SANITIZE: flavour === "sanitize" ? "ON" : "OFF",
   };
-  const wanted = JSON.stringify({ generator, definitions });
+  const wanted = JSON.stringify({ generator, definitions }, null, 2);
+  const name = createHash("sha256").update(wanted).digest("hex").slice(0, 8);
+  const tree = path.join(root, "build", "cmake", `${flavour}-${name}`);
   const stamp = path.join(tree, "configured.json");
-  if (readText(stamp) === wanted) return;
-  fs.rmSync(tree, { recursive: true, force: true });
-  cmake(["-S", root, "-B", tree, "-G", generator, ...Object.entries(definitions).map(([key, value]) => `-D${key}=${value}`)]);
-  fs.writeFileSync(stamp, wanted);
+  if (!fs.existsSync(stamp)) {
+    fs.rmSync(tree, { recursive: true, force: true });
+    cmake(["-S", root, "-B", tree, "-G", generator, ...Object.entries(definitions).map(([key, value]) => `-D${key}=${value}`)]);
+    fs.writeFileSync(stamp, wanted);
+  }
+  return tree;
 }
 
 // A compiler at work on libtorch's headers takes up to 2 GB.
@@ -149,12 +153,4 @@ function firstTool(commands) {
 
 function works(command, args) {
   return spawnSync(command, args, { stdio: "ignore" }).status === 0;
-}
-
-function readText(file) {
-  try {
-    return fs.readFileSync(file, "utf8");
-  } catch {
-    return undefined;
-  }
 }
