@@ -21,9 +21,9 @@ export async function readSplits<S extends SplitName>(
   return result as Record<S, Dataset>;
 }
 
-function checkSplits(splits: readonly SplitName[] | undefined): readonly SplitName[] {
-  if (splits === undefined) return ["train", "test"];
-  if (!Array.isArray(splits) || splits.length === 0) fail("ERR_OPTION", "splits", 'an array of "train" and "test"', splits);
+function checkSplits(splits: readonly SplitName[] = ["train", "test"]): readonly SplitName[] {
+  const given: unknown = splits;
+  if (!Array.isArray(given) || given.length === 0) fail("ERR_OPTION", "splits", 'an array of "train" and "test"', given);
   splits.forEach((split, index) => oneOf(split, `splits[${index}]`, ["train", "test"]));
   if (new Set(splits).size !== splits.length) throw new LibtorchOodError("ERR_OPTION", "splits: expected each split once, found one twice");
   return splits;

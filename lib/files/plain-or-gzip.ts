@@ -5,7 +5,7 @@ import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { createGunzip } from "node:zlib";
 import { isLibtorchOodError } from "../errors";
-import { corruptFile, ioError } from "./file-errors";
+import { corruptFile, ioError, systemCode } from "./file-errors";
 import { allocateBytes, openRegularFile, readExactly } from "./regular-file";
 
 /** Deflate cannot compress better than this (zlib's documentation, "Maximum compression factor"); a length beyond it is a lie. */
@@ -32,7 +32,8 @@ export async function readPlainOrGzip(
     await readExactly(handle, path, 0, start);
     const gzip = start[0] === 0x1f && start[1] === 0x8b;
     const limit = gzip ? size * maximumCompression : size;
-    const assembly = new Assembly(path, prefixLength, lengthFrom, limit);
+    const extent = gzip ? `a gzip file of ${size}, which cannot hold more than ${limit}` : String(size);
+    const assembly = new Assembly(path, prefixLength, lengthFrom, limit, extent);
     if (gzip) {
       await gunzip(handle, path, size, assembly);
     } else {
@@ -55,6 +56,7 @@ class Assembly {
     prefixLength: number,
     private readonly lengthFrom: (prefix: Uint8Array) => number,
     private readonly limit: number,
+    private readonly extent: string,
   ) {
     this.#bytes = new Uint8Array(prefixLength);
   }
@@ -90,7 +92,7 @@ class Assembly {
   #learnLength(): void {
     const prefix = this.#bytes;
     const length = this.lengthFrom(prefix);
-    if (length > this.limit) throw corruptFile(this.path, `${length} bytes by its header`, `a file that can hold ${this.limit} at most`);
+    if (length > this.limit) throw corruptFile(this.path, `${length} bytes by its header`, this.extent);
     this.#bytes = allocateBytes(length, this.path);
     this.#bytes.set(prefix);
     this.#lengthKnown = true;
@@ -107,14 +109,35 @@ async function* chunksOf(handle: FileHandle, path: string, size: number): AsyncG
 
 async function gunzip(handle: FileHandle, path: string, size: number, assembly: Assembly): Promise<void> {
   const inflate = createGunzip({ chunkSize: chunkBytes });
+  let first: unknown; // what went wrong first: pipeline may report instead that the rest was aborted
+  const note = (error: unknown): never => {
+    first ??= error;
+    throw error;
+  };
+  async function* compressed(): AsyncGenerator<Uint8Array> {
+    try {
+      yield* chunksOf(handle, path, size);
+    } catch (error) {
+      note(error);
+    }
+  }
+  inflate.once("error", (error) => (first ??= error));
   try {
-    await pipeline(Readable.from(chunksOf(handle, path, size)), inflate, async (chunks: AsyncIterable<Uint8Array>) => {
-      for await (const chunk of chunks) assembly.add(chunk);
+    await pipeline(Readable.from(compressed()), inflate, async (inflated: AsyncIterable<Uint8Array>) => {
+      try {
+        for await (const chunk of inflated) assembly.add(chunk);
+      } catch (error) {
+        note(error);
+      }
     });
   } catch (error) {
-    if (isLibtorchOodError(error)) throw error;
-    if (String((error as { code?: unknown }).code).startsWith("Z_"))
-      throw corruptFile(path, "a whole gzip stream", String((error as Error).message), error);
-    throw ioError("read", path, error);
+    const reason = first ?? error;
+    if (isLibtorchOodError(reason)) throw reason;
+    if (systemCode(reason)?.startsWith("Z_")) throw corruptFile(path, "a whole gzip stream", (reason as Error).message, reason);
+    // Node ends the stream early where zeros follow the compressed data: that is told below.
+    if (systemCode(reason) !== "ERR_STREAM_PREMATURE_CLOSE" || inflate.bytesWritten >= size) throw ioError("read", path, reason);
+  }
+  if (inflate.bytesWritten !== size) {
+    throw corruptFile(path, `the file to end with its gzip stream at byte ${inflate.bytesWritten}`, `${size} bytes`);
   }
 }

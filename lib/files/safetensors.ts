@@ -190,7 +190,8 @@ function safetensorsChunks(tensors: Iterable<SafetensorsInput>, options?: Safete
     names.add(name);
     const { dtype, shape } = tensor;
     if (!isSafetensorsDtype(dtype)) fail("ERR_OPTION", `dtype of ${describe(name)}`, `one of ${Object.keys(dtypeBytes).join(", ")}`, dtype);
-    if (!Array.isArray(shape) || !shape.every((size) => Number.isSafeInteger(size) && size >= 0)) {
+    const sizes: unknown = shape;
+    if (!Array.isArray(sizes) || !shape.every((size) => Number.isSafeInteger(size) && size >= 0)) {
       fail("ERR_SHAPE", `shape of ${describe(name)}`, "an array of non-negative integers", shape);
     }
     const bytes = toBytes(dtype, tensor.data, `data of ${describe(name)}`);
