@@ -49,7 +49,11 @@ function packagesOutdated() {
 function step(what, command, args) {
   console.log(`${what} ...`);
   const start = performance.now();
-  const { status, error } = spawnSync(command, args, { cwd: root, stdio: "inherit", shell: command === "npm" && process.platform === "win32" });
+  const { status, error } = spawnSync(command, args, {
+    cwd: root,
+    stdio: "inherit",
+    shell: command === "npm" && process.platform === "win32",
+  });
   if (error) console.error(`${command} cannot be run: ${error.message}`);
   // What the step has printed says what is wrong and what mends it.
   if (status !== 0) process.exit(1);
@@ -58,7 +62,11 @@ function step(what, command, args) {
 
 function fingerprint(paths) {
   const hash = createHash("sha256");
-  for (const file of paths.flatMap(filesIn)) hash.update(`${path.relative(root, file)}\0`).update(fs.readFileSync(file)).update("\0");
+  for (const file of paths.flatMap(filesIn))
+    hash
+      .update(`${path.relative(root, file)}\0`)
+      .update(fs.readFileSync(file))
+      .update("\0");
   return hash.digest("hex");
 }
 

@@ -74,7 +74,9 @@ async function findLibtorch() {
   const { describeAttempts } = await import(pathToFileURL(path.join(root, "dist", "libtorch", "diagnosis.js")).href);
   const { chosen, attempts } = discover({ headers: true });
   if (chosen === undefined) {
-    throw new BuildError(`no libtorch to build against. Tried, in order:\n${describeAttempts(attempts)}\nFetch one: npx libtorch-ood setup`);
+    throw new BuildError(
+      `no libtorch to build against. Tried, in order:\n${describeAttempts(attempts)}\nFetch one: npx libtorch-ood setup`,
+    );
   }
   return chosen;
 }
@@ -138,7 +140,8 @@ function cmake(args) {
 function run(command, args, { fatal }) {
   const { status, error } = spawnSync(command, args, { cwd: root, stdio: "inherit" });
   if (error) throw new BuildError(`${command} cannot be run: ${error.message}`);
-  if (status !== 0 && fatal) throw new BuildError(`\`${command} ${args.slice(0, 2).join(" ")}\` failed with exit code ${status}; see above`);
+  if (status !== 0 && fatal)
+    throw new BuildError(`\`${command} ${args.slice(0, 2).join(" ")}\` failed with exit code ${status}; see above`);
 }
 
 function requireTool(command, args, what, mend) {

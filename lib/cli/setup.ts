@@ -8,7 +8,10 @@ import { pinnedVersion, supportedMinors } from "../libtorch/versions";
 export function setupCommand(): Command {
   return new Command("setup")
     .description("fetch libtorch into the user's cache, with pip")
-    .option("--version <version>", `which one, of ${supportedMinors.join(", ")} (default: the one that the addon was built for, else ${pinnedVersion})`)
+    .option(
+      "--version <version>",
+      `which one, of ${supportedMinors.join(", ")} (default: the one that the addon was built for, else ${pinnedVersion})`,
+    )
     .option("--cuda", "a CUDA build with all of NVIDIA's libraries (several GB) instead of a CPU build")
     .option("--force", "fetch it although it is in the cache")
     .action(async (options: { version?: string; cuda?: boolean; force?: boolean }) => {

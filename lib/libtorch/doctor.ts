@@ -67,17 +67,21 @@ function glibc(): { glibc?: string } {
 
 /** The diagnosis as a table for a terminal. */
 export function describeDiagnosis(diagnosis: Diagnosis): string {
-  const { addon, torch, info, problem, withoutCuda } = diagnosis;
+  const { addon, torch, problem } = diagnosis;
   const rows: [string, string | undefined][] = [
     ["platform", diagnosis.platform + (diagnosis.glibc ? `, glibc ${diagnosis.glibc}` : "")],
     ["Node.js", `${diagnosis.node}, Node-API ${diagnosis.nodeApi}`],
     ["addon", addon ? `${addon.addon}, built for libtorch ${addon.built.libtorch}, Node-API ${addon.built.napi}` : "not built"],
     ["libtorch", torch && `${torch.version} in ${torch.directory}`],
-    ["CPU", info && [info.cpuCapability, info.threads === undefined ? undefined : `${String(info.threads)} threads`].filter(Boolean).join(", ")],
-    ["CUDA", info && (withoutCuda ? `no: ${withoutCuda}` : `${String(info.cudaDevices ?? "unknown number of")} devices`)],
+    ["CPU", diagnosis.info && `${text(diagnosis.info.cpuCapability)}, threads: ${text(diagnosis.info.threads)}`],
+    ["CUDA", diagnosis.info && `devices: ${text(diagnosis.info.cudaDevices)}${diagnosis.withoutCuda ? ` (${diagnosis.withoutCuda})` : ""}`],
   ];
   const table = rows.filter(([, value]) => value).map(([name, value]) => `${name.padEnd(9)} ${value}`);
   const places = describeAttempts(diagnosis.attempts);
   const verdict = problem ? `It does not work: ${problem.code}: ${problem.message}` : "It works.";
   return [...table, ...(verdict.includes(places) ? [] : [`libtorch was looked for at:\n${places}`]), verdict].join("\n");
+}
+
+function text(value: unknown): string {
+  return typeof value === "string" || typeof value === "number" ? String(value) : "unknown";
 }

@@ -81,7 +81,8 @@ function openLibraries(loader: Loader, torch: TorchDirectory, attempts: readonly
     if (cause !== undefined) throw loadingFailed(path, cause, attempts);
   }
   if (torch.cuda === null) return "this libtorch is a CPU build";
-  if (cuda.length === 0) return "of this CUDA build only the part for the CPU was fetched; for all of it run: npx libtorch-ood setup --cuda";
+  if (cuda.length === 0)
+    return "of this CUDA build only the part for the CPU was fetched; for all of it run: npx libtorch-ood setup --cuda";
   const driver = failure(loader, "libcuda.so.1");
   if (driver !== undefined) return `there is no NVIDIA driver: ${driver.message}`;
   openInAnyOrder(loader, nvidia);
@@ -96,7 +97,7 @@ function openLibraries(loader: Loader, torch: TorchDirectory, attempts: readonly
 // Those that need another one of them open in a later round; those that never do are missed only if libtorch_cuda needs them.
 function openInAnyOrder(loader: Loader, paths: readonly string[]): void {
   let closed = paths;
-  for (let before = Infinity; closed.length < before; ) {
+  for (let before = Infinity; closed.length < before;) {
     before = closed.length;
     closed = closed.filter((path) => failure(loader, path) !== undefined);
   }

@@ -64,7 +64,10 @@ export function pip(python: Python, args: readonly string[], environment: NodeJS
   const [program, ...first] = python.command;
   const options = ["-m", "pip", "--disable-pip-version-check", "--no-input", ...args];
   return new Promise((resolve, reject) => {
-    const child = spawn(program, [...first, ...options], { env: environment, stdio: ["ignore", process.stderr.isTTY ? 2 : "ignore", "pipe"] });
+    const child = spawn(program, [...first, ...options], {
+      env: environment,
+      stdio: ["ignore", process.stderr.isTTY ? 2 : "ignore", "pipe"],
+    });
     // The terminal sends Ctrl-C to pip as well: we stay to remove what it leaves.
     const stay = () => child.kill("SIGTERM");
     process.on("SIGINT", stay).on("SIGTERM", stay);

@@ -33,7 +33,9 @@ export function readTorchDirectory(directory: string): TorchDirectory | { readon
     .find((path) => existsSync(join(path, "lib", libraryFile("torch_cpu"))));
   if (root === undefined) {
     const expected = join("lib", libraryFile("torch_cpu"));
-    return { problem: basename(directory) === "torch" ? `no ${expected} in it` : `neither ${expected} nor ${join("torch", expected)} in it` };
+    return {
+      problem: basename(directory) === "torch" ? `no ${expected} in it` : `neither ${expected} nor ${join("torch", expected)} in it`,
+    };
   }
   const stated = statedVersion(root);
   if (stated === undefined) return { problem: "neither version.py nor build-version states a version" };

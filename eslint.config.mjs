@@ -1,0 +1,28 @@
+// ESLint: the recommended rules, with type information for lib/, whose promises and unsafe casts matter most.
+import js from "@eslint/js";
+import { defineConfig, globalIgnores } from "eslint/config";
+import tseslint from "typescript-eslint";
+
+const names = "console process performance URL Buffer fetch AbortController AbortSignal structuredClone TextDecoder TextEncoder";
+const timers = "setTimeout clearTimeout setInterval clearInterval setImmediate queueMicrotask";
+const nodeGlobals = Object.fromEntries(`${names} ${timers}`.split(" ").map((name) => [name, "readonly"]));
+
+export default defineConfig(
+  globalIgnores(["dist/", "build/", "prebuilds/", "coverage/", "docs/api/", "data/", "runs/", ".venv/"]),
+  js.configs.recommended,
+  { linterOptions: { reportUnusedDisableDirectives: "error" } },
+  { files: ["**/*.mjs"], languageOptions: { globals: nodeGlobals } },
+  { files: ["**/*.js"], languageOptions: { sourceType: "commonjs", globals: { ...nodeGlobals, module: "writable", require: "readonly" } } },
+  {
+    files: ["lib/**/*.ts"],
+    extends: [tseslint.configs.recommendedTypeChecked],
+    languageOptions: { parserOptions: { projectService: true } },
+  },
+  { files: ["test/**/*.ts", "types/**/*.ts"], extends: [tseslint.configs.recommended] },
+  {
+    files: ["**/*.ts"],
+    rules: {
+      "@typescript-eslint/no-unused-vars": ["error", { argsIgnorePattern: "^_" }],
+    },
+  },
+);

@@ -1,0 +1,92 @@
+// Loading the real addon: in this process, in workers at the same time, and beside another libtorch. Processes and workers
+// run dist/, which `npm test` compiles first.
+
+import { spawnSync } from "node:child_process";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { load, loadAddon } from "../../lib/libtorch/load";
+import { packageRoot } from "../../lib/package-root";
+import { fakeTorch } from "./fake-torch";
+
+const compiled = JSON.stringify(join(packageRoot, "dist", "libtorch", "load.js"));
+
+function runNode(program: string, environment: NodeJS.ProcessEnv = process.env) {
+  return spawnSync(process.execPath, ["-e", program], { encoding: "utf8", env: environment });
+}
+
+test("the addon loads, once, for the libtorch that it was built for", () => {
+  const { exports, files, torch, withoutCuda } = load();
+  expect(loadAddon()).toBe(exports);
+  expect(load()).toBe(load());
+  const info = (exports as { info(): Record<string, unknown> }).info();
+  expect(info).toMatchObject({ builtFor: files.built.libtorch });
+  expect(torch.version.startsWith(String(info.libtorch))).toBe(true);
+  if (torch.cuda === null) expect(withoutCuda).toBe("this libtorch is a CPU build");
+});
+
+test("two workers and the main thread load it at once, and it works in each", () => {
+  const program = `
+    const { Worker, isMainThread, parentPort, workerData } = require("node:worker_threads");
+    const body = \`
+      const { parentPort, workerData } = require("node:worker_threads");
+      const gate = new Int32Array(workerData);
+      Atomics.add(gate, 0, 1); Atomics.notify(gate, 0);
+      while (Atomics.load(gate, 0) < 3) Atomics.wait(gate, 0, Atomics.load(gate, 0), 10);
+      parentPort.postMessage(require(${compiled.replaceAll("\\", "\\\\")}).loadAddon().info().libtorch);
+    \`;
+    const shared = new SharedArrayBuffer(4), gate = new Int32Array(shared);
+    const answers = [1, 2].map(() => new Promise((resolve, reject) => {
+      const worker = new Worker(body, { eval: true, workerData: shared });
+      worker.once("message", resolve).once("error", reject);
+    }));
+    (async () => {
+      while (Atomics.load(gate, 0) < 2) await new Promise((resolve) => setTimeout(resolve, 1));
+      Atomics.add(gate, 0, 1); Atomics.notify(gate, 0);
+      const own = require(${compiled}).loadAddon().info().libtorch;
+      console.log(JSON.stringify([own, ...(await Promise.all(answers))]));
+    })();`;
+  const { status, stdout, stderr } = runNode(program);
+  expect(stderr).toBe("");
+  expect(status).toBe(0);
+  const versions = JSON.parse(stdout) as string[];
+  expect(versions).toHaveLength(3);
+  expect(new Set(versions).size).toBe(1);
+});
+
+test("a worker for which another libtorch is named takes the one that the process has", () => {
+  const directory = mkdtempSync(join(tmpdir(), "load-"));
+  try {
+    const other = fakeTorch(join(directory, "torch"), { version: load().torch.version });
+    const program = `
+      const { torch } = require(${compiled}).load();
+      const { Worker } = require("node:worker_threads");
+      const body = 'const { torch } = require(${compiled.replaceAll("\\", "\\\\")}).load(); require("node:worker_threads").parentPort.postMessage(torch);';
+      new Worker(body, { eval: true, env: { ...process.env, LIBTORCH_OOD_HOME: ${JSON.stringify(other)} } })
+        .once("message", (theirs) => console.log(JSON.stringify([torch, theirs])));`;
+    const { stdout, stderr } = runNode(program);
+    expect(stderr).toBe("");
+    const [ours, theirs] = JSON.parse(stdout) as { directory: string; source: string }[];
+    expect(theirs).toMatchObject({ source: "this process" });
+    expect(theirs!.directory).toBe(ours!.directory);
+  } finally {
+    rmSync(directory, { recursive: true });
+  }
+});
+
+test("a library that does not load is named, with the reason and the command that mends it", () => {
+  const directory = mkdtempSync(join(tmpdir(), "load-"));
+  try {
+    const broken = fakeTorch(join(directory, "torch"), { version: load().torch.version });
+    const program = `try { require(${compiled}).loadAddon(); } catch ({ code, message }) { console.log(JSON.stringify({ code, message })); }`;
+    const { stdout } = runNode(program, { ...process.env, LIBTORCH_OOD_HOME: broken });
+    const { code, message } = JSON.parse(stdout) as { code: string; message: string };
+    expect(code).toBe("ERR_LIBTORCH_NOT_FOUND");
+    expect(message).toContain(join(broken, "lib", "libc10"));
+    expect(message).toMatch(/cannot open shared object file|no such file/i);
+    expect(message).toContain("npx libtorch-ood doctor");
+    expect(message).toContain("LIBTORCH_OOD_HOME");
+  } finally {
+    rmSync(directory, { recursive: true });
+  }
+});
