@@ -131,6 +131,105 @@ export interface NativeResNet {
   dispose(): void;
 }
 
+/** native/class_statistics.cc: counts, means and scatters per class, float64, on one device. */
+export interface NativeClassStatistics {
+  update(control: NativeJobControl | undefined, features: NativeTensor, labels: NativeTensor): Promise<void>;
+  merge(control: NativeJobControl | undefined, other: NativeClassStatistics): Promise<void>;
+  /** int64 [C] */
+  counts(control: NativeJobControl | undefined): Promise<NativeTensor>;
+  /** float64 [C, d] */
+  means(control: NativeJobControl | undefined): Promise<NativeTensor>;
+  /** float64 [d, d] */
+  covariance(control: NativeJobControl | undefined, of: number | "pooled" | "global", ddof: number): Promise<NativeTensor>;
+  state(control: NativeJobControl | undefined): Promise<NativeNamedTensor[]>;
+  loadState(control: NativeJobControl | undefined, scatter: NativeScatter, state: NativeNamedTensor[]): Promise<void>;
+  dispose(): void;
+}
+
+export type NativeScatter = "full" | "pooled" | "diagonal";
+
+export interface NativeDensityOptions {
+  covariance: "full" | "tied" | "diagonal" | "ledoit-wolf" | "oas";
+  prior: "empirical" | "uniform" | "none";
+  jitter: "per-class" | "shared" | "ddu" | number;
+}
+
+/** native/gaussian_mixture.cc: Gaussian class densities, empty until fit or loadState. */
+export interface NativeGaussianMixture {
+  /** Resolves to "jitter" and "shrinkage", float64 [C]. With `consume` the statistics lose their scatters. */
+  fit(
+    control: NativeJobControl | undefined,
+    statistics: NativeClassStatistics,
+    options: NativeDensityOptions,
+    consume: boolean,
+  ): Promise<NativeNamedTensor[]>;
+  /** float64 [N] or [N, C]; int32 [N] for "predict". */
+  evaluate(
+    control: NativeJobControl | undefined,
+    features: NativeTensor,
+    quantity: "logDensity" | "classLogDensities" | "responsibilities" | "predict",
+  ): Promise<NativeTensor>;
+  /** "mean" [d] and "covariance" [d, d] of a class, jitter included. */
+  parameters(control: NativeJobControl | undefined, label: number): Promise<NativeNamedTensor[]>;
+  state(control: NativeJobControl | undefined): Promise<NativeNamedTensor[]>;
+  loadState(
+    control: NativeJobControl | undefined,
+    numClasses: number,
+    featureDim: number,
+    options: NativeDensityOptions,
+    state: NativeNamedTensor[],
+  ): Promise<void>;
+  dispose(): void;
+}
+
+/** native/neural_collapse.h: CollapseNumbers. */
+export interface NativeCollapseNumbers {
+  nc1: number;
+  rank: number;
+  enMeans: number;
+  enMeansDdof0: number;
+  enClassifier: number;
+  enClassifierDdof0: number;
+  eaMeans: number;
+  eaClassifier: number;
+  nc3: number;
+  nc3UnitColumns: number;
+  etfDistanceMeans: number;
+  etfDistanceClassifier: number;
+  nc4: number | undefined;
+  nc4Labels: number | undefined;
+  classes: number[];
+}
+
+/** native/linalg.cc: on whole matrices or batches of them, float32 or float64. */
+export interface NativeLinalg {
+  covariance(
+    control: NativeJobControl | undefined,
+    x: NativeTensor,
+    weights: NativeTensor | undefined,
+    ddof: number,
+    device: string,
+  ): Promise<NativeTensor>;
+  pinv(
+    control: NativeJobControl | undefined,
+    matrix: NativeTensor,
+    options: { rcond: number | undefined; rank: number | undefined; hermitian: boolean },
+    device: string,
+  ): Promise<NativeTensor>;
+  /** "factor" as the matrix, "jitter" float64 [batch]. */
+  cholesky(
+    control: NativeJobControl | undefined,
+    matrix: NativeTensor,
+    jitter: "relative" | "ddu" | number,
+    device: string,
+  ): Promise<NativeNamedTensor[]>;
+  /** "sign" and "logarithm", float64 [batch]. */
+  logdet(control: NativeJobControl | undefined, matrix: NativeTensor, device: string): Promise<NativeNamedTensor[]>;
+  /** "values" ascending and "vectors" in columns. */
+  eigh(control: NativeJobControl | undefined, matrix: NativeTensor, device: string): Promise<NativeNamedTensor[]>;
+  svdvals(control: NativeJobControl | undefined, matrix: NativeTensor, device: string): Promise<NativeTensor>;
+}
+
 export interface NativeInfo {
   libtorch: string;
   builtFor: string;
@@ -153,7 +252,26 @@ export interface Native {
   info(): NativeInfo;
   setThreads(control: NativeJobControl | undefined, threads: number): Promise<void>;
 
-  // --- numerics: class_statistics, gaussian_mixture, neural_collapse, linalg (declared below as they land) ---
+  ClassStatistics: new (numClasses: number, featureDim: number, scatter: NativeScatter, device: string) => NativeClassStatistics;
+  GaussianMixture: new (device: string) => NativeGaussianMixture;
+  /** native/neural_collapse.cc */
+  measureCollapse(
+    control: NativeJobControl | undefined,
+    features: NativeTensor,
+    labels: NativeTensor,
+    predictions: NativeTensor | undefined,
+    weight: NativeTensor,
+    bias: NativeTensor | undefined,
+    rcond: number | undefined,
+    device: string,
+  ): Promise<NativeCollapseNumbers>;
+  measureCollapseOfStatistics(
+    control: NativeJobControl | undefined,
+    statistics: NativeClassStatistics,
+    weight: NativeTensor,
+    rcond: number | undefined,
+  ): Promise<NativeCollapseNumbers>;
+  linalg: NativeLinalg;
 }
 
 let loaded: Native | undefined;

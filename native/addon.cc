@@ -9,9 +9,13 @@
 #include <atomic>
 
 #include "arguments.h"
+#include "class_statistics.h"
 #include "environment.h"
 #include "executor.h"
+#include "gaussian_mixture.h"
 #include "job.h"
+#include "linalg.h"
+#include "neural_collapse.h"
 #include "resnet.h"
 #include "tensor.h"
 
@@ -52,6 +56,10 @@ Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   define_job_control(env, exports);
   Tensor::define(env, exports);
   ResNet::define(env, exports);
+  ClassStatistics::define(env, exports);
+  GaussianMixture::define(env, exports);
+  define_neural_collapse(env, exports);
+  define_linalg(env, exports);
   exports.Set("info", function<info>(env, "info"));
   exports.Set("setThreads", function<set_threads>(env, "setThreads"));
   return exports;

@@ -1,0 +1,322 @@
+// GaussianMixture: one Gaussian per class over the features, the density of Deep Deterministic Uncertainty.
+
+import { describe, finite, integer, oneOf, optionalSignal, optionsObject, string } from "./checks";
+import { ClassStatistics, type Scatter } from "./class-statistics";
+import { LibtorchOodError } from "./errors";
+import { classesIn, labelsTensor, type Labels } from "./labels";
+import { native, type NativeDensityOptions, type NativeGaussianMixture, type NativeNamedTensor } from "./native";
+import { callNative, runNative } from "./native-call";
+import { corrupt, readStateFile, writeStateFile } from "./state-file";
+import { Tensor, toTensor, type ArrayWithShape } from "./tensor";
+
+/**
+ * How each covariance Σ_c is estimated.
+ * - `"full"`: of the class's own samples, divisor n_c − 1 (DDU). Needs more samples per class than dimensions.
+ * - `"tied"`: one for all classes, pooled within classes, divisor N − C.
+ * - `"diagonal"`: variances only, divisor n_c − 1.
+ * - `"ledoit-wolf"`, `"oas"`: of the class, divisor n_c, shrunk towards (tr Σ/d)·I by the amount of Ledoit and Wolf (2004) or Chen et al.
+ *   (2010), as scikit-learn computes them. They work with fewer samples than dimensions.
+ */
+export type Covariance = "full" | "tied" | "diagonal" | "ledoit-wolf" | "oas";
+
+/** q(c): `"empirical"` n_c/N, `"uniform"` 1/C over the classes with samples, `"none"` no such term (the DDU code). */
+export type Prior = "empirical" | "uniform" | "none";
+
+/**
+ * jitter·I is added to a covariance that is not safely positive definite.
+ * - `"relative"`: 0 where that is safe, else the smallest 10^k·tr(Σ)/d for which min L_ii² ≥ d·eps·max L_ii² (L the Cholesky factor), each
+ *   class for itself. It scales with the features: an absolute jitter ruins L2-normalised ones, whose variances are about 1e-3.
+ * - `"relative-shared"`: the largest of those, for all classes.
+ * - `"ddu"`: the first of 0, 2.2e-308, 1e-308, 1e-307 … 0.1 for which every class has a Cholesky factor, as the DDU code has it. Near
+ *   singularity that choice is rounding noise.
+ * - a number: that value for every class.
+ */
+export type Jitter = "relative" | "relative-shared" | "ddu" | number;
+
+export interface GaussianMixtureOptions {
+  /** Default `"full"`. */
+  covariance?: Covariance;
+  /** Default `"empirical"`: the mixture density of the method. The DDU code leaves the prior out; that is `"none"`. */
+  prior?: Prior;
+  /** Default `"relative"`. */
+  jitter?: Jitter;
+  signal?: AbortSignal;
+}
+
+export interface GaussianMixtureFitOptions extends GaussianMixtureOptions {
+  /** Default: one more than the largest label. */
+  numClasses?: number;
+  /** `"cpu"` (default), `"cuda"` or `"cuda:N"`. */
+  device?: string;
+}
+
+const format = "libtorch-ood/gaussian-mixture";
+const covariances = ["full", "tied", "diagonal", "ledoit-wolf", "oas"] as const;
+const priors = ["empirical", "uniform", "none"] as const;
+const optionKeys = ["covariance", "prior", "jitter", "signal"] as const;
+const scatterFor: Record<Covariance, Scatter> = {
+  full: "full",
+  tied: "pooled",
+  diagonal: "diagonal",
+  "ledoit-wolf": "full",
+  oas: "full",
+};
+
+interface Description {
+  numClasses: number;
+  featureDim: number;
+  covariance: Covariance;
+  prior: Prior;
+  jitterRule: Jitter;
+  counts: number[];
+  jitter: number[];
+  shrinkage: number[];
+}
+
+/**
+ * Gaussian class densities N(z; u_c, Σ_c) and their mixture log q(z) = logsumexp_c [log N(z; u_c, Σ_c) + log q(c)] (Mukhoti et al. 2021), all
+ * in float64. Higher means more in-distribution. Made by {@link GaussianMixture.fit}, {@link GaussianMixture.fromStatistics} or
+ * {@link GaussianMixture.load}.
+ *
+ * @example
+ * const gmm = await GaussianMixture.fit(features, labels, { covariance: "ledoit-wolf" });
+ * const scores = await gmm.logDensity(testFeatures);
+ */
+export class GaussianMixture {
+  readonly numClasses: number;
+  readonly featureDim: number;
+  readonly device: string;
+  readonly covariance: Covariance;
+  readonly prior: Prior;
+  /** The rule that was asked for; {@link jitter} is what it came to. */
+  readonly jitterRule: Jitter;
+  /** Samples per class that it was fitted to. */
+  readonly counts: readonly number[];
+  /** Per class: what was added to the diagonal of its covariance. */
+  readonly jitter: readonly number[];
+  /** Per class: the shrinkage, 0 to 1; all 0 for estimators that do not shrink. */
+  readonly shrinkage: readonly number[];
+  /** What a user should know about the fit: classes with no more samples than dimensions, classes without samples. */
+  readonly warnings: readonly string[];
+  readonly #native: NativeGaussianMixture;
+
+  private constructor(handle: NativeGaussianMixture, device: string, description: Description) {
+    this.#native = handle;
+    this.device = device;
+    this.numClasses = description.numClasses;
+    this.featureDim = description.featureDim;
+    this.covariance = description.covariance;
+    this.prior = description.prior;
+    this.jitterRule = description.jitterRule;
+    this.counts = description.counts;
+    this.jitter = description.jitter;
+    this.shrinkage = description.shrinkage;
+    this.warnings = warningsFor(description);
+  }
+
+  /**
+   * Fits to features held in memory.
+   *
+   * @param features [N, d], float32 or float64: the un-augmented training features
+   * @param labels [N]
+   * @throws ERR_NON_FINITE, ERR_SHAPE, ERR_DTYPE, ERR_RANGE, ERR_OPTION, ERR_ABORTED; ERR_NOT_POSITIVE_DEFINITE where there is no variance at
+   *   all, or the jitter that was asked for is too small
+   */
+  static async fit(features: Tensor | ArrayWithShape, labels: Labels, options: GaussianMixtureFitOptions = {}): Promise<GaussianMixture> {
+    const { numClasses, device, ...rest } = optionsObject(options, "options", [...optionKeys, "numClasses", "device"]);
+    const { covariance, signal } = resolve(rest);
+    const x = toTensor(features, "features");
+    const y = labelsTensor(labels, "labels");
+    const [, featureDim] = x.shape;
+    if (x.shape.length !== 2 || featureDim === undefined || featureDim < 1) {
+      throw new LibtorchOodError("ERR_SHAPE", `features: expected [samples, dimensions], found [${x.shape.join(", ")}]`);
+    }
+    const statistics = new ClassStatistics({
+      numClasses: numClasses ?? classesIn(y, "labels"),
+      featureDim,
+      scatter: scatterFor[covariance],
+      device,
+    });
+    try {
+      await statistics.update(x, y, { signal });
+      return await GaussianMixture.#fitTo(statistics, rest, true);
+    } finally {
+      statistics.dispose();
+    }
+  }
+
+  /**
+   * Fits to statistics, on their device. `"tied"` needs scatter `"full"` or `"pooled"`, `"diagonal"` needs `"full"` or `"diagonal"`, the
+   * others need `"full"`.
+   *
+   * @throws as {@link fit}; ERR_OPTION where the scatter does not serve
+   */
+  static async fromStatistics(statistics: ClassStatistics, options: GaussianMixtureOptions = {}): Promise<GaussianMixture> {
+    ClassStatistics.handle(statistics, "statistics");
+    return GaussianMixture.#fitTo(statistics, optionsObject(options, "options", optionKeys), false);
+  }
+
+  static async #fitTo(statistics: ClassStatistics, options: GaussianMixtureOptions, consume: boolean): Promise<GaussianMixture> {
+    const { covariance, prior, jitter, signal } = resolve(options);
+    if (statistics.scatter !== "full" && statistics.scatter !== scatterFor[covariance]) {
+      throw new LibtorchOodError(
+        "ERR_OPTION",
+        `statistics: expected scatter "${scatterFor[covariance]}" for covariance "${covariance}", found "${statistics.scatter}"`,
+      );
+    }
+    const counts = await statistics.counts();
+    const handle = callNative(() => new (native().GaussianMixture)(statistics.device));
+    const source = ClassStatistics.handle(statistics, "statistics");
+    const found = await runNative(signal, (control) => handle.fit(control, source, nativeOptions(covariance, prior, jitter), consume));
+    return new GaussianMixture(handle, statistics.device, {
+      numClasses: statistics.numClasses,
+      featureDim: statistics.featureDim,
+      covariance,
+      prior,
+      jitterRule: jitter,
+      counts,
+      jitter: numbers(found, "jitter"),
+      shrinkage: numbers(found, "shrinkage"),
+    });
+  }
+
+  /**
+   * The mixture log density of each row in nats, Float64Array [N]: the score of DDU, up to the prior. Under collapse it reaches −1e14 and less; keep
+   * it in float64.
+   *
+   * @param features [N, d]
+   * @throws ERR_NON_FINITE, ERR_SHAPE, ERR_DTYPE, ERR_DISPOSED, ERR_ABORTED
+   */
+  async logDensity(features: Tensor | ArrayWithShape, options: { signal?: AbortSignal } = {}): Promise<Float64Array> {
+    return (await this.#evaluate(features, "logDensity", options)).toTypedArray() as Float64Array;
+  }
+
+  /** log N(z; u_c, Σ_c) without prior, float64 [N, C]; −Infinity for a class without samples. Throws as {@link logDensity}. */
+  async classLogDensities(features: Tensor | ArrayWithShape, options: { signal?: AbortSignal } = {}): Promise<Tensor> {
+    return new Tensor(await this.#evaluate(features, "classLogDensities", options));
+  }
+
+  /** The posterior q(c | z), float64 [N, C]; rows sum to 1. With prior `"none"` every class counts alike. Throws as {@link logDensity}. */
+  async responsibilities(features: Tensor | ArrayWithShape, options: { signal?: AbortSignal } = {}): Promise<Tensor> {
+    return new Tensor(await this.#evaluate(features, "responsibilities", options));
+  }
+
+  /** The class with the highest posterior, Int32Array [N]. Throws as {@link logDensity}. */
+  async predict(features: Tensor | ArrayWithShape, options: { signal?: AbortSignal } = {}): Promise<Int32Array> {
+    return (await this.#evaluate(features, "predict", options)).toTypedArray() as Int32Array;
+  }
+
+  /**
+   * Mean [d] and covariance [d, d] of a class as they are used, shrinkage and jitter included, float64.
+   *
+   * @throws ERR_RANGE for a class that is not there or had no samples, ERR_DISPOSED
+   */
+  async parameters(label: number): Promise<{ mean: Tensor; covariance: Tensor }> {
+    integer(label, "label", 0, this.numClasses - 1);
+    const found = await runNative(undefined, (control) => this.#native.parameters(control, label));
+    const [mean, covariance] = ["mean", "covariance"].map((name) => new Tensor(named(found, name))) as [Tensor, Tensor];
+    return { mean, covariance };
+  }
+
+  /** Writes everything to a .safetensors file, Cholesky factors as packed triangles. @throws ERR_IO, ERR_DISPOSED */
+  async save(path: string): Promise<void> {
+    const state = await runNative(undefined, (control) => this.#native.state(control));
+    const { numClasses, featureDim, covariance, prior, jitterRule } = this;
+    await writeStateFile(path, format, { numClasses, featureDim, covariance, prior, jitterRule }, state);
+  }
+
+  /** Reads what {@link save} wrote; densities are the same to the last bit. @throws ERR_CORRUPT_FILE, ERR_IO */
+  static async load(path: string, options: { device?: string } = {}): Promise<GaussianMixture> {
+    const device = string(optionsObject(options, "options", ["device"]).device ?? "cpu", "device");
+    const { description, state } = await readStateFile(path, format);
+    const { numClasses, featureDim, covariance, prior, jitterRule } = description;
+    if (!Number.isInteger(numClasses) || (numClasses as number) < 1) corrupt(path, "numClasses", "a positive integer", numClasses);
+    if (!Number.isInteger(featureDim) || (featureDim as number) < 1) corrupt(path, "featureDim", "a positive integer", featureDim);
+    if (!covariances.includes(covariance as Covariance)) corrupt(path, "covariance", covariances.join(", "), covariance);
+    if (!priors.includes(prior as Prior)) corrupt(path, "prior", priors.join(", "), prior);
+    if (typeof jitterRule !== "number" && !["relative", "relative-shared", "ddu"].includes(jitterRule as string)) {
+      corrupt(path, "jitterRule", "a jitter rule", jitterRule);
+    }
+    const kept = { numClasses, featureDim, covariance, prior, jitterRule } as Omit<Description, "counts" | "jitter" | "shrinkage">;
+    const handle = callNative(() => new (native().GaussianMixture)(device));
+    const rules = nativeOptions(kept.covariance, kept.prior, kept.jitterRule);
+    await runNative(undefined, (control) => handle.loadState(control, kept.numClasses, kept.featureDim, rules, state));
+    return new GaussianMixture(handle, device, {
+      ...kept,
+      counts: numbers(state, "count"),
+      jitter: numbers(state, "jitter"),
+      shrinkage: numbers(state, "shrinkage"),
+    });
+  }
+
+  /** Gives the memory back now. Idempotent; later use throws ERR_DISPOSED. */
+  dispose(): void {
+    this.#native.dispose();
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+
+  async #evaluate(
+    features: Tensor | ArrayWithShape,
+    quantity: Parameters<NativeGaussianMixture["evaluate"]>[2],
+    options: { signal?: AbortSignal },
+  ): ReturnType<NativeGaussianMixture["evaluate"]> {
+    const signal = optionalSignal(optionsObject(options, "options", ["signal"]).signal, "signal");
+    const x = Tensor.handle(toTensor(features, "features"), "features");
+    return runNative(signal, (control) => this.#native.evaluate(control, x, quantity));
+  }
+}
+
+function resolve(options: GaussianMixtureOptions) {
+  const { covariance = "full", prior = "empirical", jitter = "relative", signal } = options;
+  oneOf(covariance, "covariance", covariances);
+  oneOf(prior, "prior", priors);
+  if (typeof jitter === "number") finite(jitter, "jitter", 0);
+  else oneOf(jitter, "jitter", ["relative", "relative-shared", "ddu"]);
+  return { covariance, prior, jitter, signal: optionalSignal(signal, "signal") };
+}
+
+function nativeOptions(covariance: Covariance, prior: Prior, jitter: Jitter): NativeDensityOptions {
+  const rule = jitter === "relative" ? "per-class" : jitter === "relative-shared" ? "shared" : jitter;
+  return { covariance, prior, jitter: rule };
+}
+
+function named(state: readonly NativeNamedTensor[], name: string) {
+  const entry = state.find((candidate) => candidate.name === name);
+  if (entry === undefined)
+    throw new LibtorchOodError("ERR_CORRUPT_FILE", `${name}: not among ${describe(state.map((s) => s.name).join(", "))}`);
+  return entry.tensor;
+}
+
+function numbers(state: readonly NativeNamedTensor[], name: string): number[] {
+  return Array.from(named(state, name).toTypedArray() as Float64Array | BigInt64Array, Number);
+}
+
+function warningsFor({ counts, featureDim, covariance }: Description): string[] {
+  const warnings: string[] = [];
+  const list = (wanted: (count: number) => boolean): number[] => counts.flatMap((count, c) => (wanted(count) ? [c] : []));
+  const absent = list((count) => count === 0);
+  if (absent.length > 0) warnings.push(`no samples of class ${absent.join(", ")}: its log density is -Infinity`);
+  if (covariance === "tied") {
+    const total = counts.reduce((sum, count) => sum + count, 0);
+    const freedom = total - (counts.length - absent.length);
+    if (freedom < featureDim) {
+      warnings.push(`${total} samples are too few for a tied covariance of ${featureDim} dimensions: it is singular, and jitter decides`);
+    }
+    return warnings;
+  }
+  const needed = covariance === "full" ? featureDim + 1 : 2;
+  const few = list((count) => count > 0 && count < needed);
+  if (few.length > 0) {
+    const classes = few.map((c) => `${c} (${counts[c]})`).join(", ");
+    warnings.push(
+      covariance === "full"
+        ? `no more samples than the ${featureDim} dimensions in class ${classes}: its covariance is singular, and jitter decides; ` +
+            `covariance "ledoit-wolf", "oas" or "tied" suits better`
+        : `a single sample in class ${classes}: the pooled variance stands in for its own`,
+    );
+  }
+  return warnings;
+}

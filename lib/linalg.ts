@@ -1,0 +1,156 @@
+// Matrix functions on tensors or typed arrays, single or batched: the building blocks of the method, natively.
+
+import { boolean, finite, integer, oneOf, optionalSignal, optionsObject, string } from "./checks";
+import { LibtorchOodError } from "./errors";
+import { native, type NativeJobControl, type NativeNamedTensor, type NativeTensor } from "./native";
+import { runNative } from "./native-call";
+import { Tensor, toTensor, type ArrayWithShape } from "./tensor";
+
+export interface LinalgOptions {
+  /** `"cpu"` (default), `"cuda"` or `"cuda:N"`; results come back to host memory. */
+  device?: string;
+  signal?: AbortSignal;
+}
+
+export interface CovarianceOptions extends LinalgOptions {
+  /** [n], none negative: how often each row counts. Default: once. */
+  weights?: Tensor | ArrayWithShape;
+  /** Subtracted from the total weight to give the divisor. Default 1, as numpy.cov. */
+  ddof?: number;
+}
+
+export interface PinvOptions extends LinalgOptions {
+  /** Singular values up to this share of the largest count as zero. Default max(m, n) times the machine epsilon of the dtype. */
+  rcond?: number;
+  /** Keep so many of the largest singular values instead. */
+  rank?: number;
+  /** The matrix is symmetric: eigenvalues serve, which is faster. Default false. */
+  hermitian?: boolean;
+}
+
+export interface CholeskyOptions extends LinalgOptions {
+  /**
+   * Added to the diagonal where needed: `0` (default, none) or another number; `"relative"`: the smallest 10^k·tr(A)/d for which min L_ii² ≥
+   * d·eps·max L_ii², each matrix for itself; `"ddu"`: the first value of the DDU code's list that serves all matrices.
+   */
+  jitter?: "relative" | "ddu" | number;
+}
+
+const linalgKeys = ["device", "signal"] as const;
+
+/**
+ * Covariance of the rows of x in float64: Σ w (x − x̄)(x − x̄)ᵀ / (Σw − ddof), two-pass. Covariances by class, pooled or global:
+ * {@link ClassStatistics.covariance}.
+ *
+ * @param x [n, d], float32 or float64
+ * @returns float64 [d, d]
+ * @throws ERR_SHAPE (also where the weight does not exceed ddof), ERR_NON_FINITE naming the row, ERR_RANGE for a negative weight, ERR_DTYPE
+ */
+export async function covariance(x: Tensor | ArrayWithShape, options: CovarianceOptions = {}): Promise<Tensor> {
+  const { weights, ddof = 1, ...rest } = optionsObject(options, "options", ["weights", "ddof", ...linalgKeys]);
+  finite(ddof, "ddof", 0);
+  const rows = handle(x, "x");
+  const weight = weights && handle(weights, "weights");
+  return tensorOf(rest, (control, device) => native().linalg.covariance(control, rows, weight, ddof, device));
+}
+
+/**
+ * Moore-Penrose pseudoinverse of one matrix or each of a batch.
+ *
+ * @param matrix [..., m, n], float32 or float64
+ * @returns [..., n, m], same dtype
+ * @throws ERR_SHAPE, ERR_NON_FINITE, ERR_DTYPE, ERR_OPTION where both `rcond` and `rank` are given; ERR_RANGE where a matrix that was called
+ *   Hermitian is not
+ */
+export async function pinv(matrix: Tensor | ArrayWithShape, options: PinvOptions = {}): Promise<Tensor> {
+  const { rcond, rank, hermitian = false, ...rest } = optionsObject(options, "options", ["rcond", "rank", "hermitian", ...linalgKeys]);
+  if (rcond !== undefined && rank !== undefined) throw new LibtorchOodError("ERR_OPTION", "options: expected rcond or rank, found both");
+  if (rcond !== undefined) finite(rcond, "rcond", 0, 1);
+  if (rank !== undefined) integer(rank, "rank", 0);
+  boolean(hermitian, "hermitian");
+  const source = handle(matrix, "matrix");
+  return tensorOf(rest, (control, device) => native().linalg.pinv(control, source, { rcond, rank, hermitian }, device));
+}
+
+/**
+ * Lower Cholesky factor L with L·Lᵀ = A + jitter·I, computed in float64 whatever the dtype.
+ *
+ * @param matrix [..., d, d], symmetric
+ * @returns the factor, same shape and dtype, and the jitter of each matrix of the batch
+ * @throws ERR_NOT_POSITIVE_DEFINITE, ERR_SHAPE, ERR_NON_FINITE, ERR_DTYPE; ERR_RANGE where a matrix is not symmetric
+ */
+export async function cholesky(
+  matrix: Tensor | ArrayWithShape,
+  options: CholeskyOptions = {},
+): Promise<{ factor: Tensor; jitter: Float64Array }> {
+  const { jitter = 0, ...rest } = optionsObject(options, "options", ["jitter", ...linalgKeys]);
+  if (typeof jitter === "number") finite(jitter, "jitter", 0);
+  else oneOf(jitter, "jitter", ["relative", "ddu"]);
+  const source = handle(matrix, "matrix");
+  const found = await run(rest, (control, device) => native().linalg.cholesky(control, source, jitter, device));
+  return { factor: new Tensor(named(found, "factor")), jitter: named(found, "jitter").toTypedArray() as Float64Array };
+}
+
+/**
+ * Sign and natural logarithm of the absolute determinant of each matrix of a batch, in float64; sign 0 and −Infinity where it is singular.
+ *
+ * @param matrix [..., d, d]
+ * @throws ERR_SHAPE, ERR_NON_FINITE, ERR_DTYPE
+ */
+export async function logdet(
+  matrix: Tensor | ArrayWithShape,
+  options: LinalgOptions = {},
+): Promise<{ sign: Float64Array; logarithm: Float64Array }> {
+  const source = handle(matrix, "matrix");
+  const rest = optionsObject(options, "options", linalgKeys);
+  const found = await run(rest, (control, device) => native().linalg.logdet(control, source, device));
+  const [sign, logarithm] = ["sign", "logarithm"].map((name) => named(found, name).toTypedArray()) as [Float64Array, Float64Array];
+  return { sign, logarithm };
+}
+
+/**
+ * Eigenvalues, ascending, and eigenvectors, in columns, of symmetric matrices.
+ *
+ * @param matrix [..., d, d]
+ * @returns values [..., d] and vectors [..., d, d], same dtype
+ * @throws ERR_SHAPE, ERR_NON_FINITE, ERR_DTYPE; ERR_RANGE where a matrix is not symmetric
+ */
+export async function eigh(matrix: Tensor | ArrayWithShape, options: LinalgOptions = {}): Promise<{ values: Tensor; vectors: Tensor }> {
+  const source = handle(matrix, "matrix");
+  const rest = optionsObject(options, "options", linalgKeys);
+  const found = await run(rest, (control, device) => native().linalg.eigh(control, source, device));
+  return { values: new Tensor(named(found, "values")), vectors: new Tensor(named(found, "vectors")) };
+}
+
+/**
+ * Singular values, descending, of each matrix of a batch.
+ *
+ * @param matrix [..., m, n]
+ * @returns [..., min(m, n)], same dtype
+ * @throws ERR_SHAPE, ERR_NON_FINITE, ERR_DTYPE
+ */
+export async function svdvals(matrix: Tensor | ArrayWithShape, options: LinalgOptions = {}): Promise<Tensor> {
+  const source = handle(matrix, "matrix");
+  const rest = optionsObject(options, "options", linalgKeys);
+  return tensorOf(rest, (control, device) => native().linalg.svdvals(control, source, device));
+}
+
+function handle(value: Tensor | ArrayWithShape, name: string): NativeTensor {
+  return Tensor.handle(toTensor(value, name), name);
+}
+
+async function run<T>(options: LinalgOptions, call: (control: NativeJobControl, device: string) => Promise<T>): Promise<T> {
+  const device = string(options.device ?? "cpu", "device");
+  return runNative(optionalSignal(options.signal, "signal"), (control) => call(control, device));
+}
+
+async function tensorOf(
+  options: LinalgOptions,
+  call: (control: NativeJobControl, device: string) => Promise<NativeTensor>,
+): Promise<Tensor> {
+  return new Tensor(await run(options, call));
+}
+
+function named(found: readonly NativeNamedTensor[], name: string): NativeTensor {
+  return (found.find((entry) => entry.name === name) as NativeNamedTensor).tensor;
+}

@@ -1,0 +1,133 @@
+// The numbers of neural collapse: how far features and classifier have gone towards a simplex equiangular tight frame.
+
+import { finite, optionalSignal, optionsObject, string } from "./checks";
+import { ClassStatistics } from "./class-statistics";
+import { labelsTensor, type Labels } from "./labels";
+import { native, type NativeCollapseNumbers } from "./native";
+import { runNative } from "./native-call";
+import { Tensor, toTensor, type ArrayWithShape } from "./tensor";
+
+/** The numbers that need no second look at the samples. u_c: class means; u_G: their mean; M̄: the columns u_c − u_G; W: classifier, rows w_c. */
+export interface CollapseOfStatistics {
+  /** NC1, variability collapse: tr(Σ_W Σ_B†), Σ_W = Σ(z − u_c)(z − u_c)ᵀ/N, Σ_B = M̄M̄ᵀ/C. */
+  readonly nc1: number;
+  /** Equinorm: standard deviation (ddof 1) over mean of ‖u_c − u_G‖, and of ‖w_c‖ (not centred). */
+  readonly enMeans: number;
+  readonly enClassifier: number;
+  /** Equiangularity: mean over pairs of classes of |cos + 1/(C − 1)|, for the centred means and for the w_c (not centred). */
+  readonly eaMeans: number;
+  readonly eaClassifier: number;
+  /** NC3, self-duality: ‖Wᵀ/‖W‖_F − M̄/‖M̄‖_F‖²_F. */
+  readonly nc3: number;
+  /** Rank of Σ_B that the pseudoinverse used: C − 1, less where d < C − 1 or means are dependent. */
+  readonly rank: number;
+  /** ‖G/‖G‖_F − (I − 11ᵀ/C)/√(C − 1)‖_F for the Gram matrix G of the centred means, and of the w_c: 0 for a simplex ETF (Zhu et al. 2021). */
+  readonly etfDistanceMeans: number;
+  readonly etfDistanceClassifier: number;
+  /** The classes that have samples: all numbers are over them, as if the network had no other, and C is their number. */
+  readonly classes: readonly number[];
+  /** Named where `variants: true` asks for them. */
+  readonly variants?: CollapseVariants;
+}
+
+export interface CollapseNumbers extends CollapseOfStatistics {
+  /** NC4: share of samples whose nearest class mean is not the class that the network predicts. */
+  readonly nc4: number;
+}
+
+export interface CollapseVariants {
+  /** tr(Σ_W Σ_B†)/C, Eq. 4 of the seed paper as printed. */
+  readonly nc1OverClasses: number;
+  readonly enMeansDdof0: number;
+  readonly enClassifierDdof0: number;
+  /** Columns of Wᵀ and M̄ brought to unit length each, squared distances summed. */
+  readonly nc3UnitColumns: number;
+  /** Share of samples whose nearest class mean is not their label; undefined from statistics. */
+  readonly nc4Labels: number | undefined;
+}
+
+export interface MeasureOptions {
+  /** [N, d], float32 or float64: training features, eval mode, un-augmented. */
+  features: Tensor | ArrayWithShape;
+  /** [N] */
+  labels: Labels;
+  /** [N]: the class that the network predicts. Default: the largest of W z + b. */
+  predictions?: Labels;
+  /** Classifier weights [C, d]. */
+  weight: Tensor | ArrayWithShape;
+  /** Classifier bias [C]; used for the default of `predictions` only. Default: none. */
+  bias?: Tensor | ArrayWithShape;
+  /** Eigenvalues of M̄ᵀM̄ below this share of the largest count as zero. Default 4·max(C, d)·2.2e-16. */
+  rcond?: number;
+  /** Adds {@link CollapseVariants}. Default false. */
+  variants?: boolean;
+  /** `"cpu"` (default), `"cuda"` or `"cuda:N"`. */
+  device?: string;
+  signal?: AbortSignal;
+}
+
+export interface MeasureStatisticsOptions {
+  /** With scatter `"full"` or `"pooled"`. */
+  statistics: ClassStatistics;
+  weight: Tensor | ArrayWithShape;
+  rcond?: number;
+  variants?: boolean;
+  signal?: AbortSignal;
+}
+
+/**
+ * All seven numbers of Papyan, Han and Donoho (2020) as the seed paper uses them, in two passes over the features and O(N·d·C) time: no d×d
+ * matrix is formed. Invariant to rotation, and to the scale of the features.
+ *
+ * @throws ERR_NON_FINITE, ERR_SHAPE (also for samples of fewer than two classes), ERR_DTYPE, ERR_OPTION, ERR_ABORTED; ERR_RANGE for a label
+ *   outside 0 to C − 1, class means that all coincide, or a zero row of W
+ * @example
+ * const { nc1, nc4 } = await neuralCollapse.measure({ features, labels, weight, bias });
+ */
+export async function measure(options: MeasureOptions): Promise<CollapseNumbers> {
+  const known = ["features", "labels", "predictions", "weight", "bias", "rcond", "variants", "device", "signal"] as const;
+  const given = optionsObject(options, "options", known);
+  const features = handle(given.features, "features");
+  const labels = Tensor.handle(labelsTensor(given.labels, "labels"), "labels");
+  const predictions = given.predictions && Tensor.handle(labelsTensor(given.predictions, "predictions"), "predictions");
+  const weight = handle(given.weight, "weight");
+  const bias = given.bias && handle(given.bias, "bias");
+  const rcond = given.rcond === undefined ? undefined : finite(given.rcond, "rcond", 0, 1);
+  const device = string(given.device ?? "cpu", "device");
+  const numbers = await runNative(optionalSignal(given.signal, "signal"), (control) =>
+    native().measureCollapse(control, features, labels, predictions, weight, bias, rcond, device),
+  );
+  return { ...ofStatistics(numbers, given.variants), nc4: numbers.nc4 as number };
+}
+
+/**
+ * Every number but NC4, which needs the samples, from {@link ClassStatistics}: the same to about 1e-10 of the condition number of M̄ᵀM̄.
+ *
+ * @throws as {@link measure}; ERR_OPTION for scatter `"diagonal"`
+ */
+export async function measureStatistics(options: MeasureStatisticsOptions): Promise<CollapseOfStatistics> {
+  const given = optionsObject(options, "options", ["statistics", "weight", "rcond", "variants", "signal"]);
+  const statistics = ClassStatistics.handle(given.statistics, "statistics");
+  const weight = handle(given.weight, "weight");
+  const rcond = given.rcond === undefined ? undefined : finite(given.rcond, "rcond", 0, 1);
+  await given.statistics.settled();
+  const numbers = await runNative(optionalSignal(given.signal, "signal"), (control) =>
+    native().measureCollapseOfStatistics(control, statistics, weight, rcond),
+  );
+  return ofStatistics(numbers, given.variants);
+}
+
+function handle(value: Tensor | ArrayWithShape, name: string) {
+  return Tensor.handle(toTensor(value, name), name);
+}
+
+function ofStatistics(numbers: NativeCollapseNumbers, variants = false): CollapseOfStatistics {
+  const { nc1, enMeans, enClassifier, eaMeans, eaClassifier, nc3, rank, etfDistanceMeans, etfDistanceClassifier, classes } = numbers;
+  const primary = { nc1, enMeans, enClassifier, eaMeans, eaClassifier, nc3, rank, etfDistanceMeans, etfDistanceClassifier, classes };
+  if (!variants) return primary;
+  const { enMeansDdof0, enClassifierDdof0, nc3UnitColumns, nc4Labels } = numbers;
+  return {
+    ...primary,
+    variants: { nc1OverClasses: nc1 / classes.length, enMeansDdof0, enClassifierDdof0, nc3UnitColumns, nc4Labels },
+  };
+}

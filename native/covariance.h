@@ -1,0 +1,68 @@
+// Covariance matrices in float64: scatters accumulated as lower triangles, shrinkage, and the Cholesky factor with the
+// smallest safe jitter.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <functional>
+#include <vector>
+
+namespace ood {
+
+using Poll = std::function<void()>;  // throws ERR_ABORTED when the call has been cancelled
+
+// target += rowsᵀ·rows for float64 rows [n, d], in the lower triangle of target [d, d]; what lies above it is
+// undefined. Computed in block rows, which spares nearly half of the product.
+void add_lower_gram(const at::Tensor& target, const at::Tensor& rows);
+
+// The full symmetric matrix of a lower triangle.
+at::Tensor symmetric_of_lower(const at::Tensor& lower);
+
+// matrix·vector for a symmetric matrix given by its lower triangle.
+at::Tensor lower_times_vector(const at::Tensor& lower, const at::Tensor& vector);
+
+// Σ of the squared entries of a symmetric matrix given by its lower triangle.
+double squared_norm_of_lower(const at::Tensor& lower);
+
+// The lower triangle row by row, [d(d+1)/2], and back to [d, d] with zeros above.
+at::Tensor pack_lower(const at::Tensor& lower);
+at::Tensor unpack_lower(const at::Tensor& packed, int64_t dim);
+
+// Shrinks a covariance (lower triangle, in place) towards (tr/d)·I by `shrinkage` in 0 … 1.
+void shrink_covariance(const at::Tensor& covariance, double shrinkage);
+
+// The shrinkage of Ledoit and Wolf 2004 for n rows whose covariance (divisor n) is given, from the sum of ‖y‖⁴ of the
+// centred rows.
+double ledoit_wolf_shrinkage(const at::Tensor& covariance, double count, double sum_fourth);
+
+// The oracle-approximating shrinkage of Chen et al. 2010, in the form that scikit-learn computes.
+double oas_shrinkage(const at::Tensor& covariance, double count);
+
+struct CholeskyFactor {
+  at::Tensor lower;  // L with L·Lᵀ = covariance + jitter·I
+  double jitter = 0;
+};
+
+// The factor with jitter 0 where that is safe, else with the smallest 10^k·scale that is: the factorisation succeeds
+// and min L_ii² ≥ d·eps·max L_ii². A zero covariance gets zero_covariance_jitter. Throws ERR_NOT_POSITIVE_DEFINITE
+// where `scale` is 0 and jitter is needed.
+CholeskyFactor safe_cholesky(const at::Tensor& covariance, double scale, const Poll& poll);
+
+// The jitter of a covariance that is zero: the smallest power of ten of at least d·eps, times `scale`.
+double zero_covariance_jitter(int64_t dim, double scale);
+
+// The factor with one given jitter; ERR_NOT_POSITIVE_DEFINITE where it does not exist.
+CholeskyFactor cholesky_with_jitter(const at::Tensor& covariance, double jitter);
+
+// The first entry of the DDU code's list (0, the smallest normal number, 1e-308 … 1e-1) for which every covariance has
+// a Cholesky factor; the same entry as a search through all of them finds, with few factorisations.
+double ddu_jitter(const std::vector<at::Tensor>& covariances, const Poll& poll);
+
+// Whether variances L_ii² are safely positive: min ≥ d·eps·max.
+bool safely_positive(const at::Tensor& variances);
+
+// 10^k·scale for the smallest k in the range of safe_cholesky for which `works` holds; `works` is monotone in k.
+double smallest_power_of_ten(int64_t dim, double scale, const std::function<bool(double jitter)>& works);
+
+}  // namespace ood

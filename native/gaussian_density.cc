@@ -1,0 +1,346 @@
+// Gaussian class densities.
+#include "gaussian_density.h"
+
+#include <ATen/ATen.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <numbers>
+
+#include "errors.h"
+
+namespace ood {
+
+namespace {
+
+// Width of the diagonal blocks of forward substitution: wide enough for the matrix kernel, and their inverses cost
+// little.
+constexpr int64_t solve_block = 256;
+
+const double log_two_pi = std::log(2 * std::numbers::pi);
+
+double log_determinant_half(const at::Tensor& positive) { return positive.log().sum().item<double>(); }
+
+}  // namespace
+
+ScatterKind scatter_for(CovarianceKind covariance) {
+  if (covariance == CovarianceKind::tied) return ScatterKind::pooled;
+  return covariance == CovarianceKind::diagonal ? ScatterKind::diagonal : ScatterKind::full;
+}
+
+GaussianDensity GaussianDensity::fit(ClassMoments& moments, const DensityOptions& options, bool consume,
+                                     const Poll& poll) {
+  const std::vector<int64_t> present = moments.present();
+  if (present.empty()) fail("ERR_SHAPE", "statistics: expected at least one sample, found none");
+  const int64_t classes = moments.classes();
+  const auto dim = static_cast<double>(moments.dim());
+  GaussianDensity density;
+  density.options_ = options;
+  density.counts_ = moments.counts();
+  density.mean_ = moments.mean().clone();
+  density.mean_low_ = moments.mean_low().clone();
+  density.jitter_.assign(static_cast<size_t>(classes), 0);
+  density.shrinkage_.assign(static_cast<size_t>(classes), 0);
+
+  const auto total = static_cast<double>(moments.total());
+  const double pooled_divisor = std::max(1.0, total - static_cast<double>(present.size()));
+  const double pooled_scale = moments.traces().sum().item<double>() / pooled_divisor / dim;
+  const at::Tensor traces = moments.traces().to(at::kCPU);
+  const auto count_of = [&](int64_t c) { return static_cast<double>(density.counts_[static_cast<size_t>(c)]); };
+  // What a class's jitter is a multiple of: its mean variance, or the pooled one where it has none of its own.
+  const auto scale_of = [&](int64_t c) {
+    const double trace = traces[c].item<double>();
+    return count_of(c) < 2 || trace == 0 ? pooled_scale : trace / std::max(1.0, count_of(c) - 1) / dim;
+  };
+
+  if (options.covariance == CovarianceKind::diagonal) {
+    const at::Tensor scatter = moments.scatter_diagonals();
+    density.deviation_ = at::zeros_like(scatter);
+    const auto fit_class = [&](int64_t c, double jitter) {
+      density.jitter_[static_cast<size_t>(c)] = jitter;
+      const at::Tensor variance = scatter[c] / std::max(1.0, count_of(c) - 1) + jitter;
+      if (!(variance.min().item<double>() > 0))
+        fail("ERR_NOT_POSITIVE_DEFINITE", "class ", c, ": a feature has no variance");
+      density.deviation_[c].copy_(variance.sqrt());
+    };
+    const auto own_jitter = [&](int64_t c) -> double {
+      const at::Tensor variance = scatter[c] / std::max(1.0, count_of(c) - 1);
+      if (safely_positive(variance)) return 0;
+      const double scale = scale_of(c);
+      if (!(scale > 0))
+        fail("ERR_NOT_POSITIVE_DEFINITE", "class ", c, ": expected some variance to scale the jitter by, found none");
+      if (variance.max().item<double>() == 0) return zero_covariance_jitter(moments.dim(), scale);
+      return smallest_power_of_ten(moments.dim(), scale,
+                                   [&](double jitter) { return safely_positive(variance + jitter); });
+    };
+    double jitter = options.fixed_jitter;
+    if (options.jitter == JitterRule::shared) {
+      for (const int64_t c : present) jitter = std::max(jitter, own_jitter(c));
+    } else if (options.jitter == JitterRule::ddu) {
+      const double smallest = [&] {
+        double low = std::numeric_limits<double>::infinity();
+        for (const int64_t c : present)
+          low = std::min(low, (scatter[c] / std::max(1.0, count_of(c) - 1)).min().item<double>());
+        return low;
+      }();
+      jitter = smallest > 0 ? 0 : std::numeric_limits<double>::min();
+    }
+    for (const int64_t c : present) fit_class(c, options.jitter == JitterRule::per_class ? own_jitter(c) : jitter);
+    return density;
+  }
+
+  if (options.covariance == CovarianceKind::tied) {
+    const at::Tensor covariance = moments.pooled_scatter() / pooled_divisor;
+    CholeskyFactor factor;
+    switch (options.jitter) {
+      case JitterRule::per_class:
+      case JitterRule::shared:
+        factor = safe_cholesky(covariance, pooled_scale, poll);
+        break;
+      case JitterRule::ddu:
+        factor = cholesky_with_jitter(covariance, ddu_jitter({covariance}, poll));
+        break;
+      case JitterRule::fixed:
+        factor = cholesky_with_jitter(covariance, options.fixed_jitter);
+        break;
+    }
+    for (const int64_t c : present) density.jitter_[static_cast<size_t>(c)] = factor.jitter;
+    density.factors_.push_back(prepare(factor.lower));
+    density.whiten_means();
+    return density;
+  }
+
+  // Class by class; a class's scatter is given back as soon as its factor exists.
+  const bool shrunk = options.covariance != CovarianceKind::full;
+  const auto covariance_of_class = [&](int64_t c) {
+    const double count = count_of(c);
+    const at::Tensor covariance = moments.scatter(c) / std::max(1.0, shrunk ? count : count - 1);
+    if (shrunk) {
+      const double shrinkage = options.covariance == CovarianceKind::oas
+                                   ? oas_shrinkage(covariance, count)
+                                   : ledoit_wolf_shrinkage(covariance, count, moments.fourths()[c].item<double>());
+      density.shrinkage_[static_cast<size_t>(c)] = shrinkage;
+      shrink_covariance(covariance, shrinkage);
+    }
+    return covariance;
+  };
+  density.factors_.resize(static_cast<size_t>(classes));
+  const auto keep = [&](int64_t c, const CholeskyFactor& factor) {
+    density.jitter_[static_cast<size_t>(c)] = factor.jitter;
+    density.factors_[static_cast<size_t>(c)] = prepare(factor.lower);
+  };
+  switch (options.jitter) {
+    case JitterRule::per_class:
+      for (const int64_t c : present) {
+        poll();
+        keep(c, safe_cholesky(covariance_of_class(c), scale_of(c), poll));
+        if (consume) moments.drop_scatter(c);
+      }
+      break;
+    case JitterRule::shared: {
+      double jitter = 0;
+      for (const int64_t c : present) {
+        poll();
+        CholeskyFactor factor = safe_cholesky(covariance_of_class(c), scale_of(c), poll);
+        jitter = std::max(jitter, factor.jitter);
+        keep(c, factor);
+      }
+      for (const int64_t c : present) {
+        poll();
+        if (density.jitter_[static_cast<size_t>(c)] != jitter)
+          keep(c, cholesky_with_jitter(covariance_of_class(c), jitter));
+        if (consume) moments.drop_scatter(c);
+      }
+      break;
+    }
+    case JitterRule::ddu: {
+      std::vector<at::Tensor> covariances;
+      for (const int64_t c : present) {
+        covariances.push_back(covariance_of_class(c));
+        if (consume) moments.drop_scatter(c);
+      }
+      const double jitter = ddu_jitter(covariances, poll);
+      for (size_t i = 0; i < present.size(); ++i) {
+        keep(present[i], cholesky_with_jitter(covariances[i], jitter));
+        covariances[i].reset();
+      }
+      break;
+    }
+    case JitterRule::fixed:
+      for (const int64_t c : present) {
+        poll();
+        keep(c, cholesky_with_jitter(covariance_of_class(c), options.fixed_jitter));
+        if (consume) moments.drop_scatter(c);
+      }
+      break;
+  }
+  return density;
+}
+
+GaussianDensity::Factor GaussianDensity::prepare(const at::Tensor& lower) {
+  Factor factor;
+  factor.lower = lower;
+  factor.half_log_determinant = log_determinant_half(lower.diagonal());
+  const int64_t dim = lower.size(0);
+  for (int64_t start = 0; start < dim; start += solve_block) {
+    const int64_t end = std::min(start + solve_block, dim);
+    const at::Tensor block = lower.slice(0, start, end).slice(1, start, end);
+    factor.inverse_blocks.push_back(
+        at::linalg_solve_triangular(block, at::eye(end - start, block.options()), /*upper=*/false).t());
+  }
+  return factor;
+}
+
+// white = rows·L⁻ᵀ, that is L⁻¹y for each row y; overwrites the rows. Left-looking forward substitution over blocks:
+// w_k = L_kk⁻¹ (y_k − Σ_{j<k} L_kj w_j).
+void GaussianDensity::whiten(const Factor& factor, const at::Tensor& rows, at::Tensor& white) {
+  const int64_t dim = rows.size(1);
+  for (int64_t start = 0; start < dim; start += solve_block) {
+    const int64_t end = std::min(start + solve_block, dim);
+    const at::Tensor block = rows.slice(1, start, end);
+    if (start > 0)
+      block.addmm_(white.slice(1, 0, start), factor.lower.slice(0, start, end).slice(1, 0, start).t(), 1, -1);
+    at::Tensor out = white.slice(1, start, end);
+    at::mm_out(out, block, factor.inverse_blocks[static_cast<size_t>(start / solve_block)]);
+  }
+}
+
+// One covariance for all classes: rows and means are whitened once, about a centre that keeps both small.
+void GaussianDensity::whiten_means() {
+  const auto classes_present =
+      static_cast<double>(std::count_if(counts_.begin(), counts_.end(), [](int64_t n) { return n > 0; }));
+  centre_ = mean_.sum(0) / classes_present;
+  at::Tensor centred = (mean_ - centre_).add_(mean_low_);
+  white_mean_ = at::empty_like(centred);
+  whiten(factors_[0], centred, white_mean_);
+}
+
+void GaussianDensity::load(Workspace& workspace, const at::Tensor& features) const {
+  const int64_t count = features.size(0);
+  if (!workspace.first.defined() || workspace.first.size(0) != count) {
+    workspace.rows = at::empty({count, dim()}, mean_.options());
+    workspace.first = at::empty_like(workspace.rows);
+    workspace.second = at::empty_like(workspace.rows);
+  }
+  workspace.rows.copy_(features);
+  if (white_mean_.defined()) {
+    at::sub_out(workspace.first, workspace.rows, centre_);
+    whiten(factors_[0], workspace.first, workspace.rows);
+  }
+}
+
+at::Tensor GaussianDensity::log_density(Workspace& workspace, int64_t c) const {
+  if (counts_[static_cast<size_t>(c)] == 0) {
+    return at::full({workspace.rows.size(0)}, -std::numeric_limits<double>::infinity(), mean_.options());
+  }
+  at::Tensor& white = workspace.second;
+  double half_log_determinant = 0;
+  if (white_mean_.defined()) {
+    at::sub_out(white, workspace.rows, white_mean_[c]);
+    half_log_determinant = factors_[0].half_log_determinant;
+  } else {
+    at::Tensor& centred = workspace.first;
+    at::sub_out(centred, workspace.rows, mean_[c]);
+    centred.sub_(mean_low_[c]);
+    if (deviation_.defined()) {
+      at::div_out(white, centred, deviation_[c]);
+      half_log_determinant = log_determinant_half(deviation_[c]);
+    } else {
+      const Factor& factor = factors_[static_cast<size_t>(c)];
+      whiten(factor, centred, white);
+      half_log_determinant = factor.half_log_determinant;
+    }
+  }
+  const at::Tensor length = at::linalg_vector_norm(white, 2, 1).square_();
+  return length.mul_(-0.5).sub_(0.5 * static_cast<double>(dim()) * log_two_pi + half_log_determinant);
+}
+
+at::Tensor GaussianDensity::log_prior() const {
+  double total = 0;
+  double present = 0;
+  for (const int64_t count : counts_) {
+    total += static_cast<double>(count);
+    present += count > 0 ? 1 : 0;
+  }
+  std::vector<double> prior;
+  for (const int64_t count : counts_) {
+    const double share = options_.prior == PriorKind::empirical ? static_cast<double>(count) / total
+                         : options_.prior == PriorKind::uniform ? 1 / present
+                                                                : 1;
+    prior.push_back(count > 0 ? std::log(share) : -std::numeric_limits<double>::infinity());
+  }
+  return at::tensor(prior, at::kDouble).to(device());
+}
+
+at::Tensor GaussianDensity::mean(int64_t c) const { return mean_[c] + mean_low_[c]; }
+
+at::Tensor GaussianDensity::covariance_of(int64_t c) const {
+  if (deviation_.defined()) return at::diag(deviation_[c].square());
+  const at::Tensor& lower = factor_of(c).lower;
+  return lower.mm(lower.t());
+}
+
+int64_t GaussianDensity::nbytes() const {
+  auto bytes = static_cast<int64_t>(2 * mean_.nbytes());
+  for (const Factor& factor : factors_) {
+    if (factor.lower.defined()) bytes += static_cast<int64_t>(factor.lower.nbytes());
+  }
+  return bytes;
+}
+
+NamedState GaussianDensity::state() const {
+  NamedState state{{"count", at::tensor(counts_, at::kLong)},
+                   {"mean", mean_.clone()},
+                   {"mean_low", mean_low_.clone()},
+                   {"jitter", at::tensor(jitter_, at::kDouble)},
+                   {"shrinkage", at::tensor(shrinkage_, at::kDouble)}};
+  if (deviation_.defined()) state.emplace_back("deviation", deviation_.clone());
+  for (size_t i = 0; i < factors_.size(); ++i) {
+    if (factors_[i].lower.defined())
+      state.emplace_back("cholesky." + std::to_string(i), pack_lower(factors_[i].lower.contiguous()));
+  }
+  return state;
+}
+
+GaussianDensity GaussianDensity::from_state(int64_t classes, int64_t dim, const DensityOptions& options,
+                                            c10::Device device, const NamedState& state) {
+  const auto find = [&](const std::string& name, at::ScalarType dtype, at::IntArrayRef shape) {
+    const at::Tensor tensor = state_tensor(state, name, dtype, shape);
+    return tensor.to(device, dtype, /*non_blocking=*/false, /*copy=*/true);
+  };
+  const auto numbers = [&](const std::string& name) {
+    const at::Tensor tensor = find(name, at::kDouble, {classes}).to(at::kCPU);
+    return std::vector<double>(tensor.const_data_ptr<double>(), tensor.const_data_ptr<double>() + classes);
+  };
+  GaussianDensity density;
+  density.options_ = options;
+  density.counts_ = state_counts(state, classes);
+  density.mean_ = find("mean", at::kDouble, {classes, dim});
+  density.mean_low_ = find("mean_low", at::kDouble, {classes, dim});
+  density.jitter_ = numbers("jitter");
+  density.shrinkage_ = numbers("shrinkage");
+  const auto require_positive = [](const at::Tensor& values, const std::string& name) {
+    if (!values.gt(0).all().item<bool>()) fail("ERR_CORRUPT_FILE", name, ": expected positive numbers only");
+  };
+  if (options.covariance == CovarianceKind::diagonal) {
+    density.deviation_ = find("deviation", at::kDouble, {classes, dim});
+    for (int64_t c = 0; c < classes; ++c) {
+      if (density.counts_[static_cast<size_t>(c)] > 0) require_positive(density.deviation_[c], "deviation");
+    }
+    return density;
+  }
+  const bool tied = options.covariance == CovarianceKind::tied;
+  density.factors_.resize(tied ? 1 : static_cast<size_t>(classes));
+  for (size_t i = 0; i < density.factors_.size(); ++i) {
+    if (!tied && density.counts_[i] == 0) continue;
+    const std::string name = "cholesky." + std::to_string(i);
+    const at::Tensor lower = unpack_lower(find(name, at::kDouble, {dim * (dim + 1) / 2}), dim);
+    require_positive(lower.diagonal(), name);
+    density.factors_[i] = prepare(lower);
+  }
+  if (tied) density.whiten_means();
+  return density;
+}
+
+}  // namespace ood

@@ -1,0 +1,98 @@
+// Gaussian class densities: fitted from class moments, evaluated row chunk by row chunk, all in float64.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+#include <c10/core/Device.h>
+
+#include <cstdint>
+#include <vector>
+
+#include "class_moments.h"
+#include "covariance.h"
+#include "named_state.h"
+
+namespace ood {
+
+enum class CovarianceKind { full, tied, diagonal, ledoit_wolf, oas };
+enum class PriorKind { empirical, uniform, none };
+enum class JitterRule {
+  per_class,  // safe_cholesky, each class for itself
+  shared,     // the largest of those for all classes
+  ddu,        // the DDU code's list, one for all classes
+  fixed,      // a given absolute value
+};
+
+struct DensityOptions {
+  CovarianceKind covariance = CovarianceKind::full;
+  PriorKind prior = PriorKind::empirical;
+  JitterRule jitter = JitterRule::per_class;
+  double fixed_jitter = 0;
+};
+
+// The scatter that an estimator needs.
+ScatterKind scatter_for(CovarianceKind covariance);
+
+class GaussianDensity {
+ public:
+  // Fits to `moments`, which lose their scatters on the way where `consume` is set.
+  static GaussianDensity fit(ClassMoments& moments, const DensityOptions& options, bool consume, const Poll& poll);
+
+  // What one chunk of rows needs, kept from chunk to chunk so that no memory is asked for anew.
+  struct Workspace {
+    at::Tensor rows;  // [n, d]: float64 on the device; whitened where one covariance serves all classes
+    at::Tensor first, second;
+  };
+
+  // Takes a chunk of features [n, d] (any floating dtype and device) into the workspace.
+  void load(Workspace& workspace, const at::Tensor& features) const;
+
+  // log N(x; u_c, Σ_c) of the loaded rows under class c, [n]; a loop over classes is the caller's, so that it can give
+  // way in between. −∞ for an absent class.
+  at::Tensor log_density(Workspace& workspace, int64_t c) const;
+
+  // log q(c), [C] on the device; 0 where there is no prior, −∞ for an absent class.
+  at::Tensor log_prior() const;
+
+  int64_t classes() const { return mean_.size(0); }
+  int64_t dim() const { return mean_.size(1); }
+  c10::Device device() const { return mean_.device(); }
+  CovarianceKind covariance() const { return options_.covariance; }
+  const std::vector<int64_t>& counts() const { return counts_; }
+  const std::vector<double>& jitter() const { return jitter_; }        // [C]
+  const std::vector<double>& shrinkage() const { return shrinkage_; }  // [C]
+  int64_t nbytes() const;
+
+  NamedState state() const;
+  static GaussianDensity from_state(int64_t classes, int64_t dim, const DensityOptions& options, c10::Device device,
+                                    const NamedState& state);
+
+  at::Tensor mean(int64_t c) const;
+
+  // The covariance that the factor of class c stands for, jitter included, [d, d].
+  at::Tensor covariance_of(int64_t c) const;
+
+ private:
+  // A lower Cholesky factor, ready to solve with: its diagonal blocks are held inverted as well, so that forward
+  // substitution is matrix products throughout.
+  struct Factor {
+    at::Tensor lower;
+    std::vector<at::Tensor> inverse_blocks;
+    double half_log_determinant = 0;
+  };
+  static Factor prepare(const at::Tensor& lower);
+  static void whiten(const Factor& factor, const at::Tensor& rows, at::Tensor& white);
+  void whiten_means();
+  const Factor& factor_of(int64_t c) const {
+    return factors_[options_.covariance == CovarianceKind::tied ? 0 : static_cast<size_t>(c)];
+  }
+
+  DensityOptions options_;
+  std::vector<int64_t> counts_;
+  at::Tensor mean_, mean_low_;      // [C, d]
+  std::vector<Factor> factors_;     // C of them, one (tied) or none (diagonal)
+  at::Tensor deviation_;            // [C, d] (diagonal)
+  at::Tensor centre_, white_mean_;  // [d], [C, d]: means less the centre, whitened (tied)
+  std::vector<double> jitter_, shrinkage_;
+};
+
+}  // namespace ood

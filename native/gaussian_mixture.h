@@ -1,0 +1,44 @@
+// The native class GaussianMixture: Gaussian class densities on a device, and the jobs that fit and evaluate them.
+#pragma once
+
+#include <napi.h>
+
+#include <memory>
+#include <optional>
+
+#include "gaussian_density.h"
+#include "job.h"
+
+namespace ood {
+
+// A density once it has been fitted or loaded; written by one job, read by later ones, on the compute thread.
+struct SharedDensity {
+  explicit SharedDensity(c10::Device where) : on(where) {}
+  c10::Device on;
+  std::optional<GaussianDensity> density;
+  c10::Device device() const { return on; }
+  const GaussianDensity& fitted() const;
+};
+
+class GaussianMixture : public Wrapped<GaussianMixture> {
+ public:
+  static void define(Napi::Env env, Napi::Object exports);
+
+  // new GaussianMixture(device): empty until fit() or loadState()
+  explicit GaussianMixture(const Napi::CallbackInfo& info);
+  ~GaussianMixture() override;
+
+ private:
+  Napi::Value fit(const Napi::CallbackInfo& info);
+  Napi::Value evaluate(const Napi::CallbackInfo& info);
+  Napi::Value parameters(const Napi::CallbackInfo& info);
+  Napi::Value state(const Napi::CallbackInfo& info);
+  Napi::Value load_state(const Napi::CallbackInfo& info);
+  Napi::Value dispose(const Napi::CallbackInfo& info);
+
+  const std::shared_ptr<SharedDensity>& live() const;
+
+  std::shared_ptr<SharedDensity> shared_;
+};
+
+}  // namespace ood
