@@ -1,0 +1,92 @@
+// Type tests of the published declarations: what a user may write, what it gives, and what the compiler refuses.
+
+import { expectAssignable, expectError, expectNotAssignable, expectType } from "tsd";
+import { Dataset, datasets, device, isLibtorchOodError, LibtorchOodError, metrics, ResNet, Tensor } from "..";
+import type { Architecture, ErrorCode, EpochReport, Extraction, ExtractionChunk, FitOptions, ResNetOptions, TensorArray } from "..";
+
+// Tensor
+const tensor = Tensor.from(new Float32Array(6), [2, 3]);
+expectType<Tensor>(tensor);
+expectType<number[]>(tensor.shape);
+expectType<"float32" | "float64" | "int32" | "int64" | "uint8" | "int8">(tensor.dtype);
+expectType<TensorArray>(tensor.toArray());
+expectType<Tensor>(Tensor.from(Buffer.alloc(3)));
+expectType<void>(tensor.dispose());
+expectError(Tensor.from([1, 2, 3]));
+expectError(Tensor.from(new Float32Array(6), "2x3"));
+expectError((tensor.shape = [6]));
+
+// ResNet: the example of the README.
+const options: ResNetOptions = {
+  depth: 18,
+  numClasses: 10,
+  inChannels: 1,
+  imageSize: 28,
+  l2Normalize: true,
+  spectralNorm: { coefficient: 3 },
+  leakyRelu: true,
+  avgPoolShortcut: true,
+  seed: 1,
+  device: "cpu",
+};
+expectType<Promise<ResNet>>(ResNet.create(options));
+expectError(ResNet.create({}));
+expectError(ResNet.create({ numClasses: 10, depth: 34 }));
+expectError(ResNet.create({ numClasses: 10, l2Normalise: true }));
+expectError(ResNet.create({ numClasses: "10" }));
+
+declare const model: ResNet;
+expectType<Architecture>(model.architecture);
+expectType<number>(model.featureDim);
+expectType<Promise<ResNet>>(ResNet.load("model.safetensors", { device: "cuda:1" }));
+expectType<Promise<void>>(model.save("model.safetensors"));
+expectType<Promise<Map<string, Tensor>>>(model.weights());
+expectError((model.architecture = model.architecture));
+
+expectType<Promise<Record<"train" | "test", Dataset>>>(datasets.mnist("data/mnist"));
+declare const train: Dataset, test: Dataset;
+expectType<Promise<EpochReport[]>>(model.fit(train, { epochs: 3, batchSize: 128, learningRate: 0.1, milestones: [2] }));
+expectAssignable<FitOptions>({
+  epochs: 1,
+  signal: new AbortController().signal,
+  onEpoch: (report: EpochReport) => expectType<number | undefined>(report.validationAccuracy),
+});
+expectNotAssignable<FitOptions>({ epochs: 1, precision: "float16" });
+expectNotAssignable<FitOptions>({ epochs: 1, schedule: "step" });
+expectError(model.fit(train, {}));
+expectError(model.fit(train.images, { epochs: 1 }));
+
+expectType<Promise<Extraction>>(model.extract(test));
+expectType<Promise<Extraction>>(model.extract({ data: new Uint8Array(784), shape: [1, 1, 28, 28] }, { precision: "bfloat16" }));
+declare const extraction: Extraction;
+expectType<Tensor>(extraction.features);
+expectType<Tensor>(extraction.logits);
+expectType<Int32Array>(extraction.labels);
+expectType<Promise<{ count: number }>>(
+  model.extractStream([train, test], async (chunk) => {
+    expectType<ExtractionChunk>(chunk);
+    await chunk;
+  }),
+);
+expectError(model.extract("image.png"));
+
+// Datasets
+expectType<Dataset>(Dataset.fromArrays({ images: new Uint8Array(784), labels: [3], shape: [1, 1, 28, 28] }));
+expectType<readonly [channels: number, height: number, width: number]>(train.shape);
+expectType<Promise<Record<"test", Dataset>>>(datasets.cifar10("data", { splits: ["test"] }));
+
+// Metrics
+expectType<number>(metrics.auroc(new Float64Array(2), [0.1, 0.2]));
+expectType<number>(metrics.accuracy(extraction.labels, extraction.labels));
+expectError(metrics.auroc(["0.1"], [0.2]));
+expectError(metrics.auroc(new Float64Array(2)));
+
+// Devices
+expectType<boolean>(device.cudaAvailable());
+expectType<Promise<void>>(device.setThreads(2));
+
+// Errors
+const error: unknown = new LibtorchOodError("ERR_SHAPE", "features: expected 2 dimensions, found 3");
+if (isLibtorchOodError(error)) expectType<ErrorCode>(error.code);
+expectAssignable<Error>(new LibtorchOodError("ERR_IO", "no such file"));
+expectError(new LibtorchOodError("ERR_UNKNOWN", "not a code"));
