@@ -1,5 +1,6 @@
 // Builds the two addons with CMake and puts them, with build.json that says what they were built for, into build/Release:
 //   node scripts/build-native.mjs [--output DIR] [--debug | --sanitize]
+// With --debug or --sanitize they go to build/<flavour>/build/Release; LIBTORCH_OOD_PREBUILD=build/<flavour> has them loaded.
 // libtorch is found as at run time (docs/installing.md). CMAKE_BUILD_PARALLEL_LEVEL limits the compilers at work.
 
 import { spawnSync } from "node:child_process";
@@ -34,7 +35,7 @@ try {
 
 async function main() {
   const flavour = options.sanitize ? "sanitize" : options.debug ? "debug" : "release";
-  const output = path.resolve(options.output ?? path.join(root, "build", flavour === "release" ? "Release" : flavour));
+  const output = path.resolve(options.output ?? path.join(root, "build", flavour === "release" ? "" : `${flavour}/build`, "Release"));
   requirePlatform();
   const torch = await findLibtorch();
   requireTool("cmake", ["--version"], "CMake 3.18 or newer", {

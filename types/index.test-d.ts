@@ -41,7 +41,7 @@ expectType<number>(model.featureDim);
 expectType<Promise<ResNet>>(ResNet.load("model.safetensors", { device: "cuda:1" }));
 expectType<Promise<void>>(model.save("model.safetensors"));
 expectType<Promise<Map<string, Tensor>>>(model.weights());
-expectError((model.architecture = model.architecture));
+expectError((model.architecture = {} as Architecture));
 
 expectType<Promise<Record<"train" | "test", Dataset>>>(datasets.mnist("data/mnist"));
 declare const train: Dataset, test: Dataset;

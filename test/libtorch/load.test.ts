@@ -54,6 +54,28 @@ test("two workers and the main thread load it at once, and it works in each", ()
   expect(new Set(versions).size).toBe(1);
 });
 
+test("workers that load it one after the other, each after the last has ended, and then the main thread", () => {
+  // Node unmaps an addon with its last worker, libtorch stays.
+  const program = `
+    const { Worker } = require("node:worker_threads");
+    const body = 'require("node:worker_threads").parentPort.postMessage(require(${compiled}).loadAddon().info().libtorch)';
+    (async () => {
+      const versions = [];
+      for (let i = 0; i < 3; i++) {
+        const worker = new Worker(body, { eval: true });
+        worker.once("message", (version) => versions.push(version));
+        await new Promise((resolve, reject) => worker.once("exit", resolve).once("error", reject));
+      }
+      versions.push(require(${compiled}).loadAddon().info().libtorch);
+      console.log(JSON.stringify(versions));
+    })();`;
+  const { status, stdout, stderr } = runNode(program);
+  expect([status, stderr]).toEqual([0, ""]);
+  const versions = JSON.parse(stdout) as string[];
+  expect(versions).toHaveLength(4);
+  expect(new Set(versions).size).toBe(1);
+});
+
 test("a worker for which another libtorch is named takes the one that the process has", () => {
   const directory = mkdtempSync(join(tmpdir(), "load-"));
   try {
