@@ -25,7 +25,7 @@ void open_library(const Napi::CallbackInfo& info) {
   const std::string path = info[0].As<Napi::String>();
   const std::scoped_lock lock(mutex);
   if (dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL) == nullptr) {
-    throw Napi::Error::New(info.Env(), dlerror());
+    throw Napi::Error::New(info.Env(), dlerror());  // NOLINT(concurrency-mt-unsafe): its text is per thread
   }
 }
 

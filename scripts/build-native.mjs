@@ -125,6 +125,8 @@ function install(tree, output, torch) {
     fs.utimesSync(temporary, atime, mtime);
     fs.renameSync(temporary, target);
   }
+  // For clang-tidy and editors.
+  fs.copyFileSync(path.join(tree, "compile_commands.json"), path.join(root, "build", "compile_commands.json"));
   const facts = JSON.stringify({ libtorch: torch.version, cuda: torch.cuda, napi }, null, 2) + "\n";
   fs.writeFileSync(path.join(output, "build.json"), facts);
 }
