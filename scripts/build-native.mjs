@@ -125,8 +125,9 @@ function install(tree, output, torch) {
     fs.utimesSync(temporary, atime, mtime);
     fs.renameSync(temporary, target);
   }
-  // For clang-tidy and editors.
-  fs.copyFileSync(path.join(tree, "compile_commands.json"), path.join(root, "build", "compile_commands.json"));
+  // For clang-tidy and editors, which cannot read the compiler's own precompiled header.
+  const commands = fs.readFileSync(path.join(tree, "compile_commands.json"), "utf8");
+  fs.writeFileSync(path.join(root, "build", "compile_commands.json"), commands.replace(/ -Winvalid-pch -include \S+cmake_pch\.hxx/g, ""));
   const facts = JSON.stringify({ libtorch: torch.version, cuda: torch.cuda, napi }, null, 2) + "\n";
   fs.writeFileSync(path.join(output, "build.json"), facts);
 }
