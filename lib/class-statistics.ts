@@ -81,9 +81,14 @@ export class ClassStatistics {
    */
   async merge(other: ClassStatistics, options: { signal?: AbortSignal } = {}): Promise<void> {
     const signal = signalOf(options);
-    const theirs = ClassStatistics.handle(other, "other");
-    await other.settled();
-    await this.#inTurn(() => runNative(signal, (control) => this.#native.merge(control, theirs)));
+    const theirs = ClassStatistics.#of(other, "other");
+    const before = other.#last;
+    const merged = this.#inTurn(async () => {
+      await before;
+      await runNative(signal, (control) => this.#native.merge(control, theirs));
+    });
+    other.#last = Promise.allSettled([other.#last, merged]); // what is added to the other later is not part of the merge
+    await merged;
   }
 
   /** Number of samples per class. */
@@ -155,13 +160,13 @@ export class ClassStatistics {
     this.dispose();
   }
 
-  /** @internal Resolves when every call made so far has ended, well or not. */
-  async settled(): Promise<void> {
-    await this.#last;
+  /** @internal Reads from the native object when every call made before has ended, and before any made later. */
+  static async read<T>(statistics: ClassStatistics, name: string, call: (handle: NativeClassStatistics) => Promise<T>): Promise<T> {
+    const handle = ClassStatistics.#of(statistics, name);
+    return statistics.#inTurn(() => call(handle));
   }
 
-  /** @internal */
-  static handle(value: ClassStatistics, name: string): NativeClassStatistics {
+  static #of(value: ClassStatistics, name: string): NativeClassStatistics {
     if (typeof value !== "object" || value === null || !(#native in value)) {
       throw new LibtorchOodError("ERR_OPTION", `${name}: expected ClassStatistics, found ${describe(value)}`);
     }

@@ -152,31 +152,30 @@ export class GaussianMixture {
    * @throws as {@link fit}; ERR_OPTION where the scatter does not serve
    */
   static async fromStatistics(statistics: ClassStatistics, options: GaussianMixtureOptions = {}): Promise<GaussianMixture> {
-    ClassStatistics.handle(statistics, "statistics");
     return GaussianMixture.#fitTo(statistics, optionsObject(options, "options", optionKeys), false);
   }
 
   static async #fitTo(statistics: ClassStatistics, options: GaussianMixtureOptions, consume: boolean): Promise<GaussianMixture> {
     const { covariance, prior, jitter, signal } = resolve(options);
-    if (statistics.scatter !== "full" && statistics.scatter !== scatterFor[covariance]) {
-      throw new LibtorchOodError(
-        "ERR_OPTION",
-        `statistics: expected scatter "${scatterFor[covariance]}" for covariance "${covariance}", found "${statistics.scatter}"`,
-      );
-    }
-    const counts = await statistics.counts();
-    const handle = callNative(() => new (native().GaussianMixture)(statistics.device));
-    const source = ClassStatistics.handle(statistics, "statistics");
-    const found = await runNative(signal, (control) => handle.fit(control, source, nativeOptions(covariance, prior, jitter), consume));
-    return new GaussianMixture(handle, statistics.device, {
-      numClasses: statistics.numClasses,
-      featureDim: statistics.featureDim,
-      covariance,
-      prior,
-      jitterRule: jitter,
-      counts,
-      jitter: numbers(found, "jitter"),
-      shrinkage: numbers(found, "shrinkage"),
+    return ClassStatistics.read(statistics, "statistics", async (source) => {
+      const { numClasses, featureDim, scatter, device } = statistics;
+      if (scatter !== "full" && scatter !== scatterFor[covariance]) {
+        const expected = `expected scatter "${scatterFor[covariance]}" for covariance "${covariance}"`;
+        throw new LibtorchOodError("ERR_OPTION", `statistics: ${expected}, found "${scatter}"`);
+      }
+      const handle = callNative(() => new (native().GaussianMixture)(device));
+      const rules = nativeOptions(covariance, prior, jitter);
+      const found = await runNative(signal, (control) => handle.fit(control, source, rules, consume));
+      return new GaussianMixture(handle, device, {
+        numClasses,
+        featureDim,
+        covariance,
+        prior,
+        jitterRule: jitter,
+        counts: numbers(found, "count"),
+        jitter: numbers(found, "jitter"),
+        shrinkage: numbers(found, "shrinkage"),
+      });
     });
   }
 

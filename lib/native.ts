@@ -156,7 +156,7 @@ export interface NativeDensityOptions {
 
 /** native/gaussian_mixture.cc: Gaussian class densities, empty until fit or loadState. */
 export interface NativeGaussianMixture {
-  /** Resolves to "jitter" and "shrinkage", float64 [C]. With `consume` the statistics lose their scatters. */
+  /** Resolves to "count" (int64), "jitter" and "shrinkage" (float64), [C] each. With `consume` the statistics lose their scatters. */
   fit(
     control: NativeJobControl | undefined,
     statistics: NativeClassStatistics,
@@ -234,6 +234,8 @@ export interface NativeInfo {
   libtorch: string;
   builtFor: string;
   cpuCapability: string;
+  /** Whether the CPU multiplies bfloat16 natively; elsewhere `precision: "bfloat16"` is slower than float32. */
+  bfloat16: boolean;
   threads: number;
   cudaDevices: number;
 }

@@ -107,12 +107,11 @@ export async function measure(options: MeasureOptions): Promise<CollapseNumbers>
  */
 export async function measureStatistics(options: MeasureStatisticsOptions): Promise<CollapseOfStatistics> {
   const given = optionsObject(options, "options", ["statistics", "weight", "rcond", "variants", "signal"]);
-  const statistics = ClassStatistics.handle(given.statistics, "statistics");
   const weight = handle(given.weight, "weight");
   const rcond = given.rcond === undefined ? undefined : finite(given.rcond, "rcond", 0, 1);
-  await given.statistics.settled();
-  const numbers = await runNative(optionalSignal(given.signal, "signal"), (control) =>
-    native().measureCollapseOfStatistics(control, statistics, weight, rcond),
+  const signal = optionalSignal(given.signal, "signal");
+  const numbers = await ClassStatistics.read(given.statistics, "statistics", (statistics) =>
+    runNative(signal, (control) => native().measureCollapseOfStatistics(control, statistics, weight, rcond)),
   );
   return ofStatistics(numbers, given.variants);
 }

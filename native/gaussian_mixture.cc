@@ -140,7 +140,7 @@ const std::shared_ptr<SharedDensity>& GaussianMixture::live() const {
   return shared_;
 }
 
-// fit(control, statistics, options, consume): { jitter, shrinkage }, per class
+// fit(control, statistics, options, consume): count, jitter and shrinkage, per class
 Napi::Value GaussianMixture::fit(const Napi::CallbackInfo& info) {
   const auto shared = live();
   const auto statistics = ClassStatistics::unwrap(info[1], "statistics");
@@ -155,7 +155,8 @@ Napi::Value GaussianMixture::fit(const Napi::CallbackInfo& info) {
       [=](JobContext& job) {
         const at::NoGradGuard no_grad;
         shared->density = GaussianDensity::fit(statistics->up_to_date(), options, consume, [&job] { job.check(); });
-        return NamedState{{"jitter", at::tensor(shared->density->jitter(), at::kDouble)},
+        return NamedState{{"count", at::tensor(shared->density->counts(), at::kLong)},
+                          {"jitter", at::tensor(shared->density->jitter(), at::kDouble)},
                           {"shrinkage", at::tensor(shared->density->shrinkage(), at::kDouble)}};
       },
       [](Napi::Env env, NamedState& state) { return state_to_js(env, state); });
