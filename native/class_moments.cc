@@ -100,6 +100,7 @@ void ClassMoments::add(const Part& part, const at::Tensor& features) {
   rows.sub_(high);
   const at::Tensor low = rows.mean(0);  // what the first mean lost to rounding
   rows.sub_(low);
+  add_to_mean(high, low, at::zeros_like(low));
 
   Joining joining{
       count, high, low, {}, {}, {}, [&rows](const at::Tensor& vector) { return rows.t().mv(rows.mv(vector)); }};

@@ -154,7 +154,7 @@ Napi::Value logdet(const Napi::CallbackInfo& info) {
         for (const at::Tensor& one : each(matrix.to(device, at::kDouble))) {
           job.check();
           const auto [sign, logarithm] = at::linalg_slogdet(one);
-          signs.push_back(sign);
+          signs.push_back(sign + 0);  // no negative zero for a singular matrix
           logarithms.push_back(logarithm);
         }
         return NamedState{{"sign", at::stack(signs).to(at::kCPU)}, {"logarithm", at::stack(logarithms).to(at::kCPU)}};
