@@ -36,14 +36,19 @@ def seed(name):
     return h
 
 
-def words(name, count):
-    h = (np.uint64(seed(name)) + np.arange(count, dtype=np.uint64) * np.uint64(0x9E3779B1)) & np.uint64(0xFFFFFFFF)
+def mixed(base, index):
+    """mix(base + index * 0x9e3779b1) for an array of uint64 indices, as uint64."""
     mask = np.uint64(0xFFFFFFFF)
+    h = (np.uint64(base) + index * np.uint64(0x9E3779B1)) & mask
     h ^= h >> np.uint64(16)
     h = (h * np.uint64(0x85EBCA6B)) & mask
     h ^= h >> np.uint64(13)
     h = (h * np.uint64(0xC2B2AE35)) & mask
     return h ^ (h >> np.uint64(16))
+
+
+def words(name, count):
+    return mixed(seed(name), np.arange(count, dtype=np.uint64))
 
 
 def uniform(name, count):
