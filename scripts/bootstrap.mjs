@@ -18,7 +18,7 @@ async function setUp() {
   const [major] = process.versions.node.split(".").map(Number);
   if (major < 20) throw new Error(`Node.js 20 or newer is needed, this is ${process.version}`);
 
-  if (packagesOutdated()) step("Installing packages", "npm", ["ci", "--no-audit", "--no-fund"]);
+  if (packagesOutdated()) step("Installing packages", "npm", ["ci", "--no-audit", "--no-fund", "--loglevel=error"]);
 
   const sources = fingerprint([at("lib"), at("tsconfig.json"), at("package-lock.json"), at("scripts", "build-ts.mjs")]);
   if (readStamps().typescript !== sources || !fs.existsSync(at("dist", "libtorch", "setup.js"))) {
