@@ -252,6 +252,15 @@ export interface Native {
     ): Promise<NativeResNet>;
   };
   info(): NativeInfo;
+  /** The training loop's crop and flip, for given draws; for tests. */
+  augment(
+    control: NativeJobControl | undefined,
+    images: NativeTensor,
+    padding: number,
+    offsetY: NativeTensor,
+    offsetX: NativeTensor,
+    flip: NativeTensor,
+  ): Promise<NativeTensor>;
   setThreads(control: NativeJobControl | undefined, threads: number): Promise<void>;
 
   ClassStatistics: new (numClasses: number, featureDim: number, scatter: NativeScatter, device: string) => NativeClassStatistics;

@@ -9,6 +9,7 @@
 #include <atomic>
 
 #include "arguments.h"
+#include "augmentation.h"
 #include "class_statistics.h"
 #include "environment.h"
 #include "executor.h"
@@ -25,12 +26,22 @@ namespace {
 
 std::atomic<int> compute_threads{0};  // 0: as many as OpenMP chooses
 
+// Whether the CPU multiplies bfloat16 natively (avx512_bf16, which every AMX processor has too); elsewhere it is emulated.
+bool has_fast_bfloat16() {
+#if defined(__x86_64__) && defined(__GNUC__)
+  return __builtin_cpu_supports("avx512bf16") != 0;
+#else
+  return false;
+#endif
+}
+
 Napi::Value info(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   Napi::Object result = Napi::Object::New(env);
   result.Set("libtorch", TORCH_VERSION);
   result.Set("builtFor", LIBTORCH_OOD_BUILT_FOR);
   result.Set("cpuCapability", at::get_cpu_capability());
+  result.Set("bfloat16", has_fast_bfloat16());
   result.Set("threads", compute_threads.load() > 0 ? compute_threads.load() : at::get_num_threads());
   const auto& cuda = at::detail::getCUDAHooks();
   result.Set("cudaDevices", cuda.hasCUDA() ? cuda.deviceCount() : 0);
@@ -44,6 +55,23 @@ Napi::Value set_threads(const Napi::CallbackInfo& info) {
     at::set_num_threads(threads);
     compute_threads.store(threads);
   });
+}
+
+// augment(control, images, padding, offsetY, offsetX, flip): the training loop's crop and flip for given draws.
+Napi::Value augment_images(const Napi::CallbackInfo& info) {
+  const at::Tensor images = tensor_argument(info[1], "images", {}, 4);
+  Augmentation augmentation{integer_argument(info[2], "padding", 0, 4096), true};
+  const auto draws_argument = [&](size_t index, const char* name, int64_t maximum) {
+    const at::Tensor draws = tensor_argument(info[index], name, {at::kLong}, 1);
+    if (draws.size(0) != images.size(0)) fail("ERR_SHAPE", name, ": expected ", images.size(0), " values, found ", draws.size(0));
+    require_labels(draws, maximum + 1, name);
+    return draws;
+  };
+  AugmentationDraws draws{draws_argument(3, "offsetY", 2 * augmentation.crop_padding),
+                          draws_argument(4, "offsetX", 2 * augmentation.crop_padding), draws_argument(5, "flip", 1)};
+  return submit<at::Tensor>(
+      info, c10::Device(c10::kCPU), [=](JobContext&) { return augment(images, augmentation, draws); },
+      [](Napi::Env env, at::Tensor& result) { return Tensor::wrap(env, result); });
 }
 
 Napi::Object initialise(Napi::Env env, Napi::Object exports) {
@@ -61,6 +89,7 @@ Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   define_neural_collapse(env, exports);
   define_linalg(env, exports);
   exports.Set("info", function<info>(env, "info"));
+  exports.Set("augment", function<augment_images>(env, "augment"));
   exports.Set("setThreads", function<set_threads>(env, "setThreads"));
   return exports;
 }
