@@ -1,7 +1,8 @@
 // Type tests of the published declarations: what a user may write, what it gives, and what the compiler refuses.
 
 import { expectAssignable, expectError, expectNotAssignable, expectType } from "tsd";
-import { Dataset, datasets, device, isLibtorchOodError, LibtorchOodError, metrics, ResNet, Tensor } from "..";
+import { ClassStatistics, Dataset, datasets, device, GaussianMixture, isLibtorchOodError, LibtorchOodError, linalg } from "..";
+import { metrics, neuralCollapse, ResNet, Tensor } from "..";
 import type { Architecture, ErrorCode, EpochReport, Extraction, ExtractionChunk, FitOptions, ResNetOptions, TensorArray } from "..";
 
 // Tensor
@@ -74,6 +75,21 @@ expectError(model.extract("image.png"));
 expectType<Dataset>(Dataset.fromArrays({ images: new Uint8Array(784), labels: [3], shape: [1, 1, 28, 28] }));
 expectType<readonly [channels: number, height: number, width: number]>(train.shape);
 expectType<Promise<Record<"test", Dataset>>>(datasets.cifar10("data", { splits: ["test"] }));
+
+// Mixture, statistics, collapse
+expectType<Promise<GaussianMixture>>(GaussianMixture.fit(extraction.features, extraction.labels, { covariance: "tied", prior: "uniform" }));
+expectError(GaussianMixture.fit(extraction.features, extraction.labels, { covariance: "spherical" }));
+declare const mixture: GaussianMixture;
+expectType<Promise<Float64Array>>(mixture.logDensity(extraction.features));
+expectError((mixture.counts[0] = 1));
+const statistics = new ClassStatistics({ numClasses: 10, featureDim: 512, scatter: "pooled" });
+expectType<Promise<void>>(statistics.update(extraction.features, extraction.labels));
+expectError(new ClassStatistics({ numClasses: 10 }));
+const { features, labels } = extraction;
+const collapse = neuralCollapse.measure({ features, labels, predictions: labels, weight: features });
+expectType<Promise<number>>(collapse.then(({ nc1, nc3, nc4 }) => nc1 + nc3 + nc4));
+expectError(neuralCollapse.measure({ features, labels }));
+expectType<Promise<Tensor>>(linalg.pinv(features));
 
 // Metrics
 expectType<number>(metrics.auroc(new Float64Array(2), [0.1, 0.2]));
