@@ -6,13 +6,14 @@ import tseslint from "typescript-eslint";
 const names = "console process performance URL Buffer fetch AbortController AbortSignal structuredClone TextDecoder TextEncoder";
 const timers = "setTimeout clearTimeout setInterval clearInterval setImmediate queueMicrotask";
 const nodeGlobals = Object.fromEntries(`${names} ${timers}`.split(" ").map((name) => [name, "readonly"]));
+const commonJsGlobals = { module: "writable", exports: "writable", require: "readonly", __filename: "readonly", __dirname: "readonly" };
 
 export default defineConfig(
   globalIgnores(["dist/", "build/", "prebuilds/", "coverage/", "docs/api/", "data/", "runs/", ".venv/"]),
   js.configs.recommended,
   { linterOptions: { reportUnusedDisableDirectives: "error" } },
   { files: ["**/*.mjs"], languageOptions: { globals: nodeGlobals } },
-  { files: ["**/*.js"], languageOptions: { sourceType: "commonjs", globals: { ...nodeGlobals, module: "writable", require: "readonly" } } },
+  { files: ["**/*.js", "**/*.cjs"], languageOptions: { sourceType: "commonjs", globals: { ...nodeGlobals, ...commonJsGlobals } } },
   {
     files: ["lib/**/*.ts"],
     extends: [tseslint.configs.recommendedTypeChecked],

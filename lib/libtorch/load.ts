@@ -54,7 +54,7 @@ function loadOnce(): LoadedAddon {
   try {
     return { exports: openNode(files.addon), files, torch, attempts, withoutCuda };
   } catch (cause) {
-    throw loadingFailed(files.addon, cause, attempts);
+    throw loadingFailed(files.addon, cause, attempts, "To build the addon anew, run in its package: npx node-gyp rebuild");
   }
 }
 
@@ -92,7 +92,7 @@ function openLibraries(loader: Loader, torch: TorchDirectory, attempts: readonly
   const { required, nvidia, cuda } = librariesOf(torch);
   for (const path of required) {
     const cause = failure(loader, path);
-    if (cause !== undefined) throw loadingFailed(path, cause, attempts);
+    if (cause !== undefined) throw loadingFailed(path, cause, attempts, "To fetch libtorch anew, run: npx libtorch-ood setup --force");
   }
   if (torch.cuda === null) return "this libtorch is a CPU build";
   if (cuda.length === 0)
@@ -132,9 +132,8 @@ function openNode(file: string): unknown {
   return holder.exports;
 }
 
-function loadingFailed(path: string, cause: unknown, attempts: readonly Attempt[]): LibtorchOodError {
-  const message =
-    `libtorch was found but ${path} does not load: ${(cause as Error).message}\nTried, in order:\n${describeAttempts(attempts)}\n` +
-    "To see more, run: npx libtorch-ood doctor. To fetch libtorch anew, run: npx libtorch-ood setup --force";
+function loadingFailed(path: string, cause: unknown, attempts: readonly Attempt[], mend: string): LibtorchOodError {
+  const what = `libtorch was found but ${path} does not load: ${(cause as Error).message}`;
+  const message = `${what}\nTried, in order:\n${describeAttempts(attempts)}\nTo see more, run: npx libtorch-ood doctor. ${mend}`;
   return new LibtorchOodError("ERR_LIBTORCH_NOT_FOUND", message, { cause });
 }

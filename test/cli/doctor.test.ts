@@ -59,6 +59,16 @@ test("where a file of the addon is missing: which", () => {
   expect(diagnosis(copy).problem!.message).toContain("does not say which libtorch");
 });
 
+test("an addon that does not load: the linker's reason, and how to build it anew", () => {
+  const release = join(copy, "build", "Release");
+  cpSync(join(packageRoot, "build", "Release"), release, { recursive: true });
+  writeFileSync(join(release, "libtorch_ood.node"), "no shared library");
+  const found = diagnosis(copy);
+  expect(found).toMatchObject({ ok: false, status: 1, problem: { code: "ERR_LIBTORCH_NOT_FOUND" } });
+  expect(found.problem!.message).toMatch(/libtorch_ood\.node does not load: .*libtorch_ood\.node/);
+  expect(found.problem!.message).toContain("npx node-gyp rebuild");
+});
+
 test("an addon built for another minor than the libtorch there is: refused, with both versions", () => {
   const release = join(copy, "build", "Release");
   mkdirSync(release, { recursive: true });

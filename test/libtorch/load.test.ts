@@ -107,6 +107,7 @@ test("a library that does not load is named, with the reason and the command tha
     expect(message).toContain(join(broken, "lib", "libc10"));
     expect(message).toMatch(/cannot open shared object file|no such file/i);
     expect(message).toContain("npx libtorch-ood doctor");
+    expect(message).toContain("npx libtorch-ood setup --force");
     expect(message).toContain("LIBTORCH_OOD_HOME");
   } finally {
     rmSync(directory, { recursive: true });
