@@ -124,25 +124,17 @@ export class GaussianMixture {
    */
   static async fit(features: Tensor | ArrayWithShape, labels: Labels, options: GaussianMixtureFitOptions = {}): Promise<GaussianMixture> {
     const { numClasses, device, ...rest } = optionsObject(options, "options", [...optionKeys, "numClasses", "device"]);
-    const { covariance, signal } = resolve(rest);
+    const { covariance, prior, jitter, signal } = resolve(rest);
     const x = toTensor(features, "features");
     const y = labelsTensor(labels, "labels");
-    const [, featureDim] = x.shape;
-    if (x.shape.length !== 2 || featureDim === undefined || featureDim < 1) {
-      throw new LibtorchOodError("ERR_SHAPE", `features: expected [samples, dimensions], found [${x.shape.join(", ")}]`);
-    }
-    const statistics = new ClassStatistics({
-      numClasses: numClasses ?? classesIn(y, "labels"),
-      featureDim,
-      scatter: scatterFor[covariance],
-      device,
-    });
-    try {
-      await statistics.update(x, y, { signal });
-      return await GaussianMixture.#fitTo(statistics, rest, true);
-    } finally {
-      statistics.dispose();
-    }
+    const classes = numClasses === undefined ? classesIn(y, "labels") : integer(numClasses, "numClasses", 1, 1 << 24);
+    const where = string(device ?? "cpu", "device");
+    const handle = callNative(() => new (native().GaussianMixture)(where));
+    const rules = nativeOptions(covariance, prior, jitter);
+    const [features2d, labels1d] = [Tensor.handle(x, "features"), Tensor.handle(y, "labels")];
+    const found = await runNative(signal, (control) => handle.fitFeatures(control, features2d, labels1d, classes, rules));
+    const featureDim = x.shape[1] as number;
+    return new GaussianMixture(handle, where, describeFit(found, classes, featureDim, { covariance, prior, jitter }));
   }
 
   /**
@@ -152,11 +144,7 @@ export class GaussianMixture {
    * @throws as {@link fit}; ERR_OPTION where the scatter does not serve
    */
   static async fromStatistics(statistics: ClassStatistics, options: GaussianMixtureOptions = {}): Promise<GaussianMixture> {
-    return GaussianMixture.#fitTo(statistics, optionsObject(options, "options", optionKeys), false);
-  }
-
-  static async #fitTo(statistics: ClassStatistics, options: GaussianMixtureOptions, consume: boolean): Promise<GaussianMixture> {
-    const { covariance, prior, jitter, signal } = resolve(options);
+    const { covariance, prior, jitter, signal } = resolve(optionsObject(options, "options", optionKeys));
     return ClassStatistics.read(statistics, "statistics", async (source) => {
       const { numClasses, featureDim, scatter, device } = statistics;
       if (scatter !== "full" && scatter !== scatterFor[covariance]) {
@@ -165,17 +153,8 @@ export class GaussianMixture {
       }
       const handle = callNative(() => new (native().GaussianMixture)(device));
       const rules = nativeOptions(covariance, prior, jitter);
-      const found = await runNative(signal, (control) => handle.fit(control, source, rules, consume));
-      return new GaussianMixture(handle, device, {
-        numClasses,
-        featureDim,
-        covariance,
-        prior,
-        jitterRule: jitter,
-        counts: numbers(found, "count"),
-        jitter: numbers(found, "jitter"),
-        shrinkage: numbers(found, "shrinkage"),
-      });
+      const found = await runNative(signal, (control) => handle.fit(control, source, rules));
+      return new GaussianMixture(handle, device, describeFit(found, numClasses, featureDim, { covariance, prior, jitter }));
     });
   }
 
@@ -275,6 +254,24 @@ function resolve(options: GaussianMixtureOptions) {
   if (typeof jitter === "number") finite(jitter, "jitter", 0);
   else oneOf(jitter, "jitter", ["relative", "relative-shared", "ddu"]);
   return { covariance, prior, jitter, signal: optionalSignal(signal, "signal") };
+}
+
+function describeFit(
+  found: readonly NativeNamedTensor[],
+  numClasses: number,
+  featureDim: number,
+  { covariance, prior, jitter }: { covariance: Covariance; prior: Prior; jitter: Jitter },
+): Description {
+  return {
+    numClasses,
+    featureDim,
+    covariance,
+    prior,
+    jitterRule: jitter,
+    counts: numbers(found, "count"),
+    jitter: numbers(found, "jitter"),
+    shrinkage: numbers(found, "shrinkage"),
+  };
 }
 
 function nativeOptions(covariance: Covariance, prior: Prior, jitter: Jitter): NativeDensityOptions {

@@ -156,12 +156,19 @@ export interface NativeDensityOptions {
 
 /** native/gaussian_mixture.cc: Gaussian class densities, empty until fit or loadState. */
 export interface NativeGaussianMixture {
-  /** Resolves to "count" (int64), "jitter" and "shrinkage" (float64), [C] each. With `consume` the statistics lose their scatters. */
+  /** Resolves to "count" (int64), "jitter" and "shrinkage" (float64), [C] each. */
   fit(
     control: NativeJobControl | undefined,
     statistics: NativeClassStatistics,
     options: NativeDensityOptions,
-    consume: boolean,
+  ): Promise<NativeNamedTensor[]>;
+  /** As `fit`, from the features themselves. */
+  fitFeatures(
+    control: NativeJobControl | undefined,
+    features: NativeTensor,
+    labels: NativeTensor,
+    numClasses: number,
+    options: NativeDensityOptions,
   ): Promise<NativeNamedTensor[]>;
   /** float64 [N] or [N, C]; int32 [N] for "predict". */
   evaluate(

@@ -117,10 +117,12 @@ at::Tensor optional_tensor_argument(const Napi::Value& value, const char* name, 
 
 void require_finite(const at::Tensor& tensor, const char* name) {
   if (!tensor.is_floating_point() || tensor.numel() == 0) return;
-  // x − x is 0 for finite x and NaN otherwise; one sum tells, and the row is sought only when there is one.
-  if (std::isfinite(tensor.sub(tensor).sum().item<double>())) return;
-  const at::Tensor bad = at::isfinite(tensor).logical_not().reshape({tensor.dim() > 0 ? tensor.size(0) : 1, -1}).any(1);
-  fail("ERR_NON_FINITE", name, ": expected finite numbers, found NaN or infinity in row ", bad.nonzero()[0].item<int64_t>());
+  // A finite sum has neither NaN nor infinity among its terms, which one pass tells; an infinite one may have overflowed.
+  if (std::isfinite(tensor.sum().item<double>())) return;
+  const at::Tensor bad =
+      at::isfinite(tensor).logical_not().reshape({tensor.dim() > 0 ? tensor.size(0) : 1, -1}).any(1).nonzero();
+  if (bad.size(0) == 0) return;
+  fail("ERR_NON_FINITE", name, ": expected finite numbers, found NaN or infinity in row ", bad[0].item<int64_t>());
 }
 
 void require_labels(const at::Tensor& labels, int64_t classes, const char* name) {

@@ -42,6 +42,9 @@ ClassMoments::ClassMoments(int64_t classes, int64_t dim, ScatterKind kind, c10::
       cube_ = at::zeros({classes, dim}, options);
       fourth_ = at::zeros({classes}, options);
       break;
+    case ScatterKind::matrices:
+      scatter_.resize(static_cast<size_t>(classes));
+      break;
     case ScatterKind::pooled:
       scatter_ = {at::zeros({dim, dim}, options)};
       break;
@@ -62,7 +65,7 @@ std::vector<int64_t> ClassMoments::present() const {
 }
 
 at::Tensor& ClassMoments::class_scatter(int64_t c) {
-  if (kind_ != ScatterKind::full) return scatter_[0];
+  if (!has_matrices()) return scatter_[0];
   at::Tensor& scatter = scatter_[static_cast<size_t>(c)];
   if (!scatter.defined()) scatter = at::zeros({dim_, dim_}, mean_.options());
   return scatter;
@@ -98,19 +101,19 @@ void ClassMoments::add(const Part& part, const at::Tensor& features) {
   rows.copy_(features.index_select(0, part.rows.to(features.device())));
   const at::Tensor high = rows.mean(0);
   rows.sub_(high);
-  const at::Tensor low = rows.mean(0);  // what the first mean lost to rounding
-  rows.sub_(low);
+  const at::Tensor low = rows.mean(0);             // what the first mean lost to rounding
+  if (kind_ == ScatterKind::full) rows.sub_(low);  // a scatter has it squared, which no double can tell from nothing
   add_to_mean(high, low, at::zeros_like(low));
 
   Joining joining{
       count, high, low, {}, {}, {}, [&rows](const at::Tensor& vector) { return rows.t().mv(rows.mv(vector)); }};
   if (kind_ == ScatterKind::full) {
-    const at::Tensor lengths = rows.square().sum(1);
+    const at::Tensor lengths = at::linalg_vector_norm(rows, 2, 1).square_();
     joining.trace = lengths.sum();
     joining.cube = rows.t().mv(lengths);
     joining.fourth = lengths.dot(lengths);
   } else {
-    joining.trace = rows.square().sum();
+    joining.trace = at::linalg_vector_norm(rows).square_();
   }
   const at::Tensor link = join(c, joining);
   const bool first = !link.defined();
@@ -177,14 +180,15 @@ void ClassMoments::merge(const ClassMoments& other) {
                     {},
                     {},
                     [&scatter](const at::Tensor& vector) { return lower_times_vector(scatter, vector); }};
+    if (has_matrices()) scatter = other.scatter(c).to(device_);
     if (kind_ == ScatterKind::full) {
-      scatter = other.scatter(c).to(device_);
       joining.cube = other.cube_[c].to(device_);
       joining.fourth = other.fourth_[c].to(device_);
     }
     const at::Tensor link = join(c, joining);
     switch (kind_) {
       case ScatterKind::full:
+      case ScatterKind::matrices:
         class_scatter(c).add_(scatter);
         if (link.defined()) add_lower_gram(class_scatter(c), link.unsqueeze(0));
         break;
@@ -229,6 +233,8 @@ NamedState ClassMoments::state() const {
   if (kind_ == ScatterKind::full) {
     state.emplace_back("cube", cube_.clone());
     state.emplace_back("fourth", fourth_.clone());
+  }
+  if (has_matrices()) {
     for (const int64_t c : present()) state.emplace_back("scatter." + std::to_string(c), pack_lower(scatter(c)));
   } else {
     state.emplace_back("scatter", kind_ == ScatterKind::pooled ? pack_lower(scatter_[0]) : scatter_[0].clone());
@@ -250,6 +256,8 @@ ClassMoments ClassMoments::from_state(int64_t classes, int64_t dim, ScatterKind 
   if (kind == ScatterKind::full) {
     moments.cube_ = find("cube", at::kDouble, {classes, dim});
     moments.fourth_ = find("fourth", at::kDouble, {classes});
+  }
+  if (moments.has_matrices()) {
     for (const int64_t c : moments.present()) {
       moments.scatter_[static_cast<size_t>(c)] =
           unpack_lower(find("scatter." + std::to_string(c), at::kDouble, {packed}), dim);

@@ -14,7 +14,8 @@
 namespace ood {
 
 enum class ScatterKind {
-  full,      // one d x d matrix per class
+  full,      // one d x d matrix per class, and the third and fourth moments that shrinkage needs
+  matrices,  // one d x d matrix per class alone: for a fit that needs no more
   pooled,    // one d x d matrix, the sum over classes
   diagonal,  // variances only
 };
@@ -62,6 +63,7 @@ class ClassMoments {
                                  const NamedState& state);
 
  private:
+  bool has_matrices() const { return kind_ == ScatterKind::full || kind_ == ScatterKind::matrices; }
   at::Tensor& class_scatter(int64_t c);
 
   // The moments of some rows of one class, all but their scatter matrix, which is only ever multiplied by a vector

@@ -43,6 +43,15 @@ at::Tensor labels_argument(const Napi::Value& value, const char* name) {
   return tensor_argument(value, name, {at::kLong, at::kInt, at::kByte, at::kChar}, 1).to(at::kLong).contiguous();
 }
 
+void require_pairs(const at::Tensor& features, const at::Tensor& labels) {
+  if (features.numel() == 0) {
+    fail("ERR_SHAPE", "features: expected at least one row and one column, found ", features.sizes());
+  }
+  if (labels.size(0) != features.size(0)) {
+    fail("ERR_SHAPE", "labels: expected ", features.size(0), " as features has rows, found ", labels.size(0));
+  }
+}
+
 ScatterKind scatter_argument(const Napi::Value& value, const char* name) {
   const std::string text = string_argument(value, name);
   if (text == "full") return ScatterKind::full;
@@ -152,10 +161,7 @@ Napi::Value ClassStatistics::update(const Napi::CallbackInfo& info) {
   const at::Tensor labels = labels_argument(info[2], "labels");
   if (features.size(1) != shared->dim())
     fail("ERR_SHAPE", "features: expected ", shared->dim(), " columns, found ", features.size(1));
-  if (features.size(0) == 0) fail("ERR_SHAPE", "features: expected at least one row, found none");
-  if (labels.size(0) != features.size(0)) {
-    fail("ERR_SHAPE", "labels: expected ", features.size(0), " as features has rows, found ", labels.size(0));
-  }
+  require_pairs(features, labels);
   return submit_steps(
       info.Env(), shared->device(), info[0], info.Env().Undefined(),
       [shared, features, labels, accepted = false](JobContext&) mutable {

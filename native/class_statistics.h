@@ -16,6 +16,8 @@ namespace ood {
 at::Tensor features_argument(const Napi::Value& value, const char* name);
 // Labels [n] of any integer dtype, as int64.
 at::Tensor labels_argument(const Napi::Value& value, const char* name);
+// ERR_SHAPE unless there is at least one row with one column, and one label per row.
+void require_pairs(const at::Tensor& features, const at::Tensor& labels);
 ScatterKind scatter_argument(const Napi::Value& value, const char* name);
 
 // Moments and what has come in since they were last brought up to date; touched on the compute thread only.

@@ -18,6 +18,14 @@ namespace {
 // little.
 constexpr int64_t solve_block = 256;
 
+// Dimensions that a bound is made of.
+int64_t leading_dimensions(int64_t dim) { return std::min(dim, std::max<int64_t>(64, dim / 8)); }
+
+// A class is left out where its term is below e^-50 of the largest one, whose last bit is e^-36; the second number
+// covers rounding of the log densities themselves, which under collapse reach -1e14 and more.
+constexpr double negligible_gap = 50;
+constexpr double negligible_share = 1e-6;
+
 const double log_two_pi = std::log(2 * std::numbers::pi);
 
 double log_determinant_half(const at::Tensor& positive) { return positive.log().sum().item<double>(); }
@@ -26,7 +34,8 @@ double log_determinant_half(const at::Tensor& positive) { return positive.log().
 
 ScatterKind scatter_for(CovarianceKind covariance) {
   if (covariance == CovarianceKind::tied) return ScatterKind::pooled;
-  return covariance == CovarianceKind::diagonal ? ScatterKind::diagonal : ScatterKind::full;
+  if (covariance == CovarianceKind::diagonal) return ScatterKind::diagonal;
+  return covariance == CovarianceKind::ledoit_wolf ? ScatterKind::full : ScatterKind::matrices;
 }
 
 GaussianDensity GaussianDensity::fit(ClassMoments& moments, const DensityOptions& options, bool consume,
@@ -189,6 +198,9 @@ GaussianDensity::Factor GaussianDensity::prepare(const at::Tensor& lower) {
     factor.inverse_blocks.push_back(
         at::linalg_solve_triangular(block, at::eye(end - start, block.options()), /*upper=*/false).t());
   }
+  const int64_t leading = leading_dimensions(dim);
+  const at::Tensor corner = lower.slice(0, 0, leading).slice(1, 0, leading);
+  factor.leading_inverse = at::linalg_solve_triangular(corner, at::eye(leading, corner.options()), /*upper=*/false).t();
   return factor;
 }
 
@@ -230,30 +242,84 @@ void GaussianDensity::load(Workspace& workspace, const at::Tensor& features) con
   }
 }
 
-at::Tensor GaussianDensity::log_density(Workspace& workspace, int64_t c) const {
+// The first columns of the rows less the mean of class c.
+void GaussianDensity::centre(at::Tensor& out, const at::Tensor& rows, int64_t c, int64_t columns) const {
+  at::sub_out(out, rows.slice(1, 0, columns), mean_[c].slice(0, 0, columns));
+  out.sub_(mean_low_[c].slice(0, 0, columns));
+}
+
+// What a log density is besides −‖L⁻¹(x − u)‖²/2.
+double GaussianDensity::constant(double half_log_determinant) const {
+  return -0.5 * static_cast<double>(dim()) * log_two_pi - half_log_determinant;
+}
+
+at::Tensor GaussianDensity::log_density(Workspace& workspace, int64_t c, const at::Tensor& index) const {
+  const int64_t count = index.defined() ? index.size(0) : workspace.rows.size(0);
   if (counts_[static_cast<size_t>(c)] == 0) {
-    return at::full({workspace.rows.size(0)}, -std::numeric_limits<double>::infinity(), mean_.options());
+    return at::full({count}, -std::numeric_limits<double>::infinity(), mean_.options());
   }
-  at::Tensor& white = workspace.second;
+  at::Tensor first = workspace.first.slice(0, 0, count);
+  at::Tensor white = workspace.second.slice(0, 0, count);
   double half_log_determinant = 0;
   if (white_mean_.defined()) {
-    at::sub_out(white, workspace.rows, white_mean_[c]);
+    at::sub_out(white, index.defined() ? workspace.rows.index_select(0, index) : workspace.rows, white_mean_[c]);
     half_log_determinant = factors_[0].half_log_determinant;
   } else {
-    at::Tensor& centred = workspace.first;
-    at::sub_out(centred, workspace.rows, mean_[c]);
-    centred.sub_(mean_low_[c]);
+    if (index.defined()) at::index_select_out(white, workspace.rows, 0, index);
+    centre(first, index.defined() ? white : workspace.rows, c, dim());
     if (deviation_.defined()) {
-      at::div_out(white, centred, deviation_[c]);
+      at::div_out(white, first, deviation_[c]);
       half_log_determinant = log_determinant_half(deviation_[c]);
     } else {
       const Factor& factor = factors_[static_cast<size_t>(c)];
-      whiten(factor, centred, white);
+      whiten(factor, first, white);
       half_log_determinant = factor.half_log_determinant;
     }
   }
-  const at::Tensor length = at::linalg_vector_norm(white, 2, 1).square_();
-  return length.mul_(-0.5).sub_(0.5 * static_cast<double>(dim()) * log_two_pi + half_log_determinant);
+  return at::linalg_vector_norm(white, 2, 1).square_().mul_(-0.5).add_(constant(half_log_determinant));
+}
+
+at::Tensor GaussianDensity::joint_log_density(Workspace& workspace, const Poll& poll) const {
+  const int64_t count = workspace.rows.size(0);
+  const at::Tensor prior = log_prior();
+  const double none = -std::numeric_limits<double>::infinity();
+  const at::Tensor joint = at::full({count, classes()}, none, mean_.options());
+  const bool bounded = !white_mean_.defined() && !deviation_.defined() && leading_dimensions(dim()) < dim();
+  if (!bounded) {
+    for (int64_t c = 0; c < classes(); ++c) {
+      poll();
+      joint.select(1, c).copy_(log_density(workspace, c));
+    }
+    return joint.add_(prior);
+  }
+  // An upper bound per class: ‖L⁻¹y‖² is at least what the leading dimensions contribute to it.
+  const int64_t leading = leading_dimensions(dim());
+  const at::Tensor bound = at::full_like(joint, none);
+  at::Tensor part = at::empty({count, leading}, mean_.options());
+  for (int64_t c = 0; c < classes(); ++c) {
+    if (counts_[static_cast<size_t>(c)] == 0) continue;
+    const Factor& factor = factors_[static_cast<size_t>(c)];
+    centre(part, workspace.rows, c, leading);
+    const at::Tensor length = at::linalg_vector_norm(part.mm(factor.leading_inverse), 2, 1).square_();
+    bound.select(1, c).copy_(length.mul_(-0.5).add_(constant(factor.half_log_determinant)));
+  }
+  bound.add_(prior);
+  const auto evaluate = [&](const at::Tensor& chosen) {  // [n, C], bool
+    for (int64_t c = 0; c < classes(); ++c) {
+      const at::Tensor index = chosen.select(1, c).nonzero().squeeze(1);
+      if (index.size(0) == 0) continue;
+      poll();
+      joint.select(1, c).index_copy_(0, index, log_density(workspace, c, index).add_(prior[c]));
+    }
+  };
+  // First the likeliest class of each row, then every other one whose bound comes near it.
+  const at::Tensor likeliest = bound.argmax(1, /*keepdim=*/true);
+  const at::Tensor first = at::zeros_like(bound, at::kBool).scatter_(1, likeliest, true);
+  evaluate(first);
+  const at::Tensor reached = joint.gather(1, likeliest);
+  const at::Tensor needed = reached - negligible_gap - negligible_share * reached.abs();
+  evaluate(bound.ge(needed).logical_and_(first.logical_not()));
+  return joint;
 }
 
 at::Tensor GaussianDensity::log_prior() const {

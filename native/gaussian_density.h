@@ -29,7 +29,7 @@ struct DensityOptions {
   double fixed_jitter = 0;
 };
 
-// The scatter that an estimator needs.
+// The least scatter that an estimator needs.
 ScatterKind scatter_for(CovarianceKind covariance);
 
 class GaussianDensity {
@@ -46,9 +46,14 @@ class GaussianDensity {
   // Takes a chunk of features [n, d] (any floating dtype and device) into the workspace.
   void load(Workspace& workspace, const at::Tensor& features) const;
 
-  // log N(x; u_c, Σ_c) of the loaded rows under class c, [n]; a loop over classes is the caller's, so that it can give
-  // way in between. −∞ for an absent class.
-  at::Tensor log_density(Workspace& workspace, int64_t c) const;
+  // log N(x; u_c, Σ_c) of the loaded rows under class c, [n]; −∞ for an absent class. Where `index` (int64) is defined,
+  // of those rows alone.
+  at::Tensor log_density(Workspace& workspace, int64_t c, const at::Tensor& index = {}) const;
+
+  // log N(x; u_c, Σ_c) + log q(c) of the loaded rows, [n, C], with −∞ for each class that cannot matter: one whose
+  // term, by a bound that the first few dimensions give, is less than e^-50 of the largest. Sums and maxima over
+  // classes are the same to the last bit; where classes lie apart, most of the work is spared.
+  at::Tensor joint_log_density(Workspace& workspace, const Poll& poll) const;
 
   // log q(c), [C] on the device; 0 where there is no prior, −∞ for an absent class.
   at::Tensor log_prior() const;
@@ -77,9 +82,12 @@ class GaussianDensity {
   struct Factor {
     at::Tensor lower;
     std::vector<at::Tensor> inverse_blocks;
+    at::Tensor leading_inverse;  // of the first few dimensions, transposed
     double half_log_determinant = 0;
   };
   static Factor prepare(const at::Tensor& lower);
+  void centre(at::Tensor& out, const at::Tensor& rows, int64_t c, int64_t columns) const;
+  double constant(double half_log_determinant) const;
   static void whiten(const Factor& factor, const at::Tensor& rows, at::Tensor& white);
   void whiten_means();
   const Factor& factor_of(int64_t c) const {

@@ -18,8 +18,15 @@ namespace ood {
 
 namespace {
 
-// Rows evaluated together: enough for the matrix kernel, few enough that a chunk stays in the cache.
-constexpr int64_t chunk_rows = 1024;
+// Rows evaluated together: enough for the matrix kernel, few enough that a step stays short.
+int64_t chunk_rows(int64_t dim) { return dim > 1024 ? 512 : 1024; }
+
+// What a fit came to, per class.
+NamedState outcome(const GaussianDensity& density) {
+  return {{"count", at::tensor(density.counts(), at::kLong)},
+          {"jitter", at::tensor(density.jitter(), at::kDouble)},
+          {"shrinkage", at::tensor(density.shrinkage(), at::kDouble)}};
+}
 
 template <class Enum>
 Enum choice_argument(const Napi::Value& value, const char* name,
@@ -56,18 +63,17 @@ DensityOptions density_options_argument(const Napi::Value& value) {
 
 enum class Quantity { log_density, class_log_densities, responsibilities, predict };
 
-// Features through the densities, one class of one chunk per step.
+// Features through the densities, a chunk per step.
 struct Evaluation {
   std::shared_ptr<SharedDensity> shared;
   at::Tensor features;
   Quantity quantity;
   bool checked = false;
   int64_t done = 0;
-  int64_t next_class = 0;
   GaussianDensity::Workspace workspace;
-  at::Tensor chunk, prior, result;
+  at::Tensor prior, result;
 
-  bool step() {
+  bool step(JobContext& job) {
     const at::NoGradGuard no_grad;
     const GaussianDensity& density = shared->fitted();
     const int64_t count = features.size(0);
@@ -82,31 +88,41 @@ struct Evaluation {
       checked = true;
     }
     if (done == count) return true;
-    const int64_t end = std::min(done + chunk_rows, count);
-    if (next_class == 0) {
-      density.load(workspace, features.slice(0, done, end));
-      chunk = at::empty({end - done, density.classes()}, prior.options());
-    }
-    chunk.select(1, next_class).copy_(density.log_density(workspace, next_class));
-    if (++next_class < density.classes()) return false;
-    next_class = 0;
-    result.slice(0, done, end).copy_(reduced());
+    const int64_t end = std::min(done + chunk_rows(density.dim()), count);
+    density.load(workspace, features.slice(0, done, end));
+    result.slice(0, done, end).copy_(evaluate(density, [&job] { job.check(); }));
     done = end;
     return done == count;
   }
 
-  at::Tensor reduced() const {
-    switch (quantity) {
-      case Quantity::class_log_densities:
-        return chunk;
-      case Quantity::responsibilities:
-        return at::softmax(chunk + prior, 1);
-      case Quantity::predict:
-        return at::argmax(chunk + prior, 1);
-      case Quantity::log_density:
-        break;
+  at::Tensor evaluate(const GaussianDensity& density, const Poll& poll) {
+    if (quantity == Quantity::log_density) return at::logsumexp(density.joint_log_density(workspace, poll), 1);
+    if (quantity == Quantity::predict) return at::argmax(density.joint_log_density(workspace, poll), 1);
+    std::vector<at::Tensor> columns;
+    for (int64_t c = 0; c < density.classes(); ++c) {
+      poll();
+      columns.push_back(density.log_density(workspace, c));
     }
-    return at::logsumexp(chunk + prior, 1);
+    const at::Tensor classes = at::stack(columns, 1);
+    return quantity == Quantity::responsibilities ? at::softmax(classes + prior, 1) : classes;
+  }
+};
+
+// A fit to features: their parts into moments, one per step, then the densities.
+struct FeatureFit {
+  std::shared_ptr<SharedDensity> shared;
+  SharedStatistics statistics;
+  at::Tensor features, labels;
+  DensityOptions options;
+  bool accepted = false;
+
+  bool step(JobContext& job) {
+    const at::NoGradGuard no_grad;
+    if (!accepted) statistics.accept(features, labels);
+    accepted = true;
+    if (!statistics.take()) return false;
+    shared->density = GaussianDensity::fit(statistics.up_to_date(), options, /*consume=*/true, [&job] { job.check(); });
+    return true;
   }
 };
 
@@ -121,6 +137,7 @@ void GaussianMixture::define(Napi::Env env, Napi::Object exports) {
   exports.Set("GaussianMixture", DefineClass(env, "GaussianMixture",
                                              {
                                                  method<&GaussianMixture::fit>("fit"),
+                                                 method<&GaussianMixture::fit_features>("fitFeatures"),
                                                  method<&GaussianMixture::evaluate>("evaluate"),
                                                  method<&GaussianMixture::parameters>("parameters"),
                                                  method<&GaussianMixture::state>("state"),
@@ -140,12 +157,11 @@ const std::shared_ptr<SharedDensity>& GaussianMixture::live() const {
   return shared_;
 }
 
-// fit(control, statistics, options, consume): count, jitter and shrinkage, per class
+// fit(control, statistics, options): count, jitter and shrinkage, per class
 Napi::Value GaussianMixture::fit(const Napi::CallbackInfo& info) {
   const auto shared = live();
   const auto statistics = ClassStatistics::unwrap(info[1], "statistics");
   const DensityOptions options = density_options_argument(info[2]);
-  const bool consume = boolean_argument(info[3], "consume");
   if (statistics->device() != shared->device()) {
     fail("ERR_DEVICE", "statistics: expected them on ", shared->device().str(), ", found them on ",
          statistics->device().str());
@@ -154,12 +170,27 @@ Napi::Value GaussianMixture::fit(const Napi::CallbackInfo& info) {
       info, shared->device(),
       [=](JobContext& job) {
         const at::NoGradGuard no_grad;
-        shared->density = GaussianDensity::fit(statistics->up_to_date(), options, consume, [&job] { job.check(); });
-        return NamedState{{"count", at::tensor(shared->density->counts(), at::kLong)},
-                          {"jitter", at::tensor(shared->density->jitter(), at::kDouble)},
-                          {"shrinkage", at::tensor(shared->density->shrinkage(), at::kDouble)}};
+        shared->density = GaussianDensity::fit(statistics->up_to_date(), options, false, [&job] { job.check(); });
+        return outcome(*shared->density);
       },
       [](Napi::Env env, NamedState& state) { return state_to_js(env, state); });
+}
+
+// fitFeatures(control, features, labels, numClasses, options): count, jitter and shrinkage, per class
+Napi::Value GaussianMixture::fit_features(const Napi::CallbackInfo& info) {
+  const auto shared = live();
+  const at::Tensor features = features_argument(info[1], "features");
+  const at::Tensor labels = labels_argument(info[2], "labels");
+  require_pairs(features, labels);
+  const int64_t classes = integer_argument(info[3], "numClasses", 1, 1 << 24);
+  const DensityOptions options = density_options_argument(info[4]);
+  const c10::Device device = shared->device();
+  const ClassMoments empty(classes, features.size(1), scatter_for(options.covariance), device);
+  auto fit =
+      std::make_shared<FeatureFit>(FeatureFit{shared, SharedStatistics(empty, device), features, labels, options});
+  return submit_steps(
+      info.Env(), device, info[0], info.Env().Undefined(), [fit](JobContext& job) { return fit->step(job); },
+      [shared](Napi::Env env) { return state_to_js(env, outcome(shared->fitted())); });
 }
 
 // evaluate(control, features, quantity): a tensor
@@ -174,7 +205,7 @@ Napi::Value GaussianMixture::evaluate(const Napi::CallbackInfo& info) {
                                                     {"predict", Quantity::predict}});
   return submit_steps(
       info.Env(), evaluation->shared->device(), info[0], info.Env().Undefined(),
-      [evaluation](JobContext&) { return evaluation->step(); },
+      [evaluation](JobContext& job) { return evaluation->step(job); },
       [evaluation](Napi::Env env) { return Tensor::wrap(env, evaluation->result); });
 }
 

@@ -30,6 +30,7 @@ class GaussianMixture : public Wrapped<GaussianMixture> {
 
  private:
   Napi::Value fit(const Napi::CallbackInfo& info);
+  Napi::Value fit_features(const Napi::CallbackInfo& info);
   Napi::Value evaluate(const Napi::CallbackInfo& info);
   Napi::Value parameters(const Napi::CallbackInfo& info);
   Napi::Value state(const Napi::CallbackInfo& info);

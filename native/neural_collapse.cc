@@ -73,7 +73,7 @@ struct Measurement {
   std::vector<int64_t> counts;
   at::Tensor sums, place;  // [C, d]; [C]: index among the classes with samples
   BetweenClasses between;
-  at::Tensor half_lengths, within;
+  at::Tensor half_lengths, within;  // [P]; [P, P]: Σ t tᵀ for t = the centred feature's products with the class means
   int64_t unlike_prediction = 0, unlike_label = 0;
   CollapseNumbers numbers;
 
@@ -123,7 +123,7 @@ struct Measurement {
     const at::Tensor divisor = at::tensor(counts, at::kLong).to(device, at::kDouble).clamp_min_(1).unsqueeze(1);
     between = between_classes(sums / divisor, at::zeros_like(sums), counts, rcond);
     half_lengths = between.means.square().sum(1) / 2;
-    within = at::zeros_like(between.strengths);
+    within = at::zeros_like(between.gram);
     place = at::zeros({classes}, at::kLong);
     for (size_t i = 0; i < between.classes.size(); ++i) place[between.classes[i]] = static_cast<int64_t>(i);
     place = place.to(device);
@@ -134,13 +134,13 @@ struct Measurement {
       const at::Tensor logits = rows.mm(weight.t());
       prediction = (bias.defined() ? logits + bias : logits).argmax(1);
     }
-    at::Tensor centred = rows - between.centre;
-    const at::Tensor nearest = (centred.mm(between.means.t()) - half_lengths).argmax(1);
+    const at::Tensor products = (rows - between.centre).mm(between.means.t());
+    const at::Tensor nearest = (products - half_lengths).argmax(1);
     const at::Tensor nearest_class = at::tensor(between.classes, at::kLong).to(device).index_select(0, nearest);
     unlike_prediction += nearest_class.ne(prediction).sum().item<int64_t>();
     unlike_label += nearest_class.ne(label).sum().item<int64_t>();
-    centred.sub_(between.means.index_select(0, place.index_select(0, label)));
-    within.add_(centred.mm(between.basis).square_().sum(0));
+    const at::Tensor centred = products - between.gram.index_select(0, place.index_select(0, label));
+    within.addmm_(centred.t(), centred);
   }
 
   void finish() {
@@ -261,16 +261,14 @@ BetweenClasses between_classes(const at::Tensor& mean, const at::Tensor& mean_lo
   // Eigenvalues ascend; the lowest belongs to the sum of the means, which is zero by construction.
   const int64_t first = std::max<int64_t>(1, classes - values.gt(cut).sum().item<int64_t>());
   between.strengths = values.slice(0, first, classes);
-  between.basis = between.means.t().mm(vectors.slice(1, first, classes)).div_(between.strengths.sqrt());
+  between.directions = vectors.slice(1, first, classes);
   return between;
 }
 
 at::Tensor within_of_scatter(const BetweenClasses& between, const at::Tensor& scatter) {
-  const at::Tensor product = scatter.tril(-1).mm(between.basis);
-  return (between.basis * product)
-      .sum(0)
-      .mul_(2)
-      .add_(between.basis.square().mul_(scatter.diagonal().unsqueeze(1)).sum(0));
+  const at::Tensor half = scatter.tril(-1).mm(between.means.t());
+  const at::Tensor product = between.means.mm(half);
+  return product + product.t() + (between.means * scatter.diagonal()).mm(between.means.t());
 }
 
 CollapseNumbers collapse_numbers(const BetweenClasses& between, const at::Tensor& within, int64_t samples,
@@ -280,7 +278,9 @@ CollapseNumbers collapse_numbers(const BetweenClasses& between, const at::Tensor
   CollapseNumbers numbers;
   numbers.classes = between.classes;
   numbers.rank = between.strengths.size(0);
-  numbers.nc1 = classes * (within / between.strengths).sum().item<double>() / static_cast<double>(samples);
+  // C·tr(M̄ᵀ Σ_W M̄ · K† K†) along the eigenvectors of K = M̄ᵀM̄
+  const at::Tensor along = (between.directions * within.mm(between.directions)).sum(0);
+  numbers.nc1 = classes * (along / between.strengths.square()).sum().item<double>() / static_cast<double>(samples);
   numbers.en_means = norm_variation(between.means, 1);
   numbers.en_means_ddof0 = norm_variation(between.means, 0);
   numbers.en_classifier = norm_variation(rows, 1);

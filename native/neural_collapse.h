@@ -24,14 +24,14 @@ struct CollapseNumbers {
   std::vector<int64_t> classes;  // those with samples: what all numbers are over
 };
 
-// The class means of the P classes with samples, about their own mean, and the basis that their Gram matrix spans.
+// The class means of the P classes with samples, about their own mean, and the spectrum of their Gram matrix.
 struct BetweenClasses {
   std::vector<int64_t> classes;
-  at::Tensor centre;     // [d]: mean of the class means
-  at::Tensor means;      // [P, d], centred
-  at::Tensor gram;       // [P, P] = means·meansᵀ
-  at::Tensor basis;      // [d, rank], orthonormal
-  at::Tensor strengths;  // [rank]: the eigenvalues of the Gram matrix
+  at::Tensor centre;      // [d]: mean of the class means
+  at::Tensor means;       // [P, d], centred
+  at::Tensor gram;        // [P, P] = means·meansᵀ
+  at::Tensor directions;  // [P, rank]: eigenvectors of the Gram matrix
+  at::Tensor strengths;   // [rank]: their eigenvalues
 };
 
 // rcond: eigenvalues of the Gram matrix below this share of the largest count as zero (default: 4·max(P, d)·eps); at
@@ -39,11 +39,11 @@ struct BetweenClasses {
 BetweenClasses between_classes(const at::Tensor& mean, const at::Tensor& mean_low, const std::vector<int64_t>& counts,
                                std::optional<double> rcond);
 
-// Every number but NC4. `within` [rank]: Σ over samples of the squared centred feature along each basis vector.
+// Every number but NC4. `within` [P, P]: means·S·meansᵀ for the within-class scatter S, summed over samples.
 CollapseNumbers collapse_numbers(const BetweenClasses& between, const at::Tensor& within, int64_t samples,
                                  const at::Tensor& weight);
 
-// Σ of squares along the basis, from a pooled scatter (lower triangle).
+// That product from a pooled scatter (lower triangle).
 at::Tensor within_of_scatter(const BetweenClasses& between, const at::Tensor& scatter);
 
 // Defines measureCollapse and measureCollapseOfStatistics on `exports`.
