@@ -2,10 +2,29 @@
 #include "environment.h"
 
 #include <utility>
+#include <vector>
 
 #include "executor.h"
+#include "job.h"
 
 namespace ood {
+
+namespace {
+
+// The environments of this thread: one, but for test runners, which load the addon once per test file.
+thread_local std::vector<Environment*> environments;
+
+// process.exit() runs no cleanup hooks, so that the process's own event has to serve. First in line: another listener
+// may call process.exit() again, which runs no further ones.
+void end_with_process(Napi::Env env) {
+  const auto process = env.Global().Get("process").As<Napi::Object>();
+  const auto prepend = process.Get("prependListener").As<Napi::Function>();
+  prepend.Call(process, {Napi::String::New(env, "exit"), Napi::Function::New(env, [](const Napi::CallbackInfo&) {
+                           for (Environment* environment : environments) environment->end();
+                         })});
+}
+
+}  // namespace
 
 Mailbox::Mailbox(Napi::Env env) {
   const napi_status status = napi_create_threadsafe_function(env, nullptr, nullptr, Napi::String::New(env, "libtorch-ood"), 0, 1,
@@ -48,14 +67,16 @@ void Mailbox::deliver(napi_env env, napi_value, void*, void* data) {
 
 void Environment::attach(Napi::Env env) {
   auto environment = std::make_unique<Environment>(env);
+  if (environments.empty()) end_with_process(env);
+  environments.push_back(environment.get());
   // Registered after the thread-safe function's own hook and therefore run before it: from here on compute threads
   // no longer touch that function.
   napi_add_env_cleanup_hook(
       env,
       [](void* data) {
         auto* self = static_cast<Environment*>(data);
-        self->mailbox_->close();
-        for (auto& [call, cancel] : self->cancels_) cancel();
+        self->end();
+        std::erase(environments, self);
       },
       environment.get());
   env.SetInstanceData(environment.release());
@@ -80,10 +101,16 @@ PendingCall* Environment::find(uint64_t call) {
 }
 
 void Environment::remove(Napi::Env env, uint64_t call) {
-  cancels_.erase(call);
   if (calls_.erase(call) > 0 && calls_.empty()) mailbox_->keep_alive(env, false);
 }
 
-void Environment::on_teardown(uint64_t call, std::function<void()> cancel) { cancels_.emplace(call, std::move(cancel)); }
+void Environment::end() noexcept {
+  ended_ = true;
+  mailbox_->close();
+  for (const auto& [id, call] : calls_) call.flag->cancelled.store(true);
+  for (const auto& [id, call] : calls_) {
+    if (const std::shared_ptr<Job> job = call.flag->job.lock()) Executor::of(call.flag->device).drain(job);
+  }
+}
 
 }  // namespace ood

@@ -13,6 +13,7 @@
 namespace ood {
 
 class Environment;
+struct CancelFlag;
 
 // Carries messages from any thread to one environment's JavaScript thread, until that environment is torn down.
 class Mailbox {
@@ -42,6 +43,7 @@ class Mailbox {
 struct PendingCall {
   Napi::Promise::Deferred deferred;
   Napi::FunctionReference on_event;
+  std::shared_ptr<CancelFlag> flag;
 };
 
 class Environment {
@@ -58,8 +60,10 @@ class Environment {
   PendingCall* find(uint64_t call);
   void remove(Napi::Env env, uint64_t call);
 
-  // Every flag of a call in flight, so that tear-down can cancel what nobody can receive any more.
-  void on_teardown(uint64_t call, std::function<void()> cancel);
+  // Cancels every call in flight and waits until none computes any more. At the end of the environment, or, before exit
+  // handlers run, of the process; idempotent.
+  void end() noexcept;
+  bool ended() const { return ended_; }
 
   Napi::FunctionReference tensor_constructor;
   Napi::FunctionReference resnet_constructor;
@@ -68,8 +72,8 @@ class Environment {
  private:
   std::shared_ptr<Mailbox> mailbox_;
   std::unordered_map<uint64_t, PendingCall> calls_;
-  std::unordered_map<uint64_t, std::function<void()>> cancels_;
   uint64_t next_call_ = 1;
+  bool ended_ = false;
 };
 
 }  // namespace ood

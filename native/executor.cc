@@ -31,8 +31,9 @@ Registry& registry() {
 bool Executor::stopping() noexcept { return exiting.load(std::memory_order_relaxed); }
 
 Executor& Executor::of(c10::Device device) {
-  // Registered after libtorch is loaded, hence run before its own exit handlers: a thread that still computes
-  // while those run would abort the process.
+  // Registered after libtorch is loaded, hence run before the exit handlers that it registered while loading: a thread
+  // that still computes while those run would abort the process. Those that libtorch registers later, with what it makes
+  // on first use (oneDNN's cache of kernels is one), run earlier: see Environment::end, by which nothing computes any more.
   static const int registered = std::atexit(&Executor::stop_all);
   (void)registered;
   Registry& all = registry();
@@ -71,6 +72,26 @@ void Executor::submit(std::shared_ptr<Job> job) {
   wake_.notify_one();
 }
 
+void Executor::overtake(const std::shared_ptr<Job>& job) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (std::erase(jobs_, job) == 0) return;
+  }
+  if (device_.is_cpu()) {
+    job->step();
+  } else {
+    release([job] { job->step(); });  // frees device memory
+  }
+}
+
+void Executor::drain(const std::shared_ptr<Job>& job) {
+  {
+    std::unique_lock lock(mutex_);
+    stepped_.wait(lock, [&] { return running_ != job.get(); });
+  }
+  overtake(job);
+}
+
 void Executor::release(std::function<void()> release) {
   {
     const std::lock_guard lock(mutex_);
@@ -93,14 +114,19 @@ void Executor::run() {
       if (!jobs_.empty()) {
         job = std::move(jobs_.front());
         jobs_.pop_front();
+        running_ = job.get();
       }
     }
     for (auto& release : releases) release();
     releases.clear();
-    if (job && !job->step()) {
+    if (!job) continue;
+    const bool finished = job->step();
+    {
       const std::lock_guard lock(mutex_);
-      jobs_.push_back(std::move(job));
+      running_ = nullptr;
+      if (!finished) jobs_.push_back(std::move(job));
     }
+    stepped_.notify_all();
   }
 }
 

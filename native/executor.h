@@ -32,6 +32,13 @@ class Executor {
 
   void submit(std::shared_ptr<Job> job);
 
+  // For a job that has been cancelled: one that waits for its turn ends now (on a CPU, in this thread), before the steps
+  // of others. One that is running a step sees the cancellation itself.
+  void overtake(const std::shared_ptr<Job>& job);
+
+  // As overtake, but waits for a step that is running: afterwards the job computes no more.
+  void drain(const std::shared_ptr<Job>& job);
+
   // Runs `release` on the compute thread, between steps: device memory is freed there, never in a finaliser.
   void release(std::function<void()> release);
 
@@ -45,7 +52,9 @@ class Executor {
   const c10::Device device_;
   std::mutex mutex_;
   std::condition_variable wake_;
+  std::condition_variable stepped_;
   std::deque<std::shared_ptr<Job>> jobs_;
+  const Job* running_ = nullptr;
   std::deque<std::function<void()>> releases_;
   std::thread thread_;
 };

@@ -26,6 +26,8 @@ class JobControl : public Wrapped<JobControl> {
 
   Napi::Value cancel(const Napi::CallbackInfo& info) {
     flag_->cancelled.store(true);
+    // A job that waits behind the steps of others need not wait to learn it.
+    if (const std::shared_ptr<Job> job = flag_->job.lock()) Executor::of(flag_->device).overtake(job);
     return info.Env().Undefined();
   }
 
@@ -50,11 +52,14 @@ class CooperativeJob final : public Job {
     std::exception_ptr exception;
     try {
       context_.check();
-      if (!step_(context_)) return false;
+      if (!step_(context_)) {
+        context_.check();  // a cancellation after the step's last poll must not wait for the steps of others
+        return false;
+      }
     } catch (...) {
       exception = std::current_exception();
     }
-    step_ = nullptr;  // what the steps held is freed here, on the compute thread
+    step_ = nullptr;  // frees what the steps held, on the compute thread where that is device memory
     try {
       settle(exception);
     } catch (...) {
@@ -108,14 +113,17 @@ void JobContext::post(std::function<Napi::Value(Napi::Env)> make) const {
 Napi::Value submit_steps(Napi::Env env, c10::Device device, const Napi::Value& control, const Napi::Value& on_event, Step step,
                          Finish finish) {
   Environment& environment = Environment::of(env);
+  Executor& executor = Executor::of(device);  // may throw: before anything is pending
   std::shared_ptr<CancelFlag> flag = flag_of(control);
-  PendingCall pending{Napi::Promise::Deferred::New(env), {}};
+  if (environment.ended()) fail("ERR_ABORTED", "the process or worker is exiting");
+  PendingCall pending{Napi::Promise::Deferred::New(env), {}, flag};
   if (on_event.IsFunction()) pending.on_event = Napi::Persistent(on_event.As<Napi::Function>());
   const Napi::Promise promise = pending.deferred.Promise();
   const uint64_t call = environment.add(env, std::move(pending));
-  environment.on_teardown(call, [flag] { flag->cancelled.store(true); });
-  Executor::of(device).submit(
-      std::make_shared<CooperativeJob>(flag, environment.mailbox(), call, std::move(step), std::move(finish)));
+  auto job = std::make_shared<CooperativeJob>(flag, environment.mailbox(), call, std::move(step), std::move(finish));
+  flag->job = job;
+  flag->device = device;
+  executor.submit(std::move(job));
   return promise;
 }
 

@@ -26,11 +26,15 @@
 
 namespace ood {
 
+class Job;
 class Mailbox;
 
 // Shared by the JavaScript object JobControl, which sets it, and the compute thread, which polls it.
 struct CancelFlag {
   std::atomic<bool> cancelled{false};
+  // JavaScript thread only: the job of the call, so that one which waits for its turn can be ended at once.
+  std::weak_ptr<Job> job;
+  c10::Device device{c10::kCPU};
 };
 
 // The compute thread's view of its call: cancellation, and events for the caller's callback.

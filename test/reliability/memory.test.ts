@@ -1,0 +1,46 @@
+// Memory of tensors, networks and calls goes back: after dispose(), and by collection where nobody disposes.
+
+import { answerOf } from "./child";
+
+interface Memory {
+  rss: number;
+  external: number;
+}
+
+// In MiB. Each cycle makes 1 MiB (a tensor) or about 0.7 MiB (a network), so that a leak of even a twentieth of them would
+// show. The allowance is for the allocator's arenas and V8's heap, whose size wanders by some MiB.
+const allowance = { rss: 32, external: 4 };
+
+test.each([
+  ["tensor, disposed", 1000],
+  ["tensor, dropped", 1000],
+  ["network, disposed", 1000],
+  ["network, dropped", 1000],
+  ["training, disposed", 100],
+  ["failing calls", 200],
+])("%s, %i times", async (cycle, times) => {
+  const { before, after } = await answerOf<{ before: Memory; after: Memory }>("memory.cjs", [cycle, times], {
+    nodeOptions: ["--expose-gc"],
+  });
+  expect(after.rss - before.rss).toBeLessThan(allowance.rss);
+  expect(after.external - before.external).toBeLessThan(allowance.external);
+});
+
+// V8 collects when what it knows to be held has grown by some tens of MiB; it knows of native memory by what the handles
+// report. Without that, 2,000 handles of a few bytes each would keep 2,000 MiB.
+test("tensors that nobody disposes of are collected in time, unasked", async () => {
+  const { before, after } = await answerOf<{ before: Memory; after: Memory }>("memory.cjs", ["tensor, dropped", 2000]);
+  expect(after.rss - before.rss).toBeLessThan(300);
+});
+
+test("nothing of a finished call stays: promise, callbacks, results, network", async () => {
+  const collected = await answerOf<Record<string, boolean>>("collected.cjs", [], { nodeOptions: ["--expose-gc"] });
+  expect(collected).toEqual({
+    network: true,
+    callback: true,
+    "promise of fit": true,
+    "promise of extract": true,
+    features: true,
+    "aborted promise": true,
+  });
+});

@@ -1,0 +1,103 @@
+// Worker threads that use the addon beside the main thread, each ended in one of several ways; prints what the main
+// thread could still compute.
+const { once } = require("node:events");
+const { isMainThread, parentPort, Worker, workerData } = require("node:worker_threads");
+const { network, data, useOneThread } = require("./tiny-network.cjs");
+
+const tasks = {
+  async compute() {
+    const model = await network({ seed: 5 });
+    const { features } = await model.extract(data(32));
+    parentPort.postMessage([...features.toArray()]);
+  },
+  async extract() {
+    const model = await network();
+    const images = data(4096);
+    let done = false;
+    for (;;) {
+      await model.extract(images, { batchSize: 16, onProgress: () => done || ((done = true) && parentPort.postMessage("ready")) });
+    }
+  },
+  async fit() {
+    const model = await network();
+    let done = false;
+    const onBatch = () => done || ((done = true) && parentPort.postMessage("ready"));
+    await model.fit(data(1024), { epochs: 100000, batchSize: 16, onBatch });
+  },
+  async exit() {
+    const model = await network();
+    const onBatch = () => process.exit(3);
+    await model.fit(data(1024), { epochs: 100000, batchSize: 16, onBatch });
+  },
+  // Ends with a network, tensors and an extraction's result that nobody disposed of.
+  async leave() {
+    const model = await network();
+    globalThis.kept = [model, await model.extract(data(32)), await model.weights()];
+  },
+  // Ends while calls are pending whose promises nobody awaits: they keep the worker alive until they are settled.
+  async pending() {
+    const model = await network();
+    model.fit(data(64), { epochs: 3, batchSize: 32 }).then((history) => parentPort.postMessage(history.length));
+  },
+};
+
+const start = (task) => new Worker(__filename, { workerData: task });
+
+async function probe(model, images) {
+  const { features, logits } = await model.extract(images);
+  const values = [...features.toArray()];
+  features.dispose();
+  logits.dispose();
+  return values;
+}
+
+const modes = {
+  // Main thread and worker compute at the same time and get the same.
+  async beside(model, images) {
+    const worker = start("compute");
+    const ended = once(worker, "exit").then(([code]) => code);
+    const answer = once(worker, "message").then(([values]) => values);
+    const own = [];
+    let waiting = true;
+    answer.finally(() => (waiting = false));
+    while (waiting) own.push(await probe(model, images));
+    const values = await answer;
+    return { code: await ended, rounds: own.length, equal: own.every((row) => row.every((value, i) => value === values[i])) };
+  },
+  async four(model, images) {
+    const workers = Array.from({ length: 4 }, () => start("compute"));
+    const ends = workers.map((worker) => once(worker, "exit").then(([code]) => code));
+    const answers = await Promise.all(workers.map((worker) => once(worker, "message").then(([values]) => values)));
+    const own = await probe(model, images);
+    return { codes: await Promise.all(ends), equal: answers.every((values) => values.every((value, i) => value === own[i])) };
+  },
+  async terminate(model, images, task, times) {
+    const expected = await probe(model, images);
+    const result = { terminated: 0, still: 0 };
+    for (let i = 0; i < times; i++) {
+      const worker = start(task);
+      await once(worker, "message");
+      await new Promise((resolve) => setTimeout(resolve, (i * 7) % 40));
+      if ((await worker.terminate()) === 1) result.terminated++;
+      const values = await probe(model, images);
+      if (values.every((value, k) => value === expected[k])) result.still++;
+    }
+    return result;
+  },
+  async natural(model, images, task) {
+    const worker = start(task);
+    const messages = [];
+    worker.on("message", (message) => messages.push(message));
+    const [code] = await once(worker, "exit");
+    return { code, messages, values: (await probe(model, images)).length };
+  },
+};
+
+async function main([mode, ...args]) {
+  await useOneThread();
+  const model = await network({ seed: 5 });
+  console.log(JSON.stringify(await modes[mode](model, data(32), ...args)));
+}
+
+if (isMainThread) main(process.argv.slice(2));
+else tasks[workerData]();
