@@ -67,15 +67,20 @@ Training::Training(std::shared_ptr<Network> network, TrainingOptions options, co
     at::Tensor buffer = at::zeros_like(parameter.detach());
     if (saved != options_.momentum_buffers.end()) {
       if (saved->second.sizes() != buffer.sizes()) {
-        fail("ERR_SHAPE", "momentum of ", name, ": expected shape ", buffer.sizes(), ", found ", saved->second.sizes());
+        fail("ERR_CORRUPT_FILE", "checkpoint: momentum of ", name, ": expected shape ", buffer.sizes(), ", found ", saved->second.sizes());
       }
       buffer.copy_(saved->second);
     } else if (options_.start_epoch > 0) {
-      fail("ERR_OPTION", "resuming: the checkpoint has no momentum for ", name);
+      fail("ERR_CORRUPT_FILE", "checkpoint: no momentum of ", name);
     }
     momentum_.push_back(buffer);
   }
   options_.momentum_buffers.clear();
+}
+
+Training::~Training() {
+  // The network outlives its training; gradients as large as its weights must not.
+  for (at::Tensor& parameter : parameters_) parameter.mutable_grad().reset();
 }
 
 bool Training::step(const Poll& poll) {

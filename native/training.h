@@ -62,6 +62,9 @@ class Training {
   // images [N, C, H, W] and labels [N] int64 in host memory; validation ones may be undefined.
   Training(std::shared_ptr<Network> network, TrainingOptions options, const at::Tensor& images, const at::Tensor& labels,
            const at::Tensor& validation_images, const at::Tensor& validation_labels);
+  ~Training();
+  Training(const Training&) = delete;
+  Training& operator=(const Training&) = delete;
 
   // One batch of training or of validation; true when the last epoch is over.
   bool step(const Poll& poll);
