@@ -30,10 +30,7 @@ export function callNative<T>(call: () => T): T {
  * Runs `start` with a fresh control that `signal` cancels.
  * Rejects with ERR_ABORTED (its `cause` is the signal's reason) after an abort.
  */
-export async function runNative<T>(
-  signal: AbortSignal | undefined,
-  start: (control: NativeJobControl) => Promise<T>,
-): Promise<T> {
+export async function runNative<T>(signal: AbortSignal | undefined, start: (control: NativeJobControl) => Promise<T>): Promise<T> {
   const callerStack = new Error().stack;
   if (signal?.aborted) throw abortError(signal);
   const control = new (native().JobControl)();
@@ -60,11 +57,12 @@ export function abortError(signal: AbortSignal, callerStack?: string): LibtorchO
 }
 
 /**
- * A user's callback, made safe to call from a native event: when it throws, the call is cancelled, no further event is
- * delivered, and {@link CallbackGuard.rethrow} raises what it threw in place of ERR_ABORTED.
+ * A user's callback, made safe to call from a native event: when it throws or the promise it returns rejects, the call is
+ * cancelled, no further event is delivered, and {@link CallbackGuard.rethrow} raises that very error in place of ERR_ABORTED.
  */
 export class CallbackGuard {
   #thrown: { error: unknown } | undefined;
+  readonly #promised = new Set<Promise<void>>();
 
   constructor(private readonly cancel: () => void) {}
 
@@ -73,7 +71,7 @@ export class CallbackGuard {
       if (this.#thrown) return;
       try {
         const result = callback(...args);
-        if (result instanceof Promise) result.catch((error: unknown) => this.fail(error));
+        if (isThenable(result)) this.#follow(result);
       } catch (error) {
         this.fail(error);
       }
@@ -88,4 +86,25 @@ export class CallbackGuard {
   rethrow(): void {
     if (this.#thrown) throw this.#thrown.error;
   }
+
+  /** Waits for the promises that callbacks returned, or for the first of them to reject, and rethrows. */
+  async finish(): Promise<void> {
+    while (this.#promised.size > 0 && !this.#thrown) await Promise.race(this.#promised);
+    this.rethrow();
+  }
+
+  #follow(result: PromiseLike<unknown>): void {
+    const settled: Promise<void> = Promise.resolve(result)
+      .then(
+        () => undefined,
+        (error: unknown) => this.fail(error),
+      )
+      .finally(() => this.#promised.delete(settled));
+    this.#promised.add(settled);
+  }
+}
+
+/** By shape: a promise may be of another realm, or a library's own. */
+function isThenable(value: unknown): value is PromiseLike<unknown> {
+  return typeof value === "object" && value !== null && typeof (value as { then?: unknown }).then === "function";
 }

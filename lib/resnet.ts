@@ -1,16 +1,23 @@
 // ResNet: an L2-normalised, spectrally normalised residual network that is trained and read natively.
 
-import { boolean, describe, integer, oneOf, optionalFunction, optionalSignal, optionsObject, string } from "./checks";
-import type { Dataset } from "./datasets/dataset";
+import { boolean, fail, integer, oneOf, optionalFunction, optionalSignal, optionsObject, string, typedArrayName } from "./checks";
+import { Dataset } from "./datasets/dataset";
 import { checkNormalization, type Normalization } from "./datasets/normalization";
 import { LibtorchOodError } from "./errors";
-import { native, type NativeExtractor, type NativeNormalization, type NativeResNet } from "./native";
-import { CallbackGuard, callNative, runNative } from "./native-call";
-import { architectureKeys, resolveArchitecture, toNativeArchitecture, type Architecture, type ArchitectureOptions } from "./resnet/architecture";
+import { native, type NativeExtractor, type NativeNormalization, type NativeResNet, type NativeTensor } from "./native";
+import { abortError, CallbackGuard, callNative, runNative } from "./native-call";
+import {
+  architectureKeys,
+  resolveArchitecture,
+  toNativeArchitecture,
+  type Architecture,
+  type ArchitectureOptions,
+} from "./resnet/architecture";
 import { CheckpointWriter } from "./resnet/checkpoint-writer";
 import { resolveFitOptions, type EpochReport, type FitOptions, type ResolvedFitOptions } from "./resnet/fit-options";
 import { dataHash, imagesTensor, labelsTensor, requireDataset, type Images } from "./resnet/images";
 import { openModelFile, writeModelFile, type NamedTensor, type TrainingRecord } from "./resnet/model-file";
+import { ReadAhead } from "./resnet/read-ahead";
 import { Tensor, toTensor, type ArrayWithShape } from "./tensor";
 
 export type { Architecture, ArchitectureOptions, SpectralNormOptions } from "./resnet/architecture";
@@ -40,8 +47,8 @@ export interface ExtractOptions {
 }
 
 export interface ExtractAllOptions extends ExtractOptions {
-  /** Images done, of all. */
-  onProgress?: (done: number, total: number) => void;
+  /** Images done, of all. The call ends when the promises that it returns have settled; it may end the call by throwing. */
+  onProgress?: (done: number, total: number) => void | Promise<void>;
 }
 
 export interface Extraction {
@@ -121,12 +128,10 @@ export class ResNet {
       const state = await file.state();
       const model = await ResNet.create({ ...architecture, ...checked, normalization });
       try {
-        await model.#loadState(state);
-      } catch (cause) {
+        await model.#loadStateOfFile(path, state);
+      } catch (error) {
         model.dispose();
-        throw new LibtorchOodError("ERR_CORRUPT_FILE", `${path}: its tensors are not those of its architecture: ${(cause as Error).message}`, {
-          cause,
-        });
+        throw error;
       } finally {
         for (const { tensor } of state) tensor.dispose();
       }
@@ -181,17 +186,25 @@ export class ResNet {
       );
     }
     const { signal, checkpoint } = resolved;
+    if (signal?.aborted) throw abortError(signal);
     const hash = checkpoint === undefined ? "" : await dataHash([training, validation]);
-    const resumed = resolved.resume && checkpoint !== undefined ? await this.#resume(checkpoint, resolved, hash) : undefined;
+    const resumed = resolved.resume && checkpoint !== undefined ? await this.#resume(checkpoint, resolved, hash, normalization) : undefined;
     const history: EpochReport[] = resumed ? [...resumed.record.history] : [];
-    if (history.length >= resolved.epochs) return history;
+    const adopt = () => {
+      this.normalization = normalization;
+      this.classNames ??= [...train.classNames];
+    };
 
     const held: { dispose(): void }[] = resumed ? resumed.momentum.map(({ tensor }) => tensor) : [];
     try {
-      const images = (await imagesTensor(training, "train")).tensor;
+      if (history.length >= resolved.epochs) {
+        adopt();
+        return history;
+      }
+      const images = await imagesTensor(training, "train");
       held.push(images);
       const labels = labelsTensor(training);
-      const validationImages = validation && (await imagesTensor(validation, "validation")).tensor;
+      const validationImages = validation && (await imagesTensor(validation, "validation"));
       const validationLabels = validation && labelsTensor(validation);
       held.push(labels);
       if (validationImages && validationLabels) held.push(validationImages, validationLabels);
@@ -229,15 +242,20 @@ export class ResNet {
               const report = { epoch, loss, accuracy, validationAccuracy, learningRate, imagesPerSecond, seconds };
               history.push(report);
               if (writer && event.state && event.momentumBuffers) {
-                const record: TrainingRecord = { epochsDone: epoch, epochs: resolved.epochs, recipe: resolved.recipe, dataHash: hash, history: [...history] };
+                const record: TrainingRecord = {
+                  epochsDone: epoch,
+                  epochs: resolved.epochs,
+                  recipe: resolved.recipe,
+                  dataHash: hash,
+                  history: [...history],
+                };
                 const description = { ...this.#describe(normalization, train), training: record };
                 writer.add({ description, state: event.state, momentum: event.momentumBuffers });
               }
               onEpoch?.({ ...report });
             },
           );
-          this.normalization = normalization;
-          this.classNames ??= [...train.classNames];
+          adopt();
           await call;
         });
       } catch (error) {
@@ -246,7 +264,7 @@ export class ResNet {
         throw error;
       }
       await writer?.finish();
-      guard?.rethrow();
+      await guard?.finish();
       return history;
     } finally {
       for (const tensor of held) tensor.dispose();
@@ -264,11 +282,15 @@ export class ResNet {
   async extract(images: Images, options?: ExtractAllOptions): Promise<Extraction> {
     const checked = optionsObject(options, "extract options", [...extractKeys, "onProgress"]);
     const onProgress = optionalFunction(checked.onProgress, "onProgress");
-    const extractor = await this.#extractor(checked);
+    const input = new Input(images);
+    let extractor: BoundExtractor | undefined;
     try {
-      return await extractor.extract(images, onProgress);
+      extractor = await this.#extractor(checked);
+      const { features, logits } = await extractor.extract(await input.tensor, onProgress);
+      return { features, logits, labels: images instanceof Dataset ? Int32Array.from(images.labels) : new Int32Array(0) };
     } finally {
-      extractor.dispose();
+      extractor?.dispose();
+      await input.dispose();
     }
   }
 
@@ -288,37 +310,41 @@ export class ResNet {
     options?: ExtractOptions,
   ): Promise<{ count: number }> {
     const checked = optionsObject(options, "extract options", extractKeys);
-    optionalFunction(sink, "sink");
-    const extractor = await this.#extractor(checked);
-    const iterator = iteratorOf(source);
+    if (typeof sink !== "function") fail("ERR_OPTION", "sink", "a function", sink);
+    const reader = new ReadAhead(source, optionalSignal(checked.signal, "signal"));
+    let extractor: BoundExtractor | undefined;
     let count = 0;
-    let finished = false;
     try {
-      let next = await iterator.next();
-      while (!next.done) {
-        const chunk: ImageChunk = next.value;
-        const given = isLabelled(chunk) ? chunk : { images: chunk, labels: undefined };
-        const reading = Promise.resolve(iterator.next());
-        reading.catch(() => undefined); // awaited below; a failure meanwhile must not count as unhandled
-        const extraction = await extractor.extract(given.images);
-        const rows = extraction.features.shape[0] ?? 0;
+      extractor = await this.#extractor(checked);
+      for (let next = await reader.next(); !next.done; next = await reader.next()) {
+        const { images, labels } = labelled(next.value);
+        const input = new Input(images); // before the source runs on: it may use one buffer for all chunks
+        reader.prefetch();
+        let extraction;
         try {
-          if (given.labels !== undefined && given.labels.length !== rows) {
-            throw new LibtorchOodError("ERR_SHAPE", `labels: expected ${rows}, one per image, found ${given.labels.length}`);
-          }
-          await sink({ ...extraction, labels: given.labels ?? extraction.labels, offset: count });
+          extraction = await extractor.extract(await input.tensor);
         } finally {
-          extraction.features.dispose();
-          extraction.logits.dispose();
+          await input.dispose();
         }
-        count += rows;
-        next = await reading;
+        const { features, logits } = extraction;
+        try {
+          const rows = features.shape[0] ?? 0;
+          if (labels !== undefined && labels.length !== rows) {
+            throw new LibtorchOodError("ERR_SHAPE", `labels: expected ${rows}, one per image, found ${labels.length}`);
+          }
+          await sink({ features, logits, labels: labels ?? new Int32Array(0), offset: count });
+          count += rows;
+        } finally {
+          features.dispose();
+          logits.dispose();
+        }
       }
-      finished = true;
       return { count };
+    } catch (error) {
+      await reader.close();
+      throw error;
     } finally {
-      extractor.dispose();
-      if (!finished) await iterator.return?.();
+      extractor?.dispose();
     }
   }
 
@@ -337,7 +363,9 @@ export class ResNet {
     const checked = optionsObject(options, "forward options", ["training", "signal"]);
     const training = boolean(checked.training ?? false, "training");
     const input = Tensor.handle(toTensor(images, "images"), "images");
-    const output = await runNative(optionalSignal(checked.signal, "signal"), (control) => this.#native.forward(control, input, { training }));
+    const output = await runNative(optionalSignal(checked.signal, "signal"), (control) =>
+      this.#native.forward(control, input, { training }),
+    );
     return {
       features: new Tensor(output.features),
       rawFeatures: new Tensor(output.rawFeatures),
@@ -357,6 +385,8 @@ export class ResNet {
    * @throws ERR_SHAPE, ERR_DTYPE, ERR_OPTION (a name too many), ERR_NON_FINITE, ERR_BUSY during training
    */
   async setWeights(weights: ReadonlyMap<string, Tensor | ArrayWithShape>): Promise<void> {
+    // By tag: the map may be of another realm.
+    if (Object.prototype.toString.call(weights) !== "[object Map]") fail("ERR_OPTION", "weights", "a Map of names to tensors", weights);
     await this.#loadState([...weights].map(([name, tensor]) => ({ name, tensor: toTensor(tensor, name) })));
   }
 
@@ -404,11 +434,21 @@ export class ResNet {
     await runNative(undefined, (control) => this.#native.loadState(control, tensors));
   }
 
+  async #loadStateOfFile(path: string, state: readonly NamedTensor[]): Promise<void> {
+    try {
+      await this.#loadState(state);
+    } catch (cause) {
+      const { code, message } = cause as LibtorchOodError;
+      if (!["ERR_SHAPE", "ERR_DTYPE", "ERR_OPTION", "ERR_NON_FINITE"].includes(code)) throw cause;
+      throw new LibtorchOodError("ERR_CORRUPT_FILE", `${path}: its tensors are not those of its architecture: ${message}`, { cause });
+    }
+  }
+
   #describe(normalization: Normalization | undefined, train?: Dataset) {
     return { architecture: this.architecture, normalization, classNames: this.classNames ?? train?.classNames, training: undefined };
   }
 
-  async #resume(path: string, options: ResolvedFitOptions, hash: string) {
+  async #resume(path: string, options: ResolvedFitOptions, hash: string, normalization: Normalization) {
     let file;
     try {
       file = await openModelFile(path);
@@ -422,6 +462,8 @@ export class ResNet {
       const differences = [
         ...differing("architecture", file.description.architecture, this.architecture),
         ...differing("option", record.recipe, options.recipe),
+        ...differing("normalization", file.description.normalization ?? {}, normalization),
+        ...differing("weights", { dtype: file.dtype }, { dtype: this.dtype }),
         ...(record.dataHash === hash ? [] : ["the training or validation data"]),
         ...(options.recipe.schedule === "cosine" ? differing("option", { epochs: record.epochs }, { epochs: options.epochs }) : []),
       ];
@@ -430,12 +472,27 @@ export class ResNet {
       }
       const state = await file.state();
       const momentum = await file.momentum();
-      await this.#loadState(state);
+      await this.#loadStateOfFile(path, state);
       for (const { tensor } of state) tensor.dispose();
       return { record, momentum };
     } finally {
       await file.close();
     }
+  }
+}
+
+/** The images of one extraction, taken when this is made. */
+class Input {
+  readonly tensor: Promise<NativeTensor>;
+
+  constructor(images: Images) {
+    this.tensor = imagesTensor(images, "images");
+    this.tensor.catch(() => undefined); // whoever awaits it hears of a failure; until then it must not count as unhandled
+  }
+
+  async dispose(): Promise<void> {
+    const tensor = await this.tensor.catch(() => undefined);
+    tensor?.dispose();
   }
 }
 
@@ -447,24 +504,20 @@ class BoundExtractor {
     private readonly signal: AbortSignal | undefined,
   ) {}
 
-  async extract(images: Images, onProgress?: (done: number, total: number) => void): Promise<Extraction> {
-    const { tensor, owned } = await imagesTensor(images, "images");
+  async extract(images: NativeTensor, onProgress?: ExtractAllOptions["onProgress"]): Promise<{ features: Tensor; logits: Tensor }> {
     let guard: CallbackGuard | undefined;
     try {
-      const total = tensor.shape[0] ?? 0;
+      const total = images.shape[0] ?? 0;
       const { features, logits } = await runNative(this.signal, (control) => {
         guard = new CallbackGuard(() => control.cancel());
         const report = onProgress && guard.wrap((done: number) => onProgress(done, total));
-        return this.handle.extract(control, tensor, this.options, report);
+        return this.handle.extract(control, images, this.options, report);
       });
-      guard?.rethrow();
-      const labels = "labels" in images ? Int32Array.from(images.labels) : new Int32Array(0);
-      return { features: new Tensor(features), logits: new Tensor(logits), labels };
+      await guard?.finish();
+      return { features: new Tensor(features), logits: new Tensor(logits) };
     } catch (error) {
       guard?.rethrow();
       throw error;
-    } finally {
-      if (owned) tensor.dispose();
     }
   }
 
@@ -488,14 +541,10 @@ function differing(kind: string, saved: object, given: object): string[] {
     .map((key) => `${kind} ${key} (${JSON.stringify(a[key])} there, ${JSON.stringify(b[key])} here)`);
 }
 
-function isLabelled(chunk: ImageChunk): chunk is { images: Tensor | ArrayWithShape; labels: Int32Array } {
-  return typeof chunk === "object" && chunk !== null && "images" in chunk && "labels" in chunk && !("classNames" in chunk);
-}
-
-function iteratorOf(source: AsyncIterable<ImageChunk> | Iterable<ImageChunk>) {
-  if (typeof source === "object" && source !== null) {
-    if (Symbol.asyncIterator in source) return source[Symbol.asyncIterator]();
-    if (Symbol.iterator in source) return source[Symbol.iterator]();
-  }
-  throw new LibtorchOodError("ERR_OPTION", `source: expected an iterable of images, found ${describe(source)}`);
+function labelled(chunk: ImageChunk): { images: Images; labels: Int32Array | undefined } {
+  if (chunk instanceof Dataset) return { images: chunk, labels: Int32Array.from(chunk.labels) };
+  if (typeof chunk !== "object" || chunk === null || !("images" in chunk && "labels" in chunk)) return { images: chunk, labels: undefined };
+  const { images, labels } = chunk;
+  if (!ArrayBuffer.isView(labels) || typedArrayName(labels) !== "Int32Array") fail("ERR_DTYPE", "labels", "an Int32Array", labels);
+  return { images, labels: Int32Array.from(labels) };
 }

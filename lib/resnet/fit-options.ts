@@ -69,8 +69,10 @@ export interface FitOptions {
   /** Continue from `checkpoint` where that file exists: same architecture, options, data required. Default false. */
   resume?: boolean;
   signal?: AbortSignal;
-  onEpoch?: (report: EpochReport) => void;
-  onBatch?: (report: BatchReport) => void;
+  /** After every epoch. `fit` ends when the promises that it returns have settled; it may end the training by throwing. */
+  onEpoch?: (report: EpochReport) => void | Promise<void>;
+  /** About ten times a second; as `onEpoch`. */
+  onBatch?: (report: BatchReport) => void | Promise<void>;
 }
 
 export const fitKeys = [
@@ -121,8 +123,8 @@ export interface ResolvedFitOptions {
   checkpointEvery: number;
   resume: boolean;
   signal: AbortSignal | undefined;
-  onEpoch: ((report: EpochReport) => void) | undefined;
-  onBatch: ((report: BatchReport) => void) | undefined;
+  onEpoch: FitOptions["onEpoch"];
+  onBatch: FitOptions["onBatch"];
 }
 
 /** Checks the options and fills in the defaults. @throws ERR_OPTION, ERR_RANGE, ERR_NON_FINITE */

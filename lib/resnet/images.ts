@@ -14,19 +14,31 @@ export type Images = Dataset | Tensor | ArrayWithShape;
 
 const pieceBytes = 8 << 20; // about 2 ms of copying or hashing: the event loop turns between pieces
 
-/** A native copy of a data set's images; or the caller's own tensor. `owned` says which: an owned one is to be disposed. */
-export async function imagesTensor(images: Images, name: string): Promise<{ tensor: NativeTensor; owned: boolean }> {
-  if (!(images instanceof Dataset)) {
-    const tensor = toTensor(images, name);
-    return { tensor: Tensor.handle(tensor, name), owned: tensor !== images };
-  }
+/**
+ * A native handle of the images that belongs to the call: an array is copied, and a caller's tensor held, before this
+ * returns its promise, so that nothing the caller does to them afterwards shows. To be disposed.
+ */
+export async function imagesTensor(images: Images, name: string): Promise<NativeTensor> {
+  if (!(images instanceof Dataset)) return ownHandle(images, name);
   const { length, shape } = images;
   const tensor = callNative(() => new (native().Tensor)(null, [length, ...shape], "uint8"));
   for (let offset = 0; offset < images.images.length; offset += pieceBytes) {
     if (offset > 0) await turn();
     tensor.write(offset, images.images.subarray(offset, offset + pieceBytes));
   }
-  return { tensor, owned: true };
+  return tensor;
+}
+
+function ownHandle(images: Tensor | ArrayWithShape, name: string): NativeTensor {
+  const tensor = toTensor(images, name);
+  if (tensor.disposed) throw new LibtorchOodError("ERR_DISPOSED", `${name}: the tensor has been disposed`);
+  const { shape } = tensor;
+  const handle = Tensor.handle(tensor, name);
+  if (tensor !== images) return handle;
+  if (shape.length !== 4) {
+    throw new LibtorchOodError("ERR_SHAPE", `${name}: expected 4 dimensions, found ${shape.length} (shape [${shape.join(", ")}])`);
+  }
+  return callNative(() => handle.slice(0, shape[0] as number));
 }
 
 export function labelsTensor(dataset: Dataset): NativeTensor {

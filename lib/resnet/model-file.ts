@@ -67,6 +67,8 @@ export async function writeModelFile(
 /** A model file that has been opened: its description is checked, its tensors are still to be read. */
 export interface OpenModelFile {
   description: ModelDescription;
+  /** Of the weights. */
+  dtype: "float32" | "float64";
   state(): Promise<NamedTensor[]>;
   momentum(): Promise<NamedTensor[]>;
   close(): Promise<void>;
@@ -87,6 +89,7 @@ export async function openModelFile(path: string): Promise<OpenModelFile> {
     };
     return {
       description,
+      dtype: file.tensors.get("fc.weight")?.dtype === "F64" ? "float64" : "float32",
       state: () => read((name) => (name.startsWith(momentumPrefix) ? undefined : name)),
       momentum: () => read((name) => (name.startsWith(momentumPrefix) ? name.slice(momentumPrefix.length) : undefined)),
       close: () => file.close(),
@@ -100,7 +103,8 @@ export async function openModelFile(path: string): Promise<OpenModelFile> {
 async function readTensor(file: SafetensorsFile, name: string): Promise<Tensor> {
   const { dtype, shape } = file.tensors.get(name) as { dtype: SafetensorsDtype; shape: readonly number[] };
   if (!Object.values(fileDtypes).includes(dtype)) corrupt(file.path, `${name} to be one of ${Object.values(fileDtypes).join(", ")}`, dtype);
-  return Tensor.from(toValues(dtype, await file.read(name)) as NativeArray, shape);
+  const bytes = await file.read(name);
+  return Tensor.from((dtype === "I64" ? new BigInt64Array(bytes.buffer) : toValues(dtype, bytes)) as NativeArray, shape);
 }
 
 function corrupt(path: string, expected: string, found: unknown): never {
@@ -157,7 +161,8 @@ function parseTraining(path: string, value: unknown): TrainingRecord | undefined
   if (!isRecord(value) || !Number.isSafeInteger(value.epochsDone) || !isRecord(value.recipe) || typeof value.dataHash !== "string") {
     corrupt(path, "a training record (epochsDone, recipe, dataHash, history)", value);
   }
-  if (!Array.isArray(value.history) || value.history.length !== value.epochsDone) corrupt(path, "a history of every epoch done", value.history);
+  if (!Array.isArray(value.history) || value.history.length !== value.epochsDone)
+    corrupt(path, "a history of every epoch done", value.history);
   return value as unknown as TrainingRecord;
 }
 
