@@ -204,6 +204,30 @@ describe("mixture", () => {
     expect(gmm.warnings).toEqual([expect.stringContaining("class 2")]);
   });
 
+  test.each([
+    ["far apart", { between: 3, within: 0.05 }],
+    ["overlapping", { between: 0.01, within: 0.3 }],
+    ["collapsed", { between: 1, within: 1e-6 }],
+  ])("classes %s: what the bound leaves out is nothing, from 65 dimensions on", async (name, recipe) => {
+    // Rows of all classes, rows far from every class, and rows between two of them.
+    const wide = featureSet(`bound ${name}`, 160, [180, 190, 0, 185, 200], recipe);
+    const gmm = await GaussianMixture.fit(wide.features, wide.labels, { covariance: "oas" });
+    const middle = Float64Array.from({ length: 40 * 160 }, (_, i) => {
+      const [a, b] = [wide.features.data[i] as number, wide.features.data[i + 160] as number];
+      return a + (b - a) * (Math.floor(i / 160) / 40);
+    });
+    for (const rows of [wide.features, wide.queries, { data: middle, shape: [40, 160] }]) {
+      const classes = (await gmm.classLogDensities(rows)).toArray() as Float64Array;
+      const density = await gmm.logDensity(rows);
+      const predicted = await gmm.predict(rows);
+      density.forEach((value, k) => {
+        const joint = wide.counts.map((n, c) => (n === 0 ? -Infinity : Math.log(n / 755)) + (classes[k * 5 + c] as number));
+        expect(relative(value, logSumExp(joint))).toBeLessThan(1e-14);
+        expect(predicted[k]).toBe(joint.indexOf(Math.max(...joint)));
+      });
+    }
+  });
+
   test("the default prior is the empirical one", async () => {
     const defaults = await GaussianMixture.fit(s.features, s.labels);
     expect(defaults).toMatchObject({
@@ -427,6 +451,12 @@ describe("refusals", () => {
     gmm.dispose();
     gmm.dispose();
     await expect(gmm.logDensity(s.queries)).rejects.toThrow(refused("ERR_DISPOSED"));
+  });
+
+  test("the largest finite features are no infinity, whatever they sum to", async () => {
+    const gmm = await GaussianMixture.fit(s.features, s.labels);
+    const scores = await gmm.logDensity({ data: new Float32Array(16).fill(3e38), shape: [2, 8] });
+    expect(scores.every(Number.isFinite)).toBe(true);
   });
 
   test("NaN in the features of a fit names the row", async () => {

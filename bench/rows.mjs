@@ -1,0 +1,140 @@
+// What is compared: each row prepares our side and names the peer's operation (bench/peers/peer.py).
+
+import { Dataset, datasets, GaussianMixture, metrics, neuralCollapse, ResNet, Tensor } from "libtorch-ood";
+import { features, images, uniform } from "./inputs.mjs";
+
+const ddu = "the DDU network in PyTorch";
+const normalization = datasets.normalizations.cifar10;
+
+/** Runs `work` and gives its wall time, or the time that it returns, in seconds. */
+async function timed(work) {
+  const start = performance.now();
+  const seconds = await work();
+  return typeof seconds === "number" ? seconds : (performance.now() - start) / 1000;
+}
+
+function imageSet(count) {
+  const { values, labels } = images(1, count);
+  return Dataset.fromArrays({ images: values, labels, shape: [3, 32, 32], normalization });
+}
+
+const network = () => ResNet.create({ numClasses: 10, normalization });
+
+/** One SGD step on a batch of 128: what the training loop itself reports, as the peer times no data preparation. */
+function trainingStep(precision, peerPrecision) {
+  return {
+    name: `training step, batch 128, ${precision}`,
+    peer: `${ddu}, ${peerPrecision}`,
+    request: { operation: `train_step_${peerPrecision === "bfloat16" ? "bf16" : "f32"}` },
+    async prepare() {
+      const [model, data] = [await network(), imageSet(128)];
+      return async () => (await model.fit(data, { epochs: 1, precision }))[0].seconds;
+    },
+  };
+}
+
+function epoch(precision, peerPrecision, count) {
+  return {
+    name: `epoch of ${count} images with crop and flip, ${precision}`,
+    peer: `${ddu}, ${peerPrecision}, augmentation in numpy`,
+    request: { operation: `epoch_${peerPrecision === "bfloat16" ? "bf16" : "f32"}`, images: count },
+    async prepare() {
+      const [model, data] = [await network(), imageSet(count)];
+      return () => timed(async () => void (await model.fit(data, { epochs: 1, precision, augmentation: "crop-flip" })));
+    },
+  };
+}
+
+function extraction(precision, peerPrecision, form) {
+  const count = 512;
+  return {
+    name: `extraction of ${count} images, ${precision}, folded`,
+    peer: form === "folded" ? `the same, folded in PyTorch, ${peerPrecision}` : `${ddu}, inference mode, ${peerPrecision}`,
+    request: { operation: `extract_${peerPrecision === "bfloat16" ? "bf16" : "f32"}`, images: count, form },
+    async prepare() {
+      const [model, data] = [await network(), imageSet(count)];
+      return () => timed(async () => dispose(await model.extract(data, { precision })));
+    },
+  };
+}
+
+function dispose(extraction) {
+  extraction.features.dispose();
+  extraction.logits.dispose();
+}
+
+function labelled({ samples, dimensions, classes = 10 }) {
+  const { values, labels } = features(1, samples, dimensions, classes);
+  return { z: Tensor.from(values, [samples, dimensions]), labels };
+}
+
+function mixtureFit(size) {
+  return {
+    name: `mixture fit, d = ${size.dimensions}, N = ${size.samples}, 10 classes`,
+    peer: "DDU's algorithm in PyTorch, float64",
+    request: { operation: "gmm_fit", ...size, classes: 10 },
+    async prepare() {
+      const { z, labels } = labelled(size);
+      return () => timed(async () => (await GaussianMixture.fit(z, labels, { prior: "none" })).dispose());
+    },
+  };
+}
+
+function logDensity(size) {
+  return {
+    name: `log density of ${size.queries} features, d = ${size.dimensions}, 10 classes`,
+    peer: "DDU's MultivariateNormal in PyTorch, float64",
+    request: { operation: "gmm_log_density", ...size, classes: 10 },
+    async prepare() {
+      const { z, labels } = labelled(size);
+      const mixture = await GaussianMixture.fit(z, labels, { prior: "none" });
+      const queries = Tensor.from(uniform("queries 1", size.queries * size.dimensions), [size.queries, size.dimensions]);
+      return () => timed(async () => void (await mixture.logDensity(queries)));
+    },
+  };
+}
+
+function nc1(size, operation, peer) {
+  return {
+    name: `NC1 and the other six, d = ${size.dimensions}, N = ${size.samples}, ${size.classes} classes`,
+    peer,
+    request: { operation, ...size },
+    async prepare() {
+      const { z, labels } = labelled(size);
+      const weight = Tensor.from(uniform("weight", size.classes * size.dimensions), [size.classes, size.dimensions]);
+      return () => timed(async () => void (await neuralCollapse.measure({ features: z, labels, weight })));
+    },
+  };
+}
+
+const auroc = {
+  name: "AUROC of 10,000 and 10,000 scores",
+  peer: "scikit-learn",
+  request: { operation: "auroc" },
+  async prepare() {
+    const inside = uniform("inside 1", 10_000, Float64Array).map((value) => value + 0.5);
+    const outside = uniform("outside 1", 10_000, Float64Array);
+    return () => timed(async () => void metrics.auroc(inside, outside));
+  },
+};
+
+export const rows = [
+  trainingStep("float32", "float32"),
+  trainingStep("bfloat16", "float32"),
+  trainingStep("bfloat16", "bfloat16"),
+  epoch("float32", "float32", 512),
+  epoch("bfloat16", "bfloat16", 512),
+  extraction("float32", "float32", "network"),
+  extraction("float32", "float32", "folded"),
+  extraction("bfloat16", "float32", "network"),
+  extraction("bfloat16", "bfloat16", "network"),
+  extraction("bfloat16", "bfloat16", "folded"),
+  mixtureFit({ dimensions: 512, samples: 10_000 }),
+  mixtureFit({ dimensions: 2048, samples: 25_000 }),
+  logDensity({ dimensions: 512, samples: 10_000, queries: 2000 }),
+  logDensity({ dimensions: 2048, samples: 25_000, queries: 500 }),
+  nc1({ dimensions: 512, samples: 10_000, classes: 10 }, "nc1_pinv", "pseudoinverse in PyTorch, NC1 alone"),
+  nc1({ dimensions: 512, samples: 10_000, classes: 10 }, "nc1_pinv_hermitian", "symmetric pseudoinverse in PyTorch, NC1 alone"),
+  nc1({ dimensions: 2048, samples: 10_000, classes: 10 }, "nc1_pinv", "pseudoinverse in PyTorch, NC1 alone"),
+  auroc,
+];

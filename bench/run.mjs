@@ -1,0 +1,51 @@
+// `npm run bench [-- --rounds 5] [-- --only text]`: ours beside the Python peers in alternation; a table, and bench/results.json.
+
+import { writeFileSync } from "node:fs";
+import { parseArgs } from "node:util";
+import { device } from "libtorch-ood";
+import { Peer } from "./peer-process.mjs";
+import { rows } from "./rows.mjs";
+
+const { values } = parseArgs({ options: { rounds: { type: "string", default: "5" }, only: { type: "string", default: "" } } });
+const rounds = Number(values.rounds);
+if (!Number.isInteger(rounds) || rounds < 1) throw new Error(`--rounds: expected a whole number from 1 on, found ${values.rounds}`);
+
+const peer = new Peer();
+const about = await peer.ask({ operation: "about" });
+const info = device.info();
+console.log(
+  `ours: libtorch ${info.libtorch}, ${info.cpuCapability}${info.bfloat16 ? " with bfloat16" : ""}, ${info.threads} threads; ` +
+    `peer: PyTorch ${about.torch}, scikit-learn ${about.sklearn}, Python ${about.python}, ${about.threads} threads; medians of ${rounds}\n`,
+);
+
+const results = [];
+for (const row of rows.filter(({ name }) => name.includes(values.only))) {
+  const ours = [];
+  const peers = [];
+  const run = await row.prepare();
+  await run(); // warm-up, as the peer's
+  await peer.ask({ ...row.request, repeats: 1 });
+  for (let round = 0; round < rounds; round++) {
+    ours.push(await run());
+    peers.push((await peer.ask({ ...row.request, repeats: 1 })).seconds[0]);
+  }
+  await peer.ask({ operation: "forget" });
+  const [ours_s, peer_s] = [median(ours), median(peers)];
+  const result = { name: row.name, ours_s, peer_s, ratio: peer_s / ours_s, peer: row.peer };
+  results.push(result);
+  console.log(`${result.ratio.toFixed(2).padStart(7)} ×  ${row.name}: ${shown(ours_s)} (${shown(peer_s)}: ${row.peer})`);
+}
+await peer.close();
+const file = new URL("results.json", import.meta.url);
+writeFileSync(file, JSON.stringify(results, undefined, 2) + "\n");
+console.log("\nratio = peer / ours: above 1, this library is faster. Written to bench/results.json");
+
+function median(numbers) {
+  const sorted = [...numbers].sort((a, b) => a - b);
+  const middle = sorted.length >> 1;
+  return sorted.length % 2 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
+}
+
+function shown(seconds) {
+  return seconds >= 1 ? `${seconds.toFixed(2)} s` : `${(seconds * 1000).toFixed(seconds < 0.01 ? 2 : 0)} ms`;
+}
