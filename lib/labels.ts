@@ -23,7 +23,7 @@ export function labelsTensor(value: Labels, name: string): Tensor {
     throw new LibtorchOodError("ERR_DTYPE", `${name}: expected an array of whole numbers, found ${describe(value)}`);
   }
   if (value.length === 0) throw new LibtorchOodError("ERR_SHAPE", `${name}: expected at least one label, found none`);
-  return Tensor.from(value as Int32Array | Uint8Array | Int8Array | BigInt64Array);
+  return Tensor.from(value);
 }
 
 /** One more than the largest label: how many classes there are where nobody says. @throws ERR_RANGE for a label below 0 */

@@ -46,6 +46,26 @@ export async function runNative<T>(signal: AbortSignal | undefined, start: (cont
   }
 }
 
+/**
+ * Runs the body of a public function that awaits before it computes: where an error of the library does not lead to the
+ * caller any more, the caller's frames are added.
+ *
+ * @param entry - the public function, whose own frame and those below are left out
+ */
+export async function calledFrom<T>(entry: (...args: never) => unknown, body: () => Promise<T>): Promise<T> {
+  const caller: { stack?: string } = {};
+  Error.captureStackTrace(caller, entry);
+  try {
+    return await body();
+  } catch (error) {
+    const frames = caller.stack?.split("\n").slice(1) ?? [];
+    if (isLibtorchOodError(error) && frames[0] !== undefined && !error.stack?.includes(frames[0].trim())) {
+      error.stack = [error.stack, ...frames].join("\n");
+    }
+    throw error;
+  }
+}
+
 /** The error of an aborted call; `cause` is what the caller passed to `abort()`. */
 export function abortError(signal: AbortSignal, callerStack?: string): LibtorchOodError {
   const error = new LibtorchOodError("ERR_ABORTED", "the operation was aborted", { cause: signal.reason });

@@ -5,7 +5,7 @@ import { Dataset } from "./datasets/dataset";
 import { checkNormalization, type Normalization } from "./datasets/normalization";
 import { LibtorchOodError } from "./errors";
 import { native, type NativeExtractor, type NativeNormalization, type NativeResNet, type NativeTensor } from "./native";
-import { abortError, CallbackGuard, callNative, runNative } from "./native-call";
+import { abortError, calledFrom, CallbackGuard, callNative, runNative } from "./native-call";
 import {
   architectureKeys,
   resolveArchitecture,
@@ -120,7 +120,11 @@ export class ResNet {
    *
    * @throws ERR_CORRUPT_FILE, ERR_IO, and what {@link create} throws
    */
-  static async load(path: string, options?: { device?: string; dtype?: "float32" | "float64" }): Promise<ResNet> {
+  static load(path: string, options?: { device?: string; dtype?: "float32" | "float64" }): Promise<ResNet> {
+    return calledFrom(ResNet.load, () => ResNet.#load(path, options));
+  }
+
+  static async #load(path: string, options: Parameters<typeof ResNet.load>[1]): Promise<ResNet> {
     const checked = optionsObject(options, "options", ["device", "dtype"]);
     const file = await openModelFile(path);
     try {
@@ -174,7 +178,11 @@ export class ResNet {
    *   ERR_ABORTED, ERR_IO when a checkpoint cannot be written, ERR_OPTION when the checkpoint is of other options or data,
    *   ERR_OUT_OF_MEMORY; and what `onEpoch` or `onBatch` throws
    */
-  async fit(train: Dataset, options: FitOptions): Promise<EpochReport[]> {
+  fit(train: Dataset, options: FitOptions): Promise<EpochReport[]> {
+    return calledFrom(this.fit, () => this.#fit(train, options));
+  }
+
+  async #fit(train: Dataset, options: FitOptions): Promise<EpochReport[]> {
     const resolved = resolveFitOptions(options);
     requireDataset(train, "train");
     const [training, validation] = splitValidation(train, resolved);
@@ -279,7 +287,11 @@ export class ResNet {
    * @throws ERR_SHAPE, ERR_DTYPE, ERR_NON_FINITE (images, or a network that gives NaN), ERR_OPTION without normalisation constants,
    *   ERR_ABORTED, ERR_DISPOSED, ERR_OUT_OF_MEMORY
    */
-  async extract(images: Images, options?: ExtractAllOptions): Promise<Extraction> {
+  extract(images: Images, options?: ExtractAllOptions): Promise<Extraction> {
+    return calledFrom(this.extract, () => this.#extract(images, options));
+  }
+
+  async #extract(images: Images, options?: ExtractAllOptions): Promise<Extraction> {
     const checked = optionsObject(options, "extract options", [...extractKeys, "onProgress"]);
     const onProgress = optionalFunction(checked.onProgress, "onProgress");
     const input = new Input(images);
@@ -304,10 +316,18 @@ export class ResNet {
    * @returns the number of images
    * @throws what {@link extract} throws, and what source or sink throws (the source is then closed)
    */
-  async extractStream(
+  extractStream(
     source: AsyncIterable<ImageChunk> | Iterable<ImageChunk>,
     sink: (chunk: ExtractionChunk) => unknown,
     options?: ExtractOptions,
+  ): Promise<{ count: number }> {
+    return calledFrom(this.extractStream, () => this.#extractStream(source, sink, options));
+  }
+
+  async #extractStream(
+    source: AsyncIterable<ImageChunk> | Iterable<ImageChunk>,
+    sink: (chunk: ExtractionChunk) => unknown,
+    options: ExtractOptions | undefined,
   ): Promise<{ count: number }> {
     const checked = optionsObject(options, "extract options", extractKeys);
     if (typeof sink !== "function") fail("ERR_OPTION", "sink", "a function", sink);
@@ -391,7 +411,11 @@ export class ResNet {
   }
 
   /** Writes the network to a .safetensors file, atomically. @throws ERR_IO */
-  async save(path: string): Promise<void> {
+  save(path: string): Promise<void> {
+    return calledFrom(this.save, () => this.#save(path));
+  }
+
+  async #save(path: string): Promise<void> {
     const weights = await this.weights();
     const state = [...weights].map(([name, tensor]) => ({ name, tensor }));
     try {

@@ -116,11 +116,10 @@ export function toTensor(value: Tensor | ArrayWithShape, name: string): Tensor {
 
 function checkShape(shape: readonly number[]): number[] {
   if (!Array.isArray(shape)) fail("ERR_SHAPE", "shape", "an array of sizes", shape);
-  for (const size of shape as unknown[]) {
+  for (const size of shape as readonly unknown[]) {
     if (typeof size !== "number" || !Number.isSafeInteger(size) || size < 0) {
       throw new LibtorchOodError("ERR_SHAPE", `shape: expected non-negative integers, found ${describe(size)}`);
     }
   }
   return [...shape];
 }
-

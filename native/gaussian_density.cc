@@ -279,11 +279,69 @@ at::Tensor GaussianDensity::log_density(Workspace& workspace, int64_t c, const a
   return at::linalg_vector_norm(white, 2, 1).square_().mul_(-0.5).add_(constant(half_log_determinant));
 }
 
-at::Tensor GaussianDensity::joint_log_density(Workspace& workspace, const Poll& poll) const {
+void GaussianDensity::make_screens() {
+  for (Factor& factor : factors_) {
+    if (!factor.lower.defined()) continue;
+    const at::Tensor inverse =
+        at::linalg_solve_triangular(factor.lower, at::eye(dim(), factor.lower.options()), /*upper=*/false);
+    factor.screen_norm = at::linalg_vector_norm(inverse).item<double>();
+    factor.screen = inverse.to(at::kFloat).contiguous();
+    // Far from float32's range, so that neither overflow nor underflow comes into the bound.
+    if (!(factor.screen_norm > 1e-12 && factor.screen_norm < 1e12)) screening_ = false;
+  }
+}
+
+// Upper bounds of the log densities without prior, [n, C]. ‖L⁻¹y‖² is at least what the leading dimensions contribute
+// to it, which tells classes apart that are far from one another.
+at::Tensor GaussianDensity::leading_bound(const Workspace& workspace) const {
+  const int64_t leading = leading_dimensions(dim());
+  const double none = -std::numeric_limits<double>::infinity();
+  const at::Tensor bound = at::full({workspace.rows.size(0), classes()}, none, mean_.options());
+  at::Tensor part = at::empty({workspace.rows.size(0), leading}, mean_.options());
+  for (int64_t c = 0; c < classes(); ++c) {
+    if (counts_[static_cast<size_t>(c)] == 0) continue;
+    const Factor& factor = factors_[static_cast<size_t>(c)];
+    centre(part, workspace.rows, c, leading);
+    const at::Tensor length = at::linalg_vector_norm(part.mm(factor.leading_inverse), 2, 1).square_();
+    bound.select(1, c).copy_(length.mul_(-0.5).add_(constant(factor.half_log_determinant)));
+  }
+  return bound;
+}
+
+// The same from all dimensions in float32, where L is well conditioned. With u its rounding unit, the computed L⁻¹y
+// differs from the true one by (d + 4)·u·‖L⁻¹‖_F·‖y‖ at most (rounding of L⁻¹, of y, and of d products and sums), and
+// its norm by a factor 1 ± (d + 4)·u.
+at::Tensor GaussianDensity::screened_bound(Workspace& workspace, const Poll& poll) const {
+  const int64_t count = workspace.rows.size(0);
+  const double rounding = static_cast<double>(dim() + 4) * 0.5 * std::numeric_limits<float>::epsilon() * 1.01;
+  const at::Tensor bound = at::full({count, classes()}, -std::numeric_limits<double>::infinity(), mean_.options());
+  if (!workspace.single.defined() || workspace.single.size(0) != count) {
+    workspace.single = at::empty({count, dim()}, mean_.options().dtype(at::kFloat));
+    workspace.white_single = at::empty_like(workspace.single);
+  }
+  for (int64_t c = 0; c < classes(); ++c) {
+    if (counts_[static_cast<size_t>(c)] == 0) continue;
+    poll();
+    const Factor& factor = factors_[static_cast<size_t>(c)];
+    centre(workspace.first, workspace.rows, c, dim());
+    workspace.single.copy_(workspace.first);
+    for (int64_t start = 0; start < dim(); start += solve_block) {
+      const int64_t end = std::min(start + solve_block, dim());
+      at::Tensor out = workspace.white_single.slice(1, start, end);
+      at::mm_out(out, workspace.single.slice(1, 0, end), factor.screen.slice(0, start, end).slice(1, 0, end).t());
+    }
+    const at::Tensor error = at::linalg_vector_norm(workspace.first, 2, 1).mul_(rounding * factor.screen_norm);
+    const at::Tensor length = at::linalg_vector_norm(workspace.white_single, 2, 1).to(at::kDouble).mul_(1 - rounding);
+    const at::Tensor least = length.sub_(error).clamp_min_(0).square_();
+    bound.select(1, c).copy_(least.mul_(-0.5).add_(constant(factor.half_log_determinant)));
+  }
+  return bound;
+}
+
+at::Tensor GaussianDensity::joint_log_density(Workspace& workspace, const Poll& poll) {
   const int64_t count = workspace.rows.size(0);
   const at::Tensor prior = log_prior();
-  const double none = -std::numeric_limits<double>::infinity();
-  const at::Tensor joint = at::full({count, classes()}, none, mean_.options());
+  const at::Tensor joint = at::full({count, classes()}, -std::numeric_limits<double>::infinity(), mean_.options());
   const bool bounded = !white_mean_.defined() && !deviation_.defined() && leading_dimensions(dim()) < dim();
   if (!bounded) {
     for (int64_t c = 0; c < classes(); ++c) {
@@ -292,18 +350,6 @@ at::Tensor GaussianDensity::joint_log_density(Workspace& workspace, const Poll& 
     }
     return joint.add_(prior);
   }
-  // An upper bound per class: ‖L⁻¹y‖² is at least what the leading dimensions contribute to it.
-  const int64_t leading = leading_dimensions(dim());
-  const at::Tensor bound = at::full_like(joint, none);
-  at::Tensor part = at::empty({count, leading}, mean_.options());
-  for (int64_t c = 0; c < classes(); ++c) {
-    if (counts_[static_cast<size_t>(c)] == 0) continue;
-    const Factor& factor = factors_[static_cast<size_t>(c)];
-    centre(part, workspace.rows, c, leading);
-    const at::Tensor length = at::linalg_vector_norm(part.mm(factor.leading_inverse), 2, 1).square_();
-    bound.select(1, c).copy_(length.mul_(-0.5).add_(constant(factor.half_log_determinant)));
-  }
-  bound.add_(prior);
   const auto evaluate = [&](const at::Tensor& chosen) {  // [n, C], bool
     for (int64_t c = 0; c < classes(); ++c) {
       const at::Tensor index = chosen.select(1, c).nonzero().squeeze(1);
@@ -312,13 +358,27 @@ at::Tensor GaussianDensity::joint_log_density(Workspace& workspace, const Poll& 
       joint.select(1, c).index_copy_(0, index, log_density(workspace, c, index).add_(prior[c]));
     }
   };
-  // First the likeliest class of each row, then every other one whose bound comes near it.
+  const bool screened = bound_ == Bound::screened;
+  const at::Tensor bound = (screened ? screened_bound(workspace, poll) : leading_bound(workspace)).add_(prior);
+  // The likeliest class of each row first; then the others whose bound is not below what can matter beside it.
   const at::Tensor likeliest = bound.argmax(1, /*keepdim=*/true);
   const at::Tensor first = at::zeros_like(bound, at::kBool).scatter_(1, likeliest, true);
   evaluate(first);
   const at::Tensor reached = joint.gather(1, likeliest);
   const at::Tensor needed = reached - negligible_gap - negligible_share * reached.abs();
-  evaluate(bound.ge(needed).logical_and_(first.logical_not()));
+  const at::Tensor left_out = bound.lt(needed).logical_or_(prior.isinf());  // not where the bound is NaN
+  const at::Tensor others = left_out.logical_or_(first).logical_not_();
+  evaluate(others);
+
+  rows_seen_ += count;
+  const double share = others.sum().item<double>() / static_cast<double>(others.numel());
+  if (screened && share > 0.4) {
+    bound_ = Bound::leading;  // ill-conditioned: float32 tells nothing
+    screening_ = false;
+  } else if (!screened && share > 0.3 && screening_ && rows_seen_ >= dim()) {
+    make_screens();
+    if (screening_) bound_ = Bound::screened;
+  }
   return joint;
 }
 

@@ -41,6 +41,7 @@ class GaussianDensity {
   struct Workspace {
     at::Tensor rows;  // [n, d]: float64 on the device; whitened where one covariance serves all classes
     at::Tensor first, second;
+    at::Tensor single, white_single;  // float32, for the bound
   };
 
   // Takes a chunk of features [n, d] (any floating dtype and device) into the workspace.
@@ -50,10 +51,10 @@ class GaussianDensity {
   // of those rows alone.
   at::Tensor log_density(Workspace& workspace, int64_t c, const at::Tensor& index = {}) const;
 
-  // log N(x; u_c, Σ_c) + log q(c) of the loaded rows, [n, C], with −∞ for each class that cannot matter: one whose
-  // term, by a bound that the first few dimensions give, is less than e^-50 of the largest. Sums and maxima over
-  // classes are the same to the last bit; where classes lie apart, most of the work is spared.
-  at::Tensor joint_log_density(Workspace& workspace, const Poll& poll) const;
+  // log N(x; u_c, Σ_c) + log q(c) of the loaded rows, [n, C], with −∞ for each class that cannot matter: one whose term
+  // is less than e^-50 of the largest, by a bound that costs less than the density. Sums and maxima over classes are
+  // the same to the last bit. Learns from the rows that it sees which bound serves.
+  at::Tensor joint_log_density(Workspace& workspace, const Poll& poll);
 
   // log q(c), [C] on the device; 0 where there is no prior, −∞ for an absent class.
   at::Tensor log_prior() const;
@@ -84,8 +85,13 @@ class GaussianDensity {
     std::vector<at::Tensor> inverse_blocks;
     at::Tensor leading_inverse;  // of the first few dimensions, transposed
     double half_log_determinant = 0;
+    at::Tensor screen;  // L⁻¹ in float32, made when enough rows come by to pay for it
+    double screen_norm = 0;
   };
   static Factor prepare(const at::Tensor& lower);
+  void make_screens();
+  at::Tensor leading_bound(const Workspace& workspace) const;
+  at::Tensor screened_bound(Workspace& workspace, const Poll& poll) const;
   void centre(at::Tensor& out, const at::Tensor& rows, int64_t c, int64_t columns) const;
   double constant(double half_log_determinant) const;
   static void whiten(const Factor& factor, const at::Tensor& rows, at::Tensor& white);
@@ -101,6 +107,12 @@ class GaussianDensity {
   at::Tensor deviation_;            // [C, d] (diagonal)
   at::Tensor centre_, white_mean_;  // [d], [C, d]: means less the centre, whitened (tied)
   std::vector<double> jitter_, shrinkage_;
+
+  // What joint_log_density has learnt: which bound to use, and whether float32 is worth another try.
+  enum class Bound { leading, screened };
+  Bound bound_ = Bound::leading;
+  bool screening_ = true;
+  int64_t rows_seen_ = 0;
 };
 
 }  // namespace ood

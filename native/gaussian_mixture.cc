@@ -75,7 +75,7 @@ struct Evaluation {
 
   bool step(JobContext& job) {
     const at::NoGradGuard no_grad;
-    const GaussianDensity& density = shared->fitted();
+    GaussianDensity& density = shared->fitted();
     const int64_t count = features.size(0);
     if (!checked) {
       if (features.size(1) != density.dim())
@@ -95,7 +95,7 @@ struct Evaluation {
     return done == count;
   }
 
-  at::Tensor evaluate(const GaussianDensity& density, const Poll& poll) {
+  at::Tensor evaluate(GaussianDensity& density, const Poll& poll) {
     if (quantity == Quantity::log_density) return at::logsumexp(density.joint_log_density(workspace, poll), 1);
     if (quantity == Quantity::predict) return at::argmax(density.joint_log_density(workspace, poll), 1);
     std::vector<at::Tensor> columns;
@@ -128,7 +128,7 @@ struct FeatureFit {
 
 }  // namespace
 
-const GaussianDensity& SharedDensity::fitted() const {
+GaussianDensity& SharedDensity::fitted() {
   if (!density) fail("ERR_OPTION", "mixture: expected one that has been fitted or loaded");
   return *density;
 }

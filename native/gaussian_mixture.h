@@ -17,7 +17,7 @@ struct SharedDensity {
   c10::Device on;
   std::optional<GaussianDensity> density;
   c10::Device device() const { return on; }
-  const GaussianDensity& fitted() const;
+  GaussianDensity& fitted();
 };
 
 class GaussianMixture : public Wrapped<GaussianMixture> {

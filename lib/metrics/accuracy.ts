@@ -15,7 +15,6 @@ export function accuracy(predictions: NumberList, labels: NumberList): number {
   const wanted = wholeNumbers(labels, "labels");
   sameLength(predicted, "predictions", wanted, "labels");
   let right = 0;
-  for (let i = 0; i < predicted.length; i++)
-    if (predicted[i] === wanted[i]) right++;
+  for (let i = 0; i < predicted.length; i++) if (predicted[i] === wanted[i]) right++;
   return right / predicted.length;
 }

@@ -24,22 +24,10 @@ export interface AuprOptions {
  * @example
  * metrics.aupr(testLogDensity, oodLogDensity, { positive: "out" });
  */
-export function aupr(
-  inDistribution: NumberList,
-  outOfDistribution: NumberList,
-  options: AuprOptions = {},
-): number {
-  const { positive = "in", estimator = "average-precision" } = optionsObject(
-    options,
-    "options",
-    ["positive", "estimator"],
-  );
+export function aupr(inDistribution: NumberList, outOfDistribution: NumberList, options: AuprOptions = {}): number {
+  const { positive = "in", estimator = "average-precision" } = optionsObject(options, "options", ["positive", "estimator"]);
   oneOf(estimator, "estimator", ["average-precision", "trapezoid"]);
-  const { positives, negatives } = positivesAndNegatives(
-    inDistribution,
-    outOfDistribution,
-    positive,
-  );
+  const { positives, negatives } = positivesAndNegatives(inDistribution, outOfDistribution, positive);
   const { truePositives, falsePositives } = staircase(positives, negatives);
   let area = 0;
   let lastHits = 0;
@@ -47,8 +35,7 @@ export function aupr(
   for (let i = 0; i < truePositives.length; i++) {
     const hits = truePositives[i] as number;
     const precision = hits / (hits + (falsePositives[i] as number));
-    const height =
-      estimator === "trapezoid" ? (precision + lastPrecision) / 2 : precision;
+    const height = estimator === "trapezoid" ? (precision + lastPrecision) / 2 : precision;
     area += (hits - lastHits) * height;
     lastHits = hits;
     lastPrecision = precision;

@@ -15,10 +15,7 @@ import { sortedNumbers, type NumberList } from "./scores";
  * @example
  * metrics.auroc([0.9, 0.8, 0.7], [0.7, 0.1]); // (6 - 0.5) / 6
  */
-export function auroc(
-  inDistribution: NumberList,
-  outOfDistribution: NumberList,
-): number {
+export function auroc(inDistribution: NumberList, outOfDistribution: NumberList): number {
   const id = sortedNumbers(inDistribution, "inDistribution");
   const ood = sortedNumbers(outOfDistribution, "outOfDistribution");
   let below = 0; // OoD scores under the current ID score
@@ -27,8 +24,7 @@ export function auroc(
   for (const score of id) {
     while (below < ood.length && (ood[below] as number) < score) below++;
     if (notAbove < below) notAbove = below;
-    while (notAbove < ood.length && (ood[notAbove] as number) <= score)
-      notAbove++;
+    while (notAbove < ood.length && (ood[notAbove] as number) <= score) notAbove++;
     twiceWins += below + notAbove;
   }
   return twiceWins / 2 / (id.length * ood.length);

@@ -8,10 +8,7 @@ import { sortedNumbers, type NumberList } from "./scores";
 
 export interface BootstrapOptions {
   /** The metric; default {@link auroc}. It is given two resampled sets of the original sizes. */
-  statistic?: (
-    inDistribution: Float64Array,
-    outOfDistribution: Float64Array,
-  ) => number;
+  statistic?: (inDistribution: Float64Array, outOfDistribution: Float64Array) => number;
   /** Number of resamples; default 1000. */
   resamples?: number;
   /** Coverage of the interval, in (0, 1); default 0.95. */
@@ -39,28 +36,15 @@ export function bootstrapInterval(
   options: BootstrapOptions = {},
 ): BootstrapInterval {
   const known = ["statistic", "resamples", "level", "seed"] as const;
-  const {
-    statistic = auroc,
-    resamples = 1000,
-    level = 0.95,
-    seed = 0,
-  } = optionsObject(options, "options", known);
-  if (typeof statistic !== "function")
-    fail("ERR_OPTION", "statistic", "a function", statistic);
+  const { statistic = auroc, resamples = 1000, level = 0.95, seed = 0 } = optionsObject(options, "options", known);
+  if (typeof statistic !== "function") fail("ERR_OPTION", "statistic", "a function", statistic);
   integer(seed, "seed", 0, 0xffffffff);
   finite(level, "level", 0, 1);
   integer(resamples, "resamples", 1, 10_000_000);
-  if (level === 0 || level === 1)
-    throw new LibtorchOodError(
-      "ERR_RANGE",
-      `level: expected between 0 and 1, found ${level}`,
-    );
+  if (level === 0 || level === 1) throw new LibtorchOodError("ERR_RANGE", `level: expected between 0 and 1, found ${level}`);
   const fewest = Math.ceil(2 / (1 - level) - 1e-9);
   if (resamples < fewest) {
-    throw new LibtorchOodError(
-      "ERR_RANGE",
-      `resamples: expected at least ${fewest} for level ${level}, found ${resamples}`,
-    );
+    throw new LibtorchOodError("ERR_RANGE", `resamples: expected at least ${fewest} for level ${level}, found ${resamples}`);
   }
   const id = sortedNumbers(inDistribution, "inDistribution");
   const ood = sortedNumbers(outOfDistribution, "outOfDistribution");

@@ -2,12 +2,7 @@
 
 import { integer, optionsObject } from "../checks";
 import { LibtorchOodError } from "../errors";
-import {
-  finiteNumbers,
-  sameLength,
-  wholeNumbers,
-  type NumberList,
-} from "./scores";
+import { finiteNumbers, sameLength, wholeNumbers, type NumberList } from "./scores";
 
 export interface CalibrationOptions {
   /** Number of bins of equal width over (0, 1]; default 15 (Guo et al. 2017). */
@@ -50,11 +45,7 @@ export function reliability(
   const rights = new Float64Array(bins);
   for (let i = 0; i < confidence.length; i++) {
     const value = confidence[i] as number;
-    if (value < 0 || value > 1)
-      throw new LibtorchOodError(
-        "ERR_RANGE",
-        `confidences[${i}]: expected 0 to 1, found ${value}`,
-      );
+    if (value < 0 || value > 1) throw new LibtorchOodError("ERR_RANGE", `confidences[${i}]: expected 0 to 1, found ${value}`);
     const bin = binOf(value, bins);
     counts[bin] = (counts[bin] as number) + 1;
     sums[bin] = (sums[bin] as number) + value;
@@ -78,22 +69,10 @@ export function reliability(
  * @returns a number from 0 to 1
  * @throws as {@link reliability}
  */
-export function ece(
-  confidences: NumberList,
-  predictions: NumberList,
-  labels: NumberList,
-  options: CalibrationOptions = {},
-): number {
-  const filled = reliability(confidences, predictions, labels, options).filter(
-    (bin) => bin.count > 0,
-  );
+export function ece(confidences: NumberList, predictions: NumberList, labels: NumberList, options: CalibrationOptions = {}): number {
+  const filled = reliability(confidences, predictions, labels, options).filter((bin) => bin.count > 0);
   const total = filled.reduce((sum, bin) => sum + bin.count, 0);
-  return (
-    filled.reduce(
-      (sum, bin) => sum + bin.count * Math.abs(bin.accuracy - bin.confidence),
-      0,
-    ) / total
-  );
+  return filled.reduce((sum, bin) => sum + bin.count * Math.abs(bin.accuracy - bin.confidence), 0) / total;
 }
 
 /** The bin whose (lower, upper] holds the value; the product is a first guess that rounding may put one off. */

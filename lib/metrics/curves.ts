@@ -29,26 +29,12 @@ export interface PrCurve {
  *
  * @throws ERR_SHAPE for an empty list, ERR_NON_FINITE for NaN or infinity
  */
-export function rocCurve(
-  inDistribution: NumberList,
-  outOfDistribution: NumberList,
-  options: CurveOptions = {},
-): RocCurve {
+export function rocCurve(inDistribution: NumberList, outOfDistribution: NumberList, options: CurveOptions = {}): RocCurve {
   const { positive = "in" } = optionsObject(options, "options", ["positive"]);
-  const { positives, negatives } = positivesAndNegatives(
-    inDistribution,
-    outOfDistribution,
-    positive,
-  );
+  const { positives, negatives } = positivesAndNegatives(inDistribution, outOfDistribution, positive);
   const steps = staircase(positives, negatives);
-  const withStart = (
-    values: Float64Array,
-    start: number,
-    total: number,
-  ): Float64Array =>
-    Float64Array.from({ length: values.length + 1 }, (_, i) =>
-      i === 0 ? start : (values[i - 1] as number) / total,
-    );
+  const withStart = (values: Float64Array, start: number, total: number): Float64Array =>
+    Float64Array.from({ length: values.length + 1 }, (_, i) => (i === 0 ? start : (values[i - 1] as number) / total));
   return {
     falsePositiveRate: withStart(steps.falsePositives, 0, negatives.length),
     truePositiveRate: withStart(steps.truePositives, 0, positives.length),
@@ -61,17 +47,9 @@ export function rocCurve(
  *
  * @throws ERR_SHAPE for an empty list, ERR_NON_FINITE for NaN or infinity
  */
-export function prCurve(
-  inDistribution: NumberList,
-  outOfDistribution: NumberList,
-  options: CurveOptions = {},
-): PrCurve {
+export function prCurve(inDistribution: NumberList, outOfDistribution: NumberList, options: CurveOptions = {}): PrCurve {
   const { positive = "in" } = optionsObject(options, "options", ["positive"]);
-  const { positives, negatives } = positivesAndNegatives(
-    inDistribution,
-    outOfDistribution,
-    positive,
-  );
+  const { positives, negatives } = positivesAndNegatives(inDistribution, outOfDistribution, positive);
   const steps = staircase(positives, negatives);
   const length = steps.thresholds.length;
   const precision = new Float64Array(length + 1);
@@ -79,8 +57,7 @@ export function prCurve(
   precision[length] = 1;
   for (let i = 0; i < length; i++) {
     const hits = steps.truePositives[i] as number;
-    precision[length - 1 - i] =
-      hits / (hits + (steps.falsePositives[i] as number));
+    precision[length - 1 - i] = hits / (hits + (steps.falsePositives[i] as number));
     recall[length - 1 - i] = hits / positives.length;
   }
   return { precision, recall, thresholds: steps.thresholds.reverse() };

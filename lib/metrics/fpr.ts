@@ -23,34 +23,17 @@ export interface FprOptions {
  * @returns a number from 0 to 1
  * @throws ERR_SHAPE, ERR_NON_FINITE, ERR_OPTION; ERR_RANGE for a `tpr` outside (0, 1]
  */
-export function fprAtTpr(
-  inDistribution: NumberList,
-  outOfDistribution: NumberList,
-  options: FprOptions = {},
-): number {
-  const { tpr = 0.95, positive = "out" } = optionsObject(options, "options", [
-    "tpr",
-    "positive",
-  ]);
+export function fprAtTpr(inDistribution: NumberList, outOfDistribution: NumberList, options: FprOptions = {}): number {
+  const { tpr = 0.95, positive = "out" } = optionsObject(options, "options", ["tpr", "positive"]);
   finite(tpr, "tpr", 0, 1);
-  if (tpr === 0)
-    throw new LibtorchOodError(
-      "ERR_RANGE",
-      "tpr: expected more than 0 and at most 1, found 0",
-    );
-  const { positives, negatives } = positivesAndNegatives(
-    inDistribution,
-    outOfDistribution,
-    positive,
-  );
+  if (tpr === 0) throw new LibtorchOodError("ERR_RANGE", "tpr: expected more than 0 and at most 1, found 0");
+  const { positives, negatives } = positivesAndNegatives(inDistribution, outOfDistribution, positive);
   const total = positives.length;
   let needed = Math.ceil(tpr * total); // the product may be off by one rounding: what counts is needed / total >= tpr
   while (needed > 1 && (needed - 1) / total >= tpr) needed--;
   while (needed / total < tpr) needed++;
   const threshold = positives[total - needed] as number;
-  return (
-    (negatives.length - firstNotBelow(negatives, threshold)) / negatives.length
-  );
+  return (negatives.length - firstNotBelow(negatives, threshold)) / negatives.length;
 }
 
 /**
@@ -60,10 +43,7 @@ export function fprAtTpr(
  *
  * @throws ERR_SHAPE for an empty list, ERR_NON_FINITE for NaN or infinity
  */
-export function falsePositivesAmongTop(
-  inDistribution: NumberList,
-  outOfDistribution: NumberList,
-): number {
+export function falsePositivesAmongTop(inDistribution: NumberList, outOfDistribution: NumberList): number {
   const id = sortedNumbers(inDistribution, "inDistribution");
   const ood = sortedNumbers(outOfDistribution, "outOfDistribution");
   const all = new Float64Array(id.length + ood.length);
@@ -87,10 +67,7 @@ function firstAbove(sorted: Float64Array, limit: number): number {
   return partition(sorted, (x) => x <= limit);
 }
 
-function partition(
-  sorted: Float64Array,
-  isBefore: (x: number) => boolean,
-): number {
+function partition(sorted: Float64Array, isBefore: (x: number) => boolean): number {
   let low = 0;
   let high = sorted.length;
   while (low < high) {

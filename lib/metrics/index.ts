@@ -3,38 +3,12 @@
 export { accuracy } from "./accuracy";
 export { aupr, type AuprOptions } from "./aupr";
 export { auroc } from "./auroc";
-export {
-  bootstrapInterval,
-  type BootstrapInterval,
-  type BootstrapOptions,
-} from "./bootstrap";
-export {
-  ece,
-  reliability,
-  type CalibrationOptions,
-  type ReliabilityBin,
-} from "./calibration";
-export {
-  prCurve,
-  rocCurve,
-  type CurveOptions,
-  type PrCurve,
-  type RocCurve,
-} from "./curves";
+export { bootstrapInterval, type BootstrapInterval, type BootstrapOptions } from "./bootstrap";
+export { ece, reliability, type CalibrationOptions, type ReliabilityBin } from "./calibration";
+export { prCurve, rocCurve, type CurveOptions, type PrCurve, type RocCurve } from "./curves";
 export { falsePositivesAmongTop, fprAtTpr, type FprOptions } from "./fpr";
-export {
-  energy,
-  maxLogit,
-  predictedClass,
-  softmaxConfidence,
-  softmaxEntropy,
-  type LogitScoreOptions,
-} from "./logit-scores";
+export { energy, maxLogit, predictedClass, softmaxConfidence, softmaxEntropy, type LogitScoreOptions } from "./logit-scores";
 export type { PositiveClass } from "./positive-class";
 export type { NumberList, NumberMatrix } from "./scores";
 export { pearson, summary, type Summary } from "./summary";
-export {
-  fitTemperature,
-  type TemperatureFit,
-  type TemperatureOptions,
-} from "./temperature";
+export { fitTemperature, type TemperatureFit, type TemperatureOptions } from "./temperature";

@@ -16,10 +16,7 @@ export interface LogitScoreOptions {
  * @returns Float64Array [N], in [1/C, 1]
  * @throws ERR_SHAPE, ERR_NON_FINITE, ERR_DTYPE; ERR_RANGE for a temperature that is not positive
  */
-export function softmaxConfidence(
-  logits: NumberMatrix,
-  options: LogitScoreOptions = {},
-): Float64Array {
+export function softmaxConfidence(logits: NumberMatrix, options: LogitScoreOptions = {}): Float64Array {
   return perRow(logits, options, ({ total }) => 1 / total);
 }
 
@@ -30,13 +27,8 @@ export function softmaxConfidence(
  * @returns Float64Array [N]
  * @throws as {@link softmaxConfidence}
  */
-export function softmaxEntropy(
-  logits: NumberMatrix,
-  options: LogitScoreOptions = {},
-): Float64Array {
-  return perRow(logits, options, ({ total, weighted }) =>
-    Math.max(0, Math.log(total) - weighted / total),
-  );
+export function softmaxEntropy(logits: NumberMatrix, options: LogitScoreOptions = {}): Float64Array {
+  return perRow(logits, options, ({ total, weighted }) => Math.max(0, Math.log(total) - weighted / total));
 }
 
 /**
@@ -46,15 +38,8 @@ export function softmaxEntropy(
  * @returns Float64Array [N]
  * @throws as {@link softmaxConfidence}
  */
-export function energy(
-  logits: NumberMatrix,
-  options: LogitScoreOptions = {},
-): Float64Array {
-  return perRow(
-    logits,
-    options,
-    ({ top, total, temperature }) => top + temperature * Math.log(total),
-  );
+export function energy(logits: NumberMatrix, options: LogitScoreOptions = {}): Float64Array {
+  return perRow(logits, options, ({ top, total, temperature }) => top + temperature * Math.log(total));
 }
 
 /**
@@ -81,11 +66,7 @@ export function predictedClass(logits: NumberMatrix): Int32Array {
   for (let row = 0; row < rows; row++) {
     let best = 0;
     for (let c = 1; c < columns; c++) {
-      if (
-        (data[row * columns + c] as number) >
-        (data[row * columns + best] as number)
-      )
-        best = c;
+      if ((data[row * columns + c] as number) > (data[row * columns + best] as number)) best = c;
     }
     classes[row] = best;
   }
@@ -100,27 +81,16 @@ interface RowSums {
   temperature: number;
 }
 
-function perRow(
-  logits: NumberMatrix,
-  options: LogitScoreOptions,
-  score: (sums: RowSums) => number,
-): Float64Array {
-  const { temperature = 1 } = optionsObject(options, "options", [
-    "temperature",
-  ]);
+function perRow(logits: NumberMatrix, options: LogitScoreOptions, score: (sums: RowSums) => number): Float64Array {
+  const { temperature = 1 } = optionsObject(options, "options", ["temperature"]);
   finite(temperature, "temperature");
-  if (temperature <= 0)
-    throw new LibtorchOodError(
-      "ERR_RANGE",
-      `temperature: expected more than 0, found ${temperature}`,
-    );
+  if (temperature <= 0) throw new LibtorchOodError("ERR_RANGE", `temperature: expected more than 0, found ${temperature}`);
   const { data, rows, columns } = finiteMatrix(logits, "logits");
   const scores = new Float64Array(rows);
   for (let row = 0; row < rows; row++) {
     const start = row * columns;
     let top = -Infinity;
-    for (let c = 0; c < columns; c++)
-      top = Math.max(top, data[start + c] as number);
+    for (let c = 0; c < columns; c++) top = Math.max(top, data[start + c] as number);
     let total = 0;
     let weighted = 0;
     for (let c = 0; c < columns; c++) {

@@ -16,7 +16,5 @@ export function positivesAndNegatives(
   oneOf(positive, "positive", ["in", "out"]);
   const id = sortedNumbers(inDistribution, "inDistribution");
   const ood = sortedNumbers(outOfDistribution, "outOfDistribution");
-  return positive === "in"
-    ? { positives: id, negatives: ood }
-    : { positives: negated(ood), negatives: negated(id) };
+  return positive === "in" ? { positives: id, negatives: ood } : { positives: negated(ood), negatives: negated(id) };
 }

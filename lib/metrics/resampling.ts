@@ -29,14 +29,9 @@ export function seededUint32(seed: number): () => number {
 }
 
 /** Fills `sample` with draws from `values`, each as likely as another (the bias of the scaled draw is below length / 2^53). */
-export function resample(
-  values: Float64Array,
-  sample: Float64Array,
-  random: () => number,
-): void {
+export function resample(values: Float64Array, sample: Float64Array, random: () => number): void {
   for (let i = 0; i < sample.length; i++) {
-    const fraction =
-      ((random() >>> 5) * 0x4000000 + (random() >>> 6)) / 2 ** 53;
+    const fraction = ((random() >>> 5) * 0x4000000 + (random() >>> 6)) / 2 ** 53;
     sample[i] = values[Math.floor(fraction * values.length)] as number;
   }
 }

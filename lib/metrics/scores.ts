@@ -35,47 +35,23 @@ const numberArrays = new Set([
 ]);
 
 /** The list itself where it is one; by tag, since a typed array may come from another realm. */
-export function numberList(
-  value: NumberList,
-  name: string,
-  minimumLength = 1,
-): ArrayLike<number> {
-  const isList =
-    Array.isArray(value) ||
-    (ArrayBuffer.isView(value) && numberArrays.has(typedArrayName(value)));
-  if (!isList)
-    fail(
-      "ERR_DTYPE",
-      name,
-      "a number array or a typed array of numbers",
-      value,
-    );
+export function numberList(value: NumberList, name: string, minimumLength = 1): ArrayLike<number> {
+  const isList = Array.isArray(value) || (ArrayBuffer.isView(value) && numberArrays.has(typedArrayName(value)));
+  if (!isList) fail("ERR_DTYPE", name, "a number array or a typed array of numbers", value);
   if (value.length < minimumLength) {
-    throw new LibtorchOodError(
-      "ERR_SHAPE",
-      `${name}: expected at least ${minimumLength} value(s), found ${value.length}`,
-    );
+    throw new LibtorchOodError("ERR_SHAPE", `${name}: expected at least ${minimumLength} value(s), found ${value.length}`);
   }
   return value;
 }
 
 /** A float64 copy of the list; ERR_NON_FINITE names the first NaN or infinity. */
-export function finiteNumbers(
-  value: NumberList,
-  name: string,
-  minimumLength = 1,
-): Float64Array {
+export function finiteNumbers(value: NumberList, name: string, minimumLength = 1): Float64Array {
   const list = numberList(value, name, minimumLength);
   const copy = new Float64Array(list.length);
   for (let i = 0; i < copy.length; i++) {
     const x = list[i];
-    if (typeof x !== "number")
-      fail("ERR_DTYPE", `${name}[${i}]`, "a number", x);
-    if (!Number.isFinite(x))
-      throw new LibtorchOodError(
-        "ERR_NON_FINITE",
-        `${name}[${i}]: expected a finite number, found ${x}`,
-      );
+    if (typeof x !== "number") fail("ERR_DTYPE", `${name}[${i}]`, "a number", x);
+    if (!Number.isFinite(x)) throw new LibtorchOodError("ERR_NON_FINITE", `${name}[${i}]: expected a finite number, found ${x}`);
     copy[i] = x;
   }
   return copy;
@@ -87,70 +63,39 @@ export function sortedNumbers(value: NumberList, name: string): Float64Array {
 }
 
 /** Whole numbers `0 <= x < limit`, such as class labels. */
-export function wholeNumbers(
-  value: NumberList,
-  name: string,
-  limit = Infinity,
-): ArrayLike<number> {
+export function wholeNumbers(value: NumberList, name: string, limit = Infinity): ArrayLike<number> {
   const list = numberList(value, name);
   for (let i = 0; i < list.length; i++) {
     const x = list[i] as number;
-    if (!Number.isInteger(x))
-      fail("ERR_DTYPE", `${name}[${i}]`, "a whole number", x);
+    if (!Number.isInteger(x)) fail("ERR_DTYPE", `${name}[${i}]`, "a whole number", x);
     if (x < 0 || x >= limit) {
       const range = limit === Infinity ? "at least 0" : `0 to ${limit - 1}`;
-      throw new LibtorchOodError(
-        "ERR_RANGE",
-        `${name}[${i}]: expected ${range}, found ${x}`,
-      );
+      throw new LibtorchOodError("ERR_RANGE", `${name}[${i}]: expected ${range}, found ${x}`);
     }
   }
   return list;
 }
 
 /** ERR_SHAPE unless both have one length. */
-export function sameLength(
-  a: ArrayLike<number>,
-  aName: string,
-  b: ArrayLike<number>,
-  bName: string,
-): void {
+export function sameLength(a: ArrayLike<number>, aName: string, b: ArrayLike<number>, bName: string): void {
   if (a.length !== b.length) {
-    throw new LibtorchOodError(
-      "ERR_SHAPE",
-      `${bName}: expected ${a.length} values as in ${aName}, found ${b.length}`,
-    );
+    throw new LibtorchOodError("ERR_SHAPE", `${bName}: expected ${a.length} values as in ${aName}, found ${b.length}`);
   }
 }
 
 /** The matrix as rows x columns of finite float64; ERR_SHAPE where data and shape disagree. */
-export function finiteMatrix(
-  value: NumberMatrix,
-  name: string,
-): { data: Float64Array; rows: number; columns: number } {
-  const isMatrix =
-    typeof value === "object" &&
-    value !== null &&
-    Array.isArray(value.shape) &&
-    "data" in value;
-  if (!isMatrix)
-    fail("ERR_DTYPE", name, "a matrix { data, shape: [rows, columns] }", value);
-  const [rows, columns] = value.shape;
-  const wellFormed =
-    value.shape.length === 2 &&
-    value.shape.every((n) => Number.isInteger(n) && n >= 1);
+export function finiteMatrix(value: NumberMatrix, name: string): { data: Float64Array; rows: number; columns: number } {
+  const isMatrix = typeof value === "object" && value !== null && Array.isArray(value.shape) && "data" in value;
+  if (!isMatrix) fail("ERR_DTYPE", name, "a matrix { data, shape: [rows, columns] }", value);
+  const shape: readonly number[] = value.shape;
+  const [rows, columns] = shape;
+  const wellFormed = shape.length === 2 && shape.every((n) => Number.isInteger(n) && n >= 1);
   if (!wellFormed || rows === undefined || columns === undefined) {
-    throw new LibtorchOodError(
-      "ERR_SHAPE",
-      `${name}.shape: expected [rows, columns] of at least 1, found [${value.shape.join(", ")}]`,
-    );
+    throw new LibtorchOodError("ERR_SHAPE", `${name}.shape: expected [rows, columns] of at least 1, found [${value.shape.join(", ")}]`);
   }
   const data = finiteNumbers(value.data, `${name}.data`);
   if (data.length !== rows * columns) {
-    throw new LibtorchOodError(
-      "ERR_SHAPE",
-      `${name}.data: expected ${rows} x ${columns} = ${rows * columns} values, found ${data.length}`,
-    );
+    throw new LibtorchOodError("ERR_SHAPE", `${name}.data: expected ${rows} x ${columns} = ${rows * columns} values, found ${data.length}`);
   }
   return { data, rows, columns };
 }

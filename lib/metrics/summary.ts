@@ -50,18 +50,14 @@ export function pearson(x: NumberList, y: NumberList): number {
   centre(a, "x");
   centre(b, "y");
   let product = 0;
-  for (let i = 0; i < a.length; i++)
-    product += (a[i] as number) * (b[i] as number);
+  for (let i = 0; i < a.length; i++) product += (a[i] as number) * (b[i] as number);
   return Math.min(1, Math.max(-1, product));
 }
 
 /** Subtracts the mean and divides by the norm, in place; scaled by the largest deviation first, so that no square overflows. */
 function centre(values: Float64Array, name: string): void {
   if (values.every((x) => x === values[0])) {
-    throw new LibtorchOodError(
-      "ERR_RANGE",
-      `${name}: expected values that differ, found ${values.length} times ${values[0]}`,
-    );
+    throw new LibtorchOodError("ERR_RANGE", `${name}: expected values that differ, found ${values.length} times ${values[0]}`);
   }
   const mean = meanOf(values);
   let largest = 0;
@@ -73,8 +69,7 @@ function centre(values: Float64Array, name: string): void {
     squares += scaled * scaled;
   }
   const norm = Math.sqrt(squares);
-  for (let i = 0; i < values.length; i++)
-    values[i] = (values[i] as number) / norm;
+  for (let i = 0; i < values.length; i++) values[i] = (values[i] as number) / norm;
 }
 
 /** The mean with its rounding error taken out by a second pass. */

@@ -2,12 +2,7 @@
 
 import { finite, optionsObject } from "../checks";
 import { LibtorchOodError } from "../errors";
-import {
-  finiteMatrix,
-  wholeNumbers,
-  type NumberList,
-  type NumberMatrix,
-} from "./scores";
+import { finiteMatrix, wholeNumbers, type NumberList, type NumberMatrix } from "./scores";
 
 export interface TemperatureOptions {
   /** Temperatures are searched from `minimum` to `maximum`; defaults 0.01 and 100. */
@@ -33,32 +28,17 @@ export interface TemperatureFit {
  * @param labels class indices, length N
  * @throws ERR_SHAPE, ERR_NON_FINITE, ERR_DTYPE; ERR_RANGE for labels outside 0 to C-1 or bounds that are not 0 < minimum < maximum
  */
-export function fitTemperature(
-  logits: NumberMatrix,
-  labels: NumberList,
-  options: TemperatureOptions = {},
-): TemperatureFit {
-  const { minimum = 0.01, maximum = 100 } = optionsObject(options, "options", [
-    "minimum",
-    "maximum",
-  ]);
+export function fitTemperature(logits: NumberMatrix, labels: NumberList, options: TemperatureOptions = {}): TemperatureFit {
+  const { minimum = 0.01, maximum = 100 } = optionsObject(options, "options", ["minimum", "maximum"]);
   finite(minimum, "minimum", Number.MIN_VALUE);
   finite(maximum, "maximum", Number.MIN_VALUE);
-  if (minimum >= maximum)
-    throw new LibtorchOodError(
-      "ERR_RANGE",
-      `minimum: expected less than maximum (${maximum}), found ${minimum}`,
-    );
+  if (minimum >= maximum) throw new LibtorchOodError("ERR_RANGE", `minimum: expected less than maximum (${maximum}), found ${minimum}`);
   const { data, rows, columns } = finiteMatrix(logits, "logits");
   const wanted = wholeNumbers(labels, "labels", columns);
   if (wanted.length !== rows)
-    throw new LibtorchOodError(
-      "ERR_SHAPE",
-      `labels: expected ${rows} values as logits has rows, found ${wanted.length}`,
-    );
+    throw new LibtorchOodError("ERR_SHAPE", `labels: expected ${rows} values as logits has rows, found ${wanted.length}`);
 
-  const at = (inverse: number): Likelihood =>
-    likelihood(data, columns, wanted, inverse);
+  const at = (inverse: number): Likelihood => likelihood(data, columns, wanted, inverse);
   let low = 1 / maximum;
   let high = 1 / minimum;
   const before = at(1);
@@ -92,20 +72,14 @@ interface Likelihood {
 }
 
 /** Mean negative log-likelihood at b = 1/T with its two derivatives: mean of (E[z] - z_y) and of Var[z] under softmax(bz). */
-function likelihood(
-  data: Float64Array,
-  columns: number,
-  labels: ArrayLike<number>,
-  inverse: number,
-): Likelihood {
+function likelihood(data: Float64Array, columns: number, labels: ArrayLike<number>, inverse: number): Likelihood {
   let value = 0;
   let slope = 0;
   let curvature = 0;
   for (let row = 0; row < labels.length; row++) {
     const start = row * columns;
     let top = -Infinity;
-    for (let c = 0; c < columns; c++)
-      top = Math.max(top, data[start + c] as number);
+    for (let c = 0; c < columns; c++) top = Math.max(top, data[start + c] as number);
     let total = 0;
     let first = 0;
     let second = 0;

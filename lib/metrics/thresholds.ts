@@ -10,20 +10,14 @@ export interface Staircase {
 }
 
 /** Both lists sorted ascending; a tie is one step, never split. */
-export function staircase(
-  positives: Float64Array,
-  negatives: Float64Array,
-): Staircase {
+export function staircase(positives: Float64Array, negatives: Float64Array): Staircase {
   const thresholds: number[] = [];
   const truePositives: number[] = [];
   const falsePositives: number[] = [];
   let p = positives.length;
   let n = negatives.length;
   while (p > 0 || n > 0) {
-    const threshold = Math.max(
-      p > 0 ? (positives[p - 1] as number) : -Infinity,
-      n > 0 ? (negatives[n - 1] as number) : -Infinity,
-    );
+    const threshold = Math.max(p > 0 ? (positives[p - 1] as number) : -Infinity, n > 0 ? (negatives[n - 1] as number) : -Infinity);
     while (p > 0 && (positives[p - 1] as number) >= threshold) p--;
     while (n > 0 && (negatives[n - 1] as number) >= threshold) n--;
     thresholds.push(threshold);
@@ -40,7 +34,6 @@ export function staircase(
 /** The scores with the sign turned, still ascending: out-of-distribution as the positive class. */
 export function negated(sorted: Float64Array): Float64Array {
   const turned = new Float64Array(sorted.length);
-  for (let i = 0; i < sorted.length; i++)
-    turned[i] = -(sorted[sorted.length - 1 - i] as number);
+  for (let i = 0; i < sorted.length; i++) turned[i] = -(sorted[sorted.length - 1 - i] as number);
   return turned;
 }

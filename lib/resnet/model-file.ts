@@ -153,7 +153,7 @@ function parseClassNames(path: string, value: unknown, classes: number): string[
   if (!Array.isArray(value) || value.length !== classes || !value.every((name) => typeof name === "string")) {
     corrupt(path, `${classes} class names`, value);
   }
-  return value as string[];
+  return value;
 }
 
 function parseTraining(path: string, value: unknown): TrainingRecord | undefined {

@@ -7,35 +7,19 @@ import * as metrics from "../../lib/metrics";
 const refused = (code: string) => expect.objectContaining({ code });
 
 describe("accuracy and ece", () => {
-  const { confidence, predictions, labels, ece, accuracy } =
-    expected.calibration;
+  const { confidence, predictions, labels, ece, accuracy } = expected.calibration;
   test("accuracy", () => {
     expect(metrics.accuracy(predictions, labels)).toBe(accuracy);
-    expect(
-      metrics.accuracy(Int32Array.from(predictions), Uint8Array.from(labels)),
-    ).toBe(accuracy);
+    expect(metrics.accuracy(Int32Array.from(predictions), Uint8Array.from(labels))).toBe(accuracy);
   });
-  test.each(Object.entries(ece))(
-    "ece with %s bins, confidences on the edges included",
-    (bins, value) => {
-      expect(
-        metrics.ece(confidence, predictions, labels, { bins: Number(bins) }),
-      ).toBeCloseTo(value, 13);
-    },
-  );
+  test.each(Object.entries(ece))("ece with %s bins, confidences on the edges included", (bins, value) => {
+    expect(metrics.ece(confidence, predictions, labels, { bins: Number(bins) })).toBeCloseTo(value, 13);
+  });
   test("15 bins are the default, and every input is in one of them", () => {
-    expect(metrics.ece(confidence, predictions, labels)).toBe(
-      metrics.ece(confidence, predictions, labels, { bins: 15 }),
-    );
-    const bins = metrics.reliability(
-      [0, ...confidence],
-      [0, ...predictions],
-      [0, ...labels],
-    );
+    expect(metrics.ece(confidence, predictions, labels)).toBe(metrics.ece(confidence, predictions, labels, { bins: 15 }));
+    const bins = metrics.reliability([0, ...confidence], [0, ...predictions], [0, ...labels]);
     expect(bins).toHaveLength(15);
-    expect(bins.reduce((sum, bin) => sum + bin.count, 0)).toBe(
-      confidence.length + 1,
-    );
+    expect(bins.reduce((sum, bin) => sum + bin.count, 0)).toBe(confidence.length + 1);
   });
   test("refusals", () => {
     expect(() => metrics.accuracy([0, 1], [0])).toThrow(refused("ERR_SHAPE"));
@@ -43,19 +27,14 @@ describe("accuracy and ece", () => {
     expect(() => metrics.accuracy([0.5], [0])).toThrow(refused("ERR_DTYPE"));
     expect(() => metrics.accuracy([-1], [0])).toThrow(refused("ERR_RANGE"));
     expect(() => metrics.ece([1.1], [0], [0])).toThrow(refused("ERR_RANGE"));
-    expect(() => metrics.ece([NaN], [0], [0])).toThrow(
-      refused("ERR_NON_FINITE"),
-    );
+    expect(() => metrics.ece([NaN], [0], [0])).toThrow(refused("ERR_NON_FINITE"));
     expect(() => metrics.ece([1, 1], [0], [0])).toThrow(refused("ERR_SHAPE"));
-    expect(() => metrics.ece([1], [0], [0], { bins: 0 })).toThrow(
-      refused("ERR_RANGE"),
-    );
+    expect(() => metrics.ece([1], [0], [0], { bins: 0 })).toThrow(refused("ERR_RANGE"));
   });
 });
 
 describe("temperature", () => {
-  const { logits, shape, labels, temperature, nll_before, nll_after } =
-    expected.temperature;
+  const { logits, shape, labels, temperature, nll_before, nll_after } = expected.temperature;
   test("equals scipy's root of the likelihood's slope", () => {
     const fit = metrics.fitTemperature({ data: logits, shape }, labels);
     expect(fit.temperature / temperature).toBeCloseTo(1, 10);
@@ -65,11 +44,7 @@ describe("temperature", () => {
   });
   test("scales with the logits, over ten orders of magnitude", () => {
     for (const scale of [1e-5, 1e-2, 30, 1e5]) {
-      const fit = metrics.fitTemperature(
-        { data: logits.map((x) => x * scale), shape },
-        labels,
-        { minimum: 1e-9, maximum: 1e9 },
-      );
+      const fit = metrics.fitTemperature({ data: logits.map((x) => x * scale), shape }, labels, { minimum: 1e-9, maximum: 1e9 });
       expect(fit.temperature / (temperature * scale)).toBeCloseTo(1, 10);
     }
   });
@@ -104,66 +79,42 @@ describe("temperature", () => {
     );
   });
   test("says when there is no minimum inside the bounds", () => {
-    const right = metrics.fitTemperature(
-      { data: [2, 0, 0, 2], shape: [2, 2] },
-      [0, 1],
-    );
+    const right = metrics.fitTemperature({ data: [2, 0, 0, 2], shape: [2, 2] }, [0, 1]);
     expect(right).toMatchObject({ temperature: 0.01, atBound: true });
-    const wrong = metrics.fitTemperature(
-      { data: [2, 0, 0, 2], shape: [2, 2] },
-      [1, 0],
-    );
+    const wrong = metrics.fitTemperature({ data: [2, 0, 0, 2], shape: [2, 2] }, [1, 0]);
     expect(wrong).toMatchObject({ temperature: 100, atBound: true });
-    expect(
-      metrics.fitTemperature({ data: [1, 1], shape: [1, 2] }, [0]),
-    ).toMatchObject({ temperature: 1, atBound: false });
+    expect(metrics.fitTemperature({ data: [1, 1], shape: [1, 2] }, [0])).toMatchObject({ temperature: 1, atBound: false });
   });
   test("refusals", () => {
-    expect(() =>
-      metrics.fitTemperature({ data: [1, 2], shape: [1, 2] }, [2]),
-    ).toThrow(refused("ERR_RANGE"));
-    expect(() =>
-      metrics.fitTemperature({ data: [1, 2], shape: [1, 2] }, [0, 1]),
-    ).toThrow(refused("ERR_SHAPE"));
-    expect(() =>
-      metrics.fitTemperature({ data: [1, 2, 3], shape: [1, 2] }, [0]),
-    ).toThrow(refused("ERR_SHAPE"));
-    expect(() =>
-      metrics.fitTemperature({ data: [1, NaN], shape: [1, 2] }, [0]),
-    ).toThrow(refused("ERR_NON_FINITE"));
+    expect(() => metrics.fitTemperature({ data: [1, 2], shape: [1, 2] }, [2])).toThrow(refused("ERR_RANGE"));
+    expect(() => metrics.fitTemperature({ data: [1, 2], shape: [1, 2] }, [0, 1])).toThrow(refused("ERR_SHAPE"));
+    expect(() => metrics.fitTemperature({ data: [1, 2, 3], shape: [1, 2] }, [0])).toThrow(refused("ERR_SHAPE"));
+    expect(() => metrics.fitTemperature({ data: [1, NaN], shape: [1, 2] }, [0])).toThrow(refused("ERR_NON_FINITE"));
     expect(() =>
       metrics.fitTemperature({ data: [1, 2], shape: [1, 2] }, [0], {
         minimum: 2,
         maximum: 1,
       }),
     ).toThrow(refused("ERR_RANGE"));
-    expect(() => metrics.fitTemperature([1, 2] as never, [0])).toThrow(
-      refused("ERR_DTYPE"),
-    );
+    expect(() => metrics.fitTemperature([1, 2] as never, [0])).toThrow(refused("ERR_DTYPE"));
   });
 });
 
-describe.each(Object.entries(expected.logit_scores))(
-  "scores of logits at temperature %s",
-  (temperature, wanted) => {
-    const logits = {
-      data: Float64Array.from(expected.temperature.logits),
-      shape: expected.temperature.shape,
-    };
-    const options = { temperature: Number(temperature) };
-    const close = (found: Float64Array, list: number[]): void => {
-      expect(found).toHaveLength(list.length);
-      found.forEach((x, i) => expect(x).toBeCloseTo(list[i] as number, 12));
-    };
-    test("confidence", () =>
-      close(metrics.softmaxConfidence(logits, options), wanted.confidence));
-    test("entropy", () =>
-      close(metrics.softmaxEntropy(logits, options), wanted.entropy));
-    test("energy", () => close(metrics.energy(logits, options), wanted.energy));
-    test("largest logit", () =>
-      close(metrics.maxLogit(logits), wanted.maximum));
-  },
-);
+describe.each(Object.entries(expected.logit_scores))("scores of logits at temperature %s", (temperature, wanted) => {
+  const logits = {
+    data: Float64Array.from(expected.temperature.logits),
+    shape: expected.temperature.shape,
+  };
+  const options = { temperature: Number(temperature) };
+  const close = (found: Float64Array, list: number[]): void => {
+    expect(found).toHaveLength(list.length);
+    found.forEach((x, i) => expect(x).toBeCloseTo(list[i] as number, 12));
+  };
+  test("confidence", () => close(metrics.softmaxConfidence(logits, options), wanted.confidence));
+  test("entropy", () => close(metrics.softmaxEntropy(logits, options), wanted.entropy));
+  test("energy", () => close(metrics.energy(logits, options), wanted.energy));
+  test("largest logit", () => close(metrics.maxLogit(logits), wanted.maximum));
+});
 
 test("scores of extreme logits do not overflow, and their order is kept by energy and the largest logit", () => {
   const logits = { data: [1e308, -1e308, 0, 1e4, 0, -1e4], shape: [2, 3] };
@@ -171,17 +122,9 @@ test("scores of extreme logits do not overflow, and their order is kept by energ
   expect(Array.from(metrics.softmaxEntropy(logits))).toEqual([0, 0]);
   expect(Array.from(metrics.energy(logits))).toEqual([1e308, 1e4]);
   expect(Array.from(metrics.maxLogit(logits))).toEqual([1e308, 1e4]);
-  expect(
-    Array.from(
-      metrics.predictedClass({ data: [1, 3, 3, 2, 2, 0], shape: [2, 3] }),
-    ),
-  ).toEqual([1, 0]);
-  expect(() => metrics.energy(logits, { temperature: 0 })).toThrow(
-    refused("ERR_RANGE"),
-  );
-  expect(() => metrics.energy({ data: [1], shape: [1, 1, 1] })).toThrow(
-    refused("ERR_SHAPE"),
-  );
+  expect(Array.from(metrics.predictedClass({ data: [1, 3, 3, 2, 2, 0], shape: [2, 3] }))).toEqual([1, 0]);
+  expect(() => metrics.energy(logits, { temperature: 0 })).toThrow(refused("ERR_RANGE"));
+  expect(() => metrics.energy({ data: [1], shape: [1, 1, 1] })).toThrow(refused("ERR_SHAPE"));
 });
 
 describe("bootstrap", () => {
@@ -189,9 +132,7 @@ describe("bootstrap", () => {
   test("the same seed gives the same interval, which holds the value", () => {
     const interval = metrics.bootstrapInterval(id, ood, { seed: 3 });
     expect(metrics.bootstrapInterval(id, ood, { seed: 3 })).toEqual(interval);
-    expect(metrics.bootstrapInterval(id, ood, { seed: 4 })).not.toEqual(
-      interval,
-    );
+    expect(metrics.bootstrapInterval(id, ood, { seed: 4 })).not.toEqual(interval);
     expect(interval.value).toBe(metrics.auroc(id, ood));
     expect(interval.lower).toBeLessThan(interval.value);
     expect(interval.upper).toBeGreaterThan(interval.value);
@@ -201,13 +142,8 @@ describe("bootstrap", () => {
     const a = interval.value;
     const q1 = a / (2 - a);
     const q2 = (2 * a * a) / (1 + a);
-    const variance =
-      (a * (1 - a) +
-        (id.length - 1) * (q1 - a * a) +
-        (ood.length - 1) * (q2 - a * a)) /
-      (id.length * ood.length);
-    const width =
-      (interval.upper - interval.lower) / (2 * 1.959964 * Math.sqrt(variance));
+    const variance = (a * (1 - a) + (id.length - 1) * (q1 - a * a) + (ood.length - 1) * (q2 - a * a)) / (id.length * ood.length);
+    const width = (interval.upper - interval.lower) / (2 * 1.959964 * Math.sqrt(variance));
     expect(width).toBeGreaterThan(0.8);
     expect(width).toBeLessThan(1.2);
   });
@@ -221,29 +157,18 @@ describe("bootstrap", () => {
       },
     });
     // 2001 x 7 draws, one of the calls being the value itself; 5 standard deviations of a count of mean 2001 are 208
-    for (const count of counts)
-      expect(Math.abs(count - 2001)).toBeLessThan(208);
+    for (const count of counts) expect(Math.abs(count - 2001)).toBeLessThan(208);
   });
   test("takes any statistic and refuses what cannot be", () => {
     const fpr = metrics.bootstrapInterval(id, ood, {
       statistic: (a, b) => metrics.fprAtTpr(a, b),
     });
     expect(fpr.lower).toBeLessThanOrEqual(fpr.upper);
-    expect(() => metrics.bootstrapInterval(id, ood, { resamples: 10 })).toThrow(
-      refused("ERR_RANGE"),
-    );
-    expect(() => metrics.bootstrapInterval(id, ood, { level: 1 })).toThrow(
-      refused("ERR_RANGE"),
-    );
-    expect(() => metrics.bootstrapInterval(id, ood, { seed: -1 })).toThrow(
-      refused("ERR_RANGE"),
-    );
-    expect(() =>
-      metrics.bootstrapInterval(id, ood, { statistic: "auroc" as never }),
-    ).toThrow(refused("ERR_OPTION"));
-    expect(() => metrics.bootstrapInterval([], ood)).toThrow(
-      refused("ERR_SHAPE"),
-    );
+    expect(() => metrics.bootstrapInterval(id, ood, { resamples: 10 })).toThrow(refused("ERR_RANGE"));
+    expect(() => metrics.bootstrapInterval(id, ood, { level: 1 })).toThrow(refused("ERR_RANGE"));
+    expect(() => metrics.bootstrapInterval(id, ood, { seed: -1 })).toThrow(refused("ERR_RANGE"));
+    expect(() => metrics.bootstrapInterval(id, ood, { statistic: "auroc" as never })).toThrow(refused("ERR_OPTION"));
+    expect(() => metrics.bootstrapInterval([], ood)).toThrow(refused("ERR_SHAPE"));
   });
 });
 
@@ -279,8 +204,6 @@ describe("summary and correlation", () => {
     expect(metrics.pearson([1, 2, 3], [-2, -4, -6])).toBeCloseTo(-1, 15);
     expect(() => metrics.pearson([1, 1], [1, 2])).toThrow(refused("ERR_RANGE"));
     expect(() => metrics.pearson([1], [1])).toThrow(refused("ERR_SHAPE"));
-    expect(() => metrics.pearson([1, 2], [1, 2, 3])).toThrow(
-      refused("ERR_SHAPE"),
-    );
+    expect(() => metrics.pearson([1, 2], [1, 2, 3])).toThrow(refused("ERR_SHAPE"));
   });
 });

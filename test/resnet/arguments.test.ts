@@ -542,6 +542,24 @@ test.each([...ofTensor, ...ofCreate, ...ofLoadAndSave, ...ofFit, ...ofExtract, .
   },
 );
 
+test("the stack leads to the caller also where nobody awaits the call yet", async () => {
+  const calls = {
+    fit: () => model.fit(oddData([1, 8, 8], [0, 1, 3]), { epochs: 1 }),
+    extract: () => model.extract(poisoned(NaN)),
+    extractStream: () => model.extractStream([images([1, 1, 4, 4])], sink),
+    load: () => ResNet.load(directory.path("absent")),
+    save: () => model.save(directory.path(join("absent", "model"))),
+  };
+  for (const [name, call] of Object.entries(calls)) {
+    const promise = call();
+    const settled = promise.catch(() => undefined);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    await settled;
+    const { stack } = (await promise.catch((error: unknown) => error)) as Error;
+    expect(`${name}: ${stack}`).toContain("arguments.test.ts");
+  }
+});
+
 test("a refused call changes nothing: the network and its weights are as before", async () => {
   const before = await model.extract(train);
   for (const [, call] of [...ofFit, ...ofExtract, ...ofForwardAndWeights]) await failureOf(call);

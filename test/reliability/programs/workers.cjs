@@ -13,15 +13,14 @@ const tasks = {
   async extract() {
     const model = await network();
     const images = data(4096);
-    let done = false;
+    const onProgress = onlyOnce(() => parentPort.postMessage("ready"));
     for (;;) {
-      await model.extract(images, { batchSize: 16, onProgress: () => done || ((done = true) && parentPort.postMessage("ready")) });
+      await model.extract(images, { batchSize: 16, onProgress });
     }
   },
   async fit() {
     const model = await network();
-    let done = false;
-    const onBatch = () => done || ((done = true) && parentPort.postMessage("ready"));
+    const onBatch = onlyOnce(() => parentPort.postMessage("ready"));
     await model.fit(data(1024), { epochs: 100000, batchSize: 16, onBatch });
   },
   async exit() {
@@ -101,3 +100,11 @@ async function main([mode, ...args]) {
 
 if (isMainThread) main(process.argv.slice(2));
 else tasks[workerData]();
+
+function onlyOnce(action) {
+  let done = false;
+  return () => {
+    if (!done) action();
+    done = true;
+  };
+}
