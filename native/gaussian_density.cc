@@ -124,7 +124,10 @@ GaussianDensity GaussianDensity::fit(ClassMoments& moments, const DensityOptions
   const bool shrunk = options.covariance != CovarianceKind::full;
   const auto covariance_of_class = [&](int64_t c) {
     const double count = count_of(c);
-    const at::Tensor covariance = moments.scatter(c) / std::max(1.0, shrunk ? count : count - 1);
+    const double divisor = std::max(1.0, shrunk ? count : count - 1);
+    // A scatter that is given back after one look is divided where it lies.
+    const bool in_place = consume && options.jitter != JitterRule::shared;
+    const at::Tensor covariance = in_place ? moments.scatter(c).div_(divisor) : moments.scatter(c) / divisor;
     if (shrunk) {
       const double shrinkage = options.covariance == CovarianceKind::oas
                                    ? oas_shrinkage(covariance, count)

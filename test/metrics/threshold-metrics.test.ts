@@ -127,7 +127,17 @@ describe.each(Object.entries(everyMetric))("%s refuses", (_, metric) => {
     expect(() => metric([0], new Float64Array(0))).toThrow(expect.objectContaining({ code: "ERR_SHAPE" }));
   });
   test("anything but numbers", () => {
-    for (const bad of [undefined, null, "12", 5, { length: 1 }, new BigInt64Array(2), new DataView(new ArrayBuffer(8)), ["1"], Object.assign(new Array<number>(2), { 1: 1 })]) {
+    for (const bad of [
+      undefined,
+      null,
+      "12",
+      5,
+      { length: 1 },
+      new BigInt64Array(2),
+      new DataView(new ArrayBuffer(8)),
+      ["1"],
+      Object.assign(new Array<number>(2), { 1: 1 }),
+    ]) {
       expect(() => metric(bad as never, [0])).toThrow(expect.objectContaining({ code: "ERR_DTYPE" }));
     }
   });
