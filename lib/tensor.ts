@@ -114,12 +114,10 @@ export function toTensor(value: Tensor | ArrayWithShape, name: string): Tensor {
   fail("ERR_OPTION", name, "a Tensor or { data: typed array, shape }", value);
 }
 
-function checkShape(shape: readonly number[]): number[] {
+function checkShape(shape: unknown): number[] {
   if (!Array.isArray(shape)) fail("ERR_SHAPE", "shape", "an array of sizes", shape);
-  for (const size of shape as readonly unknown[]) {
-    if (typeof size !== "number" || !Number.isSafeInteger(size) || size < 0) {
-      throw new LibtorchOodError("ERR_SHAPE", `shape: expected non-negative integers, found ${describe(size)}`);
-    }
-  }
-  return [...shape];
+  return Array.from(shape as unknown[], (size) => {
+    if (typeof size === "number" && Number.isSafeInteger(size) && size >= 0) return size;
+    throw new LibtorchOodError("ERR_SHAPE", `shape: expected non-negative integers, found ${describe(size)}`);
+  });
 }
