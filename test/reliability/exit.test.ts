@@ -5,12 +5,16 @@ import { run, type Ending, type RunOptions } from "./child";
 const times = 20;
 const noise = /terminate called|abort|segmentation|fatal|assert/i;
 
-/** The program ends after delays that fall on every part of a training step, itself about 30 ms long. */
-async function endings(args: (i: number) => (string | number)[], options: (i: number) => RunOptions = () => ({})): Promise<Ending[]> {
+/** The program ends after delays that fall on every part of a training step, itself some tens of milliseconds long. */
+async function endings(
+  args: (i: number) => (string | number)[],
+  options: (i: number) => RunOptions = () => ({}),
+  program = "ends-in-training.cjs",
+): Promise<Ending[]> {
   const all: Ending[] = [];
   // Two at a time: the start of a process is mostly waiting for the disk.
   for (let i = 0; i < times; i += 2) {
-    all.push(...(await Promise.all([i, i + 1].map((k) => run("ends-in-training.cjs", args(k), options(k))))));
+    all.push(...(await Promise.all([i, i + 1].map((k) => run(program, args(k), options(k))))));
   }
   return all;
 }
@@ -33,6 +37,18 @@ function expectQuiet(all: Ending[], expected: RegExp = /^$/): void {
 test("process.exit() in mid-training gives the code asked for", async () => {
   const all = await endings((i) => ["exit", 3 + i * 4]);
   expect(summary(all)).toEqual({ 7: times });
+  expectQuiet(all);
+});
+
+test("process.exit() in mid-training, from a listener that calls it again with another code", async () => {
+  const all = await endings((i) => ["exit twice", 3 + i * 4]);
+  expect(summary(all)).toEqual({ 9: times });
+  expectQuiet(all);
+});
+
+test("process.exit() in the main thread, which has not loaded the addon, while a worker trains", async () => {
+  const all = await endings((i) => ["exit", "fit", 3 + i * 4], undefined, "workers.cjs");
+  expect(summary(all)).toEqual({ 5: times });
   expectQuiet(all);
 });
 

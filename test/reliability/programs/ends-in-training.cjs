@@ -3,6 +3,9 @@ const { network, data } = require("./tiny-network.cjs");
 
 const [how, after] = process.argv.slice(2);
 
+// Registered before the library has any listener of its own; nothing after it is called.
+if (how === "exit twice") process.on("exit", () => process.exit(9));
+
 function end() {
   if (how === "stay") return; // until a signal comes
   console.log("ending");
@@ -11,7 +14,7 @@ function end() {
 }
 
 async function main() {
-  const model = await network({ imageSize: 16, width: 0.5 });
+  const model = await network({ imageSize: 16, width: 0.25 });
   let started = false;
   const onBatch = () => {
     if (started) return;

@@ -92,7 +92,17 @@ const modes = {
   },
 };
 
+// Ends the process from the main thread while a worker computes; the main thread has not loaded the addon.
+async function exit(task, after) {
+  await once(start(task), "message");
+  setTimeout(() => {
+    console.log("ending");
+    process.exit(5);
+  }, Number(after));
+}
+
 async function main([mode, ...args]) {
+  if (mode === "exit") return exit(...args);
   await useOneThread();
   const model = await network({ seed: 5 });
   console.log(JSON.stringify(await modes[mode](model, data(32), ...args)));
