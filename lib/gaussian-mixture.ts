@@ -16,8 +16,10 @@ import { Tensor, toTensor, type ArrayWithShape } from "./tensor";
  * - `"diagonal"`: variances only, divisor n_c − 1.
  * - `"ledoit-wolf"`, `"oas"`: of the class, divisor n_c, shrunk towards (tr Σ/d)·I by the amount of Ledoit and Wolf (2004) or Chen et al.
  *   (2010), as scikit-learn computes them. They work with fewer samples than dimensions.
+ * - `"low-rank"`: of the class, divisor n_c − 1, its `rank` leading principal axes kept and every other direction given the mean of
+ *   their variances (probabilistic PCA, Tipping and Bishop 1999).
  */
-export type Covariance = "full" | "tied" | "diagonal" | "ledoit-wolf" | "oas";
+export type Covariance = "full" | "tied" | "diagonal" | "ledoit-wolf" | "oas" | "low-rank";
 
 /** q(c): `"empirical"` n_c/N, `"uniform"` 1/C over the classes with samples, `"none"` no such term (the DDU code). */
 export type Prior = "empirical" | "uniform" | "none";
@@ -40,6 +42,8 @@ export interface GaussianMixtureOptions {
   prior?: Prior;
   /** Default `"relative"`. */
   jitter?: Jitter;
+  /** Of covariance `"low-rank"`, which needs it: 1 to d − 1. */
+  rank?: number;
   signal?: AbortSignal;
 }
 
@@ -51,15 +55,16 @@ export interface GaussianMixtureFitOptions extends GaussianMixtureOptions {
 }
 
 const format = "libtorch-ood/gaussian-mixture";
-const covariances = ["full", "tied", "diagonal", "ledoit-wolf", "oas"] as const;
+const covariances = ["full", "tied", "diagonal", "ledoit-wolf", "oas", "low-rank"] as const;
 const priors = ["empirical", "uniform", "none"] as const;
-const optionKeys = ["covariance", "prior", "jitter", "signal"] as const;
+const optionKeys = ["covariance", "prior", "jitter", "rank", "signal"] as const;
 const scatterFor: Record<Covariance, Scatter> = {
   full: "full",
   tied: "pooled",
   diagonal: "diagonal",
   "ledoit-wolf": "full",
   oas: "full",
+  "low-rank": "full",
 };
 
 interface Description {
@@ -68,6 +73,7 @@ interface Description {
   covariance: Covariance;
   prior: Prior;
   jitterRule: Jitter;
+  rank: number;
   counts: number[];
   jitter: number[];
   shrinkage: number[];
@@ -90,6 +96,8 @@ export class GaussianMixture {
   readonly prior: Prior;
   /** The rule that was asked for; {@link jitter} is what it came to. */
   readonly jitterRule: Jitter;
+  /** Of covariance `"low-rank"`; 0 for the others. */
+  readonly rank: number;
   /** Samples per class that it was fitted to. */
   readonly counts: readonly number[];
   /** Per class: what was added to the diagonal of its covariance. */
@@ -108,6 +116,7 @@ export class GaussianMixture {
     this.covariance = description.covariance;
     this.prior = description.prior;
     this.jitterRule = description.jitterRule;
+    this.rank = description.rank;
     this.counts = description.counts;
     this.jitter = description.jitter;
     this.shrinkage = description.shrinkage;
@@ -124,17 +133,17 @@ export class GaussianMixture {
    */
   static async fit(features: Tensor | ArrayWithShape, labels: Labels, options: GaussianMixtureFitOptions = {}): Promise<GaussianMixture> {
     const { numClasses, device, ...rest } = optionsObject(options, "options", [...optionKeys, "numClasses", "device"]);
-    const { covariance, prior, jitter, signal } = resolve(rest);
+    const { covariance, prior, jitter, rank, signal } = resolve(rest);
     const x = toTensor(features, "features");
     const y = labelsTensor(labels, "labels");
     const classes = numClasses === undefined ? classesIn(y, "labels") : integer(numClasses, "numClasses", 1, 1 << 24);
     const where = string(device ?? "cpu", "device");
     const handle = callNative(() => new (native().GaussianMixture)(where));
-    const rules = nativeOptions(covariance, prior, jitter);
+    const rules = nativeOptions(covariance, prior, jitter, rank);
     const [features2d, labels1d] = [Tensor.handle(x, "features"), Tensor.handle(y, "labels")];
     const found = await runNative(signal, (control) => handle.fitFeatures(control, features2d, labels1d, classes, rules));
     const featureDim = x.shape[1] as number;
-    return new GaussianMixture(handle, where, describeFit(found, classes, featureDim, { covariance, prior, jitter }));
+    return new GaussianMixture(handle, where, describeFit(found, classes, featureDim, { covariance, prior, jitter, rank }));
   }
 
   /**
@@ -144,7 +153,7 @@ export class GaussianMixture {
    * @throws as {@link fit}; ERR_OPTION where the scatter does not serve
    */
   static async fromStatistics(statistics: ClassStatistics, options: GaussianMixtureOptions = {}): Promise<GaussianMixture> {
-    const { covariance, prior, jitter, signal } = resolve(optionsObject(options, "options", optionKeys));
+    const { covariance, prior, jitter, rank, signal } = resolve(optionsObject(options, "options", optionKeys));
     return ClassStatistics.read(statistics, "statistics", async (source) => {
       const { numClasses, featureDim, scatter, device } = statistics;
       if (scatter !== "full" && scatter !== scatterFor[covariance]) {
@@ -152,9 +161,9 @@ export class GaussianMixture {
         throw new LibtorchOodError("ERR_OPTION", `statistics: ${expected}, found "${scatter}"`);
       }
       const handle = callNative(() => new (native().GaussianMixture)(device));
-      const rules = nativeOptions(covariance, prior, jitter);
+      const rules = nativeOptions(covariance, prior, jitter, rank);
       const found = await runNative(signal, (control) => handle.fit(control, source, rules));
-      return new GaussianMixture(handle, device, describeFit(found, numClasses, featureDim, { covariance, prior, jitter }));
+      return new GaussianMixture(handle, device, describeFit(found, numClasses, featureDim, { covariance, prior, jitter, rank }));
     });
   }
 
@@ -199,15 +208,15 @@ export class GaussianMixture {
   /** Writes everything to a .safetensors file, Cholesky factors as packed triangles. @throws ERR_IO, ERR_DISPOSED */
   async save(path: string): Promise<void> {
     const state = await runNative(undefined, (control) => this.#native.state(control));
-    const { numClasses, featureDim, covariance, prior, jitterRule } = this;
-    await writeStateFile(path, format, { numClasses, featureDim, covariance, prior, jitterRule }, state);
+    const { numClasses, featureDim, covariance, prior, jitterRule, rank } = this;
+    await writeStateFile(path, format, { numClasses, featureDim, covariance, prior, jitterRule, rank }, state);
   }
 
   /** Reads what {@link save} wrote; densities are the same to the last bit. @throws ERR_CORRUPT_FILE, ERR_IO */
   static async load(path: string, options: { device?: string } = {}): Promise<GaussianMixture> {
     const device = string(optionsObject(options, "options", ["device"]).device ?? "cpu", "device");
     const { description, state } = await readStateFile(path, format);
-    const { numClasses, featureDim, covariance, prior, jitterRule } = description;
+    const { numClasses, featureDim, covariance, prior, jitterRule, rank } = description;
     if (!Number.isInteger(numClasses) || (numClasses as number) < 1) corrupt(path, "numClasses", "a positive integer", numClasses);
     if (!Number.isInteger(featureDim) || (featureDim as number) < 1) corrupt(path, "featureDim", "a positive integer", featureDim);
     if (!covariances.includes(covariance as Covariance)) corrupt(path, "covariance", covariances.join(", "), covariance);
@@ -215,9 +224,10 @@ export class GaussianMixture {
     if (typeof jitterRule !== "number" && !["relative", "relative-shared", "ddu"].includes(jitterRule as string)) {
       corrupt(path, "jitterRule", "a jitter rule", jitterRule);
     }
-    const kept = { numClasses, featureDim, covariance, prior, jitterRule } as Omit<Description, "counts" | "jitter" | "shrinkage">;
+    if (!Number.isInteger(rank) || (rank as number) < 0) corrupt(path, "rank", "a whole number", rank);
+    const kept = { numClasses, featureDim, covariance, prior, jitterRule, rank } as Omit<Description, "counts" | "jitter" | "shrinkage">;
     const handle = callNative(() => new (native().GaussianMixture)(device));
-    const rules = nativeOptions(kept.covariance, kept.prior, kept.jitterRule);
+    const rules = nativeOptions(kept.covariance, kept.prior, kept.jitterRule, kept.rank);
     await runNative(undefined, (control) => handle.loadState(control, kept.numClasses, kept.featureDim, rules, state));
     return new GaussianMixture(handle, device, {
       ...kept,
@@ -248,19 +258,23 @@ export class GaussianMixture {
 }
 
 function resolve(options: GaussianMixtureOptions) {
-  const { covariance = "full", prior = "empirical", jitter = "relative", signal } = options;
+  const { covariance = "full", prior = "empirical", jitter = "relative", rank, signal } = options;
   oneOf(covariance, "covariance", covariances);
   oneOf(prior, "prior", priors);
   if (typeof jitter === "number") finite(jitter, "jitter", 0);
   else oneOf(jitter, "jitter", ["relative", "relative-shared", "ddu"]);
-  return { covariance, prior, jitter, signal: optionalSignal(signal, "signal") };
+  if ((covariance === "low-rank") !== (rank !== undefined)) {
+    throw new LibtorchOodError("ERR_OPTION", `rank: expected with covariance "low-rank" and with no other, found ${describe(rank)}`);
+  }
+  if (rank !== undefined) integer(rank, "rank", 1);
+  return { covariance, prior, jitter, rank: rank ?? 0, signal: optionalSignal(signal, "signal") };
 }
 
 function describeFit(
   found: readonly NativeNamedTensor[],
   numClasses: number,
   featureDim: number,
-  { covariance, prior, jitter }: { covariance: Covariance; prior: Prior; jitter: Jitter },
+  { covariance, prior, jitter, rank }: { covariance: Covariance; prior: Prior; jitter: Jitter; rank: number },
 ): Description {
   return {
     numClasses,
@@ -268,15 +282,16 @@ function describeFit(
     covariance,
     prior,
     jitterRule: jitter,
+    rank,
     counts: numbers(found, "count"),
     jitter: numbers(found, "jitter"),
     shrinkage: numbers(found, "shrinkage"),
   };
 }
 
-function nativeOptions(covariance: Covariance, prior: Prior, jitter: Jitter): NativeDensityOptions {
+function nativeOptions(covariance: Covariance, prior: Prior, jitter: Jitter, rank: number): NativeDensityOptions {
   const rule = jitter === "relative" ? "per-class" : jitter === "relative-shared" ? "shared" : jitter;
-  return { covariance, prior, jitter: rule };
+  return { covariance, prior, jitter: rule, rank };
 }
 
 function named(state: readonly NativeNamedTensor[], name: string) {

@@ -149,9 +149,11 @@ export interface NativeClassStatistics {
 export type NativeScatter = "full" | "pooled" | "diagonal";
 
 export interface NativeDensityOptions {
-  covariance: "full" | "tied" | "diagonal" | "ledoit-wolf" | "oas";
+  covariance: "full" | "tied" | "diagonal" | "ledoit-wolf" | "oas" | "low-rank";
   prior: "empirical" | "uniform" | "none";
   jitter: "per-class" | "shared" | "ddu" | number;
+  /** Of "low-rank"; 0 for the others. */
+  rank: number;
 }
 
 /** native/gaussian_mixture.cc: Gaussian class densities, empty until fit or loadState. */

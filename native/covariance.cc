@@ -88,6 +88,16 @@ void shrink_covariance(const at::Tensor& covariance, double shrinkage) {
   covariance.diagonal().add_(shrinkage * mean_variance);
 }
 
+void keep_leading_axes(const at::Tensor& covariance, int64_t rank) {
+  const int64_t dim = covariance.size(0);
+  const auto [values, vectors] = at::linalg_eigh(covariance, "L");  // ascending
+  const double noise = values.slice(0, 0, dim - rank).mean().clamp_min(0).item<double>();
+  const at::Tensor axes = vectors.slice(1, dim - rank, dim);
+  const at::Tensor excess = (values.slice(0, dim - rank, dim) - noise).clamp_min_(0);
+  covariance.copy_((axes * excess).mm(axes.t()));
+  covariance.diagonal().add_(noise);
+}
+
 double ledoit_wolf_shrinkage(const at::Tensor& covariance, double count, double sum_fourth) {
   // In units of the mean variance, so that features of any magnitude neither overflow nor vanish.
   const auto dim = static_cast<double>(covariance.size(0));

@@ -32,6 +32,10 @@ at::Tensor unpack_lower(const at::Tensor& packed, int64_t dim);
 // Shrinks a covariance (lower triangle, in place) towards (tr/d)·I by `shrinkage` in 0 … 1.
 void shrink_covariance(const at::Tensor& covariance, double shrinkage);
 
+// Keeps the `rank` leading principal axes of a covariance (lower triangle, in place) and gives every other direction
+// the mean of their variances: probabilistic PCA, Tipping and Bishop 1999.
+void keep_leading_axes(const at::Tensor& covariance, int64_t rank);
+
 // The shrinkage of Ledoit and Wolf 2004 for n rows whose covariance (divisor n) is given, from the sum of ‖y‖⁴ of the
 // centred rows.
 double ledoit_wolf_shrinkage(const at::Tensor& covariance, double count, double sum_fourth);

@@ -41,6 +41,9 @@ ScatterKind scatter_for(CovarianceKind covariance) {
 GaussianDensity GaussianDensity::fit(ClassMoments& moments, const DensityOptions& options, bool consume,
                                      const Poll& poll) {
   const std::vector<int64_t> present = moments.present();
+  if (options.covariance == CovarianceKind::low_rank && (options.rank < 1 || options.rank >= moments.dim())) {
+    fail("ERR_RANGE", "rank: expected 1 to ", moments.dim() - 1, ", found ", options.rank);
+  }
   if (present.empty()) fail("ERR_SHAPE", "statistics: expected at least one sample, found none");
   const int64_t classes = moments.classes();
   const auto dim = static_cast<double>(moments.dim());
@@ -121,13 +124,14 @@ GaussianDensity GaussianDensity::fit(ClassMoments& moments, const DensityOptions
   }
 
   // Class by class; a class's scatter is given back as soon as its factor exists.
-  const bool shrunk = options.covariance != CovarianceKind::full;
+  const bool shrunk = options.covariance == CovarianceKind::ledoit_wolf || options.covariance == CovarianceKind::oas;
   const auto covariance_of_class = [&](int64_t c) {
     const double count = count_of(c);
     const double divisor = std::max(1.0, shrunk ? count : count - 1);
     // A scatter that is given back after one look is divided where it lies.
     const bool in_place = consume && options.jitter != JitterRule::shared;
     const at::Tensor covariance = in_place ? moments.scatter(c).div_(divisor) : moments.scatter(c) / divisor;
+    if (options.covariance == CovarianceKind::low_rank) keep_leading_axes(covariance, options.rank);
     if (shrunk) {
       const double shrinkage = options.covariance == CovarianceKind::oas
                                    ? oas_shrinkage(covariance, count)

@@ -13,7 +13,7 @@
 
 namespace ood {
 
-enum class CovarianceKind { full, tied, diagonal, ledoit_wolf, oas };
+enum class CovarianceKind { full, tied, diagonal, ledoit_wolf, oas, low_rank };
 enum class PriorKind { empirical, uniform, none };
 enum class JitterRule {
   per_class,  // safe_cholesky, each class for itself
@@ -27,6 +27,7 @@ struct DensityOptions {
   PriorKind prior = PriorKind::empirical;
   JitterRule jitter = JitterRule::per_class;
   double fixed_jitter = 0;
+  int64_t rank = 0;  // low_rank only
 };
 
 // The least scatter that an estimator needs.

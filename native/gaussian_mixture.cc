@@ -46,7 +46,9 @@ DensityOptions density_options_argument(const Napi::Value& value) {
                                                         {"tied", CovarianceKind::tied},
                                                         {"diagonal", CovarianceKind::diagonal},
                                                         {"ledoit-wolf", CovarianceKind::ledoit_wolf},
-                                                        {"oas", CovarianceKind::oas}});
+                                                        {"oas", CovarianceKind::oas},
+                                                        {"low-rank", CovarianceKind::low_rank}});
+  options.rank = integer_argument(object.Get("rank"), "rank", 0, 1 << 20);
   options.prior = choice_argument<PriorKind>(
       object.Get("prior"), "prior",
       {{"empirical", PriorKind::empirical}, {"uniform", PriorKind::uniform}, {"none", PriorKind::none}});

@@ -5,6 +5,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import expected from "./reference/gmm.json";
+import lowRank from "./reference/gmm_low_rank.json";
 import { ClassStatistics } from "../lib/class-statistics";
 import { readSafetensors, writeSafetensors } from "../lib/files/safetensors";
 import { GaussianMixture, type Covariance } from "../lib/gaussian-mixture";
@@ -83,6 +84,22 @@ describe.each(expected.shrunk)("$name, shrunk", (c) => {
     });
     expect(compared).toBeGreaterThan(0);
   });
+});
+
+test.each(lowRank)("low-rank covariances of rank $rank equal scikit-learn's, $name", async ({ name, rank, classes }) => {
+  const s = set(name);
+  const gmm = await GaussianMixture.fit(s.features, s.labels, { covariance: "low-rank", rank, numClasses: s.numClasses });
+  expect(gmm.rank).toBe(rank);
+  const densities = (await gmm.classLogDensities(s.queries)).toArray() as Float64Array;
+  classes.forEach((wanted, label) => {
+    if (wanted === null) return;
+    classColumn(densities, s.numClasses, label).forEach((value, k) => expect(relative(value, wanted[k] as number)).toBeLessThan(1e-11));
+  });
+  const path = join(directory, "low-rank.safetensors");
+  await gmm.save(path);
+  const loaded = await GaussianMixture.load(path);
+  expect(loaded.rank).toBe(rank);
+  expect(await loaded.logDensity(s.queries)).toEqual(await gmm.logDensity(s.queries));
 });
 
 describe("parity with the DDU code", () => {
@@ -453,6 +470,11 @@ describe("refusals", () => {
     await expect(GaussianMixture.fit(s.features, s.labels, { jitter: -1 })).rejects.toThrow(refused("ERR_RANGE"));
     await expect(GaussianMixture.fit(s.features, s.labels, { jitter: "big" as never })).rejects.toThrow(refused("ERR_OPTION"));
     await expect(GaussianMixture.fit(s.features, s.labels, { shrinkage: 1 } as never)).rejects.toThrow(refused("ERR_OPTION"));
+    await expect(GaussianMixture.fit(s.features, s.labels, { covariance: "low-rank" })).rejects.toThrow(refused("ERR_OPTION", "rank"));
+    await expect(GaussianMixture.fit(s.features, s.labels, { rank: 2 })).rejects.toThrow(refused("ERR_OPTION", "rank"));
+    await expect(GaussianMixture.fit(s.features, s.labels, { covariance: "low-rank", rank: 8 })).rejects.toThrow(
+      refused("ERR_RANGE", "rank"),
+    );
     gmm.dispose();
     gmm.dispose();
     await expect(gmm.logDensity(s.queries)).rejects.toThrow(refused("ERR_DISPOSED"));
