@@ -69,9 +69,16 @@ export class ClassStatistics {
    */
   async update(features: Tensor | ArrayWithShape, labels: Labels, options: { signal?: AbortSignal } = {}): Promise<void> {
     const signal = signalOf(options);
-    const x = Tensor.handle(toTensor(features, "features"), "features");
-    const y = Tensor.handle(labelsTensor(labels, "labels"), "labels");
-    await this.#inTurn(() => runNative(signal, (control) => this.#native.update(control, x, y)));
+    const x = toTensor(features, "features");
+    const y = labelsTensor(labels, "labels");
+    const [rows, classes] = [Tensor.handle(x, "features"), Tensor.handle(y, "labels")];
+    try {
+      await this.#inTurn(() => runNative(signal, (control) => this.#native.update(control, rows, classes)));
+    } finally {
+      // A stream of batches must not wait for the collector to give these copies back.
+      if (x !== features) x.dispose();
+      if (y !== labels) y.dispose();
+    }
   }
 
   /**
