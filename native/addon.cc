@@ -1,4 +1,5 @@
 // The addon's entry: what libtorch_ood.node exports, each part defined by the file that owns it.
+#include <ATen/Context.h>
 #include <ATen/Parallel.h>
 #include <ATen/Version.h>
 #include <ATen/core/ATen_fwd.h>
@@ -14,6 +15,7 @@
 #include "environment.h"
 #include "executor.h"
 #include "gaussian_mixture.h"
+#include "host_memory.h"
 #include "job.h"
 #include "linalg.h"
 #include "neural_collapse.h"
@@ -75,11 +77,14 @@ Napi::Value augment_images(const Napi::CallbackInfo& info) {
 }
 
 Napi::Object initialise(Napi::Env env, Napi::Object exports) {
-  static const bool interop_once = [] {
+  static const bool configured = [] {
     at::set_num_interop_threads(1);
+    // Where the processor is not one that NNPACK knows, libtorch tries it anew, with a warning on stderr, at each convolution.
+    at::globalContext().setUserEnabledNNPACK(false);
+    install_host_allocator();
     return true;
   }();
-  (void)interop_once;
+  (void)configured;
   Environment::attach(env);
   define_job_control(env, exports);
   Tensor::define(env, exports);

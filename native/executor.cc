@@ -5,15 +5,22 @@
 #include <ATen/core/grad_mode.h>
 
 #include <atomic>
+#include <chrono>
 #include <cstdlib>
 #include <map>
 #include <utility>
+
+#include "host_memory.h"
 
 namespace ood {
 
 namespace {
 
 std::atomic<bool> exiting{false};
+
+// After so long without a job a compute thread gives the memory that it keeps back to the system: longer than between
+// the calls of a program that awaits one after the other.
+constexpr auto idle_time = std::chrono::milliseconds(500);
 
 // Leaked on purpose: destroyed at no moment, so that no thread can find it gone. stop_all joins the threads.
 struct Registry {
@@ -103,12 +110,19 @@ void Executor::release(std::function<void()> release) {
 void Executor::run() {
   at::init_num_threads();
   at::AutoGradMode no_grad(false);  // thread-local; training turns it on inside its own steps
+  const KeepHostBlocks keep;
   for (;;) {
     std::shared_ptr<Job> job;
     std::deque<std::function<void()>> releases;
     {
       std::unique_lock lock(mutex_);
-      wake_.wait(lock, [this] { return stopping() || !jobs_.empty() || !releases_.empty(); });
+      const auto woken = [this] { return stopping() || !jobs_.empty() || !releases_.empty(); };
+      if (!wake_.wait_for(lock, idle_time, woken)) {
+        lock.unlock();
+        release_host_blocks();
+        lock.lock();
+        wake_.wait(lock, woken);
+      }
       if (stopping()) return;
       releases.swap(releases_);
       if (!jobs_.empty()) {

@@ -1,0 +1,181 @@
+// The allocator of large host blocks.
+#include "host_memory.h"
+
+#include <c10/core/Allocator.h>
+#include <c10/core/CPUAllocator.h>
+#include <c10/core/impl/alloc_cpu.h>
+
+#include <cstdint>
+#include <cstring>
+#include <iterator>
+#include <list>
+#include <map>
+#include <mutex>
+#include <unordered_map>
+
+#include "errors.h"
+
+#if defined(__unix__) || defined(__APPLE__)
+#include <sys/mman.h>
+#endif
+
+namespace ood {
+
+namespace {
+
+constexpr size_t huge_page = size_t{1} << 21;
+
+// Smaller blocks are malloc's: they are not worth a huge page each.
+constexpr size_t smallest_block = size_t{1} << 20;
+
+thread_local int keeping = 0;
+
+class HostAllocator final : public c10::Allocator {
+ public:
+  c10::DataPtr allocate(size_t bytes) override {
+    void* const data = bytes < smallest_block ? c10::alloc_cpu(bytes) : take(bytes);
+    return {data, data, &HostAllocator::free, c10::Device(c10::kCPU)};
+  }
+  c10::DeleterFnPtr raw_deleter() const override { return &HostAllocator::free; }
+  void copy_data(void* target, const void* source, size_t bytes) const override { std::memcpy(target, source, bytes); }
+
+  void release_kept() noexcept {
+    const std::lock_guard lock(mutex_);
+    while (!kept_.empty()) release_oldest();
+  }
+
+  HostMemory memory() {
+    const std::lock_guard lock(mutex_);
+    return {used_bytes_, kept_bytes_};
+  }
+
+ private:
+  struct Kept {
+    void* data;
+    size_t bytes;
+  };
+
+  static void free(void* data);
+
+  // A kept block of about the size, else a new one.
+  void* take(size_t wanted) {
+    if (wanted > SIZE_MAX - 2 * huge_page) out_of_memory(wanted);
+    const size_t bytes = (wanted + huge_page - 1) / huge_page * huge_page;
+    const std::lock_guard lock(mutex_);
+    const auto found = by_size_.lower_bound(bytes);
+    if (found != by_size_.end() && found->first <= bytes + bytes / 8) {
+      const auto [data, size] = *found->second;
+      kept_.erase(found->second);
+      by_size_.erase(found);
+      kept_bytes_ -= size;
+      return hand_out(data, size);
+    }
+    // What is kept is worth no more than what is used: otherwise work of changing sizes would pile up blocks.
+    while (!kept_.empty() && kept_bytes_ > used_bytes_ + bytes) release_oldest();
+    void* data = map(bytes);
+    if (data == nullptr && !kept_.empty()) {
+      while (!kept_.empty()) release_oldest();
+      data = map(bytes);
+    }
+    if (data == nullptr) out_of_memory(wanted);
+    return hand_out(data, bytes);
+  }
+
+  void* hand_out(void* data, size_t bytes) {
+    used_.emplace(data, bytes);
+    used_bytes_ += bytes;
+    return data;
+  }
+
+  // False where the block is not one of these.
+  bool give(void* data) {
+    const std::lock_guard lock(mutex_);
+    const auto found = used_.find(data);
+    if (found == used_.end()) return false;
+    const size_t bytes = found->second;
+    used_.erase(found);
+    used_bytes_ -= bytes;
+    if (keeping > 0) {
+      kept_.push_back({data, bytes});
+      by_size_.emplace(bytes, std::prev(kept_.end()));
+      kept_bytes_ += bytes;
+    } else {
+      unmap(data, bytes);
+    }
+    return true;
+  }
+
+  void release_oldest() noexcept {
+    const auto oldest = kept_.begin();
+    const auto [first, last] = by_size_.equal_range(oldest->bytes);
+    for (auto entry = first; entry != last; ++entry) {
+      if (entry->second != oldest) continue;
+      by_size_.erase(entry);
+      break;
+    }
+    kept_bytes_ -= oldest->bytes;
+    unmap(oldest->data, oldest->bytes);
+    kept_.erase(oldest);
+  }
+
+  // Aligned to a huge page; nullptr where the system refuses.
+  static void* map(size_t bytes) {
+    void* const whole = mmap(nullptr, bytes + huge_page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (whole == MAP_FAILED) return nullptr;
+    const auto start = reinterpret_cast<uintptr_t>(whole);
+    const uintptr_t aligned = (start + huge_page - 1) / huge_page * huge_page;
+    if (aligned > start) munmap(whole, aligned - start);
+    void* const data = reinterpret_cast<void*>(aligned);
+    if (start + huge_page > aligned) munmap(reinterpret_cast<void*>(aligned + bytes), start + huge_page - aligned);
+#ifdef MADV_HUGEPAGE
+    madvise(data, bytes, MADV_HUGEPAGE);  // a wish: without huge pages it works as well
+#endif
+    return data;
+  }
+
+  static void unmap(void* data, size_t bytes) noexcept { munmap(data, bytes); }
+
+  [[noreturn]] static void out_of_memory(size_t bytes) {
+    fail("ERR_OUT_OF_MEMORY", "not enough memory: expected room for ", bytes, " more bytes");
+  }
+
+  std::mutex mutex_;
+  std::unordered_map<void*, size_t> used_;
+  std::list<Kept> kept_;  // oldest first
+  std::multimap<size_t, std::list<Kept>::iterator> by_size_;
+  size_t used_bytes_ = 0, kept_bytes_ = 0;
+};
+
+// Leaked on purpose: tensors outlive static objects.
+HostAllocator& allocator() {
+  static HostAllocator* const instance = new HostAllocator;
+  return *instance;
+}
+
+void HostAllocator::free(void* data) {
+  if (data == nullptr) return;
+  // Ours are aligned to huge pages; malloc's hardly ever are.
+  if (reinterpret_cast<uintptr_t>(data) % huge_page == 0 && allocator().give(data)) return;
+  c10::free_cpu(data);
+}
+
+}  // namespace
+
+void install_host_allocator() {
+#if !defined(__SANITIZE_ADDRESS__) && (defined(__unix__) || defined(__APPLE__))  // the sanitizer watches malloc
+  static const bool installed = [] {
+    c10::SetCPUAllocator(&allocator(), /*priority=*/1);
+    return true;
+  }();
+  (void)installed;
+#endif
+}
+
+KeepHostBlocks::KeepHostBlocks() { ++keeping; }
+KeepHostBlocks::~KeepHostBlocks() { --keeping; }
+
+void release_host_blocks() noexcept { allocator().release_kept(); }
+
+HostMemory host_memory() { return allocator().memory(); }
+
+}  // namespace ood
