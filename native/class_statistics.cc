@@ -8,6 +8,7 @@
 #include <string>
 
 #include "arguments.h"
+#include "class_parallel.h"
 #include "covariance.h"
 #include "executor.h"
 #include "named_state.h"
@@ -90,7 +91,13 @@ void SharedStatistics::cut_pending() {
 }
 
 bool SharedStatistics::take() {
-  if (next_part_ < parts_.size()) moments_.add(parts_[next_part_++], features_);
+  // One part, or one of each of so many classes as there are threads.
+  size_t end = std::min(next_part_ + 1, parts_.size());
+  const auto most = static_cast<size_t>(moments_.kind() == ScatterKind::pooled ? 1 : at::get_num_threads());
+  while (end < parts_.size() && end - next_part_ < most && parts_[end].label != parts_[end - 1].label) ++end;
+  for_each_class(device_, static_cast<int64_t>(end - next_part_),
+                 [&](int64_t i) { moments_.add(parts_[next_part_ + static_cast<size_t>(i)], features_); });
+  next_part_ = end;
   if (next_part_ < parts_.size()) return false;
   parts_.clear();
   next_part_ = 0;

@@ -29,7 +29,7 @@ class SharedStatistics {
   int64_t dim() const { return dim_; }
 
   // Checks a batch, then keeps it aside (small ones are gathered, since each update costs a pass over the scatters) or
-  // cuts it into parts; take() then adds one part and says whether that was the last.
+  // cuts it into parts; take() then adds the next ones and says whether those were the last.
   void accept(const at::Tensor& features, const at::Tensor& labels);
   bool take();
 

@@ -8,6 +8,7 @@
 #include <limits>
 
 #include "errors.h"
+#include "triangular.h"
 
 namespace ood {
 
@@ -23,20 +24,8 @@ constexpr int highest_power = 0;
 // Block rows of the Gram product: enough of them to spare work, wide enough for the matrix kernel to run at full speed.
 int64_t gram_block(int64_t dim) { return std::max<int64_t>(128, (dim / 8 + 63) / 64 * 64); }
 
-// The factor, or its failing pivot (1-based) where there is none.
-int64_t try_cholesky(const at::Tensor& covariance, double jitter, at::Tensor& lower) {
-  at::Tensor shifted = covariance;
-  if (jitter != 0) {
-    shifted = covariance.clone();
-    shifted.diagonal().add_(jitter);
-  }
-  auto [factor, info] = at::linalg_cholesky_ex(shifted);  // reads the lower triangle only
-  lower = factor;
-  return info.item<int64_t>();
-}
-
 bool try_safe_cholesky(const at::Tensor& covariance, double jitter, at::Tensor& lower) {
-  return try_cholesky(covariance, jitter, lower) == 0 && safely_positive(lower.diagonal().square());
+  return cholesky_lower(covariance, jitter, lower) == 0 && safely_positive(lower.diagonal().square());
 }
 
 }  // namespace
@@ -183,7 +172,7 @@ CholeskyFactor safe_cholesky(const at::Tensor& covariance, double scale, const P
 
 CholeskyFactor cholesky_with_jitter(const at::Tensor& covariance, double jitter) {
   CholeskyFactor factor{{}, jitter};
-  const int64_t pivot = try_cholesky(covariance, jitter, factor.lower);
+  const int64_t pivot = cholesky_lower(covariance, jitter, factor.lower);
   if (pivot != 0) {
     fail("ERR_NOT_POSITIVE_DEFINITE", "covariance: with jitter ", jitter, " the leading minor of order ", pivot,
          " is not positive");
@@ -213,7 +202,7 @@ double ddu_jitter(const std::vector<at::Tensor>& covariances, const Poll& poll) 
       const size_t index =
           (suspect + tried) % covariances.size();  // the one that failed last is the likeliest to fail again
       at::Tensor lower;
-      const int64_t pivot = try_cholesky(covariances[index], jitter, lower);
+      const int64_t pivot = cholesky_lower(covariances[index], jitter, lower);
       if (pivot == 0) continue;
       works = false;
       suspect = index;

@@ -18,9 +18,9 @@ namespace {
 
 std::atomic<bool> exiting{false};
 
-// After so long without a job a compute thread gives the memory that it keeps back to the system: longer than between
-// the calls of a program that awaits one after the other.
-constexpr auto idle_time = std::chrono::milliseconds(500);
+// After so long without a job a compute thread gives the memory that it keeps back to the system: longer than a program
+// takes between calls that it makes one after the other.
+constexpr auto idle_time = std::chrono::seconds(5);
 
 // Leaked on purpose: destroyed at no moment, so that no thread can find it gone. stop_all joins the threads.
 struct Registry {

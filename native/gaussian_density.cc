@@ -8,7 +8,10 @@
 #include <limits>
 #include <numbers>
 
+#include "class_parallel.h"
 #include "errors.h"
+#include "matrix_product.h"
+#include "triangular.h"
 
 namespace ood {
 
@@ -17,6 +20,9 @@ namespace {
 // Width of the diagonal blocks of forward substitution: wide enough for the matrix kernel, and their inverses cost
 // little.
 constexpr int64_t solve_block = 256;
+
+// Columns of one product of a screen, over all its classes: they bound its memory.
+constexpr int64_t screen_columns = int64_t{1} << 14;
 
 // Dimensions that a bound is made of.
 int64_t leading_dimensions(int64_t dim) { return std::min(dim, std::max<int64_t>(64, dim / 8)); }
@@ -118,8 +124,7 @@ GaussianDensity GaussianDensity::fit(ClassMoments& moments, const DensityOptions
         break;
     }
     for (const int64_t c : present) density.jitter_[static_cast<size_t>(c)] = factor.jitter;
-    density.factors_.push_back(prepare(factor.lower));
-    density.whiten_means();
+    density.factors_.push_back(keep_factor(factor.lower));
     return density;
   }
 
@@ -144,15 +149,16 @@ GaussianDensity GaussianDensity::fit(ClassMoments& moments, const DensityOptions
   density.factors_.resize(static_cast<size_t>(classes));
   const auto keep = [&](int64_t c, const CholeskyFactor& factor) {
     density.jitter_[static_cast<size_t>(c)] = factor.jitter;
-    density.factors_[static_cast<size_t>(c)] = prepare(factor.lower);
+    density.factors_[static_cast<size_t>(c)] = keep_factor(factor.lower);
   };
   switch (options.jitter) {
     case JitterRule::per_class:
-      for (const int64_t c : present) {
+      for_each_class(moments.device(), static_cast<int64_t>(present.size()), [&](int64_t i) {
+        const int64_t c = present[static_cast<size_t>(i)];
         poll();
         keep(c, safe_cholesky(covariance_of_class(c), scale_of(c), poll));
         if (consume) moments.drop_scatter(c);
-      }
+      });
       break;
     case JitterRule::shared: {
       double jitter = 0;
@@ -194,21 +200,28 @@ GaussianDensity GaussianDensity::fit(ClassMoments& moments, const DensityOptions
   return density;
 }
 
-GaussianDensity::Factor GaussianDensity::prepare(const at::Tensor& lower) {
+GaussianDensity::Factor GaussianDensity::keep_factor(const at::Tensor& lower) {
   Factor factor;
   factor.lower = lower;
   factor.half_log_determinant = log_determinant_half(lower.diagonal());
-  const int64_t dim = lower.size(0);
-  for (int64_t start = 0; start < dim; start += solve_block) {
-    const int64_t end = std::min(start + solve_block, dim);
-    const at::Tensor block = lower.slice(0, start, end).slice(1, start, end);
-    factor.inverse_blocks.push_back(
-        at::linalg_solve_triangular(block, at::eye(end - start, block.options()), /*upper=*/false).t());
-  }
-  const int64_t leading = leading_dimensions(dim);
-  const at::Tensor corner = lower.slice(0, 0, leading).slice(1, 0, leading);
-  factor.leading_inverse = at::linalg_solve_triangular(corner, at::eye(leading, corner.options()), /*upper=*/false).t();
   return factor;
+}
+
+void GaussianDensity::make_ready(const Poll& poll) {
+  for_each_class(device(), static_cast<int64_t>(factors_.size()), [&](int64_t i) {
+    Factor& factor = factors_[static_cast<size_t>(i)];
+    if (!factor.lower.defined() || !factor.inverse_blocks.empty()) return;
+    poll();
+    const int64_t leading = leading_dimensions(dim());
+    factor.leading_inverse = inverse_of_lower(factor.lower.slice(0, 0, leading).slice(1, 0, leading)).t();
+    std::vector<at::Tensor> blocks;
+    for (int64_t start = 0; start < dim(); start += solve_block) {
+      const int64_t end = std::min(start + solve_block, dim());
+      blocks.push_back(inverse_of_lower(factor.lower.slice(0, start, end).slice(1, start, end)).t());
+    }
+    factor.inverse_blocks = std::move(blocks);
+  });
+  if (options_.covariance == CovarianceKind::tied && !white_mean_.defined()) whiten_means();
 }
 
 // white = rows·L⁻ᵀ, that is L⁻¹y for each row y; overwrites the rows. Left-looking forward substitution over blocks:
@@ -286,16 +299,46 @@ at::Tensor GaussianDensity::log_density(Workspace& workspace, int64_t c, const a
   return at::linalg_vector_norm(white, 2, 1).square_().mul_(-0.5).add_(constant(half_log_determinant));
 }
 
-void GaussianDensity::make_screens() {
-  for (Factor& factor : factors_) {
-    if (!factor.lower.defined()) continue;
-    const at::Tensor inverse =
-        at::linalg_solve_triangular(factor.lower, at::eye(dim(), factor.lower.options()), /*upper=*/false);
-    factor.screen_norm = at::linalg_vector_norm(inverse).item<double>();
-    factor.screen = inverse.to(at::kFloat).contiguous();
-    // Far from float32's range, so that neither overflow nor underflow comes into the bound.
-    if (!(factor.screen_norm > 1e-12 && factor.screen_norm < 1e12)) screening_ = false;
+void GaussianDensity::make_screens(const Poll& poll) {
+  std::vector<int64_t> present;
+  for (int64_t c = 0; c < classes(); ++c) {
+    if (counts_[static_cast<size_t>(c)] > 0) present.push_back(c);
   }
+  const at::Tensor index = at::tensor(present, at::kLong).to(device());
+  screen_centre_ = mean_.index_select(0, index).mean(0);
+  const at::Tensor offset = (mean_ - screen_centre_).add_(mean_low_);
+  screen_reach_ = at::linalg_vector_norm(offset, 2, 1);
+  const size_t group = static_cast<size_t>(std::max<int64_t>(1, screen_columns / solve_block));
+  for (size_t first = 0; first < present.size(); first += group) {
+    Screen screen;
+    screen.classes.assign(present.begin() + static_cast<std::ptrdiff_t>(first),
+                          present.begin() + static_cast<std::ptrdiff_t>(std::min(first + group, present.size())));
+    std::vector<std::vector<at::Tensor>> weights, biases;  // by block, then by class
+    for (const int64_t c : screen.classes) {
+      poll();
+      const at::Tensor inverse = inverse_of_lower(factors_[static_cast<size_t>(c)].lower);
+      const double norm = at::linalg_vector_norm(inverse).item<double>();
+      // Far from float32's range, so that neither overflow nor underflow comes into the bound.
+      if (!(norm > 1e-12 && norm < 1e12)) screening_ = false;
+      screen.norms.push_back(norm);
+      const at::Tensor shift = inverse.mv(offset[c]).neg_();
+      for (int64_t start = 0, block = 0; start < dim(); start += solve_block, ++block) {
+        const int64_t end = std::min(start + solve_block, dim());
+        if (static_cast<size_t>(block) == weights.size()) {
+          weights.emplace_back();
+          biases.emplace_back();
+        }
+        weights[static_cast<size_t>(block)].push_back(inverse.slice(0, start, end).slice(1, 0, end).to(at::kFloat));
+        biases[static_cast<size_t>(block)].push_back(shift.slice(0, start, end).to(at::kFloat));
+      }
+    }
+    for (size_t block = 0; block < weights.size(); ++block) {
+      screen.weights.push_back(at::cat(weights[block]));
+      screen.biases.push_back(at::cat(biases[block]));
+    }
+    screens_.push_back(std::move(screen));
+  }
+  if (!screening_) screens_.clear();
 }
 
 // Upper bounds of the log densities without prior, [n, C]. ‖L⁻¹y‖² is at least what the leading dimensions contribute
@@ -315,32 +358,33 @@ at::Tensor GaussianDensity::leading_bound(const Workspace& workspace) const {
   return bound;
 }
 
-// The same from all dimensions in float32, where L is well conditioned. With u its rounding unit, the computed L⁻¹y
-// differs from the true one by (d + 4)·u·‖L⁻¹‖_F·‖y‖ at most (rounding of L⁻¹, of y, and of d products and sums), and
-// its norm by a factor 1 ± (d + 4)·u.
+// The same from all dimensions in float32, where L is well conditioned: L⁻¹(x − m) − L⁻¹(u − m) about the mean m of the
+// class means, many classes in one product. With v its rounding unit, what is computed differs from the true one by
+// (d + 5)·v·‖L⁻¹‖_F·(‖x − m‖ + ‖u − m‖) at most (rounding of L⁻¹, of both vectors, and of d products and sums), and its
+// norm by a factor 1 ± (d + 5)·v.
 at::Tensor GaussianDensity::screened_bound(Workspace& workspace, const Poll& poll) const {
   const int64_t count = workspace.rows.size(0);
-  const double rounding = static_cast<double>(dim() + 4) * 0.5 * std::numeric_limits<float>::epsilon() * 1.01;
+  const double rounding = static_cast<double>(dim() + 5) * 0.5 * std::numeric_limits<float>::epsilon() * 1.01;
   const at::Tensor bound = at::full({count, classes()}, -std::numeric_limits<double>::infinity(), mean_.options());
-  if (!workspace.single.defined() || workspace.single.size(0) != count) {
-    workspace.single = at::empty({count, dim()}, mean_.options().dtype(at::kFloat));
-    workspace.white_single = at::empty_like(workspace.single);
-  }
-  for (int64_t c = 0; c < classes(); ++c) {
-    if (counts_[static_cast<size_t>(c)] == 0) continue;
-    poll();
-    const Factor& factor = factors_[static_cast<size_t>(c)];
-    centre(workspace.first, workspace.rows, c, dim());
-    workspace.single.copy_(workspace.first);
-    for (int64_t start = 0; start < dim(); start += solve_block) {
-      const int64_t end = std::min(start + solve_block, dim());
-      at::Tensor out = workspace.white_single.slice(1, start, end);
-      at::mm_out(out, workspace.single.slice(1, 0, end), factor.screen.slice(0, start, end).slice(1, 0, end).t());
+  at::sub_out(workspace.first, workspace.rows, screen_centre_);
+  const at::Tensor reach = at::linalg_vector_norm(workspace.first, 2, 1);
+  const at::Tensor single = workspace.first.to(at::kFloat);
+  for (const Screen& screen : screens_) {
+    const auto members = static_cast<int64_t>(screen.classes.size());
+    at::Tensor square = at::zeros({count, members}, mean_.options());
+    for (size_t block = 0; block < screen.weights.size(); ++block) {
+      poll();
+      const at::Tensor& weight = screen.weights[block];
+      const at::Tensor white = linear_float32(single.slice(1, 0, weight.size(1)), weight, screen.biases[block]);
+      square.add_(at::linalg_vector_norm(white.view({count, members, -1}), 2, 2).to(at::kDouble).square_());
     }
-    const at::Tensor error = at::linalg_vector_norm(workspace.first, 2, 1).mul_(rounding * factor.screen_norm);
-    const at::Tensor length = at::linalg_vector_norm(workspace.white_single, 2, 1).to(at::kDouble).mul_(1 - rounding);
-    const at::Tensor least = length.sub_(error).clamp_min_(0).square_();
-    bound.select(1, c).copy_(least.mul_(-0.5).add_(constant(factor.half_log_determinant)));
+    const at::Tensor length = square.sqrt_().mul_(1 - rounding);
+    for (int64_t i = 0; i < members; ++i) {
+      const int64_t c = screen.classes[static_cast<size_t>(i)];
+      const at::Tensor error = (reach + screen_reach_[c]).mul_(rounding * screen.norms[static_cast<size_t>(i)]);
+      const at::Tensor least = length.select(1, i).sub(error).clamp_min_(0).square_();
+      bound.select(1, c).copy_(least.mul_(-0.5).add_(constant(factors_[static_cast<size_t>(c)].half_log_determinant)));
+    }
   }
   return bound;
 }
@@ -383,7 +427,7 @@ at::Tensor GaussianDensity::joint_log_density(Workspace& workspace, const Poll& 
     bound_ = Bound::leading;  // ill-conditioned: float32 tells nothing
     screening_ = false;
   } else if (!screened && share > 0.3 && screening_ && rows_seen_ >= dim()) {
-    make_screens();
+    make_screens(poll);
     if (screening_) bound_ = Bound::screened;
   }
   return joint;
@@ -470,9 +514,8 @@ GaussianDensity GaussianDensity::from_state(int64_t classes, int64_t dim, const 
     const std::string name = "cholesky." + std::to_string(i);
     const at::Tensor lower = unpack_lower(find(name, at::kDouble, {dim * (dim + 1) / 2}), dim);
     require_positive(lower.diagonal(), name);
-    density.factors_[i] = prepare(lower);
+    density.factors_[i] = keep_factor(lower);
   }
-  if (tied) density.whiten_means();
   return density;
 }
 

@@ -42,8 +42,10 @@ class GaussianDensity {
   struct Workspace {
     at::Tensor rows;  // [n, d]: float64 on the device; whitened where one covariance serves all classes
     at::Tensor first, second;
-    at::Tensor single, white_single;  // float32, for the bound
   };
+
+  // Makes what evaluation needs besides the factors; before the first load. A fit or a loaded file does without.
+  void make_ready(const Poll& poll);
 
   // Takes a chunk of features [n, d] (any floating dtype and device) into the workspace.
   void load(Workspace& workspace, const at::Tensor& features) const;
@@ -79,18 +81,24 @@ class GaussianDensity {
   at::Tensor covariance_of(int64_t c) const;
 
  private:
-  // A lower Cholesky factor, ready to solve with: its diagonal blocks are held inverted as well, so that forward
+  // A lower Cholesky factor. To solve with it, its diagonal blocks are held inverted as well (make_ready), so that forward
   // substitution is matrix products throughout.
   struct Factor {
     at::Tensor lower;
     std::vector<at::Tensor> inverse_blocks;
     at::Tensor leading_inverse;  // of the first few dimensions, transposed
     double half_log_determinant = 0;
-    at::Tensor screen;  // L⁻¹ in float32, made when enough rows come by to pay for it
-    double screen_norm = 0;
   };
-  static Factor prepare(const at::Tensor& lower);
-  void make_screens();
+  static Factor keep_factor(const at::Tensor& lower);
+
+  // L⁻¹ of some classes in float32, made when enough rows come by to pay for it: one weight per block of dimensions,
+  // which holds the rows of each class in turn.
+  struct Screen {
+    std::vector<int64_t> classes;
+    std::vector<double> norms;  // ‖L⁻¹‖_F
+    std::vector<at::Tensor> weights, biases;
+  };
+  void make_screens(const Poll& poll);
   at::Tensor leading_bound(const Workspace& workspace) const;
   at::Tensor screened_bound(Workspace& workspace, const Poll& poll) const;
   void centre(at::Tensor& out, const at::Tensor& rows, int64_t c, int64_t columns) const;
@@ -113,6 +121,8 @@ class GaussianDensity {
   enum class Bound { leading, screened };
   Bound bound_ = Bound::leading;
   bool screening_ = true;
+  std::vector<Screen> screens_;
+  at::Tensor screen_centre_, screen_reach_;  // [d], [C]: mean of the class means, and their distances from it
   int64_t rows_seen_ = 0;
 };
 

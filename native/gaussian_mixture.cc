@@ -19,7 +19,7 @@ namespace ood {
 namespace {
 
 // Rows evaluated together: enough for the matrix kernel, few enough that a step stays short.
-int64_t chunk_rows(int64_t dim) { return dim > 1024 ? 512 : 1024; }
+int64_t chunk_rows(int64_t dim) { return std::clamp<int64_t>((int64_t{1} << 20) / dim, 512, 8192); }
 
 // What a fit came to, per class.
 NamedState outcome(const GaussianDensity& density) {
@@ -84,6 +84,7 @@ struct Evaluation {
         fail("ERR_SHAPE", "features: expected ", density.dim(), " columns, found ", features.size(1));
       require_finite(features, "features");
       prior = density.log_prior();
+      density.make_ready([&job] { job.check(); });
       const bool whole = quantity == Quantity::class_log_densities || quantity == Quantity::responsibilities;
       const auto dtype = quantity == Quantity::predict ? at::kInt : at::kDouble;
       result = whole ? at::empty({count, density.classes()}, dtype) : at::empty({count}, dtype);

@@ -5,6 +5,7 @@
 #include <c10/core/CPUAllocator.h>
 #include <c10/core/impl/alloc_cpu.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <cstring>
 #include <iterator>
@@ -28,6 +29,9 @@ constexpr size_t huge_page = size_t{1} << 21;
 // Smaller blocks are malloc's: they are not worth a huge page each.
 constexpr size_t smallest_block = size_t{1} << 20;
 
+// What may be kept beyond that, for work in many small steps.
+constexpr size_t slack = size_t{1} << 26;
+
 thread_local int keeping = 0;
 
 class HostAllocator final : public c10::Allocator {
@@ -42,6 +46,7 @@ class HostAllocator final : public c10::Allocator {
   void release_kept() noexcept {
     const std::lock_guard lock(mutex_);
     while (!kept_.empty()) release_oldest();
+    peak_bytes_ = used_bytes_;
   }
 
   HostMemory memory() {
@@ -70,8 +75,9 @@ class HostAllocator final : public c10::Allocator {
       kept_bytes_ -= size;
       return hand_out(data, size);
     }
-    // What is kept is worth no more than what is used: otherwise work of changing sizes would pile up blocks.
-    while (!kept_.empty() && kept_bytes_ > used_bytes_ + bytes) release_oldest();
+    // In all, little more than the most that was in use at one time: otherwise work of changing sizes would pile up blocks.
+    const size_t most = std::max(peak_bytes_, used_bytes_ + bytes);
+    while (!kept_.empty() && used_bytes_ + bytes + kept_bytes_ > most + most / 8 + slack) release_oldest();
     void* data = map(bytes);
     if (data == nullptr && !kept_.empty()) {
       while (!kept_.empty()) release_oldest();
@@ -84,6 +90,7 @@ class HostAllocator final : public c10::Allocator {
   void* hand_out(void* data, size_t bytes) {
     used_.emplace(data, bytes);
     used_bytes_ += bytes;
+    peak_bytes_ = std::max(peak_bytes_, used_bytes_);
     return data;
   }
 
@@ -144,6 +151,7 @@ class HostAllocator final : public c10::Allocator {
   std::list<Kept> kept_;  // oldest first
   std::multimap<size_t, std::list<Kept>::iterator> by_size_;
   size_t used_bytes_ = 0, kept_bytes_ = 0;
+  size_t peak_bytes_ = 0;  // the most in use since nothing was kept
 };
 
 // Leaked on purpose: tensors outlive static objects.
