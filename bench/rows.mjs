@@ -1,7 +1,7 @@
 // What is compared: each row prepares our side and names the peer's operation (bench/peers/peer.py).
 
-import { Dataset, datasets, GaussianMixture, metrics, neuralCollapse, ResNet, Tensor } from "libtorch-ood";
-import { features, images, uniform } from "./inputs.mjs";
+import { ClassStatistics, Dataset, datasets, GaussianMixture, linalg, metrics, neuralCollapse, ResNet, Tensor } from "libtorch-ood";
+import { features, images, matrix, uniform } from "./inputs.mjs";
 
 const ddu = "the DDU network in PyTorch";
 const normalization = datasets.normalizations.cifar10;
@@ -107,6 +107,76 @@ function nc1(size, operation, peer) {
   };
 }
 
+const samples = ({ samples, dimensions }) => Tensor.from(matrix("matrix 1", samples, dimensions), [samples, dimensions]);
+
+/** A function of linalg on samples, or on their covariance, beside PyTorch's. */
+function linear(name, size, operation, { on = samples, peer, run }) {
+  return {
+    name: `${name}, ${on === samples ? `${size.samples} x ${size.dimensions}` : `d = ${size.dimensions}`}, float64`,
+    peer,
+    request: { operation, ...size },
+    async prepare() {
+      const x = await on(size);
+      return () => timed(async () => void (await run(x)));
+    },
+  };
+}
+const covarianceOf = async (size) => linalg.covariance(samples(size));
+
+/** One class's shrinkage, covariance included: statistics of the samples, then the mixture's estimator. */
+function shrinkage(covariance, size, operation) {
+  return {
+    name: `${covariance} of ${size.samples} x ${size.dimensions}`,
+    peer: "scikit-learn",
+    request: { operation, ...size },
+    async prepare() {
+      const x = samples(size);
+      const labels = Tensor.from(new Int32Array(size.samples));
+      return () =>
+        timed(async () => {
+          const statistics = new ClassStatistics({ numClasses: 1, featureDim: size.dimensions });
+          await statistics.update(x, labels);
+          (await GaussianMixture.fromStatistics(statistics, { covariance })).dispose();
+          statistics.dispose();
+        });
+    },
+  };
+}
+
+function linalgRows() {
+  const [small, large] = [
+    { samples: 5000, dimensions: 512 },
+    { samples: 8000, dimensions: 2048 },
+  ];
+  const both = (make) => [make(small), make(large)];
+  return [
+    ...both((size) => linear("covariance", size, "covariance", { peer: "torch.cov", run: (x) => linalg.covariance(x) })),
+    linear("pseudoinverse", { samples: 2000, dimensions: 512 }, "pinv", { peer: "torch.linalg.pinv", run: (x) => linalg.pinv(x) }),
+    linear("symmetric pseudoinverse", small, "pinv_symmetric", {
+      on: covarianceOf,
+      peer: "torch.linalg.pinv, hermitian",
+      run: (x) => linalg.pinv(x, { hermitian: true }),
+    }),
+    ...both((size) =>
+      linear("Cholesky factor", size, "cholesky", { on: covarianceOf, peer: "torch.linalg.cholesky", run: (x) => linalg.cholesky(x) }),
+    ),
+    linear("eigenvalues and vectors", small, "eigh", { on: covarianceOf, peer: "torch.linalg.eigh", run: (x) => linalg.eigh(x) }),
+    linear("singular values", { samples: 2000, dimensions: 512 }, "svdvals", {
+      peer: "torch.linalg.svdvals",
+      run: (x) => linalg.svdvals(x),
+    }),
+    linear("singular values and basis of features", { samples: 20_000, dimensions: 512 }, "svd", {
+      peer: "torch.linalg.svd",
+      run: (x) => neuralCollapse.singularValues(x),
+    }),
+    ...both((size) =>
+      linear("log determinant", size, "slogdet", { on: covarianceOf, peer: "torch.linalg.slogdet", run: (x) => linalg.logdet(x) }),
+    ),
+    ...both((size) => shrinkage("ledoit-wolf", size, "ledoit_wolf")),
+    ...both((size) => shrinkage("oas", size, "oas")),
+  ];
+}
+
 const auroc = {
   name: "AUROC of 10,000 and 10,000 scores",
   peer: "scikit-learn",
@@ -136,5 +206,6 @@ export const rows = [
   nc1({ dimensions: 512, samples: 10_000, classes: 10 }, "nc1_pinv", "pseudoinverse in PyTorch, NC1 alone"),
   nc1({ dimensions: 512, samples: 10_000, classes: 10 }, "nc1_pinv_hermitian", "symmetric pseudoinverse in PyTorch, NC1 alone"),
   nc1({ dimensions: 2048, samples: 10_000, classes: 10 }, "nc1_pinv", "pseudoinverse in PyTorch, NC1 alone"),
+  ...linalgRows(),
   auroc,
 ];
