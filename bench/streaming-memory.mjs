@@ -1,6 +1,6 @@
 // Memory of ClassStatistics over 10 million rows that are made piece by piece and never held: resident memory must not grow.
 //
-//   node bench/streaming-memory.mjs [--rows 10000000] [--dimensions 32] [--classes 10] [--scatter full]
+//   node bench/streaming-memory.mjs [--rows 10000000] [--dimensions 32] [--classes 10] [--scatter full] [--piece 50000]
 
 import { parseArgs } from "node:util";
 import { ClassStatistics, GaussianMixture, Tensor } from "libtorch-ood";
@@ -11,10 +11,11 @@ const { values } = parseArgs({
     dimensions: { type: "string", default: "32" },
     classes: { type: "string", default: "10" },
     scatter: { type: "string", default: "full" },
+    piece: { type: "string", default: "50000" },
   },
 });
 const [total, dimensions, classes] = [Number(values.rows), Number(values.dimensions), Number(values.classes)];
-const pieceRows = 50_000;
+const pieceRows = Number(values.piece);
 const megabytes = () => process.memoryUsage().rss / 2 ** 20;
 
 const statistics = new ClassStatistics({ numClasses: classes, featureDim: dimensions, scatter: values.scatter });
@@ -48,14 +49,15 @@ await GaussianMixture.fromStatistics(statistics, {
   covariance: values.scatter === "pooled" ? "tied" : values.scatter === "diagonal" ? "diagonal" : "full",
 });
 
+// The first quarter fills caches and the heap of JavaScript; from then on nothing may be added.
 const quarter = Math.ceil(samples.length / 4);
-const [early, late] = [Math.max(...samples.slice(0, quarter)), Math.max(...samples.slice(-quarter))];
+const [early, late] = [Math.max(...samples.slice(quarter, 2 * quarter)), Math.max(...samples.slice(-quarter))];
 const held = (total * dimensions * 4) / 2 ** 20;
 console.log(
   `${total.toLocaleString("en")} rows of ${dimensions} in ${seconds.toFixed(1)} s (${((total * dimensions * 4) / 1e6 / seconds).toFixed(0)} MB/s, making them included)\n` +
-    `resident memory at most ${early.toFixed(0)} MB in the first quarter, ${late.toFixed(0)} MB in the last; the rows themselves would take ${held.toFixed(0)} MB`,
+    `resident memory at most ${early.toFixed(0)} MB in the second quarter, ${late.toFixed(0)} MB in the last; the rows themselves would take ${held.toFixed(0)} MB`,
 );
-if (late > early + 20) {
+if (late > early + 32) {
   console.error(`memory grew by ${(late - early).toFixed(0)} MB`);
   process.exitCode = 1;
 }
