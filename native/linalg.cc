@@ -2,9 +2,13 @@
 #include "linalg.h"
 
 #include <ATen/ATen.h>
+#include <ATen/Parallel.h>
 
 #include <algorithm>
+#include <array>
+#include <cmath>
 #include <limits>
+#include <mutex>
 #include <string>
 #include <utility>
 #include <vector>
@@ -31,17 +35,83 @@ at::Tensor matrices_argument(const Napi::Value& value, const char* name, bool sq
   return tensor;
 }
 
-void require_symmetric(const at::Tensor& matrix, const char* name) {
-  const at::Tensor scale = matrix.abs().amax({-2, -1}, true);
-  const double tolerance = matrix.scalar_type() == at::kFloat ? 1e-4 : 1e-10;
-  if (!(matrix - matrix.mT()).abs().le(scale * tolerance).all().item<bool>()) {
-    fail("ERR_RANGE", name, ": expected a symmetric matrix, found one that differs from its transpose");
-  }
-}
-
 // The matrices of a batch, one by one.
 std::vector<at::Tensor> each(const at::Tensor& batch) {
   return batch.reshape({-1, batch.size(-2), batch.size(-1)}).unbind(0);
+}
+
+// Largest magnitude below and on the diagonal, and largest difference between an entry and its mirror image; `zero` is
+// NaN where an entry is not finite.
+template <class Real>
+struct MirrorCheck {
+  Real largest = 0, difference = 0, zero = 0;
+};
+
+// In one pass, since each costs as much as a part of what a factorisation does. By tiles, the mirrored one copied
+// first: reading it by column would fetch each cache line anew for every entry where rows are a power of two apart.
+template <class Real>
+MirrorCheck<Real> check_mirror(const Real* entries, int64_t size) {
+  constexpr int64_t tile = 32;
+  using Lanes = std::array<Real, tile>;
+  const int64_t tiles = (size + tile - 1) / tile;
+  std::mutex mutex;
+  MirrorCheck<Real> result;
+  // A short and a long row of tiles together, so that threads have the same work.
+  at::parallel_for(0, (tiles + 1) / 2, 4, [&](int64_t first, int64_t last) {
+    Lanes largest{}, difference{}, zero{};
+    const auto check_row_of_tiles = [&](int64_t row) {
+      const int64_t top = row * tile, bottom = std::min(size, top + tile);
+      std::array<Lanes, tile> mirrored;
+      for (int64_t left = 0; left < bottom; left += tile) {
+        const int64_t width = std::min(size - left, tile);
+        for (int64_t j = 0; j < width; ++j) {
+          for (int64_t i = top; i < bottom; ++i)
+            mirrored[static_cast<size_t>(i - top)][static_cast<size_t>(j)] = entries[(left + j) * size + i];
+        }
+        for (int64_t i = top; i < bottom; ++i) {
+          const Lanes& mirror = mirrored[static_cast<size_t>(i - top)];
+          const Real* const own = entries + i * size + left;
+          const auto compare = [&](size_t count) {
+            for (size_t j = 0; j < count; ++j) {
+              const Real apart = own[j] - mirror[j];
+              const Real magnitude = std::abs(own[j]), distance = std::abs(apart);
+              largest[j] = magnitude > largest[j] ? magnitude : largest[j];
+              difference[j] = distance > difference[j] ? distance : difference[j];
+              zero[j] += apart * 0;
+            }
+          };
+          width == tile ? compare(tile) : compare(static_cast<size_t>(width));  // a constant count is vectorised
+        }
+      }
+    }
+    };
+    for (int64_t row = first; row < last; ++row) {
+    check_row_of_tiles(row);
+    if (tiles - 1 - row != row) check_row_of_tiles(tiles - 1 - row);
+    }
+    const std::lock_guard lock(mutex);
+    result.largest = std::max(result.largest, *std::max_element(largest.begin(), largest.end()));
+    result.difference = std::max(result.difference, *std::max_element(difference.begin(), difference.end()));
+    for (const Real lane : zero) result.zero += lane;
+});
+return result;
+}
+
+// Throws ERR_NON_FINITE, or ERR_RANGE where a matrix of the batch (in host memory) differs from its transpose by more
+// than rounding.
+void require_symmetric(const at::Tensor& batch, const char* name) {
+  const auto check = [&](const auto& found, double tolerance) {
+    if (std::isnan(found.zero)) require_finite(batch, name);
+    if (!(static_cast<double>(found.difference) <= tolerance * static_cast<double>(found.largest)))
+      fail("ERR_RANGE", name, ": expected a symmetric matrix, found one that differs from its transpose");
+  };
+  for (const at::Tensor& one : each(batch.contiguous())) {
+    if (one.scalar_type() == at::kFloat) {
+      check(check_mirror(one.const_data_ptr<float>(), one.size(0)), 1e-4);
+    } else {
+      check(check_mirror(one.const_data_ptr<double>(), one.size(0)), 1e-10);
+    }
+  }
 }
 
 // Keeps the largest in magnitude: those above rcond times the largest, or `rank` of them. values [..., k] ≥ 0, in any
@@ -206,11 +276,28 @@ Napi::Value pinv(const Napi::CallbackInfo& info) {
       info, device,
       [=](JobContext&) {
         const at::NoGradGuard no_grad;
-        require_finite(matrix, "matrix");
-        if (hermitian) require_symmetric(matrix, "matrix");
+        hermitian ? require_symmetric(matrix, "matrix") : require_finite(matrix, "matrix");
         return pseudoinverse(matrix.to(device), rcond, rank, hermitian).to(at::kCPU);
       },
       [](Napi::Env env, at::Tensor& result) { return Tensor::wrap(env, result); });
+}
+
+// As cholesky_with_jitter, the factor row by row as it is given back: LAPACK works by columns, so it is given the
+// transpose and the upper triangle, which is the lower one of the matrix.
+CholeskyFactor row_by_row_factor(const at::Tensor& matrix, double jitter) {
+  at::Tensor shifted = matrix;
+  if (jitter != 0) {
+    shifted = matrix.clone();
+    shifted.diagonal().add_(jitter);
+  }
+  const auto [upper, failed] = at::linalg_cholesky_ex(shifted.mT(), /*upper=*/true);
+  if (failed.item<int64_t>() != 0) return cholesky_with_jitter(matrix, jitter);  // tells where
+  return {upper.mT(), jitter};
+}
+
+// One matrix as a batch of its own needs no copy.
+at::Tensor stacked(const std::vector<at::Tensor>& matrices) {
+  return matrices.size() == 1 ? matrices[0].unsqueeze(0) : at::stack(matrices);
 }
 
 // cholesky(control, matrix, jitter, device): factor and jitter [batch]; jitter = "relative", "ddu" (one for all) or a
@@ -227,7 +314,6 @@ Napi::Value cholesky(const Napi::CallbackInfo& info) {
       info, device,
       [=](JobContext& job) {
         const at::NoGradGuard no_grad;
-        require_finite(matrix, "matrix");
         require_symmetric(matrix, "matrix");
         const Poll poll = [&job] { job.check(); };
         const std::vector<at::Tensor> matrices = each(matrix.to(device, at::kDouble));
@@ -238,12 +324,12 @@ Napi::Value cholesky(const Napi::CallbackInfo& info) {
           poll();
           const CholeskyFactor factor = rule == "relative"
                                             ? safe_cholesky(one, one.diagonal().mean().item<double>(), poll)
-                                            : cholesky_with_jitter(one, common);
+                                            : row_by_row_factor(one, common);
           factors.push_back(factor.lower);
           jitters.push_back(factor.jitter);
         }
-        const at::Tensor stacked = at::stack(factors).reshape(matrix.sizes()).to(at::kCPU, matrix.scalar_type());
-        return NamedState{{"factor", stacked}, {"jitter", at::tensor(jitters, at::kDouble)}};
+        const at::Tensor factor = stacked(factors).reshape(matrix.sizes()).to(at::kCPU, matrix.scalar_type());
+        return NamedState{{"factor", factor}, {"jitter", at::tensor(jitters, at::kDouble)}};
       },
       [](Napi::Env env, NamedState& state) { return state_to_js(env, state); });
 }
@@ -279,7 +365,6 @@ Napi::Value eigh(const Napi::CallbackInfo& info) {
       info, device,
       [=](JobContext&) {
         const at::NoGradGuard no_grad;
-        require_finite(matrix, "matrix");
         require_symmetric(matrix, "matrix");
         const auto [values, vectors] = at::linalg_eigh(matrix.to(device));
         return NamedState{{"values", values.to(at::kCPU)}, {"vectors", vectors.to(at::kCPU)}};
@@ -296,7 +381,9 @@ Napi::Value svdvals(const Napi::CallbackInfo& info) {
       [=](JobContext&) {
         const at::NoGradGuard no_grad;
         require_finite(matrix, "matrix");
-        return at::linalg_svdvals(matrix.to(device)).to(at::kCPU);
+        // LAPACK takes four times as long for the transpose of a tall matrix.
+        const bool wide = matrix.size(-1) > matrix.size(-2);
+        return at::linalg_svdvals((wide ? matrix.mT() : matrix).to(device)).to(at::kCPU);
       },
       [](Napi::Env env, at::Tensor& result) { return Tensor::wrap(env, result); });
 }
