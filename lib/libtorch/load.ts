@@ -50,7 +50,7 @@ function loadOnce(): LoadedAddon {
   const discovery = inThisProcess(loader, minor) ?? discover({ minors: minor === undefined ? [] : [minor] });
   const { chosen: torch, attempts } = discovery;
   if (torch === undefined) throw discoveryError(discovery, files.built.libtorch);
-  const withoutCuda = waitingPassively(() => openLibraries(loader, torch, attempts));
+  const withoutCuda = waitingBriefly(() => openLibraries(loader, torch, attempts));
   try {
     return { exports: openNode(files.addon), files, torch, attempts, withoutCuda };
   } catch (cause) {
@@ -58,17 +58,20 @@ function loadOnce(): LoadedAddon {
   }
 }
 
-// OpenMP threads that spin at a barrier burn the time slices that their team mates need wherever another process shares
-// the cores: training ran at half speed for twice the processor time, and not measurably faster on an idle machine.
-// libgomp reads the variable when it is loaded, so that a user's own setting stands and children do not inherit ours.
-// (A worker's process.env is a copy: libtorch loaded by a worker first keeps libgomp's default.)
-function waitingPassively<T>(open: () => T): T {
+// OpenMP threads that spin at a barrier for long burn the time slices that their team mates need wherever another process
+// shares the cores: training ran at half speed for twice the processor time, and not measurably faster on an idle machine. Those
+// that never spin are too slow for the thousands of short steps of an eigenvalue decomposition, which took twice the time. About
+// 1,000 turns (some 50 microseconds) serve both. libgomp reads the variables when it is loaded, so that a user's own setting stands
+// and children do not inherit ours. (A worker's process.env is a copy: libtorch loaded by a worker first keeps libgomp's default.)
+function waitingBriefly<T>(open: () => T): T {
   if (process.env.OMP_WAIT_POLICY !== undefined || process.env.GOMP_SPINCOUNT !== undefined) return open();
-  process.env.OMP_WAIT_POLICY = "passive";
+  process.env.OMP_WAIT_POLICY = "passive"; // other OpenMP libraries than libgomp
+  process.env.GOMP_SPINCOUNT = "1000";
   try {
     return open();
   } finally {
     delete process.env.OMP_WAIT_POLICY;
+    delete process.env.GOMP_SPINCOUNT;
   }
 }
 
