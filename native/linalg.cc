@@ -83,7 +83,6 @@ MirrorCheck<Real> check_mirror(const Real* entries, int64_t size) {
           width == tile ? compare(tile) : compare(static_cast<size_t>(width));  // a constant count is vectorised
         }
       }
-    }
     };
     for (int64_t row = first; row < last; ++row) {
     check_row_of_tiles(row);
