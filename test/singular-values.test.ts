@@ -3,7 +3,7 @@
 import * as fc from "fast-check";
 import expected from "./reference/singular_values.json";
 import { neuralCollapse, Tensor } from "../lib";
-import { featureSet, set } from "./feature-sets";
+import { featureSet, set, trained } from "./feature-sets";
 
 const refused = (code: string, message = "") => expect.objectContaining({ code, message: expect.stringContaining(message) });
 
@@ -123,7 +123,6 @@ test("the basis is orthonormal, each column with its largest entry positive", as
 });
 
 test("collapsed digits keep to the first directions, clothes do not (features of a trained network)", async () => {
-  const { trained } = await import("./feature-sets");
   const features = (name: string) => trained(`${name}.features`) as { data: Float32Array; shape: number[] };
   const training = await neuralCollapse.singularValues(features("train"), { k: 10 });
   const share = async (name: string): Promise<number> => {
