@@ -23,6 +23,11 @@ export function uniform(name, count, ArrayType = Float32Array) {
   return values;
 }
 
+/** float64 [rows, columns]: r(name, i columns + j) (1 + j mod 8) / 4 at (i, j). */
+export function matrix(name, rows, columns) {
+  return uniform(name, rows * columns, Float64Array).map((value, i) => (value * (1 + ((i % columns) % 8))) / 4);
+}
+
 /** Features [samples, dimensions] float32 of well-conditioned classes, labels i mod classes. */
 export function features(run, samples, dimensions, classes) {
   const means = uniform(`means ${run}`, classes * dimensions).map((value) => 2 * value);

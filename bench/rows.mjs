@@ -1,7 +1,7 @@
 // What is compared: each row prepares our side and names the peer's operation (bench/peers/peer.py).
 
-import { Dataset, datasets, GaussianMixture, metrics, neuralCollapse, ResNet, Tensor } from "libtorch-ood";
-import { features, images, uniform } from "./inputs.mjs";
+import { ClassStatistics, Dataset, datasets, GaussianMixture, linalg, metrics, neuralCollapse, ResNet, Tensor } from "libtorch-ood";
+import { features, images, matrix, uniform } from "./inputs.mjs";
 
 const ddu = "the DDU network in PyTorch";
 const normalization = datasets.normalizations.cifar10;
@@ -107,6 +107,83 @@ function nc1(size, operation, peer) {
   };
 }
 
+const samples = ({ samples, dimensions }) => Tensor.from(matrix("matrix 1", samples, dimensions), [samples, dimensions]);
+
+/** A function of linalg on samples, or on their covariance, beside PyTorch's. */
+function linear(name, size, operation, { on = samples, peer, run }) {
+  return {
+    name: `${name}, ${on === samples ? `${size.samples} x ${size.dimensions}` : `d = ${size.dimensions}`}, float64`,
+    peer,
+    request: { operation, ...size },
+    async prepare() {
+      const x = await on(size);
+      return () => timed(async () => void (await run(x)));
+    },
+  };
+}
+const covarianceOf = async (size) => linalg.covariance(samples(size));
+
+/** One class's shrinkage, covariance included: statistics of the samples, then the mixture's estimator. */
+function shrinkage(covariance, size, operation) {
+  return {
+    name: `${covariance} of ${size.samples} x ${size.dimensions}`,
+    peer: "scikit-learn",
+    request: { operation, ...size },
+    async prepare() {
+      const x = samples(size);
+      const labels = Tensor.from(new Int32Array(size.samples));
+      return () =>
+        timed(async () => {
+          const statistics = new ClassStatistics({ numClasses: 1, featureDim: size.dimensions });
+          await statistics.update(x, labels);
+          (await GaussianMixture.fromStatistics(statistics, { covariance })).dispose();
+          statistics.dispose();
+        });
+    },
+  };
+}
+
+function linalgRows() {
+  // Below about 5 ms the crossing to the compute thread and back, 0.2 ms, is a part of what is timed.
+  const small = { samples: 5000, dimensions: 512 };
+  const medium = { samples: 4000, dimensions: 1024 };
+  const large = { samples: 8000, dimensions: 2048 };
+  const disposed = async (result) => (await result).dispose(); // as Python frees what nobody holds
+  return [
+    ...[small, large].map((size) =>
+      linear("covariance", size, "covariance", { peer: "torch.cov", run: (x) => disposed(linalg.covariance(x)) }),
+    ),
+    linear("pseudoinverse", medium, "pinv", { peer: "torch.linalg.pinv", run: (x) => disposed(linalg.pinv(x)) }),
+    linear("symmetric pseudoinverse", medium, "pinv_symmetric", {
+      on: covarianceOf,
+      peer: "torch.linalg.pinv, hermitian",
+      run: (x) => disposed(linalg.pinv(x, { hermitian: true })),
+    }),
+    ...[medium, large].map((size) =>
+      linear("Cholesky factor", size, "cholesky", {
+        on: covarianceOf,
+        peer: "torch.linalg.cholesky",
+        run: async (x) => (await linalg.cholesky(x)).factor.dispose(),
+      }),
+    ),
+    linear("eigenvalues and vectors", medium, "eigh", {
+      on: covarianceOf,
+      peer: "torch.linalg.eigh",
+      run: async (x) => (await linalg.eigh(x)).vectors.dispose(),
+    }),
+    linear("singular values", medium, "svdvals", { peer: "torch.linalg.svdvals", run: (x) => disposed(linalg.svdvals(x)) }),
+    linear("singular values and basis of features", { samples: 20_000, dimensions: 512 }, "svd", {
+      peer: "torch.linalg.svd",
+      run: async (x) => (await neuralCollapse.singularValues(x)).basis.dispose(),
+    }),
+    ...[medium, large].map((size) =>
+      linear("log determinant", size, "slogdet", { on: covarianceOf, peer: "torch.linalg.slogdet", run: (x) => linalg.logdet(x) }),
+    ),
+    ...[small, large].map((size) => shrinkage("ledoit-wolf", size, "ledoit_wolf")),
+    ...[small, large].map((size) => shrinkage("oas", size, "oas")),
+  ];
+}
+
 const auroc = {
   name: "AUROC of 10,000 and 10,000 scores",
   peer: "scikit-learn",
@@ -136,5 +213,6 @@ export const rows = [
   nc1({ dimensions: 512, samples: 10_000, classes: 10 }, "nc1_pinv", "pseudoinverse in PyTorch, NC1 alone"),
   nc1({ dimensions: 512, samples: 10_000, classes: 10 }, "nc1_pinv_hermitian", "symmetric pseudoinverse in PyTorch, NC1 alone"),
   nc1({ dimensions: 2048, samples: 10_000, classes: 10 }, "nc1_pinv", "pseudoinverse in PyTorch, NC1 alone"),
+  ...linalgRows(),
   auroc,
 ];

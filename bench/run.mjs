@@ -1,6 +1,7 @@
 // `npm run bench [-- --rounds 5] [-- --only text]`: ours beside the Python peers in alternation; a table, and bench/results.json.
 
 import { writeFileSync } from "node:fs";
+import { setTimeout as pause } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import { device } from "libtorch-ood";
 import { Peer } from "./peer-process.mjs";
@@ -26,6 +27,7 @@ for (const row of rows.filter(({ name }) => name.includes(values.only))) {
   await run(); // warm-up, as the peer's
   await peer.ask({ ...row.request, repeats: 1 });
   for (let round = 0; round < rounds; round++) {
+    await pause(50); // OpenMP threads of the peer spin for some 10 ms after its work, on the cores that ours needs
     ours.push(await run());
     peers.push((await peer.ask({ ...row.request, repeats: 1 })).seconds[0]);
   }

@@ -1,7 +1,8 @@
 // Matrix functions on tensors or typed arrays, single or batched: the building blocks of the method, natively.
 
-import { boolean, finite, integer, oneOf, optionalSignal, optionsObject, string } from "./checks";
+import { boolean, describe, finite, integer, oneOf, optionalSignal, optionsObject, string } from "./checks";
 import { LibtorchOodError } from "./errors";
+import { classesIn, labelsTensor, type Labels } from "./labels";
 import { native, type NativeJobControl, type NativeNamedTensor, type NativeTensor } from "./native";
 import { runNative } from "./native-call";
 import { Tensor, toTensor, type ArrayWithShape } from "./tensor";
@@ -13,10 +14,20 @@ export interface LinalgOptions {
 }
 
 export interface CovarianceOptions extends LinalgOptions {
-  /** [n], none negative: how often each row counts. Default: once. */
+  /** [n], or [..., n] as x has rows; none negative: how often each row counts. Default: once. */
   weights?: Tensor | ArrayWithShape;
   /** Subtracted from the total weight to give the divisor. Default 1, as numpy.cov. */
   ddof?: number;
+  /** [n]: the class of each row, for `of: "classes"` and `"pooled"`. */
+  labels?: Labels;
+  /** Default: one more than the largest label. */
+  numClasses?: number;
+  /**
+   * - `"global"` (default): of all rows, divisor Σw − ddof.
+   * - `"classes"`: of each class about its own mean, divisor Σw_c − ddof, [C, d, d].
+   * - `"pooled"`: within classes, Σ_c Σ w (x − x̄_c)(x − x̄_c)ᵀ with divisor Σw − ddof·C, C counting classes that have weight.
+   */
+  of?: "global" | "classes" | "pooled";
 }
 
 export interface PinvOptions extends LinalgOptions {
@@ -39,19 +50,34 @@ export interface CholeskyOptions extends LinalgOptions {
 const linalgKeys = ["device", "signal"] as const;
 
 /**
- * Covariance of the rows of x in float64: Σ w (x − x̄)(x − x̄)ᵀ / (Σw − ddof), two-pass. Covariances by class, pooled or global:
- * {@link ClassStatistics.covariance}.
+ * Covariance of the rows of x in float64 whatever the dtype: Σ w (x − x̄)(x − x̄)ᵀ / (Σw − ddof), two-pass; of one matrix, each of a batch, or
+ * by class. Where the rows do not fit in memory: {@link ClassStatistics.covariance}.
  *
- * @param x [n, d], float32 or float64
- * @returns float64 [d, d]
- * @throws ERR_SHAPE (also where the weight does not exceed ddof), ERR_NON_FINITE naming the row, ERR_RANGE for a negative weight, ERR_DTYPE
+ * @param x [..., n, d], float32 or float64; [n, d] with labels
+ * @returns float64 [..., d, d]; [C, d, d] for `of: "classes"`
+ * @throws ERR_SHAPE (also where the weight, of a class or in all, does not exceed ddof), ERR_NON_FINITE naming the row, ERR_RANGE for a
+ *   negative weight or a label outside 0 to C − 1, ERR_DTYPE, ERR_OPTION where only one of `labels` and `of` is given
  */
 export async function covariance(x: Tensor | ArrayWithShape, options: CovarianceOptions = {}): Promise<Tensor> {
-  const { weights, ddof = 1, ...rest } = optionsObject(options, "options", ["weights", "ddof", ...linalgKeys]);
+  const known = ["weights", "ddof", "labels", "numClasses", "of", ...linalgKeys] as const;
+  const { weights, ddof = 1, labels, numClasses, of = "global", ...rest } = optionsObject(options, "options", known);
   finite(ddof, "ddof", 0);
+  oneOf(of, "of", ["global", "classes", "pooled"]);
+  if ((labels === undefined) !== (of === "global")) {
+    throw new LibtorchOodError("ERR_OPTION", `labels: expected with of "classes" or "pooled" and with no other, found of ${describe(of)}`);
+  }
+  if (numClasses !== undefined) integer(numClasses, "numClasses", 1, 1 << 24);
   const rows = handle(x, "x");
   const weight = weights && handle(weights, "weights");
-  return tensorOf(rest, (control, device) => native().linalg.covariance(control, rows, weight, ddof, device));
+  const classes = labels && labelsTensor(labels, "labels");
+  const settings = {
+    weights: weight,
+    labels: classes && Tensor.handle(classes, "labels"),
+    numClasses: classes && (numClasses ?? classesIn(classes, "labels")),
+    of,
+    ddof,
+  };
+  return tensorOf(rest, (control, device) => native().linalg.covariance(control, rows, settings, device));
 }
 
 /**

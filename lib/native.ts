@@ -212,11 +212,17 @@ export interface NativeCollapseNumbers {
 
 /** native/linalg.cc: on whole matrices or batches of them, float32 or float64. */
 export interface NativeLinalg {
+  /** float64: [..., d, d], [d, d] pooled, [C, d, d] of classes. */
   covariance(
     control: NativeJobControl | undefined,
     x: NativeTensor,
-    weights: NativeTensor | undefined,
-    ddof: number,
+    options: {
+      weights: NativeTensor | undefined;
+      labels: NativeTensor | undefined;
+      numClasses: number | undefined;
+      of: "global" | "pooled" | "classes";
+      ddof: number;
+    },
     device: string,
   ): Promise<NativeTensor>;
   pinv(
@@ -291,6 +297,21 @@ export interface Native {
     weight: NativeTensor,
     rcond: number | undefined,
   ): Promise<NativeCollapseNumbers>;
+  /** native/singular_values.cc: "values" [k], "basis" [d, k], "centre" [d], "outside" and "rank" [1], float64. */
+  singularValues(
+    control: NativeJobControl | undefined,
+    features: NativeTensor,
+    options: { k: number | undefined; centred: boolean },
+    device: string,
+  ): Promise<NativeNamedTensor[]>;
+  /** "values" and "lengths" [k], "outside" [1], float64. */
+  projectedSingularValues(
+    control: NativeJobControl | undefined,
+    features: NativeTensor,
+    basis: NativeTensor,
+    centre: NativeTensor | undefined,
+    device: string,
+  ): Promise<NativeNamedTensor[]>;
   linalg: NativeLinalg;
 }
 

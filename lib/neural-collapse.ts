@@ -7,6 +7,9 @@ import { native, type NativeCollapseNumbers } from "./native";
 import { runNative } from "./native-call";
 import { Tensor, toTensor, type ArrayWithShape } from "./tensor";
 
+export { projectedSingularValues, singularValues } from "./singular-values";
+export type { ProjectedSingularValues, SingularValues, SingularValuesOptions } from "./singular-values";
+
 /** The numbers that need no second look at the samples. u_c: class means; u_G: their mean; M̄: the columns u_c − u_G; W: classifier, rows w_c. */
 export interface CollapseOfStatistics {
   /** NC1, variability collapse: tr(Σ_W Σ_B†), Σ_W = Σ(z − u_c)(z − u_c)ᵀ/N, Σ_B = M̄M̄ᵀ/C. */

@@ -20,6 +20,7 @@
 #include "linalg.h"
 #include "neural_collapse.h"
 #include "resnet.h"
+#include "singular_values.h"
 #include "tensor.h"
 
 namespace ood {
@@ -92,6 +93,7 @@ Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   ClassStatistics::define(env, exports);
   GaussianMixture::define(env, exports);
   define_neural_collapse(env, exports);
+  define_singular_values(env, exports);
   define_linalg(env, exports);
   exports.Set("info", function<info>(env, "info"));
   exports.Set("augment", function<augment_images>(env, "augment"));

@@ -2,14 +2,19 @@
 #include "linalg.h"
 
 #include <ATen/ATen.h>
+#include <ATen/Parallel.h>
 
 #include <algorithm>
+#include <array>
+#include <cmath>
 #include <limits>
+#include <mutex>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "arguments.h"
+#include "class_statistics.h"
 #include "covariance.h"
 #include "job.h"
 #include "named_state.h"
@@ -30,17 +35,82 @@ at::Tensor matrices_argument(const Napi::Value& value, const char* name, bool sq
   return tensor;
 }
 
-void require_symmetric(const at::Tensor& matrix, const char* name) {
-  const at::Tensor scale = matrix.abs().amax({-2, -1}, true);
-  const double tolerance = matrix.scalar_type() == at::kFloat ? 1e-4 : 1e-10;
-  if (!(matrix - matrix.mT()).abs().le(scale * tolerance).all().item<bool>()) {
-    fail("ERR_RANGE", name, ": expected a symmetric matrix, found one that differs from its transpose");
-  }
-}
-
 // The matrices of a batch, one by one.
 std::vector<at::Tensor> each(const at::Tensor& batch) {
   return batch.reshape({-1, batch.size(-2), batch.size(-1)}).unbind(0);
+}
+
+// Largest magnitude below and on the diagonal, and largest difference between an entry and its mirror image; `zero` is
+// NaN where an entry is not finite.
+template <class Real>
+struct MirrorCheck {
+  Real largest = 0, difference = 0, zero = 0;
+};
+
+// In one pass, since each costs as much as a part of what a factorisation does. By tiles, the mirrored one copied
+// first: reading it by column would fetch each cache line anew for every entry where rows are a power of two apart.
+template <class Real>
+MirrorCheck<Real> check_mirror(const Real* entries, int64_t size) {
+  constexpr int64_t tile = 32;
+  using Lanes = std::array<Real, tile>;
+  const int64_t tiles = (size + tile - 1) / tile;
+  std::mutex mutex;
+  MirrorCheck<Real> result;
+  // A short and a long row of tiles together, so that threads have the same work.
+  at::parallel_for(0, (tiles + 1) / 2, 4, [&](int64_t first, int64_t last) {
+    Lanes largest{}, difference{}, zero{};
+    const auto check_row_of_tiles = [&](int64_t row) {
+      const int64_t top = row * tile, bottom = std::min(size, top + tile);
+      std::array<Lanes, tile> mirrored;
+      for (int64_t left = 0; left < bottom; left += tile) {
+        const int64_t width = std::min(size - left, tile);
+        for (int64_t j = 0; j < width; ++j) {
+          for (int64_t i = top; i < bottom; ++i)
+            mirrored[static_cast<size_t>(i - top)][static_cast<size_t>(j)] = entries[(left + j) * size + i];
+        }
+        for (int64_t i = top; i < bottom; ++i) {
+          const Lanes& mirror = mirrored[static_cast<size_t>(i - top)];
+          const Real* const own = entries + i * size + left;
+          const auto compare = [&](size_t count) {
+            for (size_t j = 0; j < count; ++j) {
+              const Real apart = own[j] - mirror[j];
+              const Real magnitude = std::abs(own[j]), distance = std::abs(apart);
+              largest[j] = magnitude > largest[j] ? magnitude : largest[j];
+              difference[j] = distance > difference[j] ? distance : difference[j];
+              zero[j] += apart * 0;
+            }
+          };
+          width == tile ? compare(tile) : compare(static_cast<size_t>(width));  // a constant count is vectorised
+        }
+      }
+    };
+    for (int64_t row = first; row < last; ++row) {
+    check_row_of_tiles(row);
+    if (tiles - 1 - row != row) check_row_of_tiles(tiles - 1 - row);
+    }
+    const std::lock_guard lock(mutex);
+    result.largest = std::max(result.largest, *std::max_element(largest.begin(), largest.end()));
+    result.difference = std::max(result.difference, *std::max_element(difference.begin(), difference.end()));
+    for (const Real lane : zero) result.zero += lane;
+});
+return result;
+}
+
+// Throws ERR_NON_FINITE, or ERR_RANGE where a matrix of the batch (in host memory) differs from its transpose by more
+// than rounding.
+void require_symmetric(const at::Tensor& batch, const char* name) {
+  const auto check = [&](const auto& found, double tolerance) {
+    if (std::isnan(found.zero)) require_finite(batch, name);
+    if (!(static_cast<double>(found.difference) <= tolerance * static_cast<double>(found.largest)))
+      fail("ERR_RANGE", name, ": expected a symmetric matrix, found one that differs from its transpose");
+  };
+  for (const at::Tensor& one : each(batch.contiguous())) {
+    if (one.scalar_type() == at::kFloat) {
+      check(check_mirror(one.const_data_ptr<float>(), one.size(0)), 1e-4);
+    } else {
+      check(check_mirror(one.const_data_ptr<double>(), one.size(0)), 1e-10);
+    }
+  }
 }
 
 // Keeps the largest in magnitude: those above rcond times the largest, or `rank` of them. values [..., k] ≥ 0, in any
@@ -58,26 +128,134 @@ at::Tensor kept(const at::Tensor& values, int64_t rows, int64_t columns, std::op
   return values.gt(largest * rcond.value_or(static_cast<double>(std::max(rows, columns)) * epsilon));
 }
 
-// covariance(control, x, weights | undefined, ddof, device)
-Napi::Value covariance(const Napi::CallbackInfo& info) {
-  const at::Tensor x = tensor_argument(info[1], "x", {at::kFloat, at::kDouble}, 2);
-  const at::Tensor weights = optional_tensor_argument(info[2], "weights", {at::kFloat, at::kDouble}, 1);
-  const double ddof = number_argument(info[3], "ddof", 0);
-  const c10::Device device = device_argument(info[4], "device");
-  if (x.numel() == 0) fail("ERR_SHAPE", "x: expected at least one row and one column, found ", x.sizes());
-  if (weights.defined() && weights.size(0) != x.size(0)) {
-    fail("ERR_SHAPE", "weights: expected ", x.size(0), " as x has rows, found ", weights.size(0));
+// Rows of one matrix [n, d], or those of them that `order` names, with their weights: read piece by piece in float64.
+struct WeightedRows {
+  at::Tensor x;
+  at::Tensor weight;  // [n], float64
+  bool weighted = false;
+  at::Tensor order = {};  // indices of rows; undefined: all
+
+  int64_t count() const { return order.defined() ? order.size(0) : x.size(0); }
+
+  at::Tensor piece(const at::Tensor& of, int64_t start) const {
+    const int64_t end = std::min(start + chunk_rows, count());
+    const at::Tensor part = order.defined() ? of.index_select(0, order.slice(0, start, end)) : of.slice(0, start, end);
+    return part.to(at::kDouble);
   }
+};
+
+// target += Σ w (x − x̄)(x − x̄)ᵀ in its lower triangle, x̄ the weighted mean of these rows. Returns Σ w.
+double add_scatter(const at::Tensor& target, const WeightedRows& rows, const Poll& poll) {
+  at::Tensor total_weight = at::zeros({}, rows.weight.options());
+  for (int64_t start = 0; start < rows.count(); start += chunk_rows)
+    total_weight.add_(rows.piece(rows.weight, start).sum());
+  const double total = total_weight.item<double>();
+  if (!(total > 0)) return 0;
+  at::Tensor mean = at::zeros({rows.x.size(1)}, target.options());
+  at::Tensor rest = at::zeros_like(mean);  // what the first pass lost to rounding
+  for (int64_t start = 0; start < rows.count(); start += chunk_rows) {
+    poll();
+    mean.addmv_(rows.piece(rows.x, start).t(), rows.piece(rows.weight, start) / total);
+  }
+  for (int64_t start = 0; start < rows.count(); start += chunk_rows) {
+    poll();
+    rest.addmv_((rows.piece(rows.x, start) - mean).t(), rows.piece(rows.weight, start) / total);
+  }
+  for (int64_t start = 0; start < rows.count(); start += chunk_rows) {
+    poll();
+    const at::Tensor centred = (rows.piece(rows.x, start) - mean).sub_(rest);
+    if (rows.weighted) centred.mul_(rows.piece(rows.weight, start).sqrt().unsqueeze(1));
+    add_lower_gram(target, centred);
+  }
+  return total;
+}
+
+at::Tensor divided(const at::Tensor& scatter, double weight, double ddof, const std::string& of) {
+  if (!(weight - ddof > 0)) fail("ERR_SHAPE", "x: a total weight of ", weight, of, " is too little for ddof ", ddof);
+  return symmetric_of_lower(scatter.div_(weight - ddof));
+}
+
+at::Tensor square_zeros(const at::Tensor& like) {
+  return at::zeros({like.size(1), like.size(1)}, like.options().dtype(at::kDouble));
+}
+
+// Covariances within classes [C, d, d], or pooled over the classes with weight [d, d].
+at::Tensor covariance_within(const WeightedRows& all, const at::Tensor& labels, int64_t classes, bool pooled,
+                             double ddof, const Poll& poll) {
+  const at::Tensor order = labels.argsort(/*stable=*/true, 0, false);
+  const at::Tensor sizes = at::bincount(labels, {}, classes);
+  at::Tensor scatter = square_zeros(all.x);
+  std::vector<at::Tensor> own;
+  double total = 0;
+  int64_t present = 0, start = 0;
+  for (int64_t c = 0; c < classes; ++c) {
+    const int64_t end = start + sizes[c].item<int64_t>();
+    WeightedRows rows = all;
+    rows.order = order.slice(0, start, end).to(all.x.device());
+    start = end;
+    if (!pooled) scatter = square_zeros(all.x);
+    const double weight = add_scatter(scatter, rows, poll);
+    total += weight;
+    present += weight > 0 ? 1 : 0;
+    if (!pooled) own.push_back(divided(scatter, weight, ddof, " in class " + std::to_string(c)));
+  }
+  return pooled ? divided(scatter, total, ddof * static_cast<double>(present), "") : at::stack(own);
+}
+
+// covariance(control, x, { weights?, labels?, numClasses?, of, ddof }, device): of = "global" [..., d, d], "pooled"
+// [d, d] or "classes" [C, d, d], the last two with labels
+Napi::Value covariance(const Napi::CallbackInfo& info) {
+  const at::Tensor x = matrices_argument(info[1], "x", false);
+  const Napi::Object options = object_argument(info[2], "options");
+  const at::Tensor given = optional_tensor_argument(options.Get("weights"), "weights", {at::kFloat, at::kDouble});
+  const double ddof = number_argument(options.Get("ddof"), "ddof", 0);
+  const std::string of = string_argument(options.Get("of"), "of");
+  if (of != "global" && of != "pooled" && of != "classes")
+    fail("ERR_OPTION", "of: expected \"global\", \"pooled\" or \"classes\", found \"", of, "\"");
+  at::Tensor labels;
+  int64_t classes = 0;
+  if (of != "global") {
+    if (x.dim() != 2) fail("ERR_SHAPE", "x: expected [n, d] with labels, found ", x.sizes());
+    labels = labels_argument(options.Get("labels"), "labels");
+    classes = integer_argument(options.Get("numClasses"), "numClasses", 1, 1 << 24);
+    require_pairs(x, labels);
+  }
+  const c10::IntArrayRef rows_shape = x.sizes().slice(0, static_cast<size_t>(x.dim() - 1));
+  if (given.defined() && given.sizes() != rows_shape && given.sizes() != rows_shape.slice(rows_shape.size() - 1)) {
+    fail("ERR_SHAPE", "weights: expected ", rows_shape, " or [", x.size(-2), "] as x has rows, found ", given.sizes());
+  }
+  const c10::Device device = device_argument(info[3], "device");
   return submit<at::Tensor>(
       info, device,
-      [=](JobContext&) {
+      [=](JobContext& job) {
         const at::NoGradGuard no_grad;
+        const Poll poll = [&job] { job.check(); };
         require_finite(x, "x");
-        if (weights.defined()) {
-          require_finite(weights, "weights");
-          if (weights.lt(0).any().item<bool>()) fail("ERR_RANGE", "weights: expected none below 0");
+        if (labels.defined()) require_labels(labels, classes, "labels");
+        if (given.defined()) {
+          require_finite(given, "weights");
+          if (given.lt(0).any().item<bool>()) fail("ERR_RANGE", "weights: expected none below 0");
         }
-        return covariance_of_rows(x.to(device), weights.defined() ? weights.to(device) : weights, ddof).to(at::kCPU);
+        const at::Tensor weights =
+            given.defined() ? given.to(at::kDouble) : at::ones({x.size(-2)}, x.options().dtype(at::kDouble));
+        if (labels.defined()) {
+          const WeightedRows rows{x.to(device), weights.to(device), given.defined()};
+          return covariance_within(rows, labels, classes, of == "pooled", ddof, poll).to(at::kCPU);
+        }
+        const std::vector<at::Tensor> matrices = each(x);
+        const at::Tensor weight_of = weights.expand(x.sizes().slice(0, static_cast<size_t>(x.dim() - 1)))
+                                         .reshape({static_cast<int64_t>(matrices.size()), x.size(-2)});
+        std::vector<at::Tensor> found;
+        for (size_t i = 0; i < matrices.size(); ++i) {
+          const WeightedRows rows{matrices[i].to(device), weight_of[static_cast<int64_t>(i)].to(device),
+                                  given.defined()};
+          const at::Tensor scatter = square_zeros(rows.x);
+          found.push_back(divided(scatter, add_scatter(scatter, rows, poll), ddof, "").to(at::kCPU));
+        }
+        if (x.dim() == 2) return found[0];
+        std::vector<int64_t> shape = x.sizes().vec();
+        shape[shape.size() - 2] = shape.back();
+        return at::stack(found).reshape(shape);
       },
       [](Napi::Env env, at::Tensor& result) { return Tensor::wrap(env, result); });
 }
@@ -97,11 +275,28 @@ Napi::Value pinv(const Napi::CallbackInfo& info) {
       info, device,
       [=](JobContext&) {
         const at::NoGradGuard no_grad;
-        require_finite(matrix, "matrix");
-        if (hermitian) require_symmetric(matrix, "matrix");
+        hermitian ? require_symmetric(matrix, "matrix") : require_finite(matrix, "matrix");
         return pseudoinverse(matrix.to(device), rcond, rank, hermitian).to(at::kCPU);
       },
       [](Napi::Env env, at::Tensor& result) { return Tensor::wrap(env, result); });
+}
+
+// As cholesky_with_jitter, the factor row by row as it is given back: LAPACK works by columns, so it is given the
+// transpose and the upper triangle, which is the lower one of the matrix.
+CholeskyFactor row_by_row_factor(const at::Tensor& matrix, double jitter) {
+  at::Tensor shifted = matrix;
+  if (jitter != 0) {
+    shifted = matrix.clone();
+    shifted.diagonal().add_(jitter);
+  }
+  const auto [upper, failed] = at::linalg_cholesky_ex(shifted.mT(), /*upper=*/true);
+  if (failed.item<int64_t>() != 0) return cholesky_with_jitter(matrix, jitter);  // tells where
+  return {upper.mT(), jitter};
+}
+
+// One matrix as a batch of its own needs no copy.
+at::Tensor stacked(const std::vector<at::Tensor>& matrices) {
+  return matrices.size() == 1 ? matrices[0].unsqueeze(0) : at::stack(matrices);
 }
 
 // cholesky(control, matrix, jitter, device): factor and jitter [batch]; jitter = "relative", "ddu" (one for all) or a
@@ -118,7 +313,6 @@ Napi::Value cholesky(const Napi::CallbackInfo& info) {
       info, device,
       [=](JobContext& job) {
         const at::NoGradGuard no_grad;
-        require_finite(matrix, "matrix");
         require_symmetric(matrix, "matrix");
         const Poll poll = [&job] { job.check(); };
         const std::vector<at::Tensor> matrices = each(matrix.to(device, at::kDouble));
@@ -129,12 +323,12 @@ Napi::Value cholesky(const Napi::CallbackInfo& info) {
           poll();
           const CholeskyFactor factor = rule == "relative"
                                             ? safe_cholesky(one, one.diagonal().mean().item<double>(), poll)
-                                            : cholesky_with_jitter(one, common);
+                                            : row_by_row_factor(one, common);
           factors.push_back(factor.lower);
           jitters.push_back(factor.jitter);
         }
-        const at::Tensor stacked = at::stack(factors).reshape(matrix.sizes()).to(at::kCPU, matrix.scalar_type());
-        return NamedState{{"factor", stacked}, {"jitter", at::tensor(jitters, at::kDouble)}};
+        const at::Tensor factor = stacked(factors).reshape(matrix.sizes()).to(at::kCPU, matrix.scalar_type());
+        return NamedState{{"factor", factor}, {"jitter", at::tensor(jitters, at::kDouble)}};
       },
       [](Napi::Env env, NamedState& state) { return state_to_js(env, state); });
 }
@@ -170,7 +364,6 @@ Napi::Value eigh(const Napi::CallbackInfo& info) {
       info, device,
       [=](JobContext&) {
         const at::NoGradGuard no_grad;
-        require_finite(matrix, "matrix");
         require_symmetric(matrix, "matrix");
         const auto [values, vectors] = at::linalg_eigh(matrix.to(device));
         return NamedState{{"values", values.to(at::kCPU)}, {"vectors", vectors.to(at::kCPU)}};
@@ -187,35 +380,14 @@ Napi::Value svdvals(const Napi::CallbackInfo& info) {
       [=](JobContext&) {
         const at::NoGradGuard no_grad;
         require_finite(matrix, "matrix");
-        return at::linalg_svdvals(matrix.to(device)).to(at::kCPU);
+        // LAPACK takes four times as long for the transpose of a tall matrix.
+        const bool wide = matrix.size(-1) > matrix.size(-2);
+        return at::linalg_svdvals((wide ? matrix.mT() : matrix).to(device)).to(at::kCPU);
       },
       [](Napi::Env env, at::Tensor& result) { return Tensor::wrap(env, result); });
 }
 
 }  // namespace
-
-at::Tensor covariance_of_rows(const at::Tensor& x, const at::Tensor& weights, double ddof) {
-  const int64_t count = x.size(0);
-  const at::Tensor weight =
-      weights.defined() ? weights.to(at::kDouble) : at::ones({count}, x.options().dtype(at::kDouble));
-  const double total = weight.sum().item<double>();
-  if (!(total - ddof > 0)) fail("ERR_SHAPE", "x: a total weight of ", total, " is too little for ddof ", ddof);
-  const auto chunk = [&](int64_t start) {
-    return x.slice(0, start, std::min(start + chunk_rows, count)).to(at::kDouble);
-  };
-  const auto weight_of = [&](int64_t start) { return weight.slice(0, start, std::min(start + chunk_rows, count)); };
-  at::Tensor mean = at::zeros({x.size(1)}, weight.options());
-  for (int64_t start = 0; start < count; start += chunk_rows) mean.addmv_(chunk(start).t(), weight_of(start) / total);
-  at::Tensor rest = at::zeros_like(mean);  // what the first pass lost to rounding
-  for (int64_t start = 0; start < count; start += chunk_rows)
-    rest.addmv_((chunk(start) - mean).t(), weight_of(start) / total);
-  at::Tensor scatter = at::zeros({x.size(1), x.size(1)}, weight.options());
-  for (int64_t start = 0; start < count; start += chunk_rows) {
-    const at::Tensor centred = (chunk(start) - mean).sub_(rest);
-    add_lower_gram(scatter, weights.defined() ? centred.mul_(weight_of(start).sqrt().unsqueeze(1)) : centred);
-  }
-  return symmetric_of_lower(scatter.div_(total - ddof));
-}
 
 at::Tensor pseudoinverse(const at::Tensor& matrix, std::optional<double> rcond, std::optional<int64_t> rank,
                          bool hermitian) {

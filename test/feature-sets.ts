@@ -1,5 +1,10 @@
-// Feature sets by the closed formula of test/reference/statistics_feature_sets.py, the same to the last bit as in Python.
+// Feature sets by the closed formula of test/reference/statistics_feature_sets.py, the same to the last bit as in Python, and the features
+// and logits of a real network (test/reference/trained_features.mjs).
 
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { parseSafetensors, toValues } from "../lib/files/safetensors";
+import { predictedClass } from "../lib/metrics";
 import { uniform, words } from "./resnet/closed-formula";
 
 export interface FeatureSet {
@@ -61,6 +66,38 @@ export function featureSet(name: string, dim: number, counts: readonly number[],
   };
 }
 
+/** Arrays of trained_features.safetensors by name. */
+export function trained(name: string): { data: Float32Array | Uint8Array; shape: [number, number] } {
+  const { dtype, shape, data } = trainedFile.get(name) as NonNullable<ReturnType<typeof trainedFile.get>>;
+  return { data: toValues(dtype, data) as Float32Array | Uint8Array, shape: shape as [number, number] };
+}
+const trainedPath = join(__dirname, "reference", "trained_features.safetensors");
+const trainedFile = parseSafetensors(readFileSync(trainedPath), trainedPath).tensors;
+
+function trainedSet(name: string, kind: "features" | "logits"): FeatureSet {
+  const double = (array: { data: ArrayLike<number>; shape: [number, number] }) => ({ ...array, data: Float64Array.from(array.data) });
+  const features = double(trained(`train.${kind}`));
+  const dim = features.shape[1];
+  const labels = Int32Array.from(trained("train.labels").data);
+  const identity = Float64Array.from({ length: 100 }, (_, i) => (i % 11 === 0 ? 1 : 0));
+  const ofFeatures = kind === "features"; // the logits' own classifier is the identity
+  return {
+    name,
+    numClasses: 10,
+    dim,
+    counts: Array.from({ length: 10 }, (_, c) => labels.filter((label) => label === c).length),
+    labels,
+    features,
+    weight: ofFeatures ? double(trained("fc.weight")) : { data: identity, shape: [10, 10] },
+    bias: { data: ofFeatures ? Float64Array.from(trained("fc.bias").data) : new Float64Array(10), shape: [10] },
+    predictions: predictedClass(trained("train.logits")),
+    queries: {
+      data: Float64Array.of(...trained(`test.${kind}`).data.subarray(0, 4 * dim), ...trained(`clothes.${kind}`).data.subarray(0, 2 * dim)),
+      shape: [6, dim],
+    },
+  };
+}
+
 const equally = (classes: number, count: number): number[] => new Array<number>(classes).fill(count);
 
 export const featureSets: readonly FeatureSet[] = [
@@ -82,6 +119,8 @@ export const featureSets: readonly FeatureSet[] = [
   featureSet("2048 dimensions", 2048, [20, 25, 15]),
   featureSet("tiny scale", 8, equally(5, 40), { between: 1e-8, within: 0.25e-8 }),
   featureSet("large scale", 8, equally(5, 40), { between: 1e8, within: 0.25e8 }),
+  trainedSet("features of a trained network", "features"),
+  trainedSet("logits of a trained network", "logits"),
 ];
 
 export function set(name: string): FeatureSet {

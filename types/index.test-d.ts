@@ -89,7 +89,15 @@ const { features, labels } = extraction;
 const collapse = neuralCollapse.measure({ features, labels, predictions: labels, weight: features });
 expectType<Promise<number>>(collapse.then(({ nc1, nc3, nc4 }) => nc1 + nc3 + nc4));
 expectError(neuralCollapse.measure({ features, labels }));
+const spectrum = neuralCollapse.singularValues(features, { k: 10, centred: true });
+expectType<Promise<Float64Array>>(spectrum.then(({ values }) => values));
+expectType<Promise<Float64Array>>(
+  spectrum.then(async (training) => (await neuralCollapse.projectedSingularValues(training, features)).lengths),
+);
+expectError(neuralCollapse.singularValues(features, { centered: true }));
 expectType<Promise<Tensor>>(linalg.pinv(features));
+expectType<Promise<Tensor>>(linalg.covariance(features, { labels, of: "pooled", ddof: 0 }));
+expectError(linalg.covariance(features, { labels, of: "class" }));
 
 // Metrics
 expectType<number>(metrics.auroc(new Float64Array(2), [0.1, 0.2]));

@@ -164,6 +164,7 @@ OPERATIONS = {
     "auroc": auroc,
     "covariance": on_torch_samples(lambda x: torch.cov(x.t()).trace()),
     "pinv": on_torch_samples(lambda x: torch.linalg.pinv(x).square().sum()),
+    "svd": on_torch_samples(lambda x: torch.linalg.svd(x, full_matrices=False).S.sum()),
     "svdvals": on_torch_samples(lambda x: torch.linalg.svdvals(x).sum()),
     "pinv_symmetric": on_covariance(lambda s: torch.linalg.pinv(s, hermitian=True).trace()),
     "cholesky": on_covariance(lambda s: torch.linalg.cholesky(s).diagonal().sum()),

@@ -1,4 +1,4 @@
-// 2,000 damaged safetensors files: each is read or refused with a typed error, in memory and from the disk alike.
+// 10,000 damaged safetensors files: each is read or refused with a typed error, in memory and from the disk alike.
 
 import { isLibtorchOodError } from "../../lib/errors";
 import {
@@ -116,9 +116,10 @@ function expectSound(bytes: Uint8Array, { tensors }: SafetensorsContent): void {
   expect(8 + header + total).toBe(bytes.length);
 }
 
-test("2,000 damaged files: success or ERR_CORRUPT_FILE, the same in memory and from the disk", async () => {
+test("10,000 damaged files: success or ERR_CORRUPT_FILE, the same in memory and from the disk, none of them slowly", async () => {
   const counts: Record<string, Record<string, number>> = {};
-  for (let i = 0; i < 2000; i++) {
+  let slowest = 0;
+  for (let i = 0; i < 10_000; i++) {
     const kind = i % 2 ? "header still JSON" : "bytes";
     const bytes = i % 2 ? damageMeaning(soundFile()) : damageBytes(soundFile());
     if (i % 2) {
@@ -127,22 +128,26 @@ test("2,000 damaged files: success or ERR_CORRUPT_FILE, the same in memory and f
     }
     const path = directory.put("fuzzed", bytes);
     let inMemory: SafetensorsContent | Error;
+    const started = performance.now();
     try {
       inMemory = parseSafetensors(bytes, path);
-      expectSound(bytes, inMemory);
     } catch (error) {
       inMemory = error as Error;
     }
+    slowest = Math.max(slowest, performance.now() - started);
+    if (!(inMemory instanceof Error)) expectSound(bytes, inMemory);
     const fromDisk = await readSafetensors(path).catch((error: unknown) => error as Error);
     expect(outcome(fromDisk)).toBe(outcome(inMemory));
     const code = outcome(inMemory).split(" ")[0] as string;
     const tally = (counts[kind] ??= {});
     tally[code] = (tally[code] ?? 0) + 1;
   }
-  process.stdout.write(`safetensors fuzz: ${JSON.stringify(counts)}\n`);
+  process.stdout.write(`safetensors fuzz: ${JSON.stringify(counts)}, the slowest ${slowest.toFixed(1)} ms\n`);
+  expect(slowest).toBeLessThan(1000); // of a few hundred bytes: what a length or a depth in the file can make it do
+
   for (const tally of Object.values(counts)) {
     expect(Object.keys(tally).sort()).toEqual(["ERR_CORRUPT_FILE", "success"]);
-    expect((tally.success ?? 0) + (tally.ERR_CORRUPT_FILE ?? 0)).toBe(1000);
-    expect(tally.ERR_CORRUPT_FILE).toBeGreaterThan(500);
+    expect((tally.success ?? 0) + (tally.ERR_CORRUPT_FILE ?? 0)).toBe(5000);
+    expect(tally.ERR_CORRUPT_FILE).toBeGreaterThan(2500);
   }
 });

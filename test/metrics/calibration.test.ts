@@ -129,6 +129,15 @@ test("scores of extreme logits do not overflow, and their order is kept by energ
 
 describe("bootstrap", () => {
   const { id, ood } = expected.cases[0] as (typeof expected.cases)[number];
+  test.each(expected.bootstrap.map((wanted, i) => ({ ...wanted, ...(expected.cases[i] as (typeof expected.cases)[number]) })))(
+    "of $name: the interval of an independent generator, scikit-learn's AUROC and numpy's quantile, seed $seed",
+    (c) => {
+      const { seed, resamples, level } = c;
+      const interval = metrics.bootstrapInterval(c.id, c.ood, { seed, resamples, level });
+      expect(interval.lower).toBeCloseTo(c.lower, 13);
+      expect(interval.upper).toBeCloseTo(c.upper, 13);
+    },
+  );
   test("the same seed gives the same interval, which holds the value", () => {
     const interval = metrics.bootstrapInterval(id, ood, { seed: 3 });
     expect(metrics.bootstrapInterval(id, ood, { seed: 3 })).toEqual(interval);

@@ -23,11 +23,29 @@ tall = matrix("linalg.tall", 2, 9, 4)
 low_rank = matrix("linalg.left", 8, 3) @ matrix("linalg.right", 3, 6)
 low_symmetric = low_rank @ low_rank.T
 values = lambda a: np.asarray(a).ravel().tolist()
+labels = np.arange(30) * 7 % 3  # three classes of ten rows
+stack = matrix("linalg.stack", 2, 3, 20, 5)
+
+
+def scatter(rows, weights):
+    centred = rows - np.average(rows, axis=0, weights=weights)
+    return (weights[:, None] * centred).T @ centred
+
+
+def within(weights, ddof):
+    parts = [(scatter(x[labels == c], weights[labels == c]), weights[labels == c].sum()) for c in range(3)]
+    return dict(classes=values([s / (w - ddof) for s, w in parts]),
+                pooled=values(sum(s for s, _ in parts) / (weights.sum() - 3 * ddof)))
+
 
 result = dict(
     covariance={str(ddof): values(np.cov(x.T, ddof=ddof)) for ddof in (0, 1)},
     weighted=values((lambda m: ((x - m) * weights[:, None]).T @ (x - m) / (weights.sum() - 1))(np.average(x, axis=0, weights=weights))),
     repeated=values(np.cov(np.repeat(x, np.arange(30) % 3, axis=0).T)),
+    within={str(ddof): within(np.ones(30), ddof) for ddof in (0, 1)},
+    within_weighted=within(weights, 1),
+    covariance_batch=values([[np.cov(part.T) for part in row] for row in stack]),
+    covariance_batch_weighted=values([[np.cov(part.T, aweights=matrix("linalg.stack weights", 20) + 1.5, ddof=0) for part in row] for row in stack]),
     pinv_tall=values(np.linalg.pinv(tall)),
     pinv_low_rank=values(np.linalg.pinv(low_rank, rcond=1e-10)),
     pinv_rank2=values((lambda u, s, v: (v[:2].T / s[:2]) @ u[:, :2].T)(*np.linalg.svd(low_rank, full_matrices=False))),

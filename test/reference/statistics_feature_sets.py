@@ -11,9 +11,13 @@ With r(name, i) of network_fill.py, class c, sample i of label c, column j:
                  k = 4, 5: offset + (2 * between) * r(name.query, k d + j)
 
 Labels go round the classes, 0 1 2 ... 0 1 2 ..., each class as often as `counts` says.
+
+Two more sets are features and logits of a real network, from trained_features.safetensors (trained_features.mjs).
 """
 
+import json
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from network_fill import uniform, words
@@ -47,6 +51,36 @@ class FeatureSet:
         self.queries = np.stack(near + [self.offset + (2 * self.between) * query[k] for k in (4, 5)])
 
 
+class TrainedSet:
+    """The training rows, four test digits and two clothes as queries, the network's own answers as predictions."""
+
+    def __init__(self, name, kind, within):
+        arrays = read_safetensors(Path(__file__).parent / "trained_features.safetensors")
+        self.name, self.within = name, within
+        self.features = arrays[f"train.{kind}"].astype(float)
+        self.dim = self.features.shape[1]
+        self.labels = arrays["train.labels"].astype(int)
+        self.counts = np.bincount(self.labels).tolist()
+        self.predictions = arrays["train.logits"].argmax(1)
+        of_features = kind == "features"  # the logits' own classifier is the identity
+        self.weight = arrays["fc.weight"].astype(float) if of_features else np.eye(10)
+        self.bias = arrays["fc.bias"].astype(float) if of_features else np.zeros(10)
+        self.queries = np.concatenate([arrays[f"test.{kind}"][:4], arrays[f"clothes.{kind}"][:2]]).astype(float)
+
+
+def read_safetensors(path):
+    data = path.read_bytes()
+    start = 8 + int.from_bytes(data[:8], "little")
+    header = json.loads(data[8:start])
+    dtypes = {"F32": "<f4", "U8": "u1"}
+    return {
+        name: np.frombuffer(data[start + entry["data_offsets"][0] : start + entry["data_offsets"][1]], dtypes[entry["dtype"]])
+        .reshape(entry["shape"])
+        for name, entry in header.items()
+        if name != "__metadata__"
+    }
+
+
 def feature_sets():
     return [
         FeatureSet("random", 8, [40] * 5, offset=0.5),
@@ -63,4 +97,6 @@ def feature_sets():
         FeatureSet("2048 dimensions", 2048, [20, 25, 15]),
         FeatureSet("tiny scale", 8, [40] * 5, between=1e-8, within=0.25e-8),
         FeatureSet("large scale", 8, [40] * 5, between=1e8, within=0.25e8),
+        TrainedSet("features of a trained network", "features", within=0.03),
+        TrainedSet("logits of a trained network", "logits", within=0.3),
     ]

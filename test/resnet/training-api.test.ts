@@ -57,6 +57,16 @@ describe("history", () => {
     expect(last.map(({ epoch, loss }) => [epoch, loss])).toEqual(history.map(({ epoch, loss }) => [epoch, loss]));
   });
 
+  test("an epoch's loss is the mean per sample, however the last batch is filled (trap 8)", async () => {
+    // At rate 0, without the buffers of spectral norm, every batch has the loss that it has alone.
+    const still = (data: Dataset) => trained({ epochs: 1, batchSize: 10, learningRate: 0, shuffle: false }, { spectralNorm: false }, data);
+    const part = (from: number, to: number): Dataset => train.subset(Array.from({ length: to - from }, (_, i) => from + i));
+    const lossOf = async (data: Dataset): Promise<number> => ((await still(data)).history[0] as EpochReport).loss;
+    const [ten, three, all] = [await lossOf(part(0, 10)), await lossOf(part(10, 13)), await lossOf(part(0, 13))];
+    expect(Math.abs(ten - three)).toBeGreaterThan(0.01); // the mean over batches is off by 3.5/13 of it
+    expect(all).toBeCloseTo((10 * ten + 3 * three) / 13, 6); // float32 losses
+  });
+
   test("it learns what can be learnt", async () => {
     const { history } = await trained({ epochs: 12 });
     expect((history.at(-1) as EpochReport).accuracy).toBeGreaterThan(0.9);
