@@ -313,29 +313,30 @@ void GaussianDensity::make_screens(const Poll& poll) {
     Screen screen;
     screen.classes.assign(present.begin() + static_cast<std::ptrdiff_t>(first),
                           present.begin() + static_cast<std::ptrdiff_t>(std::min(first + group, present.size())));
-    std::vector<std::vector<at::Tensor>> weights, biases;  // by block, then by class
-    for (const int64_t c : screen.classes) {
+    const size_t members = screen.classes.size();
+    const auto blocks = static_cast<size_t>((dim() + solve_block - 1) / solve_block);
+    std::vector<std::vector<at::Tensor>> weights(blocks, std::vector<at::Tensor>(members)), biases = weights;
+    screen.norms.resize(members);
+    for_each_class(device(), static_cast<int64_t>(members), [&](int64_t i) {
       poll();
+      const auto member = static_cast<size_t>(i);
+      const int64_t c = screen.classes[member];
       const at::Tensor inverse = inverse_of_lower(factors_[static_cast<size_t>(c)].lower);
-      const double norm = at::linalg_vector_norm(inverse).item<double>();
-      // Far from float32's range, so that neither overflow nor underflow comes into the bound.
-      if (!(norm > 1e-12 && norm < 1e12)) screening_ = false;
-      screen.norms.push_back(norm);
+      screen.norms[member] = at::linalg_vector_norm(inverse).item<double>();
       const at::Tensor shift = inverse.mv(offset[c]).neg_();
-      for (int64_t start = 0, block = 0; start < dim(); start += solve_block, ++block) {
+      for (size_t block = 0; block < blocks; ++block) {
+        const int64_t start = static_cast<int64_t>(block) * solve_block;
         const int64_t end = std::min(start + solve_block, dim());
-        if (static_cast<size_t>(block) == weights.size()) {
-          weights.emplace_back();
-          biases.emplace_back();
-        }
-        weights[static_cast<size_t>(block)].push_back(inverse.slice(0, start, end).slice(1, 0, end).to(at::kFloat));
-        biases[static_cast<size_t>(block)].push_back(shift.slice(0, start, end).to(at::kFloat));
+        weights[block][member] = inverse.slice(0, start, end).slice(1, 0, end).to(at::kFloat);
+        biases[block][member] = shift.slice(0, start, end).to(at::kFloat);
       }
-    }
-    for (size_t block = 0; block < weights.size(); ++block) {
+    });
+    for (size_t block = 0; block < blocks; ++block) {
       screen.weights.push_back(at::cat(weights[block]));
       screen.biases.push_back(at::cat(biases[block]));
     }
+    // Far from float32's range, so that neither overflow nor underflow comes into the bound.
+    for (const double norm : screen.norms) screening_ = screening_ && norm > 1e-12 && norm < 1e12;
     screens_.push_back(std::move(screen));
   }
   if (!screening_) screens_.clear();
@@ -426,8 +427,8 @@ at::Tensor GaussianDensity::joint_log_density(Workspace& workspace, const Poll& 
   if (screened && share > 0.4) {
     bound_ = Bound::leading;  // ill-conditioned: float32 tells nothing
     screening_ = false;
-  } else if (!screened && share > 0.3 && screening_ && rows_seen_ >= dim()) {
-    make_screens(poll);
+  } else if (!screened && share > 0.3 && screening_ && 3 * rows_seen_ >= 2 * dim()) {
+    make_screens(poll);  // takes as long as the bound would have saved on the rows seen so far
     if (screening_) bound_ = Bound::screened;
   }
   return joint;
