@@ -29,7 +29,7 @@ constexpr size_t huge_page = size_t{1} << 21;
 // Smaller blocks are malloc's: they are not worth a huge page each.
 constexpr size_t smallest_block = size_t{1} << 20;
 
-// What may be kept beyond that, for work in many small steps.
+// What may be kept beyond that, by any thread: results that a program disposes of one after the other.
 constexpr size_t slack = size_t{1} << 26;
 
 thread_local int keeping = 0;
@@ -102,7 +102,7 @@ class HostAllocator final : public c10::Allocator {
     const size_t bytes = found->second;
     used_.erase(found);
     used_bytes_ -= bytes;
-    if (keeping > 0) {
+    if (keeping > 0 || kept_bytes_ + bytes <= slack) {
       kept_.push_back({data, bytes});
       by_size_.emplace(bytes, std::prev(kept_.end()));
       kept_bytes_ += bytes;

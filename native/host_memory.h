@@ -10,7 +10,7 @@ namespace ood {
 // Has libtorch take its large CPU blocks from here; once per process, before any tensor is made.
 void install_host_allocator();
 
-// While one of these lives, blocks that its thread frees are kept for reuse; other threads give theirs back at once.
+// While one of these lives, blocks that its thread frees are kept for reuse; other threads keep a few only.
 class KeepHostBlocks {
  public:
   KeepHostBlocks();

@@ -281,19 +281,6 @@ Napi::Value pinv(const Napi::CallbackInfo& info) {
       [](Napi::Env env, at::Tensor& result) { return Tensor::wrap(env, result); });
 }
 
-// As cholesky_with_jitter, the factor row by row as it is given back: LAPACK works by columns, so it is given the
-// transpose and the upper triangle, which is the lower one of the matrix.
-CholeskyFactor row_by_row_factor(const at::Tensor& matrix, double jitter) {
-  at::Tensor shifted = matrix;
-  if (jitter != 0) {
-    shifted = matrix.clone();
-    shifted.diagonal().add_(jitter);
-  }
-  const auto [upper, failed] = at::linalg_cholesky_ex(shifted.mT(), /*upper=*/true);
-  if (failed.item<int64_t>() != 0) return cholesky_with_jitter(matrix, jitter);  // tells where
-  return {upper.mT(), jitter};
-}
-
 // One matrix as a batch of its own needs no copy.
 at::Tensor stacked(const std::vector<at::Tensor>& matrices) {
   return matrices.size() == 1 ? matrices[0].unsqueeze(0) : at::stack(matrices);
@@ -323,7 +310,7 @@ Napi::Value cholesky(const Napi::CallbackInfo& info) {
           poll();
           const CholeskyFactor factor = rule == "relative"
                                             ? safe_cholesky(one, one.diagonal().mean().item<double>(), poll)
-                                            : row_by_row_factor(one, common);
+                                            : cholesky_with_jitter(one, common);
           factors.push_back(factor.lower);
           jitters.push_back(factor.jitter);
         }
