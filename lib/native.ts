@@ -186,7 +186,7 @@ export interface NativeGaussianMixture {
     numClasses: number,
     featureDim: number,
     options: NativeDensityOptions,
-    state: NativeNamedTensor[],
+    state: readonly NativeNamedTensor[],
   ): Promise<void>;
   dispose(): void;
 }
