@@ -253,6 +253,11 @@ export class GaussianMixture {
     });
   }
 
+  /** @internal min_c (z − u_c)ᵀ Σ_c⁻¹ (z − u_c) of each row, Float64Array [N]. Throws as {@link logDensity}. */
+  async leastSquaredDistance(features: Tensor | ArrayWithShape, options: { signal?: AbortSignal } = {}): Promise<Float64Array> {
+    return (await this.#evaluate(features, "leastSquaredDistance", options)).toTypedArray() as Float64Array;
+  }
+
   /** Gives the memory back now. Idempotent; later use throws ERR_DISPOSED. */
   dispose(): void {
     this.#native.dispose();

@@ -31,3 +31,4 @@ export * as device from "./device";
 export * as linalg from "./linalg";
 export * as metrics from "./metrics";
 export * as neuralCollapse from "./neural-collapse";
+export * as scores from "./scores";

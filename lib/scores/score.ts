@@ -1,7 +1,7 @@
 // What every out-of-distribution score is: something fitted to training evidence that gives each input a number, higher for more
 // in-distribution. Detectors, protocols and users go by this interface alone.
 
-import { describe, optionalSignal, optionsObject } from "../checks";
+import { fail, oneOf, optionalSignal, optionsObject } from "../checks";
 import { LibtorchOodError } from "../errors";
 import type { Labels } from "../labels";
 import type { NativeNamedTensor } from "../native";
@@ -64,46 +64,100 @@ export interface Score {
   state(): Promise<ScoreState>;
 }
 
-/** @internal `description` survives JSON; the tensors are float64 or int64. */
+/** @internal `description` survives JSON; the tensors are float32, float64 or int64. */
 export interface ScoreState {
   description: Record<string, unknown>;
   tensors: readonly NativeNamedTensor[];
 }
 
-/** @internal One piece of evidence as a Tensor [N, columns] that is not empty. @throws ERR_OPTION, ERR_SHAPE, ERR_DTYPE */
-export function evidenceTensor<K extends keyof TrainingEvidence & ("features" | "rawFeatures" | "logits" | "weight")>(
-  evidence: TrainingEvidence,
-  key: K,
-  score: ScoreName,
-): Tensor {
-  const value = evidence[key];
-  if (value === undefined) throw new LibtorchOodError("ERR_OPTION", `evidence.${key}: expected it for the score "${score}", found none`);
-  const tensor = toTensor(value, key);
-  const { shape, dtype } = tensor;
-  if (dtype !== "float32" && dtype !== "float64") {
-    throw new LibtorchOodError("ERR_DTYPE", `${key}: expected float32 or float64, found ${dtype}`);
-  }
-  if (shape.length !== 2 || shape.includes(0)) {
-    throw new LibtorchOodError("ERR_SHAPE", `${key}: expected [rows, columns] of at least 1 each, found [${shape.join(", ")}]`);
-  }
-  return tensor;
+export interface SourceOptions {
+  /** What the score is fitted on and looks at. Default `"features"`. */
+  from?: keyof Evidence;
 }
 
 const evidenceKeys = ["features", "rawFeatures", "logits"] as const;
 
-/** @internal The evidence object itself, with no keys but those of Evidence. @throws ERR_OPTION */
-export function evidenceObject(evidence: Evidence): Evidence {
-  if (evidence === undefined) throw new LibtorchOodError("ERR_OPTION", `evidence: expected an object, found ${describe(evidence)}`);
-  return optionsObject(evidence, "evidence", evidenceKeys);
+/** @internal The source, and the options that remain. @throws ERR_OPTION */
+export function resolveSource<T extends SourceOptions>(options: T): { from: keyof Evidence; rest: Omit<T, "from"> } {
+  if (typeof options !== "object" || options === null) fail("ERR_OPTION", "options", "an options object", options);
+  const { from = "features", ...rest } = options;
+  return { from: oneOf(from, "from", evidenceKeys), rest };
 }
 
-/** @internal The training evidence itself, with no keys but those of TrainingEvidence. @throws ERR_OPTION */
-export function trainingObject(training: TrainingEvidence): TrainingEvidence {
-  if (training === undefined) throw new LibtorchOodError("ERR_OPTION", `training: expected an object, found ${describe(training)}`);
-  return optionsObject(training, "training", [...evidenceKeys, "labels", "weight", "bias"]);
+type Matrix = keyof Evidence | "weight";
+/** Evidence with its matrices as Tensors. */
+type Resolved = Record<Matrix, Tensor> & { labels: Labels; bias: Tensor | undefined };
+
+/** @internal Calls `use` with the evidence that the score needs, checked for shape and dtype. @throws ERR_OPTION, ERR_SHAPE, ERR_DTYPE */
+export async function readEvidence<T>(
+  score: Score,
+  evidence: Evidence,
+  options: ScoreCallOptions,
+  use: (given: Resolved, signal: AbortSignal | undefined) => Promise<T>,
+): Promise<T> {
+  const signal = optionalSignal(optionsObject(options, "options", ["signal"]).signal, "signal");
+  if (evidence === undefined) fail("ERR_OPTION", "evidence", "an object", evidence);
+  optionsObject(evidence, "evidence", evidenceKeys);
+  return withMatrices(score.name, "evidence", evidence, score.needs, (given) => use(given, signal));
 }
 
-/** @internal */
-export function signalOf(options: ScoreCallOptions): AbortSignal | undefined {
-  return optionalSignal(optionsObject(options, "options", ["signal"]).signal, "signal");
+/** @internal The same for what a score is fitted to. */
+export async function fitEvidence<T>(
+  score: ScoreName,
+  training: TrainingEvidence,
+  needs: readonly (Matrix | "labels")[],
+  use: (given: Resolved) => Promise<T>,
+): Promise<T> {
+  optionsObject(training, "training", [...evidenceKeys, "labels", "weight", "bias"]);
+  const matrices = needs.filter((key) => key !== "labels");
+  if (needs.includes("labels") && training.labels === undefined) missing(score, "training", "labels");
+  return withMatrices(score, "training", training, matrices, use);
+}
+
+async function withMatrices<T>(
+  score: ScoreName,
+  name: string,
+  evidence: TrainingEvidence,
+  keys: readonly Matrix[],
+  use: (given: Resolved) => Promise<T>,
+): Promise<T> {
+  const copies: Tensor[] = [];
+  const tensor = (key: Matrix | "bias", dimensions: number): Tensor => {
+    const value = evidence[key];
+    if (value === undefined) missing(score, name, key);
+    const made = toTensor(value, key);
+    if (made !== value) copies.push(made);
+    const { shape, dtype } = made;
+    if (dtype !== "float32" && dtype !== "float64") fail("ERR_DTYPE", key, "float32 or float64", dtype);
+    if (shape.length !== dimensions || shape.includes(0)) {
+      const expected = dimensions === 2 ? "[rows, columns] of at least 1 each" : "[C]";
+      throw new LibtorchOodError("ERR_SHAPE", `${key}: expected ${expected}, found [${shape.join(", ")}]`);
+    }
+    return made;
+  };
+  try {
+    const given = Object.fromEntries(keys.map((key) => [key, tensor(key, 2)]));
+    const bias = keys.includes("weight") && evidence.bias !== undefined ? tensor("bias", 1) : undefined;
+    return await use({ ...given, labels: evidence.labels, bias } as Resolved);
+  } finally {
+    for (const copy of copies) copy.dispose(); // native calls keep what they read until they end
+  }
+}
+
+function missing(score: ScoreName, name: string, key: string): never {
+  throw new LibtorchOodError("ERR_OPTION", `${name}.${key}: expected it for the score "${score}", found none`);
+}
+
+/** @internal Of a score that owns nothing native: whether it has been disposed. */
+export class Liveness {
+  #ended = false;
+
+  end(): void {
+    this.#ended = true;
+  }
+
+  /** @throws ERR_DISPOSED */
+  require(name: ScoreName): void {
+    if (this.#ended) throw new LibtorchOodError("ERR_DISPOSED", `${name}: it has been disposed`);
+  }
 }

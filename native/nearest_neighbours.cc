@@ -1,0 +1,333 @@
+// The native class NearestNeighbours.
+#include "nearest_neighbours.h"
+
+#include <ATen/ATen.h>
+
+#include <algorithm>
+#include <limits>
+#include <utility>
+#include <vector>
+
+#include "arguments.h"
+#include "class_statistics.h"
+#include "executor.h"
+#include "named_state.h"
+#include "resnet.h"
+#include "tensor.h"
+
+namespace ood {
+
+namespace {
+
+// Queries and points whose distances are formed together: 16 MB of float32, a fraction of a second of one step.
+constexpr int64_t chunk_rows = 512;
+constexpr int64_t tile_rows = 8192;
+
+// Candidates beyond k: so many distances may lie too near the k-th for the screen to tell them apart.
+constexpr int64_t spare = 16;
+
+// Rows as they are compared: float64, of unit length where that is asked for. May share the memory of `rows`.
+at::Tensor exact_rows(const at::Tensor& rows, const at::Tensor& inverse) {
+  const at::Tensor exact = rows.to(at::kDouble);
+  return inverse.defined() ? exact * inverse : exact;
+}
+
+// Lengths of float64 rows, [n]; ERR_RANGE where one is too long to be squared.
+at::Tensor lengths(const at::Tensor& rows) {
+  at::Tensor length = at::linalg_vector_norm(rows, 2, 1);
+  if (!length.isfinite().all().item<bool>())
+    fail("ERR_RANGE", "features: expected rows shorter than 1e154, found a longer one");
+  return length;
+}
+
+// 1/‖row‖, [n, 1]; 1 for a row of zeros, which stays one.
+at::Tensor inverse_lengths(const at::Tensor& rows) {
+  const at::Tensor length = lengths(rows.to(at::kDouble)).unsqueeze(1);
+  return at::where(length.gt(std::numeric_limits<double>::min()), length.reciprocal(), at::ones_like(length));
+}
+
+// How distances are screened. The first two by matrix product, which cancels where points are close together; the last
+// by differences.
+enum class Screen { single_product, double_product, differences };
+
+// What a squared distance screened by a product differs by from the exact one at most, where the longest point has
+// length 1 and the query the length |q|. With u the unit of rounding, the product of two vectors of d entries, each
+// rounded a few times itself, is wrong by (d + 10)·u·|q| at most; squared lengths and the sum of the terms add 4·u (1 +
+// |q|); the distance that is called exact is rounded, too.
+at::Tensor product_error(Screen screen, int64_t dim, const at::Tensor& query_length) {
+  const auto d = static_cast<double>(dim);
+  const double half_double = 0.5 * std::numeric_limits<double>::epsilon();
+  const double unit = screen == Screen::single_product ? 0.5 * std::numeric_limits<float>::epsilon() : half_double;
+  const at::Tensor rounding = (query_length + 1).square_().mul_(4 * (d + 4) * half_double);
+  return query_length.mul(2 * (d + 12)).add_(4).mul_(1.01 * unit).add_(rounding);
+}
+
+// The points' share of the fit, tile by tile.
+struct Fit {
+  std::shared_ptr<NeighbourPoints> shared, made;
+  at::Tensor features;
+  int64_t k;
+  bool normalize;
+  enum class Phase { accept, centre, lengths, screen } phase = Phase::accept;
+  int64_t done = 0;
+
+  at::Tensor tile(int64_t end) const {
+    const auto inverse = made->inverse.defined() ? made->inverse.slice(0, done, end) : at::Tensor();
+    return exact_rows(made->points.slice(0, done, end), inverse);
+  }
+
+  bool step(JobContext&) {
+    const at::NoGradGuard no_grad;
+    const int64_t count = features.size(0);
+    const auto wide = at::TensorOptions().dtype(at::kDouble).device(shared->on);
+    if (phase == Phase::accept) {
+      require_finite(features, "features");
+      made = std::make_shared<NeighbourPoints>(shared->on);
+      made->k = k;
+      made->points = features.to(shared->on).contiguous();
+      if (normalize) made->inverse = inverse_lengths(made->points);
+      made->centre = at::zeros({features.size(1)}, wide);
+      made->squared_length = at::empty({count}, wide);
+      phase = Phase::centre;
+      return false;
+    }
+    const int64_t end = std::min(done + tile_rows, count);
+    if (phase == Phase::centre) {
+      made->centre.add_(tile(end).sum(0), 1 / static_cast<double>(count));
+    } else if (phase == Phase::lengths) {
+      made->squared_length.slice(0, done, end).copy_(lengths(tile(end).sub(made->centre)));
+    } else {
+      made->screen.slice(0, done, end).copy_(tile(end).sub(made->centre).mul_(made->scale));
+    }
+    done = end;
+    if (done < count) return false;
+    done = 0;
+    if (phase == Phase::centre) {
+      phase = Phase::lengths;
+    } else if (phase == Phase::lengths) {
+      const double longest = made->squared_length.max().item<double>();
+      made->scale = longest > std::numeric_limits<double>::min() ? 1 / longest : 1;
+      made->squared_length.mul_(made->scale).square_();
+      made->screen = at::empty({count, features.size(1)}, wide.dtype(at::kFloat));
+      phase = Phase::screen;
+    } else {
+      *shared = *made;  // all at once: an aborted fit leaves nothing half made
+      return true;
+    }
+    return false;
+  }
+};
+
+// The search, chunk of queries by chunk, and for each chunk tile of points by tile. A chunk is screened; the rows whose
+// k-th distance the screen cannot tell for certain go through the next, finer one.
+struct Search {
+  std::shared_ptr<NeighbourPoints> shared;
+  at::Tensor queries, result;
+  Screen first = Screen::single_product;  // what the next chunk begins with: learnt from the ones before
+
+  int64_t chunk = 0;                   // its first row
+  at::Tensor exact, screened, length;  // the chunk's rows: as compared, centred and scaled; the latter's lengths [n]
+  Screen screen = Screen::single_product;
+  at::Tensor pending;          // which rows of the chunk, int64
+  at::Tensor operand;          // those rows, as the screen takes them
+  at::Tensor best, candidate;  // the least of what distances() gives, and their points [n, k + spare]
+  int64_t tile = 0;            // its first point
+  bool checked = false;
+
+  bool step(JobContext& job) {
+    const at::NoGradGuard no_grad;
+    const int64_t count = queries.size(0);
+    if (!checked) {
+      if (!shared->points.defined()) fail("ERR_OPTION", "neighbours: expected points that have been fitted");
+      if (queries.size(1) != shared->points.size(1)) {
+        fail("ERR_SHAPE", "features: expected ", shared->points.size(1), " columns, found ", queries.size(1));
+      }
+      require_finite(queries, "features");
+      result = at::empty({count}, at::kDouble);
+      checked = true;
+    }
+    if (chunk == count) return true;
+    if (!exact.defined()) begin_chunk();
+    search_tile();
+    job.check();
+    if (tile < shared->points.size(0)) return false;
+    certify();
+    if (pending.size(0) > 0) {
+      begin_screen(screen == Screen::single_product ? Screen::double_product : Screen::differences);
+      return false;
+    }
+    exact.reset();
+    chunk = std::min(chunk + chunk_rows, count);
+    return chunk == count;
+  }
+
+  void begin_chunk() {
+    const at::Tensor rows = queries.slice(0, chunk, std::min(chunk + chunk_rows, queries.size(0))).to(shared->on);
+    exact = exact_rows(rows, shared->inverse.defined() ? inverse_lengths(rows) : at::Tensor());
+    screened = (exact - shared->centre).mul_(shared->scale);
+    length = lengths(screened);
+    pending = at::arange(rows.size(0), at::TensorOptions().dtype(at::kLong).device(shared->on));
+    begin_screen(first);
+  }
+
+  void begin_screen(Screen with) {
+    screen = with;
+    operand = (screen == Screen::differences ? exact : screened).index_select(0, pending);
+    if (screen == Screen::single_product) operand = operand.to(at::kFloat);
+    best.reset();
+    candidate.reset();
+    tile = 0;
+  }
+
+  // Of the pending rows to a tile of points. By a product: squared distances in the screen's scale less the rows' own
+  // squared lengths, which orders them alike. By differences: distances.
+  at::Tensor distances(int64_t end) const {
+    const at::Tensor squares = shared->squared_length.slice(0, tile, end).unsqueeze(0);
+    if (screen == Screen::single_product) {
+      const at::Tensor points = shared->screen.slice(0, tile, end);
+      return at::addmm(squares.to(at::kFloat), operand, points.t(), 1, -2);
+    }
+    const at::Tensor inverse = shared->inverse.defined() ? shared->inverse.slice(0, tile, end) : at::Tensor();
+    const at::Tensor points = exact_rows(shared->points.slice(0, tile, end), inverse);
+    if (screen == Screen::double_product) {
+      return at::addmm(squares, operand, (points - shared->centre).mul_(shared->scale).t(), 1, -2);
+    }
+    constexpr int64_t without_product = 2;
+    return at::cdist(operand, points, 2, without_product);
+  }
+
+  void search_tile() {
+    const int64_t count = shared->points.size(0);
+    const int64_t end = std::min(tile + tile_rows, count);
+    const int64_t wanted = std::min(shared->k + spare, count);
+    const at::Tensor distance = distances(end);
+    auto [values, index] = distance.topk(std::min(wanted, end - tile), 1, /*largest=*/false, /*sorted=*/false);
+    index.add_(tile);
+    if (best.defined()) {
+      values = at::cat({best, values}, 1);
+      index = at::cat({candidate, index}, 1);
+      const auto [kept, where] = values.topk(std::min(wanted, values.size(1)), 1, /*largest=*/false, /*sorted=*/false);
+      values = kept;
+      index = index.gather(1, where);
+    }
+    best = values;
+    candidate = index;
+    tile = end;
+  }
+
+  // The k-th exact distance of the rows where the screen is certain of it; the others remain pending. With e the
+  // screen's error and s the k-th screened value, a candidate below s − 2e is certainly among the k nearest, one above
+  // s + 2e is certainly not: what lies between is measured exactly. Points that are no candidates are all beyond
+  // s + 2e where the last candidate is.
+  void certify() {
+    const auto [values, order] = best.to(at::kDouble).sort(1);
+    const at::Tensor points = candidate.gather(1, order);
+    const at::Tensor kth = values.select(1, shared->k - 1).unsqueeze(1);
+    const at::Tensor own = length.index_select(0, pending);
+    const bool differences = screen == Screen::differences;
+    const double rounding = 4 * (static_cast<double>(exact.size(1)) + 4) * std::numeric_limits<double>::epsilon();
+    const at::Tensor margin =
+        differences ? kth * rounding : product_error(screen, exact.size(1), own).mul_(2).unsqueeze(1);
+    const at::Tensor inside = values.lt(kth - margin);
+    const at::Tensor between = values.le(kth + margin).logical_and_(inside.logical_not());
+    at::Tensor certain = at::ones_like(own, at::kBool);
+    if (!differences) {  // by differences, what is left out equals the k-th but for rounding
+      if (values.size(1) < shared->points.size(0)) certain = values.select(1, -1).gt((kth + margin).squeeze(1));
+      certain.logical_and_(own.lt(screen == Screen::single_product ? 1e30 : 1e150));  // no sum has overflowed
+    }
+
+    const double none = std::numeric_limits<double>::infinity();
+    at::Tensor measured = at::where(inside, at::full_like(values, -none), at::full_like(values, none));
+    const at::Tensor pairs = between.logical_and(certain.unsqueeze(1)).nonzero();
+    constexpr int64_t pairs_at_once = 4096;
+    for (int64_t start = 0; start < pairs.size(0); start += pairs_at_once) {
+      const at::Tensor part = pairs.slice(0, start, std::min(start + pairs_at_once, pairs.size(0)));
+      const at::Tensor row = part.select(1, 0);
+      const at::Tensor column = part.select(1, 1);
+      const at::Tensor point = points.index({row, column});
+      const at::Tensor inverse = shared->inverse.defined() ? shared->inverse.index_select(0, point) : at::Tensor();
+      const at::Tensor difference = exact.index_select(0, pending.index_select(0, row))
+                                        .sub_(exact_rows(shared->points.index_select(0, point), inverse));
+      measured.index_put_({row, column}, at::linalg_vector_norm(difference, 2, 1));
+    }
+    const at::Tensor distance = std::get<0>(measured.sort(1)).select(1, shared->k - 1);
+    const at::Tensor which = certain.nonzero().squeeze(1);
+    const at::Tensor rows = pending.index_select(0, which).add_(chunk).to(at::kCPU);
+    result.index_copy_(0, rows, distance.index_select(0, which).to(at::kCPU));
+
+    const int64_t all = pending.size(0);
+    pending = pending.index_select(0, certain.logical_not().nonzero().squeeze(1));
+    if (screen == first && 2 * pending.size(0) > all) {
+      first = screen == Screen::single_product ? Screen::double_product : Screen::differences;
+    }
+  }
+};
+
+}  // namespace
+
+void NearestNeighbours::define(Napi::Env env, Napi::Object exports) {
+  exports.Set("NearestNeighbours", DefineClass(env, "NearestNeighbours",
+                                               {
+                                                   method<&NearestNeighbours::fit>("fit"),
+                                                   method<&NearestNeighbours::distances>("distances"),
+                                                   method<&NearestNeighbours::state>("state"),
+                                                   method<&NearestNeighbours::dispose>("dispose"),
+                                               }));
+}
+
+NearestNeighbours::NearestNeighbours(const Napi::CallbackInfo& info) : Wrapped(info) {
+  guarded(info.Env(), [&] { shared_ = std::make_shared<NeighbourPoints>(device_argument(info[0], "device")); });
+}
+
+NearestNeighbours::~NearestNeighbours() { release_on(shared_); }
+
+const std::shared_ptr<NeighbourPoints>& NearestNeighbours::live() const {
+  if (!shared_) fail("ERR_DISPOSED", "neighbours: they have been disposed");
+  return shared_;
+}
+
+// fit(control, features, { k, normalize })
+Napi::Value NearestNeighbours::fit(const Napi::CallbackInfo& info) {
+  const auto shared = live();
+  const at::Tensor features = features_argument(info[1], "features");
+  if (features.numel() == 0) {
+    fail("ERR_SHAPE", "features: expected at least one row and one column, found ", features.sizes());
+  }
+  const Napi::Object options = object_argument(info[2], "options");
+  const int64_t k = integer_argument(options.Get("k"), "k", 1, features.size(0));
+  const bool normalize = boolean_argument(options.Get("normalize"), "normalize");
+  auto fit = std::make_shared<Fit>(Fit{shared, nullptr, features, k, normalize});
+  return submit_steps(
+      info.Env(), shared->device(), info[0], info.Env().Undefined(), [fit](JobContext& job) { return fit->step(job); },
+      [](Napi::Env env) -> Napi::Value { return env.Undefined(); });
+}
+
+// distances(control, features): float64 [N]
+Napi::Value NearestNeighbours::distances(const Napi::CallbackInfo& info) {
+  auto search = std::make_shared<Search>();
+  search->shared = live();
+  search->queries = features_argument(info[1], "features");
+  return submit_steps(
+      info.Env(), search->shared->device(), info[0], info.Env().Undefined(),
+      [search](JobContext& job) { return search->step(job); },
+      [search](Napi::Env env) { return Tensor::wrap(env, search->result); });
+}
+
+// state(control): [{ points [N, d] as they were given }]
+Napi::Value NearestNeighbours::state(const Napi::CallbackInfo& info) {
+  const auto shared = live();
+  return submit<NamedState>(
+      info, shared->device(),
+      [shared](JobContext&) {
+        if (!shared->points.defined()) fail("ERR_OPTION", "neighbours: expected points that have been fitted");
+        return NamedState{{"points", shared->points.to(at::kCPU)}};
+      },
+      [](Napi::Env env, NamedState& state) { return state_to_js(env, state); });
+}
+
+Napi::Value NearestNeighbours::dispose(const Napi::CallbackInfo& info) {
+  release_on(shared_);
+  return info.Env().Undefined();
+}
+
+}  // namespace ood
