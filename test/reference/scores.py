@@ -105,13 +105,19 @@ def mahalanobis(s):
         assert np.allclose(cdist(s.queries, rounded, "mahalanobis", VI=precision).min(1) ** 2, numbers(near), rtol=1e-8)
         whole = EmpiricalCovariance().fit(s.features)
         assert np.allclose(whole.mahalanobis(s.queries), numbers(background), rtol=1e-8)
-    # Rounding of S, eps of its largest eigenvalue, is condition * eps of its smallest.
-    spread = np.linalg.svd(np.array([numbers(y) for y in centred]), compute_uv=False)
+    # For tolerances: rounding of a covariance, eps of its largest eigenvalue, is condition * eps of its smallest; and how far the points that
+    # take part are from one another, as S measures it.
+    def condition(deviations):
+        spread = np.linalg.svd(np.array([numbers(y) for y in deviations]), compute_uv=False)
+        return float((spread[0] / spread[-1]) ** 2)
+
     return {
         "mahalanobis": numbers(-a for a in near),
         "relative-mahalanobis": numbers(b - a for a, b in zip(near, background)),
         "background": numbers(background),
-        "condition": float((spread[0] / spread[-1]) ** 2),
+        "condition": condition(centred),
+        "background_condition": condition([minus(row, centre) for row in rows]),
+        "reach": float(mp.sqrt(max(squared_distances(queries + means, centred, [mean(means)])))),
     }
 
 
@@ -155,8 +161,7 @@ def vim(s, dimension):
     if s.dim > 100:
         origin = -np.linalg.pinv(s.weight) @ s.bias
         values, right = np.linalg.svd(s.features - origin, full_matrices=True)[1:]
-        rest = right[dimension:]
-        length = lambda x: mp.mpf(float(np.linalg.norm(rest @ (x - origin))))
+        parts = lambda x: exact(right @ (x - origin))[0]
         rows, queries = s.features, s.queries
     else:
         w, b = mp.matrix(exact(s.weight)), mp.matrix(exact(s.bias)[0])
@@ -167,19 +172,22 @@ def vim(s, dimension):
         gram = mp.matrix([[dot(a, c) for c in columns] for a in columns])
         eigenvalues, vectors = mp.eigsy(gram)  # ascending
         values = [mp.sqrt(abs(v)) for v in reversed(list(eigenvalues))]
-        rest = [[vectors[j, i] for j in range(s.dim)] for i in range(s.dim - dimension)]
-        length = lambda x: mp.sqrt(mp.fsum(dot(v, minus(x, origin)) ** 2 for v in rest))
+        axes = [[vectors[j, i] for j in range(s.dim)] for i in reversed(range(s.dim))]
+        parts = lambda x: [dot(v, minus(x, origin)) for v in axes]
+    values = list(values) + [0] * (s.dim - len(values))
+    rows, queries = [parts(row) for row in rows], [parts(query) for query in queries]
+    length = lambda x: mp.sqrt(mp.fsum(v * v for v in x[dimension:]))
+    # For tolerances: a relative perturbation of the features by one turns kept axis i by s_1 / (s_i - s_(D+1)), and so adds to the residual.
+    tilt = lambda x: mp.fsum(abs(v) * values[0] / (values[i] - values[dimension]) for i, v in enumerate(x[:dimension]))
     residuals = [length(row) for row in rows]
     alpha = mp.fsum(max(row) for row in logits) / mp.fsum(residuals)
     energies = special.logsumexp(logits_of(s, s.queries), 1)
-    values = list(values) + [0] * (s.dim - len(values))
     return {
         "dimension": dimension,
         "alpha": float(alpha),
         "scores": numbers(mp.mpf(float(e)) - alpha * length(x) for e, x in zip(energies, queries)),
-        "residual": float(mp.fsum(residuals) / len(residuals)),
-        "gap": float((values[dimension - 1] - values[dimension]) / values[0]),  # of the singular values, relative to the largest
-        "lengths": numbers(np.linalg.norm(s.queries - np.array(numbers(origin)), axis=1)),
+        "tilts": numbers(tilt(x) for x in queries),
+        "mean_tilt_of_residual": float(mp.fsum(tilt(x) for x in rows) / mp.fsum(residuals)),
     }
 
 
