@@ -1,6 +1,6 @@
 // The one way to a score: its name, what it is fitted to, and its options; and back from what a file held.
 
-import { oneOf } from "../checks";
+import { oneOf, optionsObject } from "../checks";
 import { FeatureNorm, type FeatureNormOptions } from "./feature-norm";
 import { GaussianMixtureScore, type GaussianMixtureScoreOptions } from "./gaussian-mixture-score";
 import { LogitScore, type LogitScoreOptions } from "./logit-score";
@@ -8,6 +8,7 @@ import { Mahalanobis, RelativeMahalanobis, type MahalanobisOptions } from "./mah
 import { NearestNeighbours, type NearestNeighboursOptions } from "./nearest-neighbours";
 import {
   resolveSource,
+  trainingKeys,
   type Evidence,
   type Score,
   type ScoreName,
@@ -125,7 +126,9 @@ export const names = Object.freeze(Object.keys(kinds) as ScoreName[]);
  * metrics.auroc(await vim.score({ features: test.features, logits: test.logits }), await vim.score({ features: ood.features, logits: ood.logits }));
  */
 export async function fit<N extends ScoreName>(name: N, training: TrainingEvidence = {}, options?: ScoreOptions[N]): Promise<ScoreOf[N]> {
-  return kinds[oneOf(name, "name", names)].fit(training, options) as Promise<ScoreOf[N]>;
+  const kind = kinds[oneOf(name, "name", names)];
+  optionsObject(training, "training", trainingKeys);
+  return kind.fit(training, options) as Promise<ScoreOf[N]>;
 }
 
 /**

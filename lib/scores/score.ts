@@ -76,6 +76,8 @@ export interface SourceOptions {
 }
 
 const evidenceKeys = ["features", "rawFeatures", "logits"] as const;
+/** @internal */
+export const trainingKeys = [...evidenceKeys, "labels", "weight", "bias"] as const;
 
 /** @internal The source, and the options that remain. @throws ERR_OPTION */
 export function resolveSource<T extends SourceOptions>(options: T): { from: keyof Evidence; rest: Omit<T, "from"> } {
@@ -108,7 +110,6 @@ export async function fitEvidence<T>(
   needs: readonly (Matrix | "labels")[],
   use: (given: Resolved) => Promise<T>,
 ): Promise<T> {
-  optionsObject(training, "training", [...evidenceKeys, "labels", "weight", "bias"]);
   const matrices = needs.filter((key) => key !== "labels");
   if (needs.includes("labels") && training.labels === undefined) missing(score, "training", "labels");
   return withMatrices(score, "training", training, matrices, use);
