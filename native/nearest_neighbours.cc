@@ -4,6 +4,7 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
 #include <utility>
 #include <vector>
@@ -19,9 +20,12 @@ namespace ood {
 
 namespace {
 
-// Queries and points whose distances are formed together: 16 MB of float32, a fraction of a second of one step.
-constexpr int64_t chunk_rows = 512;
-constexpr int64_t tile_rows = 8192;
+// Queries and points whose distances are formed together: 16 MB of float32, which take some milliseconds.
+constexpr int64_t chunk_rows = 1024;
+constexpr int64_t tile_rows = 4096;
+
+// Points that are prepared together: few enough that they stay in a cache from pass to pass.
+constexpr int64_t prepared_rows = 512;
 
 // Candidates beyond k: so many distances may lie too near the k-th for the screen to tell them apart.
 constexpr int64_t spare = 16;
@@ -51,70 +55,73 @@ at::Tensor inverse_lengths(const at::Tensor& rows) {
 enum class Screen { single_product, double_product, differences };
 
 // What a squared distance screened by a product differs by from the exact one at most, where the longest point has
-// length 1 and the query the length |q|. With u the unit of rounding, the product of two vectors of d entries, each
-// rounded a few times itself, is wrong by (d + 10)·u·|q| at most; squared lengths and the sum of the terms add 4·u (1 +
-// |q|); the distance that is called exact is rounded, too.
-at::Tensor product_error(Screen screen, int64_t dim, const at::Tensor& query_length) {
+// length P and the query the length |q|. With u the unit of rounding, the product of two vectors of d entries, each
+// rounded a few times itself, is wrong by (d + 10)·u·|q|·P at most; squared lengths and the sum of the terms add 4·u
+// (P² + |q|·P); the distance that is called exact is rounded, too.
+at::Tensor product_error(Screen screen, int64_t dim, double longest, const at::Tensor& query_length) {
   const auto d = static_cast<double>(dim);
   const double half_double = 0.5 * std::numeric_limits<double>::epsilon();
   const double unit = screen == Screen::single_product ? 0.5 * std::numeric_limits<float>::epsilon() : half_double;
-  const at::Tensor rounding = (query_length + 1).square_().mul_(4 * (d + 4) * half_double);
-  return query_length.mul(2 * (d + 12)).add_(4).mul_(1.01 * unit).add_(rounding);
+  const at::Tensor rounding = (query_length + longest).square_().mul_(4 * (d + 4) * half_double);
+  return query_length.mul(2 * (d + 12) * longest).add_(4 * longest * longest).mul_(1.01 * unit).add_(rounding);
 }
 
-// The points' share of the fit, tile by tile.
+// The points' share of the fit. Any centre and scale near the points' own serve, so a sample of them is enough.
 struct Fit {
-  std::shared_ptr<NeighbourPoints> shared, made;
+  std::shared_ptr<NeighbourPoints> shared;
   at::Tensor features;
   int64_t k;
   bool normalize;
-  enum class Phase { accept, centre, lengths, screen } phase = Phase::accept;
+  std::shared_ptr<NeighbourPoints> made;
+  at::Tensor buffer;  // float64
   int64_t done = 0;
 
-  at::Tensor tile(int64_t end) const {
-    const auto inverse = made->inverse.defined() ? made->inverse.slice(0, done, end) : at::Tensor();
-    return exact_rows(made->points.slice(0, done, end), inverse);
-  }
-
-  bool step(JobContext&) {
+  bool step(JobContext& job) {
     const at::NoGradGuard no_grad;
-    const int64_t count = features.size(0);
-    const auto wide = at::TensorOptions().dtype(at::kDouble).device(shared->on);
-    if (phase == Phase::accept) {
-      require_finite(features, "features");
-      made = std::make_shared<NeighbourPoints>(shared->on);
-      made->k = k;
-      made->points = features.to(shared->on).contiguous();
-      if (normalize) made->inverse = inverse_lengths(made->points);
-      made->centre = at::zeros({features.size(1)}, wide);
-      made->squared_length = at::empty({count}, wide);
-      phase = Phase::centre;
+    if (!made) {
+      accept();
       return false;
     }
-    const int64_t end = std::min(done + tile_rows, count);
-    if (phase == Phase::centre) {
-      made->centre.add_(tile(end).sum(0), 1 / static_cast<double>(count));
-    } else if (phase == Phase::lengths) {
-      made->squared_length.slice(0, done, end).copy_(lengths(tile(end).sub(made->centre)));
-    } else {
-      made->screen.slice(0, done, end).copy_(tile(end).sub(made->centre).mul_(made->scale));
+    for (int64_t part = 0; part < 16 && done < features.size(0); ++part) prepare();
+    job.check();
+    if (done < features.size(0)) return false;
+    made->longest = std::sqrt(made->squared_length.max().item<double>());
+    *shared = *made;  // all at once: an aborted fit leaves nothing half made
+    return true;
+  }
+
+  void accept() {
+    require_finite(features, "features");
+    const int64_t count = features.size(0);
+    const auto wide = at::TensorOptions().dtype(at::kDouble).device(shared->on);
+    made = std::make_shared<NeighbourPoints>(shared->on);
+    made->k = k;
+    made->points = features.to(shared->on).contiguous();
+    if (normalize) made->inverse = at::empty({count, 1}, wide);
+    made->squared_length = at::empty({count}, wide);
+    made->screen = at::empty({count, features.size(1)}, wide.dtype(at::kFloat));
+    constexpr int64_t sampled = 1024;
+    const at::Tensor some = made->points.slice(0, 0, count, (count + sampled - 1) / sampled);
+    const at::Tensor rows = exact_rows(some, normalize ? inverse_lengths(some) : at::Tensor());
+    made->centre = rows.mean(0);
+    const double length = lengths(rows - made->centre).max().item<double>();
+    made->scale = length > std::numeric_limits<double>::min() ? 1 / length : 1;
+    buffer = at::empty({std::min(prepared_rows, count), features.size(1)}, wide);
+  }
+
+  void prepare() {
+    const int64_t end = std::min(done + prepared_rows, features.size(0));
+    at::Tensor rows = buffer.slice(0, 0, end - done);
+    rows.copy_(made->points.slice(0, done, end));
+    if (normalize) {
+      at::Tensor inverse = made->inverse.slice(0, done, end);
+      inverse.copy_(inverse_lengths(rows));
+      rows.mul_(inverse);
     }
+    rows.sub_(made->centre).mul_(made->scale);
+    made->squared_length.slice(0, done, end).copy_(lengths(rows).square_());
+    made->screen.slice(0, done, end).copy_(rows);
     done = end;
-    if (done < count) return false;
-    done = 0;
-    if (phase == Phase::centre) {
-      phase = Phase::lengths;
-    } else if (phase == Phase::lengths) {
-      const double longest = made->squared_length.max().item<double>();
-      made->scale = longest > std::numeric_limits<double>::min() ? 1 / longest : 1;
-      made->squared_length.mul_(made->scale).square_();
-      made->screen = at::empty({count, features.size(1)}, wide.dtype(at::kFloat));
-      phase = Phase::screen;
-    } else {
-      *shared = *made;  // all at once: an aborted fit leaves nothing half made
-      return true;
-    }
-    return false;
   }
 };
 
@@ -227,13 +234,15 @@ struct Search {
     const bool differences = screen == Screen::differences;
     const double rounding = 4 * (static_cast<double>(exact.size(1)) + 4) * std::numeric_limits<double>::epsilon();
     const at::Tensor margin =
-        differences ? kth * rounding : product_error(screen, exact.size(1), own).mul_(2).unsqueeze(1);
+        differences ? kth * rounding : product_error(screen, exact.size(1), shared->longest, own).mul_(2).unsqueeze(1);
     const at::Tensor inside = values.lt(kth - margin);
     const at::Tensor between = values.le(kth + margin).logical_and_(inside.logical_not());
     at::Tensor certain = at::ones_like(own, at::kBool);
     if (!differences) {  // by differences, what is left out equals the k-th but for rounding
       if (values.size(1) < shared->points.size(0)) certain = values.select(1, -1).gt((kth + margin).squeeze(1));
-      certain.logical_and_(own.lt(screen == Screen::single_product ? 1e30 : 1e150));  // no sum has overflowed
+      // No sum has overflowed.
+      const double limit = screen == Screen::single_product ? 1e15 : 1e75;
+      certain.logical_and_(own.lt(shared->longest < limit ? limit : 0));
     }
 
     const double none = std::numeric_limits<double>::infinity();
@@ -296,7 +305,7 @@ Napi::Value NearestNeighbours::fit(const Napi::CallbackInfo& info) {
   const Napi::Object options = object_argument(info[2], "options");
   const int64_t k = integer_argument(options.Get("k"), "k", 1, features.size(0));
   const bool normalize = boolean_argument(options.Get("normalize"), "normalize");
-  auto fit = std::make_shared<Fit>(Fit{shared, nullptr, features, k, normalize});
+  auto fit = std::make_shared<Fit>(Fit{shared, features, k, normalize});
   return submit_steps(
       info.Env(), shared->device(), info[0], info.Env().Undefined(), [fit](JobContext& job) { return fit->step(job); },
       [](Napi::Env env) -> Napi::Value { return env.Undefined(); });
