@@ -2,7 +2,7 @@
 
 import { expectAssignable, expectError, expectNotAssignable, expectType } from "tsd";
 import { ClassStatistics, Dataset, datasets, device, GaussianMixture, isLibtorchOodError, LibtorchOodError, linalg } from "..";
-import { metrics, neuralCollapse, ResNet, Tensor } from "..";
+import { metrics, neuralCollapse, ResNet, scores, Tensor } from "..";
 import type { Architecture, ErrorCode, EpochReport, Extraction, ExtractionChunk, FitOptions, ResNetOptions, TensorArray } from "..";
 
 // Tensor
@@ -114,3 +114,24 @@ const error: unknown = new LibtorchOodError("ERR_SHAPE", "features: expected 2 d
 if (isLibtorchOodError(error)) expectType<ErrorCode>(error.code);
 expectAssignable<Error>(new LibtorchOodError("ERR_IO", "no such file"));
 expectError(new LibtorchOodError("ERR_UNKNOWN", "not a code"));
+
+// scores
+const evidence: scores.Evidence = { features: tensor, logits: { data: new Float32Array(4), shape: [2, 2] } };
+expectType<Promise<scores.Vim>>(scores.fit("vim", { features: tensor, logits: tensor, weight: tensor, bias: tensor }, { dimension: 1 }));
+expectType<Promise<scores.LogitScore>>(scores.fit("energy"));
+expectType<Promise<scores.NearestNeighbours>>(scores.fit("nearest-neighbours", { features: tensor }, { k: 5, from: "rawFeatures" }));
+expectType<Promise<scores.Mahalanobis>>(scores.fit("mahalanobis", { features: tensor, labels: [0, 1] }));
+declare const score: scores.Score;
+expectType<Promise<Float64Array>>(score.score(evidence, { signal: new AbortController().signal }));
+expectType<scores.ScoreName>(score.name);
+expectAssignable<scores.Score>({} as scores.ScoreOf[scores.ScoreName]);
+expectType<readonly (keyof scores.Evidence)[]>(scores.requirements("vim").score);
+expectType<Promise<scores.GaussianMixtureScore>>(
+  scores.fit("gaussian-mixture", { features: tensor, labels: [0, 1] }, { covariance: "oas" }),
+);
+expectType<GaussianMixture>({} as scores.GaussianMixtureScore["mixture"]);
+expectError(scores.fit("knn", { features: tensor }));
+expectError(scores.fit("vim", { features: tensor }, { k: 5 }));
+expectError(scores.fit("max-logit", {}, { temperature: 2 }));
+expectError(scores.fit("mahalanobis", { feature: tensor }));
+expectError(score.score({ labels: [0] }));
