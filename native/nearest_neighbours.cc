@@ -2,10 +2,12 @@
 #include "nearest_neighbours.h"
 
 #include <ATen/ATen.h>
+#include <ATen/Parallel.h>
 
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <numeric>
 #include <tuple>
 
 #include "arguments.h"
@@ -23,8 +25,8 @@ namespace {
 constexpr int64_t chunk_rows = 1024;
 constexpr int64_t tile_rows = 8192;
 
-// Points that are prepared together: few enough that they stay in a cache from pass to pass.
-constexpr int64_t prepared_rows = 512;
+// Points that are prepared in one step.
+constexpr int64_t prepared_rows = 8192;
 
 // Candidates beyond k: so many distances may lie too near the k-th for the screen to tell them apart.
 constexpr int64_t spare = 16;
@@ -35,11 +37,14 @@ at::Tensor exact_rows(const at::Tensor& rows, const at::Tensor& inverse) {
   return inverse.defined() ? exact * inverse : exact;
 }
 
+[[noreturn]] void fail_too_long() {
+  fail("ERR_RANGE", "features: expected rows shorter than 1e154, found a longer one");
+}
+
 // Lengths of float64 rows, [n]; ERR_RANGE where one is too long to be squared.
 at::Tensor lengths(const at::Tensor& rows) {
   at::Tensor length = at::linalg_vector_norm(rows, 2, 1);
-  if (!length.isfinite().all().item<bool>())
-    fail("ERR_RANGE", "features: expected rows shorter than 1e154, found a longer one");
+  if (!length.isfinite().all().item<bool>()) fail_too_long();
   return length;
 }
 
@@ -49,21 +54,28 @@ at::Tensor inverse_lengths(const at::Tensor& rows) {
   return at::where(length.gt(std::numeric_limits<double>::min()), length.reciprocal(), at::ones_like(length));
 }
 
-// The `wanted` least of each row and where they are, in no order. They lie in the `wanted` groups of columns with the
-// least minima, which are found in fewer steps than the values themselves.
-std::tuple<at::Tensor, at::Tensor> least(const at::Tensor& values, int64_t wanted) {
+// The `wanted` least of each row and where they are, in no order, or all that are below the row's `limit` [n, 1] if
+// that is defined and they are fewer. They lie in the groups of columns with the least minima, which are found in fewer
+// steps than the values themselves.
+std::tuple<at::Tensor, at::Tensor> least(const at::Tensor& values, int64_t wanted, const at::Tensor& limit) {
   constexpr int64_t group = 16;
+  const int64_t rows = values.size(0);
   const int64_t columns = values.size(1);
-  wanted = std::min(wanted, columns);
-  if (columns % group != 0 || 2 * group * wanted > columns) {
-    return values.topk(wanted, 1, /*largest=*/false, /*sorted=*/false);
+  const int64_t whole = columns / group * group;
+  if (2 * group * wanted > whole) return values.topk(std::min(wanted, columns), 1, /*largest=*/false, /*sorted=*/false);
+  const at::Tensor minima = values.slice(1, 0, whole).unflatten(1, {whole / group, group}).amin(2);
+  int64_t kept = wanted;
+  if (limit.defined()) kept = std::min(kept, minima.lt(limit).sum(1).max().item<int64_t>());
+  at::Tensor index = at::arange(whole, columns, minima.options().dtype(at::kLong)).expand({rows, columns - whole});
+  if (kept > 0) {
+    const at::Tensor groups = std::get<1>(minima.topk(kept, 1, /*largest=*/false, /*sorted=*/false));
+    const at::Tensor inside = groups.unsqueeze(2) * group + at::arange(group, groups.options());
+    index = at::cat({inside.view({rows, kept * group}), index}, 1);
   }
-  const at::Tensor grouped = values.view({values.size(0), columns / group, group});
-  const at::Tensor groups = std::get<1>(grouped.amin(2).topk(wanted, 1, /*largest=*/false, /*sorted=*/false));
-  const at::Tensor index =
-      (groups.unsqueeze(2) * group + at::arange(group, groups.options())).view({values.size(0), wanted * group});
-  const auto [kept, where] = values.gather(1, index).topk(wanted, 1, /*largest=*/false, /*sorted=*/false);
-  return {kept, index.gather(1, where)};
+  const at::Tensor some = values.gather(1, index);
+  if (some.size(1) <= wanted) return {some, index};
+  const auto [chosen, where] = some.topk(wanted, 1, /*largest=*/false, /*sorted=*/false);
+  return {chosen, index.gather(1, where)};
 }
 
 // How distances are screened. The first two by matrix product, which cancels where points are close together; the last
@@ -82,26 +94,61 @@ at::Tensor product_error(Screen screen, int64_t dim, double longest, const at::T
   return query_length.mul(2 * (d + 12) * longest).add_(4 * longest * longest).mul_(1.01 * unit).add_(rounding);
 }
 
-// The points' share of the fit. Any centre and scale near the points' own serve, so a sample of them is enough.
+// (row − centre)·scale of rows [begin, end) into `screen`, and its squared length; in one pass, which memory alone
+// limits.
+template <class T>
+void prepare_rows(NeighbourPoints& made, int64_t begin, int64_t end) {
+  const int64_t dim = made.points.size(1);
+  const T* points = made.points.const_data_ptr<T>();
+  const double* inverse = made.inverse.defined() ? made.inverse.const_data_ptr<double>() : nullptr;
+  const double* centre = made.centre.const_data_ptr<double>();
+  float* screen = made.screen.mutable_data_ptr<float>();
+  double* squared_length = made.squared_length.mutable_data_ptr<double>();
+  at::parallel_for(begin, end, 64, [&, scale = made.scale](int64_t from, int64_t to) {
+    constexpr int64_t lanes = 8;  // partial sums, so that the compiler may vectorise
+    for (int64_t row = from; row < to; ++row) {
+      const T* point = points + row * dim;
+      float* out = screen + row * dim;
+      const double unit = inverse != nullptr ? inverse[row] : 1;
+      double sums[lanes] = {};
+      int64_t j = 0;
+      for (; j + lanes <= dim; j += lanes) {
+        for (int64_t lane = 0; lane < lanes; ++lane) {
+          const double value = (static_cast<double>(point[j + lane]) * unit - centre[j + lane]) * scale;
+          out[j + lane] = static_cast<float>(value);
+          sums[lane] += value * value;
+        }
+      }
+      for (; j < dim; ++j) {
+        const double value = (static_cast<double>(point[j]) * unit - centre[j]) * scale;
+        out[j] = static_cast<float>(value);
+        sums[0] += value * value;
+      }
+      squared_length[row] = std::accumulate(sums, sums + lanes, 0.0);
+    }
+  });
+}
+
+// The points' share of the fit. Any centre near the points' own serves, and any scale at which squares are far from the
+// limits of float32; so a sample of them is enough.
 struct Fit {
   std::shared_ptr<NeighbourPoints> shared;
   at::Tensor features;
   int64_t k;
   bool normalize;
   std::shared_ptr<NeighbourPoints> made;
-  at::Tensor buffer;  // float64
   int64_t done = 0;
 
-  bool step(JobContext& job) {
+  bool step(JobContext&) {
     const at::NoGradGuard no_grad;
     if (!made) {
       accept();
       return false;
     }
-    for (int64_t part = 0; part < 16 && done < features.size(0); ++part) prepare();
-    job.check();
+    prepare();
     if (done < features.size(0)) return false;
     made->longest = std::sqrt(made->squared_length.max().item<double>());
+    if (!std::isfinite(made->longest)) fail_too_long();
     *shared = *made;  // all at once: an aborted fit leaves nothing half made
     return true;
   }
@@ -121,22 +168,24 @@ struct Fit {
     const at::Tensor rows = exact_rows(some, normalize ? inverse_lengths(some) : at::Tensor());
     made->centre = rows.mean(0);
     const double length = lengths(rows - made->centre).max().item<double>();
-    made->scale = length > std::numeric_limits<double>::min() ? 1 / length : 1;
-    buffer = at::empty({std::min(prepared_rows, count), features.size(1)}, wide);
+    if (length > 0 && (length < 1e-3 || length > 1e3))
+      made->scale = std::exp2(-std::clamp(std::ilogb(length), -1000, 1000));
   }
 
   void prepare() {
     const int64_t end = std::min(done + prepared_rows, features.size(0));
-    at::Tensor rows = buffer.slice(0, 0, end - done);
-    rows.copy_(made->points.slice(0, done, end));
-    if (normalize) {
-      at::Tensor inverse = made->inverse.slice(0, done, end);
-      inverse.copy_(inverse_lengths(rows));
-      rows.mul_(inverse);
+    const at::Tensor points = made->points.slice(0, done, end);
+    if (normalize) made->inverse.slice(0, done, end).copy_(inverse_lengths(points));
+    if (!shared->on.is_cpu()) {
+      const at::Tensor inverse = normalize ? made->inverse.slice(0, done, end) : at::Tensor();
+      const at::Tensor rows = (exact_rows(points, inverse) - made->centre).mul_(made->scale);
+      made->squared_length.slice(0, done, end).copy_(rows.square().sum(1));
+      made->screen.slice(0, done, end).copy_(rows);
+    } else if (points.scalar_type() == at::kFloat) {
+      prepare_rows<float>(*made, done, end);
+    } else {
+      prepare_rows<double>(*made, done, end);
     }
-    rows.sub_(made->centre).mul_(made->scale);
-    made->squared_length.slice(0, done, end).copy_(lengths(rows).square_());
-    made->screen.slice(0, done, end).copy_(rows);
     done = end;
   }
 };
@@ -228,7 +277,8 @@ struct Search {
     const int64_t end = std::min(tile + tile_rows, count);
     const int64_t wanted = std::min(shared->k + spare, count);
     const at::Tensor distance = distances(end);
-    auto [values, index] = least(distance, wanted);
+    const bool full = best.defined() && best.size(1) == wanted;
+    auto [values, index] = least(distance, wanted, full ? best.amax(1, /*keepdim=*/true) : at::Tensor());
     index.add_(tile);
     if (best.defined()) {
       values = at::cat({best, values}, 1);
