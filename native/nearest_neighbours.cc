@@ -21,12 +21,15 @@ namespace ood {
 
 namespace {
 
-// Queries and points whose distances are formed together: 32 MB of float32, which take some milliseconds.
+// Queries and points whose distances are formed together, in one step: 32 MB of float32, which take some milliseconds.
 constexpr int64_t chunk_rows = 1024;
 constexpr int64_t tile_rows = 8192;
 
-// Points that are prepared in one step.
-constexpr int64_t prepared_rows = 8192;
+// Queries that go through the points together, so that a tile of points is prepared once for all of them.
+constexpr int64_t block_rows = 8 * chunk_rows;
+
+// So few queries are compared by differences at once: preparing the points would take longer.
+constexpr int64_t few_queries = 2;
 
 // Candidates beyond k: so many distances may lie too near the k-th for the screen to tell them apart.
 constexpr int64_t spare = 16;
@@ -54,8 +57,8 @@ at::Tensor inverse_lengths(const at::Tensor& rows) {
   return at::where(length.gt(std::numeric_limits<double>::min()), length.reciprocal(), at::ones_like(length));
 }
 
-// The `wanted` least of each row and where they are, in no order, or all that are below the row's `limit` [n, 1] if
-// that is defined and they are fewer. They lie in the groups of columns with the least minima, which are found in fewer
+// The `wanted` least of each row and where they are, in no order, or all that are below the row's `limit` [n, 1] and at
+// most some more if they are fewer. They lie in the groups of columns with the least minima, which are found in fewer
 // steps than the values themselves.
 std::tuple<at::Tensor, at::Tensor> least(const at::Tensor& values, int64_t wanted, const at::Tensor& limit) {
   constexpr int64_t group = 16;
@@ -64,8 +67,7 @@ std::tuple<at::Tensor, at::Tensor> least(const at::Tensor& values, int64_t wante
   const int64_t whole = columns / group * group;
   if (2 * group * wanted > whole) return values.topk(std::min(wanted, columns), 1, /*largest=*/false, /*sorted=*/false);
   const at::Tensor minima = values.slice(1, 0, whole).unflatten(1, {whole / group, group}).amin(2);
-  int64_t kept = wanted;
-  if (limit.defined()) kept = std::min(kept, minima.lt(limit).sum(1).max().item<int64_t>());
+  const int64_t kept = std::min(wanted, minima.lt(limit).sum(1).max().item<int64_t>());
   at::Tensor index = at::arange(whole, columns, minima.options().dtype(at::kLong)).expand({rows, columns - whole});
   if (kept > 0) {
     const at::Tensor groups = std::get<1>(minima.topk(kept, 1, /*largest=*/false, /*sorted=*/false));
@@ -94,36 +96,33 @@ at::Tensor product_error(Screen screen, int64_t dim, double longest, const at::T
   return query_length.mul(2 * (d + 12) * longest).add_(4 * longest * longest).mul_(1.01 * unit).add_(rounding);
 }
 
-// (row − centre)·scale of rows [begin, end) into `screen`, and its squared length; in one pass, which memory alone
+// (point − centre)·scale of points [begin, end) in float32, and its squared length; in one pass, which memory alone
 // limits.
 template <class T>
-void prepare_rows(NeighbourPoints& made, int64_t begin, int64_t end) {
-  const int64_t dim = made.points.size(1);
-  const T* points = made.points.const_data_ptr<T>();
-  const double* inverse = made.inverse.defined() ? made.inverse.const_data_ptr<double>() : nullptr;
-  const double* centre = made.centre.const_data_ptr<double>();
-  float* screen = made.screen.mutable_data_ptr<float>();
-  double* squared_length = made.squared_length.mutable_data_ptr<double>();
-  at::parallel_for(begin, end, 64, [&, scale = made.scale](int64_t from, int64_t to) {
+void prepare_points(const NeighbourPoints& from, int64_t begin, int64_t end, at::Tensor& rows, at::Tensor& squares) {
+  const int64_t dim = from.points.size(1);
+  const T* points = from.points.const_data_ptr<T>() + begin * dim;
+  const double* inverse = from.inverse.defined() ? from.inverse.const_data_ptr<double>() + begin : nullptr;
+  const double* centre = from.centre.const_data_ptr<double>();
+  float* prepared = rows.mutable_data_ptr<float>();
+  double* squared_length = squares.mutable_data_ptr<double>();
+  at::parallel_for(0, end - begin, 64, [&, scale = from.scale](int64_t first, int64_t last) {
     constexpr int64_t lanes = 8;  // partial sums, so that the compiler may vectorise
-    for (int64_t row = from; row < to; ++row) {
+    for (int64_t row = first; row < last; ++row) {
       const T* point = points + row * dim;
-      float* out = screen + row * dim;
+      float* out = prepared + row * dim;
       const double unit = inverse != nullptr ? inverse[row] : 1;
       double sums[lanes] = {};
-      int64_t j = 0;
-      for (; j + lanes <= dim; j += lanes) {
-        for (int64_t lane = 0; lane < lanes; ++lane) {
-          const double value = (static_cast<double>(point[j + lane]) * unit - centre[j + lane]) * scale;
-          out[j + lane] = static_cast<float>(value);
-          sums[lane] += value * value;
-        }
-      }
-      for (; j < dim; ++j) {
+      const auto take = [&](int64_t j, int64_t lane) {
         const double value = (static_cast<double>(point[j]) * unit - centre[j]) * scale;
         out[j] = static_cast<float>(value);
-        sums[0] += value * value;
+        sums[lane] += value * value;
+      };
+      int64_t j = 0;
+      for (; j + lanes <= dim; j += lanes) {
+        for (int64_t lane = 0; lane < lanes; ++lane) take(j + lane, lane);
       }
+      for (; j < dim; ++j) take(j, 0);
       squared_length[row] = std::accumulate(sums, sums + lanes, 0.0);
     }
   });
@@ -143,12 +142,10 @@ struct Fit {
     const at::NoGradGuard no_grad;
     if (!made) {
       accept();
-      return false;
+      if (normalize) return false;
     }
-    prepare();
-    if (done < features.size(0)) return false;
-    made->longest = std::sqrt(made->squared_length.max().item<double>());
-    if (!std::isfinite(made->longest)) fail_too_long();
+    if (normalize) measure();
+    if (normalize && done < features.size(0)) return false;
     *shared = *made;  // all at once: an aborted fit leaves nothing half made
     return true;
   }
@@ -156,58 +153,53 @@ struct Fit {
   void accept() {
     require_finite(features, "features");
     const int64_t count = features.size(0);
-    const auto wide = at::TensorOptions().dtype(at::kDouble).device(shared->on);
     made = std::make_shared<NeighbourPoints>(shared->on);
     made->k = k;
     made->points = features.to(shared->on).contiguous();
-    if (normalize) made->inverse = at::empty({count, 1}, wide);
-    made->squared_length = at::empty({count}, wide);
-    made->screen = at::empty({count, features.size(1)}, wide.dtype(at::kFloat));
+    if (normalize) made->inverse = at::empty({count, 1}, made->points.options().dtype(at::kDouble));
     constexpr int64_t sampled = 1024;
     const at::Tensor some = made->points.slice(0, 0, count, (count + sampled - 1) / sampled);
     const at::Tensor rows = exact_rows(some, normalize ? inverse_lengths(some) : at::Tensor());
     made->centre = rows.mean(0);
     const double length = lengths(rows - made->centre).max().item<double>();
-    if (length > 0 && (length < 1e-3 || length > 1e3))
+    if (length > 0 && (length < 1e-3 || length > 1e3)) {
       made->scale = std::exp2(-std::clamp(std::ilogb(length), -1000, 1000));
+    }
   }
 
-  void prepare() {
-    const int64_t end = std::min(done + prepared_rows, features.size(0));
-    const at::Tensor points = made->points.slice(0, done, end);
-    if (normalize) made->inverse.slice(0, done, end).copy_(inverse_lengths(points));
-    if (!shared->on.is_cpu()) {
-      const at::Tensor inverse = normalize ? made->inverse.slice(0, done, end) : at::Tensor();
-      const at::Tensor rows = (exact_rows(points, inverse) - made->centre).mul_(made->scale);
-      made->squared_length.slice(0, done, end).copy_(rows.square().sum(1));
-      made->screen.slice(0, done, end).copy_(rows);
-    } else if (points.scalar_type() == at::kFloat) {
-      prepare_rows<float>(*made, done, end);
-    } else {
-      prepare_rows<double>(*made, done, end);
+  void measure() {
+    constexpr int64_t at_once = 512;  // few enough that their float64 copy stays in a cache
+    const int64_t stop = std::min(done + tile_rows, features.size(0));
+    while (done < stop) {
+      const int64_t end = std::min(done + at_once, stop);
+      made->inverse.slice(0, done, end).copy_(inverse_lengths(made->points.slice(0, done, end)));
+      done = end;
     }
-    done = end;
   }
 };
 
-// The search, chunk of queries by chunk, and for each chunk tile of points by tile. A chunk is screened; the rows whose
-// k-th distance the screen cannot tell for certain go through the next, finer one.
+// The search: block of queries by block, for each block tile of points by tile, for each tile chunk of queries by
+// chunk. A block is screened; the rows whose k-th distance the screen cannot tell for certain go through the next,
+// finer one.
 struct Search {
   std::shared_ptr<NeighbourPoints> shared;
   at::Tensor queries, result;
-  Screen first = Screen::single_product;  // what the next chunk begins with: learnt from the ones before
+  Screen first = Screen::single_product;  // what the next block begins with: learnt from the ones before
 
-  int64_t chunk = 0;                   // its first row
-  at::Tensor exact, screened, length;  // the chunk's rows: as compared, centred and scaled; the latter's lengths [n]
+  int64_t block = 0;                   // its first row
+  at::Tensor exact, screened, length;  // the block's rows: as compared, centred and scaled; the latter's lengths [n]
   Screen screen = Screen::single_product;
-  at::Tensor pending;          // which rows of the chunk, int64
+  at::Tensor pending;          // which rows of the block, int64
   at::Tensor operand;          // those rows, as the screen takes them
   at::Tensor best, candidate;  // the least of what distances() gives, and their points [n, k + spare]
-  at::Tensor single;           // what products in float32 are written to
   int64_t tile = 0;            // its first point
+  at::Tensor points, squares;  // the tile's, as the screen takes them, and their squared lengths
+  double longest = 0;          // of the points of the tiles so far
+  int64_t chunk = 0;           // its first pending row
+  at::Tensor single;           // what products in float32 are written to
   bool checked = false;
 
-  bool step(JobContext& job) {
+  bool step(JobContext&) {
     const at::NoGradGuard no_grad;
     const int64_t count = queries.size(0);
     if (!checked) {
@@ -217,25 +209,29 @@ struct Search {
       }
       require_finite(queries, "features");
       result = at::empty({count}, at::kDouble);
+      if (count <= few_queries) first = Screen::differences;
       checked = true;
     }
-    if (chunk == count) return true;
-    if (!exact.defined()) begin_chunk();
-    search_tile();
-    job.check();
+    if (block == count) return true;
+    if (!exact.defined()) begin_block();
+    if (chunk == 0) prepare_tile();
+    search_chunk();
+    if (chunk < pending.size(0)) return false;
+    chunk = 0;
+    tile = std::min(tile + tile_rows, shared->points.size(0));
     if (tile < shared->points.size(0)) return false;
     certify();
     if (pending.size(0) > 0) {
       begin_screen(screen == Screen::single_product ? Screen::double_product : Screen::differences);
       return false;
     }
+    block = std::min(block + block_rows, count);
     exact.reset();
-    chunk = std::min(chunk + chunk_rows, count);
-    return chunk == count;
+    return block == count;
   }
 
-  void begin_chunk() {
-    const at::Tensor rows = queries.slice(0, chunk, std::min(chunk + chunk_rows, queries.size(0))).to(shared->on);
+  void begin_block() {
+    const at::Tensor rows = queries.slice(0, block, std::min(block + block_rows, queries.size(0))).to(shared->on);
     exact = exact_rows(rows, shared->inverse.defined() ? inverse_lengths(rows) : at::Tensor());
     screened = (exact - shared->centre).mul_(shared->scale);
     length = lengths(screened);
@@ -247,49 +243,63 @@ struct Search {
     screen = with;
     operand = (screen == Screen::differences ? exact : screened).index_select(0, pending);
     if (screen == Screen::single_product) operand = operand.to(at::kFloat);
-    best.reset();
-    candidate.reset();
-    tile = 0;
+    const int64_t kept = std::min(shared->k + spare, shared->points.size(0));
+    best = at::full({pending.size(0), kept}, std::numeric_limits<double>::infinity(), operand.options());
+    candidate = at::zeros({pending.size(0), kept}, pending.options());
+    longest = 0;
+    tile = chunk = 0;
   }
 
-  // Of the pending rows to a tile of points. By a product: squared distances in the screen's scale less the rows' own
-  // squared lengths, which orders them alike. By differences: distances.
-  at::Tensor distances(int64_t end) {
-    const at::Tensor squares = shared->squared_length.slice(0, tile, end).unsqueeze(0);
-    if (screen == Screen::single_product) {
-      const at::Tensor points = shared->screen.slice(0, tile, end);
-      const int64_t rows = operand.size(0);
-      if (!single.defined()) single = at::empty({std::min(chunk_rows, queries.size(0)) * tile_rows}, operand.options());
-      at::Tensor out = single.slice(0, 0, rows * points.size(0)).view({rows, points.size(0)});
-      return at::addmm_out(out, squares.to(at::kFloat), operand, points.t(), 1, -2);
+  void prepare_tile() {
+    const int64_t end = std::min(tile + tile_rows, shared->points.size(0));
+    const at::Tensor given = shared->points.slice(0, tile, end);
+    if (screen == Screen::single_product && shared->on.is_cpu()) {
+      if (!points.defined() || points.scalar_type() != at::kFloat || points.size(0) != end - tile) {
+        points = at::empty({end - tile, given.size(1)}, operand.options());
+        squares = at::empty({end - tile}, operand.options().dtype(at::kDouble));
+      }
+      if (given.scalar_type() == at::kFloat) {
+        prepare_points<float>(*shared, tile, end, points, squares);
+      } else {
+        prepare_points<double>(*shared, tile, end, points, squares);
+      }
+    } else {
+      points = exact_rows(given, shared->inverse.defined() ? shared->inverse.slice(0, tile, end) : at::Tensor());
+      if (screen == Screen::differences) return;
+      points = (points - shared->centre).mul_(shared->scale);
+      squares = points.square().sum(1);
+      if (screen == Screen::single_product) points = points.to(at::kFloat);
     }
-    const at::Tensor inverse = shared->inverse.defined() ? shared->inverse.slice(0, tile, end) : at::Tensor();
-    const at::Tensor points = exact_rows(shared->points.slice(0, tile, end), inverse);
-    if (screen == Screen::double_product) {
-      return at::addmm(squares, operand, (points - shared->centre).mul_(shared->scale).t(), 1, -2);
-    }
-    constexpr int64_t without_product = 2;
-    return at::cdist(operand, points, 2, without_product);
+    longest = std::max(longest, std::sqrt(squares.max().item<double>()));
+    if (!std::isfinite(longest)) fail_too_long();
   }
 
-  void search_tile() {
-    const int64_t count = shared->points.size(0);
-    const int64_t end = std::min(tile + tile_rows, count);
-    const int64_t wanted = std::min(shared->k + spare, count);
-    const at::Tensor distance = distances(end);
-    const bool full = best.defined() && best.size(1) == wanted;
-    auto [values, index] = least(distance, wanted, full ? best.amax(1, /*keepdim=*/true) : at::Tensor());
-    index.add_(tile);
-    if (best.defined()) {
-      values = at::cat({best, values}, 1);
-      index = at::cat({candidate, index}, 1);
-      const auto [kept, where] = values.topk(std::min(wanted, values.size(1)), 1, /*largest=*/false, /*sorted=*/false);
-      values = kept;
-      index = index.gather(1, where);
+  // Of some pending rows to the tile. By a product: squared distances in the screen's scale less the rows' own squared
+  // lengths, which orders them alike. By differences: distances.
+  at::Tensor distances(const at::Tensor& rows) {
+    if (screen == Screen::differences) {
+      constexpr int64_t without_product = 2;
+      return at::cdist(rows, points, 2, without_product);
     }
-    best = values;
-    candidate = index;
-    tile = end;
+    const at::Tensor offsets = squares.unsqueeze(0).to(rows.scalar_type());
+    if (screen == Screen::double_product) return at::addmm(offsets, rows, points.t(), 1, -2);
+    const int64_t size = std::min(chunk_rows, exact.size(0)) * std::min(tile_rows, shared->points.size(0));
+    if (!single.defined() || single.size(0) < size) single = at::empty({size}, rows.options());
+    at::Tensor out = single.slice(0, 0, rows.size(0) * points.size(0)).view({rows.size(0), points.size(0)});
+    return at::addmm_out(out, offsets, rows, points.t(), 1, -2);
+  }
+
+  void search_chunk() {
+    const int64_t end = std::min(chunk + chunk_rows, pending.size(0));
+    at::Tensor values = best.slice(0, chunk, end);
+    at::Tensor index = candidate.slice(0, chunk, end);
+    const int64_t kept = values.size(1);
+    const auto [nearer, where] = least(distances(operand.slice(0, chunk, end)), kept, values.amax(1, /*keepdim=*/true));
+    const at::Tensor all = at::cat({values, nearer}, 1);
+    const auto [least_of_all, place] = all.topk(kept, 1, /*largest=*/false, /*sorted=*/false);
+    index.copy_(at::cat({index, where + tile}, 1).gather(1, place));
+    values.copy_(least_of_all);
+    chunk = end;
   }
 
   // The k-th exact distance of the rows where the screen is certain of it; the others remain pending. With e the
@@ -298,13 +308,13 @@ struct Search {
   // s + 2e where the last candidate is.
   void certify() {
     const auto [values, order] = best.to(at::kDouble).sort(1);
-    const at::Tensor points = candidate.gather(1, order);
+    const at::Tensor which_points = candidate.gather(1, order);
     const at::Tensor kth = values.select(1, shared->k - 1).unsqueeze(1);
     const at::Tensor own = length.index_select(0, pending);
     const bool differences = screen == Screen::differences;
     const double rounding = 4 * (static_cast<double>(exact.size(1)) + 4) * std::numeric_limits<double>::epsilon();
     const at::Tensor margin =
-        differences ? kth * rounding : product_error(screen, exact.size(1), shared->longest, own).mul_(2).unsqueeze(1);
+        differences ? kth * rounding : product_error(screen, exact.size(1), longest, own).mul_(2).unsqueeze(1);
     const at::Tensor inside = values.lt(kth - margin);
     const at::Tensor between = values.le(kth + margin).logical_and_(inside.logical_not());
     at::Tensor certain = at::ones_like(own, at::kBool);
@@ -312,7 +322,7 @@ struct Search {
       if (values.size(1) < shared->points.size(0)) certain = values.select(1, -1).gt((kth + margin).squeeze(1));
       // No sum has overflowed.
       const double limit = screen == Screen::single_product ? 1e15 : 1e75;
-      certain.logical_and_(own.lt(shared->longest < limit ? limit : 0));
+      certain.logical_and_(own.lt(longest < limit ? limit : 0));
     }
 
     const double none = std::numeric_limits<double>::infinity();
@@ -323,7 +333,7 @@ struct Search {
       const at::Tensor part = pairs.slice(0, start, std::min(start + pairs_at_once, pairs.size(0)));
       const at::Tensor row = part.select(1, 0);
       const at::Tensor column = part.select(1, 1);
-      const at::Tensor point = points.index({row, column});
+      const at::Tensor point = which_points.index({row, column});
       const at::Tensor inverse = shared->inverse.defined() ? shared->inverse.index_select(0, point) : at::Tensor();
       const at::Tensor difference = exact.index_select(0, pending.index_select(0, row))
                                         .sub_(exact_rows(shared->points.index_select(0, point), inverse));
@@ -331,7 +341,7 @@ struct Search {
     }
     const at::Tensor distance = std::get<0>(measured.sort(1)).select(1, shared->k - 1);
     const at::Tensor which = certain.nonzero().squeeze(1);
-    const at::Tensor rows = pending.index_select(0, which).add_(chunk).to(at::kCPU);
+    const at::Tensor rows = pending.index_select(0, which).add_(block).to(at::kCPU);
     result.index_copy_(0, rows, distance.index_select(0, which).to(at::kCPU));
 
     const int64_t all = pending.size(0);

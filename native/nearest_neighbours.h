@@ -19,12 +19,9 @@ struct NeighbourPoints {
   at::Tensor points;   // [N, d], float32 or float64 as they were given
   at::Tensor inverse;  // [N, 1], float64: 1/‖point‖, 1 for a zero point; undefined where lengths are kept
   int64_t k = 0;
-  // For screening: (point − centre)·scale in float32, its squared length in float64, and the longest of all.
+  // Screens work on (point − centre)·scale.
   at::Tensor centre;  // [d], float64
   double scale = 1;
-  double longest = 0;
-  at::Tensor screen;          // [N, d], float32
-  at::Tensor squared_length;  // [N], float64
   c10::Device device() const { return on; }
 };
 

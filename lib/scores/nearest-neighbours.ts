@@ -23,7 +23,7 @@ export interface NearestNeighboursOptions extends SourceOptions {
  * −‖z/‖z‖ − z_k/‖z_k‖‖₂, z_k the k-th nearest of the training features, Sun et al. 2022 (OpenOOD gives the square, in float32, which orders
  * alike). The search is exact: distances are screened by matrix products in float32 with a bound on their rounding, those that the bound leaves
  * open are measured again in float64 from differences, and where it leaves too many open, as under collapse, the screen is made finer.
- * All training features are kept, in the dtype they came in; a copy in float32 is kept besides.
+ * All training features are kept, in the dtype they came in.
  */
 export class NearestNeighbours implements Score {
   readonly name = "nearest-neighbours";

@@ -73,6 +73,14 @@ test("more points and queries than are taken at once, and a repeated call", asyn
   // Rows do not depend on what else is asked, nor on what was asked before.
   const alone = await score.score({ features: { data: queries.data.slice(4 * 590), shape: [10, 4] } });
   expect(alone).toEqual(first.slice(590));
+  const single = await score.score({ features: { data: queries.data.slice(4 * 599), shape: [1, 4] } });
+  expect(single).toEqual(first.slice(599));
+});
+
+test("more queries than go through the points together", async () => {
+  const points = matrix("some points", 150, 3, (value) => value);
+  const queries = matrix("a block of queries", 8192 + 1500, 3, (value) => value);
+  expectExact(await found(points, queries, 4), direct(points, queries, 4), 3);
 });
 
 test("a hundred copies of each point", async () => {
