@@ -184,8 +184,7 @@ test("arguments of single scores", async () => {
 });
 
 test("ViM: no bias counts as zeros, and a subspace that leaves nothing is refused", async () => {
-  const { bias: _, ...without } = training;
-  using plain = await scores.fit("vim", without);
+  using plain = await scores.fit("vim", { ...training, bias: undefined });
   using zeros = await scores.fit("vim", { ...training, bias: { data: new Float64Array(5), shape: [5] } });
   expect(await plain.score(evidence)).toEqual(await zeros.score(evidence));
   // Eight rows in three dimensions of eight: with the origin at zero, three directions explain them.
