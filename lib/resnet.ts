@@ -15,13 +15,16 @@ import {
 } from "./resnet/architecture";
 import { CheckpointWriter } from "./resnet/checkpoint-writer";
 import { resolveFitOptions, type EpochReport, type FitOptions, type ResolvedFitOptions } from "./resnet/fit-options";
-import { dataHash, imagesTensor, labelsTensor, requireDataset, type Images } from "./resnet/images";
+import { imageResizes, type ImageResize, type ImageTarget } from "./images/decode";
+import { dataHash, datasetTensor, imagesTensor, labelsTensor, requireDataset, type Images } from "./resnet/images";
 import { openModelFile, writeModelFile, type NamedTensor, type TrainingRecord } from "./resnet/model-file";
 import { ReadAhead } from "./resnet/read-ahead";
 import { Tensor, toTensor, type ArrayWithShape } from "./tensor";
 
 export type { Architecture, ArchitectureOptions, SpectralNormOptions } from "./resnet/architecture";
 export type { BatchReport, EpochReport, FitOptions } from "./resnet/fit-options";
+export type { ImageResize } from "./images/decode";
+export type { Image, ImageDataLike } from "./images/image";
 export type { Images } from "./resnet/images";
 
 /** Options of {@link ResNet.create}: the architecture and where and how its weights live. */
@@ -43,6 +46,8 @@ export interface ExtractOptions {
   precision?: "float32" | "bfloat16";
   /** "normalized": what the last layer sees (divided by their norm where `l2Normalize` is on); "raw": as pooled. Default "normalized". */
   features?: "normalized" | "raw";
+  /** Of files and RGBA pixels that have not the network's size, antialiased (a Dataset or tensor must have it). Default "center-crop". */
+  resize?: ImageResize;
   signal?: AbortSignal;
 }
 
@@ -66,9 +71,9 @@ export interface ExtractionChunk extends Extraction {
 }
 
 /** What {@link ResNet.extractStream} reads: images, with labels where there are any. */
-export type ImageChunk = Images | { images: Tensor | ArrayWithShape; labels: Int32Array };
+export type ImageChunk = Images | { images: Exclude<Images, Dataset>; labels: Int32Array };
 
-const extractKeys = ["batchSize", "precision", "features", "signal"] as const;
+const extractKeys = ["batchSize", "precision", "features", "resize", "signal"] as const;
 
 /**
  * A residual network in native memory. Made by {@link ResNet.create} or {@link ResNet.load}; freed by {@link dispose} or
@@ -209,10 +214,10 @@ export class ResNet {
         adopt();
         return history;
       }
-      const images = await imagesTensor(training, "train");
+      const images = await datasetTensor(training);
       held.push(images);
       const labels = labelsTensor(training);
-      const validationImages = validation && (await imagesTensor(validation, "validation"));
+      const validationImages = validation && (await datasetTensor(validation));
       const validationLabels = validation && labelsTensor(validation);
       held.push(labels);
       if (validationImages && validationLabels) held.push(validationImages, validationLabels);
@@ -283,9 +288,10 @@ export class ResNet {
    * Features and logits of many images, without augmentation, in evaluation mode. Batch norm and spectral norm are folded
    * into the convolutions once per call.
    *
-   * @param images - a Dataset, or [N, C, H, W] as uint8 or as floats in 0 … 1
+   * @param images - a Dataset; [N, C, H, W] as uint8 or as floats in 0 … 1; or one image or several as encoded PNG, JPEG or WebP bytes, paths,
+   *   or RGBA `{ data, width, height }`, which are decoded and resized by sharp (an optional peer dependency) off the JavaScript thread
    * @throws ERR_SHAPE, ERR_DTYPE, ERR_NON_FINITE (images, or a network that gives NaN), ERR_OPTION without normalisation constants,
-   *   ERR_ABORTED, ERR_DISPOSED, ERR_OUT_OF_MEMORY
+   *   ERR_ABORTED, ERR_DISPOSED, ERR_OUT_OF_MEMORY; ERR_CORRUPT_FILE, ERR_IO and ERR_SHARP_NOT_FOUND for images that have to be decoded
    */
   extract(images: Images, options?: ExtractAllOptions): Promise<Extraction> {
     return calledFrom(this.extract, () => this.#extract(images, options));
@@ -294,7 +300,7 @@ export class ResNet {
   async #extract(images: Images, options?: ExtractAllOptions): Promise<Extraction> {
     const checked = optionsObject(options, "extract options", [...extractKeys, "onProgress"]);
     const onProgress = optionalFunction(checked.onProgress, "onProgress");
-    const input = new Input(images);
+    const input = new Input(images, this.#imageTarget(checked));
     let extractor: BoundExtractor | undefined;
     try {
       extractor = await this.#extractor(checked);
@@ -331,6 +337,7 @@ export class ResNet {
   ): Promise<{ count: number }> {
     const checked = optionsObject(options, "extract options", extractKeys);
     if (typeof sink !== "function") fail("ERR_OPTION", "sink", "a function", sink);
+    const target = this.#imageTarget(checked);
     const reader = new ReadAhead(source, optionalSignal(checked.signal, "signal"));
     let extractor: BoundExtractor | undefined;
     let count = 0;
@@ -338,7 +345,7 @@ export class ResNet {
       extractor = await this.#extractor(checked);
       for (let next = await reader.next(); !next.done; next = await reader.next()) {
         const { images, labels } = labelled(next.value);
-        const input = new Input(images); // before the source runs on: it may use one buffer for all chunks
+        const input = new Input(images, target); // before the source runs on: it may use one buffer for all chunks
         reader.prefetch();
         let extraction;
         try {
@@ -439,6 +446,16 @@ export class ResNet {
     this.dispose();
   }
 
+  #imageTarget({ resize, signal }: ExtractOptions): ImageTarget {
+    const { inChannels, imageSize } = this.architecture;
+    return {
+      channels: inChannels,
+      size: imageSize,
+      resize: oneOf(resize ?? "center-crop", "resize", imageResizes),
+      signal: optionalSignal(signal, "signal"),
+    };
+  }
+
   async #extractor(options: ExtractOptions): Promise<BoundExtractor> {
     const precision = oneOf(options.precision ?? "float32", "precision", ["float32", "bfloat16"] as const);
     const features = oneOf(options.features ?? "normalized", "features", ["normalized", "raw"] as const);
@@ -509,8 +526,8 @@ export class ResNet {
 class Input {
   readonly tensor: Promise<NativeTensor>;
 
-  constructor(images: Images) {
-    this.tensor = imagesTensor(images, "images");
+  constructor(images: Images, target: ImageTarget) {
+    this.tensor = imagesTensor(images, "images", target);
     this.tensor.catch(() => undefined); // whoever awaits it hears of a failure; until then it must not count as unhandled
   }
 
