@@ -8,7 +8,7 @@ import { corruptFile, systemCode } from "../files/file-errors";
 import { openRegularFile, readExactly } from "../files/regular-file";
 import { abortError } from "../native-call";
 import { maxPixels, type TakenImage } from "./image";
-import { toPlanes } from "./pixels";
+import { interpolate, toPlanes, type SampledAxis } from "./pixels";
 
 /**
  * What becomes of an image that has not the size of the network.
@@ -62,8 +62,7 @@ export async function decodeImages(
     for (let index = next++; index < images.length && failure === undefined; index = next++) {
       try {
         if (target.signal?.aborted) throw abortError(target.signal);
-        const { pixels, channels } = await targetPixels(images[index] as TakenImage, target);
-        write(index, toPlanes(pixels, channels, target.channels));
+        write(index, await decodeImage(images[index] as TakenImage, target));
         pixelsDone += target.size ** 2;
         if (pixelsDone >= pixelsPerTurn) {
           pixelsDone = 0;
@@ -78,36 +77,72 @@ export async function decodeImages(
   if (failure !== undefined) throw failure.error;
 }
 
-/** The image at the size wanted, H×W×channels. */
-async function targetPixels(image: TakenImage, target: ImageTarget): Promise<{ pixels: Uint8Array; channels: number }> {
-  const { size, resize } = target;
-  if ("pixels" in image) {
-    const { name, pixels, width, height } = image;
-    if (width === size && height === size) return { pixels, channels: 4 };
-    requireResize(name, width, height, target);
-    const sharp = loadSharp();
-    return raw(name, resized(sharp(pixels, { raw: { width, height, channels: 4 } }), size, resize));
-  }
-  const sharp = loadSharp();
+/** The image as `target` wants it, plane after plane. */
+async function decodeImage(image: TakenImage, target: ImageTarget): Promise<Uint8Array> {
   const { name } = image;
+  const { channels, size } = target;
+  if ("pixels" in image && image.width === size && image.height === size) return toPlanes(image.pixels, 4, channels);
+  const { sharpImage, width, height } = "pixels" in image ? rgba(image) : await encoded(name, image);
+  if (width === size && height === size) {
+    const { data, info } = await raw(name, sharpImage);
+    return toPlanes(data, info.channels, channels);
+  }
+  if (target.resize === "none") {
+    throw new LibtorchOodError("ERR_SHAPE", `${name}: expected ${size}×${size} pixels (resize is "none"), found ${width}×${height}`);
+  }
+  const scale = Math.max(size / width, size / height);
+  const [x, y] = [width, height].map((length) => axisOf(length, target.resize === "squash" ? size : Math.round(length * scale), size)) as [
+    Axis,
+    Axis,
+  ];
+  // A cut before the resize also keeps sharp from letting the JPEG decoder shrink the image by another kernel.
+  const reduced = sharpImage
+    .extract({ left: x.start, top: y.start, width: x.length, height: y.length })
+    .resize(x.reduced, y.reduced, { fit: "fill", kernel: "linear", fastShrinkOnLoad: false })
+    .extract({ left: x.cut, top: y.cut, width: x.kept, height: y.kept });
+  const { data, info } = await raw(name, reduced);
+  const planes = toPlanes(data, info.channels, channels);
+  return x.enlarge || y.enlarge ? interpolate(planes, x, y, size) : planes;
+}
+
+/** How sharp and {@link interpolate} share one axis: sharp reduces; it would enlarge half a pixel off its place, so that is done here. */
+interface Axis extends SampledAxis {
+  /** What is cut out first, then the length it is reduced to, then what is cut out of that. */
+  start: number;
+  length: number;
+  reduced: number;
+  cut: number;
+  kept: number;
+  enlarge: boolean;
+}
+
+/** `length` pixels are to become `scaled`, of which the middle `size` are wanted. */
+function axisOf(length: number, scaled: number, size: number): Axis {
+  const offset = Math.floor((scaled - size) / 2);
+  if (scaled <= length) {
+    return { start: 0, length, reduced: scaled, cut: offset, kept: size, enlarge: false, at: (i) => i };
+  }
+  const position = (i: number): number => Math.min(length - 1, Math.max(0, ((i + offset + 0.5) * length) / scaled - 0.5));
+  const start = Math.floor(position(0));
+  const kept = Math.ceil(position(size - 1)) - start + 1;
+  return { start, length: kept, reduced: kept, cut: 0, kept, enlarge: true, at: (i) => position(i) - start };
+}
+
+function rgba({ pixels, width, height }: Extract<TakenImage, { pixels: Buffer }>) {
+  return { sharpImage: loadSharp()(pixels, { raw: { width, height, channels: 4 } }), width, height };
+}
+
+async function encoded(name: string, image: Exclude<TakenImage, { pixels: Buffer }>) {
+  const sharp = loadSharp();
   const bytes = "path" in image ? await readFile(image.path) : image.encoded;
   requireSignature(name, bytes);
   const options: SharpOptions = { failOn: "warning", ignoreIcc: true, limitInputPixels: maxPixels };
   const { width, height } = await readable(name, async () => (await sharp(bytes, options).metadata()).autoOrient);
-  const upright = sharp(bytes, options).autoOrient().toColourspace("srgb");
-  if (width === size && height === size) return raw(name, upright);
-  requireResize(name, width, height, target);
-  // A cut before the resize keeps sharp from letting the JPEG decoder shrink the image by another kernel.
-  return raw(name, resized(upright.extract({ left: 0, top: 0, width, height }), size, resize));
+  return { sharpImage: sharp(bytes, options).autoOrient().toColourspace("srgb"), width, height };
 }
 
-function resized(image: Sharp, size: number, resize: ImageResize): Sharp {
-  return image.resize(size, size, { fit: resize === "squash" ? "fill" : "cover", kernel: "linear", fastShrinkOnLoad: false });
-}
-
-async function raw(name: string, image: Sharp): Promise<{ pixels: Uint8Array; channels: number }> {
-  const { data, info } = await readable(name, () => image.raw({ depth: "uchar" }).toBuffer({ resolveWithObject: true }));
-  return { pixels: data, channels: info.channels };
+function raw(name: string, image: Sharp) {
+  return readable(name, () => image.raw({ depth: "uchar" }).toBuffer({ resolveWithObject: true }));
 }
 
 async function readable<T>(name: string, call: () => Promise<T>): Promise<T> {
@@ -116,11 +151,6 @@ async function readable<T>(name: string, call: () => Promise<T>): Promise<T> {
   } catch (error) {
     throw corruptFile(name, `a sound image of at most ${maxPixels} pixels`, `one of which sharp says: ${(error as Error).message}`, error);
   }
-}
-
-function requireResize(name: string, width: number, height: number, { size, resize }: ImageTarget): void {
-  if (resize !== "none") return;
-  throw new LibtorchOodError("ERR_SHAPE", `${name}: expected ${size}×${size} pixels (resize is "none"), found ${width}×${height}`);
 }
 
 async function readFile(path: string): Promise<Buffer> {

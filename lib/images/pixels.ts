@@ -1,4 +1,5 @@
-// From interleaved pixels to the planes that a network reads: alpha flattened, colour and grey converted as Pillow does it.
+// From interleaved pixels to the planes that a network reads: alpha flattened, colour and grey converted as Pillow does it,
+// and small images enlarged.
 
 /**
  * Bytes H×W×`found` to `wanted`×H×W.
@@ -33,4 +34,35 @@ export function toPlanes(pixels: Uint8Array, found: number, wanted: number): Uin
 
 function flatten(value: number, alpha: number): number {
   return Math.round((value * alpha) / 255);
+}
+
+/** One axis of an image that is sampled anew. */
+export interface SampledAxis {
+  /** Pixels there are. */
+  readonly kept: number;
+  /** Where, counted in those pixels from the centre of the first, the new pixel `i` lies: 0 to kept − 1. */
+  readonly at: (i: number) => number;
+}
+
+/** Bilinear interpolation of planes of y.kept × x.kept bytes to planes of size × size. */
+export function interpolate(planes: Uint8Array, x: SampledAxis, y: SampledAxis, size: number): Uint8Array {
+  const area = x.kept * y.kept;
+  const channels = planes.length / area;
+  const result = new Uint8Array(channels * size * size);
+  const value = (plane: number, row: number, column: number): number => planes[plane * area + row * x.kept + column] as number;
+  let next = 0;
+  for (let plane = 0; plane < channels; plane++) {
+    for (let i = 0; i < size; i++) {
+      const v = y.at(i);
+      const [top, bottom] = [Math.floor(v), Math.min(y.kept - 1, Math.floor(v) + 1)];
+      for (let j = 0; j < size; j++) {
+        const u = x.at(j);
+        const [left, right] = [Math.floor(u), Math.min(x.kept - 1, Math.floor(u) + 1)];
+        const upper = value(plane, top, left) + (u - left) * (value(plane, top, right) - value(plane, top, left));
+        const lower = value(plane, bottom, left) + (u - left) * (value(plane, bottom, right) - value(plane, bottom, left));
+        result[next++] = Math.round(upper + (v - top) * (lower - upper));
+      }
+    }
+  }
+  return result;
 }
