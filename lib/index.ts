@@ -18,6 +18,7 @@ export type {
   Images,
   ResNetOptions,
   SpectralNormOptions,
+  TrainingOptions,
 } from "./resnet";
 export { Tensor } from "./tensor";
 export type { ArrayWithShape, Dtype, TensorArray } from "./tensor";
@@ -29,6 +30,8 @@ export type { ClassStatisticsOptions, Scatter } from "./class-statistics";
 export { GaussianMixture } from "./gaussian-mixture";
 export type { Covariance, GaussianMixtureFitOptions, GaussianMixtureOptions, Jitter, Prior } from "./gaussian-mixture";
 export type { Labels } from "./labels";
+export { presets } from "./presets/preset";
+export type { EvaluationChoices, Preset, PresetName, PresetRecord, PresetTraining } from "./presets/preset";
 export * as datasets from "./datasets";
 export * as device from "./device";
 export * as linalg from "./linalg";

@@ -16,13 +16,14 @@ import {
 import { CheckpointWriter } from "./resnet/checkpoint-writer";
 import { resolveFitOptions, type EpochReport, type FitOptions, type ResolvedFitOptions } from "./resnet/fit-options";
 import { imageResizes, type ImageResize, type ImageTarget } from "./images/decode";
+import { presetOf, presets, withPreset, type PresetName, type PresetRecord } from "./presets/preset";
 import { dataHash, datasetTensor, imagesTensor, labelsTensor, requireDataset, type Images } from "./resnet/images";
 import { openModelFile, writeModelFile, type NamedTensor, type TrainingRecord } from "./resnet/model-file";
 import { ReadAhead } from "./resnet/read-ahead";
 import { Tensor, toTensor, type ArrayWithShape } from "./tensor";
 
 export type { Architecture, ArchitectureOptions, SpectralNormOptions } from "./resnet/architecture";
-export type { BatchReport, EpochReport, FitOptions } from "./resnet/fit-options";
+export type { BatchReport, EpochReport, FitOptions, TrainingOptions } from "./resnet/fit-options";
 export type { ImageResize } from "./images/decode";
 export type { Image, ImageDataLike } from "./images/image";
 export type { Images } from "./resnet/images";
@@ -37,6 +38,8 @@ export interface ResNetOptions extends ArchitectureOptions {
   dtype?: "float32" | "float64";
   /** Of the input images. Default: the training set's own, taken over by the first `fit`. */
   normalization?: Normalization;
+  /** Gives the switches of the architecture (not depth, size or classes); other options override it. */
+  preset?: PresetName;
 }
 
 export interface ExtractOptions {
@@ -73,6 +76,7 @@ export interface ExtractionChunk extends Extraction {
 /** What {@link ResNet.extractStream} reads: images, with labels where there are any. */
 export type ImageChunk = Images | { images: Exclude<Images, Dataset>; labels: Int32Array };
 
+const creationKeys = ["seed", "device", "dtype", "normalization", "preset"] as const;
 const extractKeys = ["batchSize", "precision", "features", "resize", "signal"] as const;
 
 /**
@@ -88,13 +92,22 @@ export class ResNet {
   readonly architecture: Architecture;
   readonly device: string;
   readonly dtype: "float32" | "float64";
+  /** The preset that the architecture came from; undefined without one. */
+  readonly preset: PresetRecord | undefined;
   /** Names of the classes, from the data set that the network was trained on. */
   classNames: readonly string[] | undefined;
   readonly #native: NativeResNet;
   #normalization: Normalization | undefined;
   #disposed = false;
 
-  private constructor(handle: NativeResNet, architecture: Architecture, device: string, dtype: "float32" | "float64") {
+  private constructor(
+    handle: NativeResNet,
+    architecture: Architecture,
+    device: string,
+    dtype: "float32" | "float64",
+    preset: PresetRecord | undefined,
+  ) {
+    this.preset = preset;
     this.#native = handle;
     this.architecture = architecture;
     this.device = device;
@@ -107,7 +120,13 @@ export class ResNet {
    * @throws ERR_OPTION, ERR_RANGE, ERR_DEVICE where the device is not to be had, ERR_OUT_OF_MEMORY, ERR_LIBTORCH_NOT_FOUND
    */
   static async create(options: ResNetOptions): Promise<ResNet> {
-    const checked = optionsObject(options, "options", [...architectureKeys, "seed", "device", "dtype", "normalization"]);
+    const { preset: name, ...stated } = optionsObject(options, "options", [...architectureKeys, ...creationKeys]);
+    const preset = presetOf(name);
+    const { options: checked, record } = withPreset(preset, preset?.architecture, stated);
+    return ResNet.#create(checked, record);
+  }
+
+  static async #create(checked: ResNetOptions, preset: PresetRecord | undefined): Promise<ResNet> {
     const architecture = resolveArchitecture(checked);
     const device = string(checked.device ?? "cpu", "device");
     const dtype = oneOf(checked.dtype ?? "float32", "dtype", ["float32", "float64"] as const);
@@ -115,7 +134,7 @@ export class ResNet {
     const handle = await runNative(undefined, (control) =>
       native().ResNet.create(control, toNativeArchitecture(architecture), { device, dtype, seed }),
     );
-    const model = new ResNet(handle, architecture, device, dtype);
+    const model = new ResNet(handle, architecture, device, dtype, preset);
     if (checked.normalization !== undefined) model.normalization = checked.normalization;
     return model;
   }
@@ -133,9 +152,9 @@ export class ResNet {
     const checked = optionsObject(options, "options", ["device", "dtype"]);
     const file = await openModelFile(path);
     try {
-      const { architecture, normalization, classNames } = file.description;
+      const { architecture, normalization, classNames, preset } = file.description;
       const state = await file.state();
-      const model = await ResNet.create({ ...architecture, ...checked, normalization });
+      const model = await ResNet.#create({ ...architecture, ...checked, normalization }, preset);
       try {
         await model.#loadStateOfFile(path, state);
       } catch (error) {
@@ -188,10 +207,10 @@ export class ResNet {
   }
 
   async #fit(train: Dataset, options: FitOptions): Promise<EpochReport[]> {
-    const resolved = resolveFitOptions(options);
+    const resolved = resolveFitOptions(options, this.architecture.depth);
     requireDataset(train, "train");
     const [training, validation] = splitValidation(train, resolved);
-    const normalization = this.#normalization ?? train.normalization;
+    const normalization = this.#normalization ?? presetNormalization(resolved.preset, train) ?? train.normalization;
     if (normalization === undefined) {
       throw new LibtorchOodError(
         "ERR_OPTION",
@@ -252,7 +271,8 @@ export class ResNet {
                 return;
               }
               const { epoch, loss, accuracy, validationAccuracy, learningRate, imagesPerSecond, seconds } = event;
-              const report = { epoch, loss, accuracy, validationAccuracy, learningRate, imagesPerSecond, seconds };
+              const preset = resolved.preset && { preset: resolved.preset };
+              const report = { epoch, loss, accuracy, validationAccuracy, learningRate, imagesPerSecond, seconds, ...preset };
               history.push(report);
               if (writer && event.state && event.momentumBuffers) {
                 const record: TrainingRecord = {
@@ -486,7 +506,8 @@ export class ResNet {
   }
 
   #describe(normalization: Normalization | undefined, train?: Dataset) {
-    return { architecture: this.architecture, normalization, classNames: this.classNames ?? train?.classNames, training: undefined };
+    const { architecture, preset } = this;
+    return { architecture, normalization, classNames: this.classNames ?? train?.classNames, preset, training: undefined };
   }
 
   async #resume(path: string, options: ResolvedFitOptions, hash: string, normalization: Normalization) {
@@ -572,6 +593,11 @@ function splitValidation(train: Dataset, { validation, recipe }: ResolvedFitOpti
   if (typeof validation !== "number") return [train, requireDataset(validation, "validation")];
   const split = train.split(validation, recipe.seed);
   return [split.train, split.validation];
+}
+
+/** Of the data sets that a preset was published with. */
+function presetNormalization(preset: PresetRecord | undefined, { name }: Dataset): Normalization | undefined {
+  return preset && presets[preset.name].normalizations[name.replace(/ (train|test)$/, "")];
 }
 
 function differing(kind: string, saved: object, given: object): string[] {

@@ -6,6 +6,7 @@ import { LibtorchOodError } from "../errors";
 import { openSafetensors, toValues, writeSafetensors, type SafetensorsFile, type SafetensorsInput } from "../files/safetensors";
 import type { SafetensorsDtype } from "../files/safetensors";
 import type { NativeArray, NativeDtype } from "../native";
+import { storedPresetRecord, type PresetRecord } from "../presets/preset";
 import { Tensor } from "../tensor";
 import { architectureKeys, resolveArchitecture, type Architecture, type ArchitectureOptions } from "./architecture";
 import type { EpochReport, TrainingRecipe } from "./fit-options";
@@ -29,6 +30,7 @@ export interface ModelDescription {
   architecture: Architecture;
   normalization: Normalization | undefined;
   classNames: readonly string[] | undefined;
+  preset: PresetRecord | undefined;
   training: TrainingRecord | undefined;
 }
 
@@ -137,6 +139,7 @@ function parseDescription(file: SafetensorsFile): ModelDescription {
     architecture,
     normalization: parseNormalization(path, model.normalization, architecture.inChannels),
     classNames: parseClassNames(path, model.classNames, architecture.numClasses),
+    preset: storedPresetRecord(model.preset),
     training: parseTraining(path, model.training),
   };
 }
