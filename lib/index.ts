@@ -27,6 +27,8 @@ export type { ErrorCode } from "./errors";
 export { Dataset } from "./datasets/dataset";
 export { ClassStatistics } from "./class-statistics";
 export type { ClassStatisticsOptions, Scatter } from "./class-statistics";
+export { Detector } from "./detector";
+export type { DetectorFeatures, DetectorFitOptions, Prediction, PredictOptions } from "./detector";
 export { GaussianMixture } from "./gaussian-mixture";
 export type { Covariance, GaussianMixtureFitOptions, GaussianMixtureOptions, Jitter, Prior } from "./gaussian-mixture";
 export type { Labels } from "./labels";

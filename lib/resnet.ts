@@ -18,7 +18,14 @@ import { resolveFitOptions, type EpochReport, type FitOptions, type ResolvedFitO
 import { imageResizes, type ImageResize, type ImageTarget } from "./images/decode";
 import { presetOf, presets, withPreset, type PresetName, type PresetRecord } from "./presets/preset";
 import { dataHash, datasetTensor, imagesTensor, labelsTensor, requireDataset, type Images } from "./resnet/images";
-import { openModelFile, writeModelFile, type NamedTensor, type TrainingRecord } from "./resnet/model-file";
+import {
+  openModelFile,
+  requireSizes,
+  writeModelFile,
+  type ModelDescription,
+  type NamedTensor,
+  type TrainingRecord,
+} from "./resnet/model-file";
 import { ReadAhead } from "./resnet/read-ahead";
 import { Tensor, toTensor, type ArrayWithShape } from "./tensor";
 
@@ -153,6 +160,7 @@ export class ResNet {
     const file = await openModelFile(path);
     try {
       const { architecture, normalization, classNames, preset } = file.description;
+      requireSizes(path, architecture, file.shapeOf);
       const state = await file.state();
       const model = await ResNet.#create({ ...architecture, ...checked, normalization }, preset);
       try {
@@ -168,6 +176,50 @@ export class ResNet {
     } finally {
       await file.close();
     }
+  }
+
+  /** @internal A network of its own with the same weights. */
+  async copy(): Promise<ResNet> {
+    const { device, dtype } = this;
+    const weights = await this.weights();
+    const copy = await ResNet.#create({ ...this.architecture, device, dtype, normalization: this.#normalization }, this.preset);
+    try {
+      await copy.setWeights(weights);
+    } catch (error) {
+      copy.dispose();
+      throw error;
+    } finally {
+      for (const tensor of weights.values()) tensor.dispose();
+    }
+    copy.classNames = this.classNames;
+    return copy;
+  }
+
+  /** @internal From what a file of which a network is a part says of it. @throws ERR_CORRUPT_FILE and what {@link create} throws */
+  static async restore(
+    path: string,
+    { architecture, normalization, classNames, preset }: ModelDescription,
+    state: readonly { name: string; tensor: NativeTensor }[],
+    device: string,
+  ): Promise<ResNet> {
+    const dtype = state.find(({ name }) => name === "fc.weight")?.tensor.dtype === "float64" ? "float64" : "float32";
+    const model = await ResNet.#create({ ...architecture, device, dtype, normalization }, preset);
+    try {
+      await model.#loadStateOfFile(
+        path,
+        state.map(({ name, tensor }) => ({ name, tensor: new Tensor(tensor) })),
+      );
+    } catch (error) {
+      model.dispose();
+      throw error;
+    }
+    model.classNames = classNames;
+    return model;
+  }
+
+  /** @internal What a file says of this network. */
+  get description(): ModelDescription {
+    return this.#describe(this.#normalization);
   }
 
   /** Length d of a feature vector. */

@@ -53,7 +53,10 @@ export async function decodeImages(
 ): Promise<void> {
   if (target.channels !== 1 && target.channels !== 3) {
     const found = `a network of ${target.channels} channels`;
-    throw new LibtorchOodError("ERR_SHAPE", `images: expected a network of 1 or 3 channels, which files and RGBA pixels can give, found ${found}`);
+    throw new LibtorchOodError(
+      "ERR_SHAPE",
+      `images: expected a network of 1 or 3 channels, which files and RGBA pixels can give, found ${found}`,
+    );
   }
   let next = 0;
   let failure: { error: unknown } | undefined;
@@ -170,7 +173,11 @@ function requireSignature(name: string, bytes: Buffer): void {
   const text = bytes.toString("latin1", 0, 12);
   const known = text.startsWith("\x89PNG\r\n\x1a\n") || text.startsWith("\xff\xd8\xff") || /^RIFF....WEBP/s.test(text);
   if (!known) {
-    throw corruptFile(name, "a PNG, JPEG or WebP image", bytes.length === 0 ? "no bytes" : `bytes that begin ${bytes.toString("hex", 0, 12)}`);
+    throw corruptFile(
+      name,
+      "a PNG, JPEG or WebP image",
+      bytes.length === 0 ? "no bytes" : `bytes that begin ${bytes.toString("hex", 0, 12)}`,
+    );
   }
 }
 

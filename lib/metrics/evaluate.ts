@@ -78,7 +78,8 @@ export function evaluate(
   const names = Object.keys(sets);
   if (names.length === 0) throw new LibtorchOodError("ERR_SHAPE", "outOfDistribution: expected at least one set, found none");
   for (const list of Object.keys(imageLists)) {
-    if (!names.includes(list)) throw new LibtorchOodError("ERR_OPTION", `imageLists: ${JSON.stringify(list)} is not among ${names.join(", ")}`);
+    if (!names.includes(list))
+      throw new LibtorchOodError("ERR_OPTION", `imageLists: ${JSON.stringify(list)} is not among ${names.join(", ")}`);
   }
   const groups: Record<string, EvaluationNumbers & { sets: string[]; missing: string[] }> = {};
   for (const [group, members] of Object.entries(choices.groups)) {

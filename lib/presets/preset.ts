@@ -95,7 +95,10 @@ export function withPreset<T extends object>(
   const overridden = (Object.keys(choices) as (keyof T & string)[]).filter(
     (key) => key in stated && JSON.stringify(stated[key]) !== JSON.stringify(choices[key]),
   );
-  return { options: { ...given, ...choices, ...stated }, record: Object.freeze({ name: preset.name, overridden: Object.freeze(overridden) }) };
+  return {
+    options: { ...given, ...choices, ...stated },
+    record: Object.freeze({ name: preset.name, overridden: Object.freeze(overridden) }),
+  };
 }
 
 /** A record as a file holds it; undefined for anything else. */
