@@ -162,7 +162,7 @@ export class Detector {
     const signal = optionalSignal(given.signal, "signal");
     const extraction: Extraction = { precision: given.precision ?? "float32", resize: given.resize ?? "center-crop" };
     const needs = requirements(name, scoreOptions);
-    const scored = unique([...needs.score, "logits"]);
+    const scored = unique<keyof Evidence>([...needs.score, "logits"]);
     const fitted = needs.fit.filter(isEvidenceKind);
 
     const calibrationHash = await hashDisjoint(
@@ -172,6 +172,7 @@ export class Detector {
     );
     const network = await model.copy();
     let score: Score | undefined;
+    const owned: Tensor[] = [];
     try {
       const passes = (kinds: readonly (keyof Evidence)[]): number => extractions(kinds).length;
       const total = passes(fitted) * train.length + passes(scored) * calibration.length;
@@ -190,12 +191,12 @@ export class Detector {
       };
       const training: TrainingEvidence = { ...(await read(train, fitted)), labels: train.labels };
       const weights = await network.weights();
+      owned.push(...weights.values());
       if (needs.fit.includes("weight")) training.weight = weights.get("fc.weight");
       if (needs.fit.includes("bias")) training.bias = weights.get("fc.bias");
       score = await fitScore(name, training, withClasses(name, scoreOptions, network.architecture.numClasses, network.device, signal));
       const held = await read(calibration, scored);
       const calibrationScores = await calibrate(score, held, signal);
-      disposeAll([...weights.values(), ...tensorsOf(training), ...tensorsOf(held)]);
       return new Detector({
         network,
         score,
@@ -213,6 +214,8 @@ export class Detector {
       network.dispose();
       score?.dispose();
       throw error;
+    } finally {
+      disposeAll(owned);
     }
   }
 
@@ -246,7 +249,7 @@ export class Detector {
     const needs = requirements(name, scoreOptions);
     const hasLogits = given.logits !== undefined;
     const labelsFrom = hasLogits ? "logits" : name === "gaussian-mixture" ? "score" : "classifier";
-    const scored = unique([
+    const scored = unique<keyof Evidence>([
       ...needs.score,
       ...(hasLogits ? ["logits" as const] : []),
       ...(labelsFrom === "classifier" ? ["features" as const] : []),
@@ -257,7 +260,7 @@ export class Detector {
     try {
       const take = (evidence: Evidence, kinds: readonly (keyof Evidence)[], where: string) => takeEvidence(evidence, kinds, where, owned);
       const held = take(given.calibration, scored, "calibration");
-      const training = take(given, unique([...needs.fit.filter(isEvidenceKind), ...scored]), "training");
+      const training = take(given, unique<keyof Evidence>([...needs.fit.filter(isEvidenceKind), ...scored]), "training");
       const falseAlarmRate = checkFalseAlarmRate(given.falseAlarmRate ?? defaultRate, held.rows);
       const labels = labelsTensor(given.labels, "labels");
       const numClasses = classCount(given.classNames, training.evidence.logits, labels);
