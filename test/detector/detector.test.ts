@@ -124,9 +124,11 @@ describe("features of another model", () => {
     for (const n of [9, 19, 48, 99]) {
       const calibration = { features: sample(n, 5).features };
       const detector = await detectorOf({ calibration, falseAlarmRate: 1 / (n + 1) });
-      expect(await libraryFailureOf(() => detector.predict(fresh.features, { falseAlarmRate: (1 / (n + 1)) * (1 - 1e-12) }))).toMatchObject({
-        code: "ERR_RANGE",
-      });
+      expect(await libraryFailureOf(() => detector.predict(fresh.features, { falseAlarmRate: (1 / (n + 1)) * (1 - 1e-12) }))).toMatchObject(
+        {
+          code: "ERR_RANGE",
+        },
+      );
       const [far] = await detector.predict({ data: new Float64Array([99, 99]), shape: [1, 2] });
       expect(far?.outOfDistribution).toBe(true);
     }
@@ -285,7 +287,9 @@ describe("images", () => {
       message: expect.stringContaining("19 calibration inputs are needed"),
     });
     const aborted = AbortSignal.abort("enough");
-    expect(await libraryFailureOf(() => Detector.fit(model, train, { calibration, signal: aborted }))).toMatchObject({ code: "ERR_ABORTED" });
+    expect(await libraryFailureOf(() => Detector.fit(model, train, { calibration, signal: aborted }))).toMatchObject({
+      code: "ERR_ABORTED",
+    });
     expect(await libraryFailureOf(() => detector.predict(fresh, { signal: aborted }))).toMatchObject({ code: "ERR_ABORTED" });
     const gone = await Detector.fit(model, train, { calibration, score: "max-softmax" });
     gone.dispose();
@@ -332,4 +336,3 @@ test("save and load: the same predictions to the last bit, whatever the features
     { numRuns: 40, seed: 5 },
   );
 });
-
