@@ -39,4 +39,5 @@ export * as device from "./device";
 export * as linalg from "./linalg";
 export * as metrics from "./metrics";
 export * as neuralCollapse from "./neural-collapse";
+export type { EvaluateOptions, Evaluation, EvaluationNumbers } from "./metrics";
 export * as scores from "./scores";

@@ -90,7 +90,7 @@ describe("metrics.evaluate", () => {
   test("what is refused", async () => {
     for (const [code, call] of [
       ["ERR_SHAPE", () => metrics.evaluate(known, {})],
-      ["ERR_OPTION", () => metrics.evaluate(known, [1] as never, { imageLists: { a: "b" } })],
+      ["ERR_OPTION", () => metrics.evaluate(known, sets, { imageLists: { a: "b" } })],
       ["ERR_OPTION", () => metrics.evaluate(known, sets, { preset: "none" as never })],
       ["ERR_NON_FINITE", () => metrics.evaluate(known, { a: [NaN] })],
     ] as const) {

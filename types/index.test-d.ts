@@ -3,6 +3,8 @@
 import { expectAssignable, expectError, expectNotAssignable, expectType } from "tsd";
 import { ClassStatistics, Dataset, datasets, device, GaussianMixture, isLibtorchOodError, LibtorchOodError, linalg } from "..";
 import { metrics, neuralCollapse, ResNet, scores, Tensor } from "..";
+import { Detector, presets } from "..";
+import type { Evaluation, Prediction, PresetRecord } from "..";
 import type { Architecture, ErrorCode, EpochReport, Extraction, ExtractionChunk, FitOptions, ResNetOptions, TensorArray } from "..";
 
 // Tensor
@@ -69,7 +71,12 @@ expectType<Promise<{ count: number }>>(
     await chunk;
   }),
 );
-expectError(model.extract("image.png"));
+expectType<Promise<Extraction>>(model.extract("image.png"));
+expectType<Promise<Extraction>>(
+  model.extract([Buffer.alloc(1), { data: new Uint8ClampedArray(4), width: 1, height: 1 }], { resize: "squash" }),
+);
+expectError(model.extract(7));
+expectError(model.extract("image.png", { resize: "crop" }));
 
 // Datasets
 expectType<Dataset>(Dataset.fromArrays({ images: new Uint8Array(784), labels: [3], shape: [1, 1, 28, 28] }));
@@ -104,6 +111,22 @@ expectType<number>(metrics.auroc(new Float64Array(2), [0.1, 0.2]));
 expectType<number>(metrics.accuracy(extraction.labels, extraction.labels));
 expectError(metrics.auroc(["0.1"], [0.2]));
 expectError(metrics.auroc(new Float64Array(2)));
+
+// Detector and presets
+expectType<Promise<Detector>>(Detector.fit(model, train, { calibration: test, falseAlarmRate: 0.05, scoreOptions: { covariance: "oas" } }));
+expectError(Detector.fit(model, train, {}));
+expectError(Detector.fit(model, train, { calibration: test, score: "magic" }));
+expectError(Detector.fit(model, train, { calibration: test, score: "energy", scoreOptions: { covariance: "oas" } }));
+expectType<Promise<Detector>>(Detector.fromFeatures({ features, labels, calibration: { features } }));
+expectError(Detector.fromFeatures({ features, labels }));
+declare const detector: Detector;
+expectType<Promise<Prediction[]>>(detector.predict(["a.png", "b.jpg"], { falseAlarmRate: 0.01 }));
+expectType<Promise<Prediction[]>>(detector.predict({ features, logits: features }));
+expectType<PresetRecord | undefined>(detector.preset);
+expectType<number>(presets["seed-paper"].training[18].epochs);
+expectType<Promise<EpochReport[]>>(model.fit(train, { preset: "ddu-2021" }));
+expectError(model.fit(train, { preset: "ddu" }));
+expectType<Evaluation>(metrics.evaluate([1], { SVHN: [0] }, { preset: "openood-1.5" }));
 
 // Devices
 expectType<boolean>(device.cudaAvailable());

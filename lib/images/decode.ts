@@ -34,6 +34,8 @@ export interface ImageTarget {
 
 /** No image of {@link maxPixels} needs a larger file. */
 const maxFileBytes = 1 << 28;
+/** The longest side that a JPEG can have; sharp's resize overflows at sides some times longer. */
+const maxSide = 65_535;
 /** sharp works in libuv's pool of four threads: one of them stays free for files and names. */
 const imagesAtOnce = Math.min(3, availableParallelism());
 /** Pixels that are laid out on the JavaScript thread before the event loop turns: about a millisecond. */
@@ -141,6 +143,7 @@ async function encoded(name: string, image: Exclude<TakenImage, { pixels: Buffer
   requireSignature(name, bytes);
   const options: SharpOptions = { failOn: "warning", ignoreIcc: true, limitInputPixels: maxPixels };
   const { width, height } = await readable(name, async () => (await sharp(bytes, options).metadata()).autoOrient);
+  if (Math.max(width, height) > maxSide) throw corruptFile(name, `at most ${maxSide} pixels a side`, `${width}×${height}`);
   return { sharpImage: sharp(bytes, options).autoOrient().toColourspace("srgb"), width, height };
 }
 

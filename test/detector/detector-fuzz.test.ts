@@ -70,26 +70,29 @@ test("1,000 damaged files: a detector, or ERR_CORRUPT_FILE and its like", async 
     const file = files[i % 3] as Uint8Array;
     const path = directory.path("damaged.safetensors");
     writeFileSync(path, i % 2 ? damageBytes(file) : damageMeaning(file));
-    let outcome = "read";
+    let outcome = "load: ";
     try {
       const detector = await Detector.load(path);
+      outcome = "predict: ";
       const probe = detector.takes === "images" ? tinyData(2) : { data: new Float64Array(4), shape: [2, 2] };
-      const answers = await detector.predict(probe);
-      for (const { pValue, className } of answers) {
+      for (const { pValue, className } of await detector.predict(probe)) {
         expect(pValue).toBeGreaterThan(0);
         expect(typeof className).toBe("string");
       }
       detector.dispose();
+      outcome = "predicts";
     } catch (error) {
       if (!isLibtorchOodError(error)) throw error;
-      outcome = error.code;
+      outcome += error.code;
+      if (outcome.startsWith("load") && error.code !== "ERR_CORRUPT_FILE") console.log(error.message);
     }
     counts[outcome] = (counts[outcome] ?? 0) + 1;
   }
   console.log("outcomes of 1,000 damaged detector files:", counts);
-  const typed = ["read", "ERR_CORRUPT_FILE", "ERR_NON_FINITE", "ERR_SHAPE", "ERR_RANGE"];
-  expect(Object.keys(counts).filter((code) => !typed.includes(code))).toEqual([]);
-  expect(counts.ERR_CORRUPT_FILE).toBeGreaterThan(300);
+  // What loads may still not fit the probe (another number of dimensions, other evidence), which is for predict() to say.
+  expect(Object.keys(counts).filter((outcome) => outcome.startsWith("load"))).toEqual(["load: ERR_CORRUPT_FILE"]);
+  expect(counts["load: ERR_CORRUPT_FILE"]).toBeGreaterThan(300);
+  expect(Object.keys(counts).filter((outcome) => outcome.includes("ERR_INTERNAL"))).toEqual([]);
 });
 
 test("a small file cannot have a large network allocated", async () => {

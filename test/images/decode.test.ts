@@ -19,7 +19,7 @@ async function decode(image: Image, options: { size: number } & Partial<ImageTar
   let planes = new Uint8Array(0);
   await decodeImages(takeImages(image, "images"), target, (_, found) => (planes = Uint8Array.from(found)));
   const area = target.size ** 2;
-  return Buffer.from({ length: planes.length }, (_, k) => planes[(k % target.channels) * area + Math.floor(k / target.channels)] as number);
+  return Buffer.from(planes.map((_, k) => planes[(k % target.channels) * area + Math.floor(k / target.channels)] as number));
 }
 
 function difference(found: Buffer, wanted: Buffer): { largest: number; mean: number } {
@@ -147,7 +147,7 @@ describe("hostile and missing images", () => {
 describe("through a network", () => {
   test("extract and extractStream take paths, bytes and pixels, taken when the call is made", async () => {
     const model = await tinyNetwork();
-    const data = Buffer.from({ length: 64 }, (_, i) => (i * 37) % 256);
+    const data = Buffer.from(Array.from({ length: 64 }, (_, i) => (i * 37) % 256));
     const png = await sharp(data, { raw: { width: 8, height: 8, channels: 1 } })
       .png()
       .toBuffer();
