@@ -108,7 +108,7 @@ function parse(path: string, given: Record<string, unknown>, network: ModelDescr
     classifier: classifier === undefined ? undefined : object(path, "classifier", classifier),
     labelsFrom: one(path, "labelsFrom", labelsFrom, ["logits", "score", "classifier"] as const),
     evidence: evidence.map((kind: unknown) => one(path, "evidence", kind, kinds)),
-    classNames: classNames as string[],
+    classNames,
     falseAlarmRate: rate,
     calibrationHash,
     preset: storedPresetRecord(preset),
