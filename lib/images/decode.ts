@@ -133,13 +133,13 @@ function axisOf(length: number, scaled: number, size: number): Axis {
   return { start, length: kept, reduced: kept, cut: 0, kept, enlarge: true, at: (i) => position(i) - start };
 }
 
-function rgba({ pixels, width, height }: Extract<TakenImage, { pixels: Buffer }>) {
-  return { sharpImage: loadSharp()(pixels, { raw: { width, height, channels: 4 } }), width, height };
+function rgba({ pixels, width, height }: Extract<TakenImage, { pixels: Uint8Array }>) {
+  return { sharpImage: loadSharp()(asBuffer(pixels), { raw: { width, height, channels: 4 } }), width, height };
 }
 
-async function encoded(name: string, image: Exclude<TakenImage, { pixels: Buffer }>) {
+async function encoded(name: string, image: Exclude<TakenImage, { pixels: Uint8Array }>) {
   const sharp = loadSharp();
-  const bytes = "path" in image ? await readFile(image.path) : image.encoded;
+  const bytes = "path" in image ? await readFile(image.path) : asBuffer(image.encoded);
   requireSignature(name, bytes);
   const options: SharpOptions = { failOn: "warning", ignoreIcc: true, limitInputPixels: maxPixels };
   const { width, height } = await readable(name, async () => (await sharp(bytes, options).metadata()).autoOrient);
@@ -182,6 +182,11 @@ function requireSignature(name: string, bytes: Buffer): void {
       bytes.length === 0 ? "no bytes" : `bytes that begin ${bytes.toString("hex", 0, 12)}`,
     );
   }
+}
+
+/** sharp knows a Buffer of any realm, but a Uint8Array only of its own. */
+function asBuffer({ buffer, byteOffset, byteLength }: Uint8Array): Buffer {
+  return Buffer.from(buffer, byteOffset, byteLength);
 }
 
 type SharpModule = typeof import("sharp");

@@ -20,8 +20,8 @@ export const maxPixels = 100_000_000;
 /** An image that belongs to the call: a path, or a copy of the caller's bytes. `name` is what error messages call it. */
 export type TakenImage =
   | { readonly name: string; readonly path: string }
-  | { readonly name: string; readonly encoded: Buffer }
-  | { readonly name: string; readonly pixels: Buffer; readonly width: number; readonly height: number };
+  | { readonly name: string; readonly encoded: Uint8Array<ArrayBuffer> }
+  | { readonly name: string; readonly pixels: Uint8Array<ArrayBuffer>; readonly width: number; readonly height: number };
 
 export function isImage(value: unknown): value is Image {
   if (typeof value === "string" || ArrayBuffer.isView(value)) return true;
@@ -42,7 +42,7 @@ function takeImage(image: Image, name: string): TakenImage {
   if (typeof image === "string") return { name: image, path: image };
   if (ArrayBuffer.isView(image)) {
     if (typedArrayName(image) !== "Uint8Array") fail("ERR_DTYPE", name, "the bytes of an image file as a Uint8Array or Buffer", image);
-    return { name, encoded: Buffer.from(image) };
+    return { name, encoded: Uint8Array.from(image) };
   }
   if (!isImage(image)) fail("ERR_OPTION", name, "encoded bytes, a path or { data, width, height }", image);
   const { data } = image;
@@ -58,5 +58,5 @@ function takeImage(image: Image, name: string): TakenImage {
     const expected = `4·${width}·${height} = ${4 * width * height} bytes (RGBA)`;
     throw new LibtorchOodError("ERR_SHAPE", `${name}.data: expected ${expected}, found ${describe(data)}`);
   }
-  return { name, pixels: Buffer.from(data), width, height };
+  return { name, pixels: Uint8Array.from(data), width, height };
 }

@@ -84,7 +84,6 @@ export interface TrainingOptions {
 }
 
 export const fitKeys = [
-  "preset",
   "epochs",
   "batchSize",
   "learningRate",
@@ -105,6 +104,7 @@ export const fitKeys = [
   "signal",
   "onEpoch",
   "onBatch",
+  "preset",
 ] as const;
 
 /** What decides the weights that training ends with, given the data: kept in a checkpoint and compared on resumption. */
