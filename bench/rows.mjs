@@ -1,6 +1,6 @@
 // What is compared: each row prepares our side and names the peer's operation (bench/peers/peer.py).
 
-import { ClassStatistics, Dataset, datasets, GaussianMixture, linalg, metrics, neuralCollapse, ResNet, Tensor } from "libtorch-ood";
+import { ClassStatistics, Dataset, datasets, GaussianMixture, linalg, metrics, neuralCollapse, ResNet, scores, Tensor } from "libtorch-ood";
 import { features, images, matrix, uniform } from "./inputs.mjs";
 
 const ddu = "the DDU network in PyTorch";
@@ -195,6 +195,66 @@ const auroc = {
   },
 };
 
+/** As matrix() of the peers: columns of unequal spread. */
+function spread(name, count, dimensions, ArrayType) {
+  const values = uniform(name, count * dimensions, ArrayType);
+  for (let i = 0; i < values.length; i++) values[i] *= (1 + ((i % dimensions) % 8)) / 4;
+  return Tensor.from(values, [count, dimensions]);
+}
+
+function neighbours(size, dtype) {
+  const { samples, dimensions, queries, k } = size;
+  return {
+    name: `${k}th nearest of ${samples} features to ${queries}, d = ${dimensions}, ${dtype}`,
+    peer: "scikit-learn, brute force",
+    request: { operation: "nearest_neighbours", ...size, dtype },
+    async prepare() {
+      const ArrayType = dtype === "float32" ? Float32Array : Float64Array;
+      const points = spread("matrix 1", samples, dimensions, ArrayType);
+      const query = spread("queries 1", queries, dimensions, ArrayType);
+      return () =>
+        timed(async () => {
+          const score = await scores.fit("nearest-neighbours", { features: points }, { k, normalize: false });
+          await score.score({ features: query });
+          score.dispose();
+        });
+    },
+  };
+}
+
+function mahalanobis(size) {
+  return {
+    name: `Mahalanobis fit and ${size.queries} scores, d = ${size.dimensions}, N = ${size.samples}, ${size.classes} classes`,
+    peer: "OpenOOD's algorithm in scikit-learn and numpy",
+    request: { operation: "mahalanobis", ...size },
+    async prepare() {
+      const { z, labels } = labelled(size);
+      const query = Tensor.from(uniform("queries 1", size.queries * size.dimensions), [size.queries, size.dimensions]);
+      return () =>
+        timed(async () => {
+          const score = await scores.fit("mahalanobis", { features: z, labels });
+          await score.score({ features: query });
+          score.dispose();
+        });
+    },
+  };
+}
+
+function vimFit(size, eigenvectors) {
+  return {
+    name: `ViM fit, d = ${size.dimensions}, N = ${size.samples}`,
+    peer: `OpenOOD's algorithm in scikit-learn and numpy, ${eigenvectors}`,
+    request: { operation: "vim_fit", ...size, eigenvectors },
+    async prepare() {
+      const { z } = labelled(size);
+      const weight = Tensor.from(uniform("weight", size.classes * size.dimensions), [size.classes, size.dimensions]);
+      const bias = Tensor.from(uniform("bias", size.classes), [size.classes]);
+      const logits = Tensor.from(uniform("logits", size.samples * size.classes), [size.samples, size.classes]);
+      return () => timed(async () => (await scores.fit("vim", { features: z, logits, weight, bias })).dispose());
+    },
+  };
+}
+
 export const rows = [
   trainingStep("float32", "float32"),
   trainingStep("bfloat16", "float32"),
@@ -215,4 +275,12 @@ export const rows = [
   nc1({ dimensions: 2048, samples: 10_000, classes: 10 }, "nc1_pinv", "pseudoinverse in PyTorch, NC1 alone"),
   ...linalgRows(),
   auroc,
+  neighbours({ samples: 5000, dimensions: 512, queries: 1000, k: 50 }, "float32"),
+  neighbours({ samples: 50_000, dimensions: 512, queries: 2000, k: 50 }, "float32"),
+  neighbours({ samples: 5000, dimensions: 512, queries: 1000, k: 50 }, "float64"),
+  neighbours({ samples: 50_000, dimensions: 512, queries: 2000, k: 50 }, "float64"),
+  mahalanobis({ samples: 10_000, dimensions: 512, classes: 10, queries: 2000 }),
+  mahalanobis({ samples: 10_000, dimensions: 512, classes: 100, queries: 2000 }),
+  vimFit({ samples: 10_000, dimensions: 512, classes: 10 }, "eig"),
+  vimFit({ samples: 10_000, dimensions: 512, classes: 10 }, "eigh"),
 ];

@@ -17,6 +17,7 @@ export const errorCodes = [
   "ERR_IO",
   "ERR_OUT_OF_MEMORY",
   "ERR_BUSY",
+  "ERR_SHARP_NOT_FOUND",
   "ERR_INTERNAL",
 ] as const;
 

@@ -207,24 +207,40 @@ export class GaussianMixture {
 
   /** Writes everything to a .safetensors file, Cholesky factors as packed triangles. @throws ERR_IO, ERR_DISPOSED */
   async save(path: string): Promise<void> {
-    const state = await runNative(undefined, (control) => this.#native.state(control));
-    const { numClasses, featureDim, covariance, prior, jitterRule, rank } = this;
-    await writeStateFile(path, format, { numClasses, featureDim, covariance, prior, jitterRule, rank }, state);
+    const { description, tensors } = await this.state();
+    await writeStateFile(path, format, description, tensors);
   }
 
   /** Reads what {@link save} wrote; densities are the same to the last bit. @throws ERR_CORRUPT_FILE, ERR_IO */
   static async load(path: string, options: { device?: string } = {}): Promise<GaussianMixture> {
     const device = string(optionsObject(options, "options", ["device"]).device ?? "cpu", "device");
     const { description, state } = await readStateFile(path, format);
+    return GaussianMixture.restore(description, state, device, path);
+  }
+
+  /** @internal What a file holds of it: a description that survives JSON, and arrays. */
+  async state(): Promise<{ description: Record<string, unknown>; tensors: NativeNamedTensor[] }> {
+    const tensors = await runNative(undefined, (control) => this.#native.state(control));
+    const { numClasses, featureDim, covariance, prior, jitterRule, rank } = this;
+    return { description: { numClasses, featureDim, covariance, prior, jitterRule, rank }, tensors };
+  }
+
+  /** @internal From what {@link state} gave; `where` names its source in errors. */
+  static async restore(
+    description: Record<string, unknown>,
+    state: readonly NativeNamedTensor[],
+    device: string,
+    where: string,
+  ): Promise<GaussianMixture> {
     const { numClasses, featureDim, covariance, prior, jitterRule, rank } = description;
-    if (!Number.isInteger(numClasses) || (numClasses as number) < 1) corrupt(path, "numClasses", "a positive integer", numClasses);
-    if (!Number.isInteger(featureDim) || (featureDim as number) < 1) corrupt(path, "featureDim", "a positive integer", featureDim);
-    if (!covariances.includes(covariance as Covariance)) corrupt(path, "covariance", covariances.join(", "), covariance);
-    if (!priors.includes(prior as Prior)) corrupt(path, "prior", priors.join(", "), prior);
+    if (!Number.isInteger(numClasses) || (numClasses as number) < 1) corrupt(where, "numClasses", "a positive integer", numClasses);
+    if (!Number.isInteger(featureDim) || (featureDim as number) < 1) corrupt(where, "featureDim", "a positive integer", featureDim);
+    if (!covariances.includes(covariance as Covariance)) corrupt(where, "covariance", covariances.join(", "), covariance);
+    if (!priors.includes(prior as Prior)) corrupt(where, "prior", priors.join(", "), prior);
     if (typeof jitterRule !== "number" && !["relative", "relative-shared", "ddu"].includes(jitterRule as string)) {
-      corrupt(path, "jitterRule", "a jitter rule", jitterRule);
+      corrupt(where, "jitterRule", "a jitter rule", jitterRule);
     }
-    if (!Number.isInteger(rank) || (rank as number) < 0) corrupt(path, "rank", "a whole number", rank);
+    if (!Number.isInteger(rank) || (rank as number) < 0) corrupt(where, "rank", "a whole number", rank);
     const kept = { numClasses, featureDim, covariance, prior, jitterRule, rank } as Omit<Description, "counts" | "jitter" | "shrinkage">;
     const handle = callNative(() => new (native().GaussianMixture)(device));
     const rules = nativeOptions(kept.covariance, kept.prior, kept.jitterRule, kept.rank);
@@ -235,6 +251,11 @@ export class GaussianMixture {
       jitter: numbers(state, "jitter"),
       shrinkage: numbers(state, "shrinkage"),
     });
+  }
+
+  /** @internal min_c (z − u_c)ᵀ Σ_c⁻¹ (z − u_c) of each row, Float64Array [N]. Throws as {@link logDensity}. */
+  async leastSquaredDistance(features: Tensor | ArrayWithShape, options: { signal?: AbortSignal } = {}): Promise<Float64Array> {
+    return (await this.#evaluate(features, "leastSquaredDistance", options)).toTypedArray() as Float64Array;
   }
 
   /** Gives the memory back now. Idempotent; later use throws ERR_DISPOSED. */

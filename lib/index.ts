@@ -11,10 +11,14 @@ export type {
   ExtractionChunk,
   ExtractOptions,
   FitOptions,
+  Image,
   ImageChunk,
+  ImageDataLike,
+  ImageResize,
   Images,
   ResNetOptions,
   SpectralNormOptions,
+  TrainingOptions,
 } from "./resnet";
 export { Tensor } from "./tensor";
 export type { ArrayWithShape, Dtype, TensorArray } from "./tensor";
@@ -23,11 +27,17 @@ export type { ErrorCode } from "./errors";
 export { Dataset } from "./datasets/dataset";
 export { ClassStatistics } from "./class-statistics";
 export type { ClassStatisticsOptions, Scatter } from "./class-statistics";
+export { Detector } from "./detector";
+export type { DetectorFeatures, DetectorFitOptions, Prediction, PredictOptions } from "./detector";
 export { GaussianMixture } from "./gaussian-mixture";
 export type { Covariance, GaussianMixtureFitOptions, GaussianMixtureOptions, Jitter, Prior } from "./gaussian-mixture";
 export type { Labels } from "./labels";
+export { presets } from "./presets/preset";
+export type { EvaluationChoices, Preset, PresetName, PresetRecord, PresetTraining } from "./presets/preset";
 export * as datasets from "./datasets";
 export * as device from "./device";
 export * as linalg from "./linalg";
 export * as metrics from "./metrics";
 export * as neuralCollapse from "./neural-collapse";
+export type { EvaluateOptions, Evaluation, EvaluationNumbers } from "./metrics";
+export * as scores from "./scores";

@@ -172,11 +172,11 @@ export interface NativeGaussianMixture {
     numClasses: number,
     options: NativeDensityOptions,
   ): Promise<NativeNamedTensor[]>;
-  /** float64 [N] or [N, C]; int32 [N] for "predict". */
+  /** float64 [N] or [N, C]; int32 [N] for "predict". The least squared distance is min_c (z − u_c)ᵀ Σ_c⁻¹ (z − u_c). */
   evaluate(
     control: NativeJobControl | undefined,
     features: NativeTensor,
-    quantity: "logDensity" | "classLogDensities" | "responsibilities" | "predict",
+    quantity: "logDensity" | "classLogDensities" | "responsibilities" | "predict" | "leastSquaredDistance",
   ): Promise<NativeTensor>;
   /** "mean" [d] and "covariance" [d, d] of a class, jitter included. */
   parameters(control: NativeJobControl | undefined, label: number): Promise<NativeNamedTensor[]>;
@@ -186,7 +186,40 @@ export interface NativeGaussianMixture {
     numClasses: number,
     featureDim: number,
     options: NativeDensityOptions,
-    state: NativeNamedTensor[],
+    state: readonly NativeNamedTensor[],
+  ): Promise<void>;
+  dispose(): void;
+}
+
+/** native/nearest_neighbours.cc: points that are searched exactly, none until fit. */
+export interface NativeNearestNeighbours {
+  fit(control: NativeJobControl | undefined, features: NativeTensor, options: { k: number; normalize: boolean }): Promise<void>;
+  /** To the k-th nearest, float64 [N]. */
+  distances(control: NativeJobControl | undefined, features: NativeTensor): Promise<NativeTensor>;
+  /** "points" as they were given. */
+  state(control: NativeJobControl | undefined): Promise<NativeNamedTensor[]>;
+  dispose(): void;
+}
+
+/** native/virtual_logit.cc: the score of ViM, empty until fit or loadState. */
+export interface NativeVirtualLogit {
+  /** Resolves to alpha. */
+  fit(
+    control: NativeJobControl | undefined,
+    features: NativeTensor,
+    logits: NativeTensor,
+    weight: NativeTensor,
+    bias: NativeTensor | undefined,
+    dimension: number,
+  ): Promise<number>;
+  /** float64 [N] */
+  evaluate(control: NativeJobControl | undefined, features: NativeTensor, logits: NativeTensor): Promise<NativeTensor>;
+  state(control: NativeJobControl | undefined): Promise<NativeNamedTensor[]>;
+  loadState(
+    control: NativeJobControl | undefined,
+    featureDim: number,
+    dimension: number,
+    state: readonly NativeNamedTensor[],
   ): Promise<void>;
   dispose(): void;
 }
@@ -280,6 +313,8 @@ export interface Native {
 
   ClassStatistics: new (numClasses: number, featureDim: number, scatter: NativeScatter, device: string) => NativeClassStatistics;
   GaussianMixture: new (device: string) => NativeGaussianMixture;
+  NearestNeighbours: new (device: string) => NativeNearestNeighbours;
+  VirtualLogit: new (device: string) => NativeVirtualLogit;
   /** native/neural_collapse.cc */
   measureCollapse(
     control: NativeJobControl | undefined,

@@ -15,13 +15,24 @@ import {
 } from "./resnet/architecture";
 import { CheckpointWriter } from "./resnet/checkpoint-writer";
 import { resolveFitOptions, type EpochReport, type FitOptions, type ResolvedFitOptions } from "./resnet/fit-options";
-import { dataHash, imagesTensor, labelsTensor, requireDataset, type Images } from "./resnet/images";
-import { openModelFile, writeModelFile, type NamedTensor, type TrainingRecord } from "./resnet/model-file";
+import { imageResizes, type ImageResize, type ImageTarget } from "./images/decode";
+import { presetOf, presets, withPreset, type PresetName, type PresetRecord } from "./presets/preset";
+import { dataHash, datasetTensor, imagesTensor, labelsTensor, requireDataset, type Images } from "./resnet/images";
+import {
+  openModelFile,
+  requireSizes,
+  writeModelFile,
+  type ModelDescription,
+  type NamedTensor,
+  type TrainingRecord,
+} from "./resnet/model-file";
 import { ReadAhead } from "./resnet/read-ahead";
 import { Tensor, toTensor, type ArrayWithShape } from "./tensor";
 
 export type { Architecture, ArchitectureOptions, SpectralNormOptions } from "./resnet/architecture";
-export type { BatchReport, EpochReport, FitOptions } from "./resnet/fit-options";
+export type { BatchReport, EpochReport, FitOptions, TrainingOptions } from "./resnet/fit-options";
+export type { ImageResize } from "./images/decode";
+export type { Image, ImageDataLike } from "./images/image";
 export type { Images } from "./resnet/images";
 
 /** Options of {@link ResNet.create}: the architecture and where and how its weights live. */
@@ -34,6 +45,8 @@ export interface ResNetOptions extends ArchitectureOptions {
   dtype?: "float32" | "float64";
   /** Of the input images. Default: the training set's own, taken over by the first `fit`. */
   normalization?: Normalization;
+  /** Gives the switches of the architecture (not depth, size or classes); other options override it. */
+  preset?: PresetName;
 }
 
 export interface ExtractOptions {
@@ -43,6 +56,8 @@ export interface ExtractOptions {
   precision?: "float32" | "bfloat16";
   /** "normalized": what the last layer sees (divided by their norm where `l2Normalize` is on); "raw": as pooled. Default "normalized". */
   features?: "normalized" | "raw";
+  /** Of files and RGBA pixels that have not the network's size, antialiased (a Dataset or tensor must have it). Default "center-crop". */
+  resize?: ImageResize;
   signal?: AbortSignal;
 }
 
@@ -66,9 +81,10 @@ export interface ExtractionChunk extends Extraction {
 }
 
 /** What {@link ResNet.extractStream} reads: images, with labels where there are any. */
-export type ImageChunk = Images | { images: Tensor | ArrayWithShape; labels: Int32Array };
+export type ImageChunk = Images | { images: Exclude<Images, Dataset>; labels: Int32Array };
 
-const extractKeys = ["batchSize", "precision", "features", "signal"] as const;
+const creationKeys = ["seed", "device", "dtype", "normalization", "preset"] as const;
+const extractKeys = ["batchSize", "precision", "features", "resize", "signal"] as const;
 
 /**
  * A residual network in native memory. Made by {@link ResNet.create} or {@link ResNet.load}; freed by {@link dispose} or
@@ -83,13 +99,22 @@ export class ResNet {
   readonly architecture: Architecture;
   readonly device: string;
   readonly dtype: "float32" | "float64";
+  /** The preset that the architecture came from; undefined without one. */
+  readonly preset: PresetRecord | undefined;
   /** Names of the classes, from the data set that the network was trained on. */
   classNames: readonly string[] | undefined;
   readonly #native: NativeResNet;
   #normalization: Normalization | undefined;
   #disposed = false;
 
-  private constructor(handle: NativeResNet, architecture: Architecture, device: string, dtype: "float32" | "float64") {
+  private constructor(
+    handle: NativeResNet,
+    architecture: Architecture,
+    device: string,
+    dtype: "float32" | "float64",
+    preset: PresetRecord | undefined,
+  ) {
+    this.preset = preset;
     this.#native = handle;
     this.architecture = architecture;
     this.device = device;
@@ -102,7 +127,13 @@ export class ResNet {
    * @throws ERR_OPTION, ERR_RANGE, ERR_DEVICE where the device is not to be had, ERR_OUT_OF_MEMORY, ERR_LIBTORCH_NOT_FOUND
    */
   static async create(options: ResNetOptions): Promise<ResNet> {
-    const checked = optionsObject(options, "options", [...architectureKeys, "seed", "device", "dtype", "normalization"]);
+    const { preset: name, ...stated } = optionsObject(options, "options", [...architectureKeys, ...creationKeys]);
+    const preset = presetOf(name);
+    const { options: checked, record } = withPreset(preset, preset?.architecture, stated);
+    return ResNet.#create(checked, record);
+  }
+
+  static async #create(checked: ResNetOptions, preset: PresetRecord | undefined): Promise<ResNet> {
     const architecture = resolveArchitecture(checked);
     const device = string(checked.device ?? "cpu", "device");
     const dtype = oneOf(checked.dtype ?? "float32", "dtype", ["float32", "float64"] as const);
@@ -110,7 +141,7 @@ export class ResNet {
     const handle = await runNative(undefined, (control) =>
       native().ResNet.create(control, toNativeArchitecture(architecture), { device, dtype, seed }),
     );
-    const model = new ResNet(handle, architecture, device, dtype);
+    const model = new ResNet(handle, architecture, device, dtype, preset);
     if (checked.normalization !== undefined) model.normalization = checked.normalization;
     return model;
   }
@@ -128,9 +159,10 @@ export class ResNet {
     const checked = optionsObject(options, "options", ["device", "dtype"]);
     const file = await openModelFile(path);
     try {
-      const { architecture, normalization, classNames } = file.description;
+      const { architecture, normalization, classNames, preset } = file.description;
+      requireSizes(path, architecture, file.shapeOf);
       const state = await file.state();
-      const model = await ResNet.create({ ...architecture, ...checked, normalization });
+      const model = await ResNet.#create({ ...architecture, ...checked, normalization }, preset);
       try {
         await model.#loadStateOfFile(path, state);
       } catch (error) {
@@ -144,6 +176,50 @@ export class ResNet {
     } finally {
       await file.close();
     }
+  }
+
+  /** @internal A network of its own with the same weights. */
+  async copy(): Promise<ResNet> {
+    const { device, dtype } = this;
+    const weights = await this.weights();
+    const copy = await ResNet.#create({ ...this.architecture, device, dtype, normalization: this.#normalization }, this.preset);
+    try {
+      await copy.setWeights(weights);
+    } catch (error) {
+      copy.dispose();
+      throw error;
+    } finally {
+      for (const tensor of weights.values()) tensor.dispose();
+    }
+    copy.classNames = this.classNames;
+    return copy;
+  }
+
+  /** @internal From what a file of which a network is a part says of it. @throws ERR_CORRUPT_FILE and what {@link create} throws */
+  static async restore(
+    path: string,
+    { architecture, normalization, classNames, preset }: ModelDescription,
+    state: readonly { name: string; tensor: NativeTensor }[],
+    device: string,
+  ): Promise<ResNet> {
+    const dtype = state.find(({ name }) => name === "fc.weight")?.tensor.dtype === "float64" ? "float64" : "float32";
+    const model = await ResNet.#create({ ...architecture, device, dtype, normalization }, preset);
+    try {
+      await model.#loadStateOfFile(
+        path,
+        state.map(({ name, tensor }) => ({ name, tensor: new Tensor(tensor) })),
+      );
+    } catch (error) {
+      model.dispose();
+      throw error;
+    }
+    model.classNames = classNames;
+    return model;
+  }
+
+  /** @internal What a file says of this network. */
+  get description(): ModelDescription {
+    return this.#describe(this.#normalization);
   }
 
   /** Length d of a feature vector. */
@@ -183,10 +259,10 @@ export class ResNet {
   }
 
   async #fit(train: Dataset, options: FitOptions): Promise<EpochReport[]> {
-    const resolved = resolveFitOptions(options);
+    const resolved = resolveFitOptions(options, this.architecture.depth);
     requireDataset(train, "train");
     const [training, validation] = splitValidation(train, resolved);
-    const normalization = this.#normalization ?? train.normalization;
+    const normalization = this.#normalization ?? presetNormalization(resolved.preset, train) ?? train.normalization;
     if (normalization === undefined) {
       throw new LibtorchOodError(
         "ERR_OPTION",
@@ -209,10 +285,10 @@ export class ResNet {
         adopt();
         return history;
       }
-      const images = await imagesTensor(training, "train");
+      const images = await datasetTensor(training);
       held.push(images);
       const labels = labelsTensor(training);
-      const validationImages = validation && (await imagesTensor(validation, "validation"));
+      const validationImages = validation && (await datasetTensor(validation));
       const validationLabels = validation && labelsTensor(validation);
       held.push(labels);
       if (validationImages && validationLabels) held.push(validationImages, validationLabels);
@@ -247,7 +323,8 @@ export class ResNet {
                 return;
               }
               const { epoch, loss, accuracy, validationAccuracy, learningRate, imagesPerSecond, seconds } = event;
-              const report = { epoch, loss, accuracy, validationAccuracy, learningRate, imagesPerSecond, seconds };
+              const preset = resolved.preset && { preset: resolved.preset };
+              const report = { epoch, loss, accuracy, validationAccuracy, learningRate, imagesPerSecond, seconds, ...preset };
               history.push(report);
               if (writer && event.state && event.momentumBuffers) {
                 const record: TrainingRecord = {
@@ -283,9 +360,10 @@ export class ResNet {
    * Features and logits of many images, without augmentation, in evaluation mode. Batch norm and spectral norm are folded
    * into the convolutions once per call.
    *
-   * @param images - a Dataset, or [N, C, H, W] as uint8 or as floats in 0 … 1
+   * @param images - a Dataset; [N, C, H, W] as uint8 or as floats in 0 … 1; or one image or several as encoded PNG, JPEG or WebP bytes, paths,
+   *   or RGBA `{ data, width, height }`, which are decoded and resized by sharp (an optional peer dependency) off the JavaScript thread
    * @throws ERR_SHAPE, ERR_DTYPE, ERR_NON_FINITE (images, or a network that gives NaN), ERR_OPTION without normalisation constants,
-   *   ERR_ABORTED, ERR_DISPOSED, ERR_OUT_OF_MEMORY
+   *   ERR_ABORTED, ERR_DISPOSED, ERR_OUT_OF_MEMORY; ERR_CORRUPT_FILE, ERR_IO and ERR_SHARP_NOT_FOUND for images that have to be decoded
    */
   extract(images: Images, options?: ExtractAllOptions): Promise<Extraction> {
     return calledFrom(this.extract, () => this.#extract(images, options));
@@ -294,7 +372,7 @@ export class ResNet {
   async #extract(images: Images, options?: ExtractAllOptions): Promise<Extraction> {
     const checked = optionsObject(options, "extract options", [...extractKeys, "onProgress"]);
     const onProgress = optionalFunction(checked.onProgress, "onProgress");
-    const input = new Input(images);
+    const input = new Input(images, this.#imageTarget(checked));
     let extractor: BoundExtractor | undefined;
     try {
       extractor = await this.#extractor(checked);
@@ -331,6 +409,7 @@ export class ResNet {
   ): Promise<{ count: number }> {
     const checked = optionsObject(options, "extract options", extractKeys);
     if (typeof sink !== "function") fail("ERR_OPTION", "sink", "a function", sink);
+    const target = this.#imageTarget(checked);
     const reader = new ReadAhead(source, optionalSignal(checked.signal, "signal"));
     let extractor: BoundExtractor | undefined;
     let count = 0;
@@ -338,7 +417,7 @@ export class ResNet {
       extractor = await this.#extractor(checked);
       for (let next = await reader.next(); !next.done; next = await reader.next()) {
         const { images, labels } = labelled(next.value);
-        const input = new Input(images); // before the source runs on: it may use one buffer for all chunks
+        const input = new Input(images, target); // before the source runs on: it may use one buffer for all chunks
         reader.prefetch();
         let extraction;
         try {
@@ -439,6 +518,16 @@ export class ResNet {
     this.dispose();
   }
 
+  #imageTarget({ resize, signal }: ExtractOptions): ImageTarget {
+    const { inChannels, imageSize } = this.architecture;
+    return {
+      channels: inChannels,
+      size: imageSize,
+      resize: oneOf(resize ?? "center-crop", "resize", imageResizes),
+      signal: optionalSignal(signal, "signal"),
+    };
+  }
+
   async #extractor(options: ExtractOptions): Promise<BoundExtractor> {
     const precision = oneOf(options.precision ?? "float32", "precision", ["float32", "bfloat16"] as const);
     const features = oneOf(options.features ?? "normalized", "features", ["normalized", "raw"] as const);
@@ -469,7 +558,8 @@ export class ResNet {
   }
 
   #describe(normalization: Normalization | undefined, train?: Dataset) {
-    return { architecture: this.architecture, normalization, classNames: this.classNames ?? train?.classNames, training: undefined };
+    const { architecture, preset } = this;
+    return { architecture, normalization, classNames: this.classNames ?? train?.classNames, preset, training: undefined };
   }
 
   async #resume(path: string, options: ResolvedFitOptions, hash: string, normalization: Normalization) {
@@ -509,8 +599,8 @@ export class ResNet {
 class Input {
   readonly tensor: Promise<NativeTensor>;
 
-  constructor(images: Images) {
-    this.tensor = imagesTensor(images, "images");
+  constructor(images: Images, target: ImageTarget) {
+    this.tensor = imagesTensor(images, "images", target);
     this.tensor.catch(() => undefined); // whoever awaits it hears of a failure; until then it must not count as unhandled
   }
 
@@ -555,6 +645,11 @@ function splitValidation(train: Dataset, { validation, recipe }: ResolvedFitOpti
   if (typeof validation !== "number") return [train, requireDataset(validation, "validation")];
   const split = train.split(validation, recipe.seed);
   return [split.train, split.validation];
+}
+
+/** Of the data sets that a preset was published with. */
+function presetNormalization(preset: PresetRecord | undefined, { name }: Dataset): Normalization | undefined {
+  return preset && presets[preset.name].normalizations[name.replace(/ (train|test)$/, "")];
 }
 
 function differing(kind: string, saved: object, given: object): string[] {

@@ -7,7 +7,7 @@ import type { SafetensorsDtype } from "./files/safetensors";
 import { native, type NativeArray, type NativeDtype, type NativeNamedTensor } from "./native";
 import { callNative } from "./native-call";
 
-const fileDtypes = { float64: "F64", int64: "I64" } as const;
+const fileDtypes = { float32: "F32", float64: "F64", int64: "I64" } as const;
 
 /** Writes the arrays atomically. @throws ERR_IO, ERR_OPTION */
 export async function writeStateFile(
@@ -18,7 +18,7 @@ export async function writeStateFile(
 ): Promise<void> {
   const tensors = state.map(({ name, tensor }) => ({
     name,
-    dtype: fileDtypes[tensor.dtype as "float64" | "int64"],
+    dtype: fileDtypes[tensor.dtype as keyof typeof fileDtypes],
     shape: tensor.shape,
     data: tensor.toTypedArray(),
   }));
@@ -77,7 +77,8 @@ function typedArray(
   dtype: SafetensorsDtype,
   bytes: Uint8Array<ArrayBuffer>,
 ): { data: NativeArray; kind: NativeDtype } {
+  if (dtype === "F32") return { data: new Float32Array(bytes.buffer), kind: "float32" };
   if (dtype === "F64") return { data: new Float64Array(bytes.buffer), kind: "float64" };
   if (dtype === "I64") return { data: new BigInt64Array(bytes.buffer), kind: "int64" };
-  corrupt(path, name, "F64 or I64", dtype);
+  corrupt(path, name, "F32, F64 or I64", dtype);
 }

@@ -18,10 +18,12 @@
 #include "host_memory.h"
 #include "job.h"
 #include "linalg.h"
+#include "nearest_neighbours.h"
 #include "neural_collapse.h"
 #include "resnet.h"
 #include "singular_values.h"
 #include "tensor.h"
+#include "virtual_logit.h"
 
 namespace ood {
 
@@ -92,6 +94,8 @@ Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   ResNet::define(env, exports);
   ClassStatistics::define(env, exports);
   GaussianMixture::define(env, exports);
+  NearestNeighbours::define(env, exports);
+  VirtualLogit::define(env, exports);
   define_neural_collapse(env, exports);
   define_singular_values(env, exports);
   define_linalg(env, exports);

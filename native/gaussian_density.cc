@@ -273,30 +273,32 @@ double GaussianDensity::constant(double half_log_determinant) const {
   return -0.5 * static_cast<double>(dim()) * log_two_pi - half_log_determinant;
 }
 
-at::Tensor GaussianDensity::log_density(Workspace& workspace, int64_t c, const at::Tensor& index) const {
+at::Tensor GaussianDensity::squared_distance(Workspace& workspace, int64_t c, const at::Tensor& index) const {
   const int64_t count = index.defined() ? index.size(0) : workspace.rows.size(0);
   if (counts_[static_cast<size_t>(c)] == 0) {
-    return at::full({count}, -std::numeric_limits<double>::infinity(), mean_.options());
+    return at::full({count}, std::numeric_limits<double>::infinity(), mean_.options());
   }
   at::Tensor first = workspace.first.slice(0, 0, count);
   at::Tensor white = workspace.second.slice(0, 0, count);
-  double half_log_determinant = 0;
   if (white_mean_.defined()) {
     at::sub_out(white, index.defined() ? workspace.rows.index_select(0, index) : workspace.rows, white_mean_[c]);
-    half_log_determinant = factors_[0].half_log_determinant;
   } else {
     if (index.defined()) at::index_select_out(white, workspace.rows, 0, index);
     centre(first, index.defined() ? white : workspace.rows, c, dim());
     if (deviation_.defined()) {
       at::div_out(white, first, deviation_[c]);
-      half_log_determinant = log_determinant_half(deviation_[c]);
     } else {
-      const Factor& factor = factors_[static_cast<size_t>(c)];
-      whiten(factor, first, white);
-      half_log_determinant = factor.half_log_determinant;
+      whiten(factors_[static_cast<size_t>(c)], first, white);
     }
   }
-  return at::linalg_vector_norm(white, 2, 1).square_().mul_(-0.5).add_(constant(half_log_determinant));
+  return at::linalg_vector_norm(white, 2, 1).square_();
+}
+
+at::Tensor GaussianDensity::log_density(Workspace& workspace, int64_t c, const at::Tensor& index) const {
+  const at::Tensor exponent = squared_distance(workspace, c, index).mul_(-0.5);
+  if (counts_[static_cast<size_t>(c)] == 0) return exponent;  // -∞
+  return exponent.add_(
+      constant(deviation_.defined() ? log_determinant_half(deviation_[c]) : factor_of(c).half_log_determinant));
 }
 
 void GaussianDensity::make_screens(const Poll& poll) {

@@ -54,6 +54,9 @@ class GaussianDensity {
   // of those rows alone.
   at::Tensor log_density(Workspace& workspace, int64_t c, const at::Tensor& index = {}) const;
 
+  // (x − u_c)ᵀ Σ_c⁻¹ (x − u_c), likewise; ∞ for an absent class.
+  at::Tensor squared_distance(Workspace& workspace, int64_t c, const at::Tensor& index = {}) const;
+
   // log N(x; u_c, Σ_c) + log q(c) of the loaded rows, [n, C], with −∞ for each class that cannot matter: one whose term
   // is less than e^-50 of the largest, by a bound that costs less than the density. Sums and maxima over classes are
   // the same to the last bit. Learns from the rows that it sees which bound serves.

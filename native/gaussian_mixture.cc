@@ -63,7 +63,7 @@ DensityOptions density_options_argument(const Napi::Value& value) {
   return options;
 }
 
-enum class Quantity { log_density, class_log_densities, responsibilities, predict };
+enum class Quantity { log_density, class_log_densities, responsibilities, predict, least_squared_distance };
 
 // Features through the densities, a chunk per step.
 struct Evaluation {
@@ -101,6 +101,14 @@ struct Evaluation {
   at::Tensor evaluate(GaussianDensity& density, const Poll& poll) {
     if (quantity == Quantity::log_density) return at::logsumexp(density.joint_log_density(workspace, poll), 1);
     if (quantity == Quantity::predict) return at::argmax(density.joint_log_density(workspace, poll), 1);
+    if (quantity == Quantity::least_squared_distance) {
+      at::Tensor least = density.squared_distance(workspace, 0);
+      for (int64_t c = 1; c < density.classes(); ++c) {
+        poll();
+        at::minimum_out(least, least, density.squared_distance(workspace, c));
+      }
+      return least;
+    }
     std::vector<at::Tensor> columns;
     for (int64_t c = 0; c < density.classes(); ++c) {
       poll();
@@ -205,7 +213,8 @@ Napi::Value GaussianMixture::evaluate(const Napi::CallbackInfo& info) {
                                                    {{"logDensity", Quantity::log_density},
                                                     {"classLogDensities", Quantity::class_log_densities},
                                                     {"responsibilities", Quantity::responsibilities},
-                                                    {"predict", Quantity::predict}});
+                                                    {"predict", Quantity::predict},
+                                                    {"leastSquaredDistance", Quantity::least_squared_distance}});
   return submit_steps(
       info.Env(), evaluation->shared->device(), info[0], info.Env().Undefined(),
       [evaluation](JobContext& job) { return evaluation->step(job); },

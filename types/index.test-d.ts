@@ -2,7 +2,9 @@
 
 import { expectAssignable, expectError, expectNotAssignable, expectType } from "tsd";
 import { ClassStatistics, Dataset, datasets, device, GaussianMixture, isLibtorchOodError, LibtorchOodError, linalg } from "..";
-import { metrics, neuralCollapse, ResNet, Tensor } from "..";
+import { metrics, neuralCollapse, ResNet, scores, Tensor } from "..";
+import { Detector, presets } from "..";
+import type { Evaluation, Prediction, PresetRecord } from "..";
 import type { Architecture, ErrorCode, EpochReport, Extraction, ExtractionChunk, FitOptions, ResNetOptions, TensorArray } from "..";
 
 // Tensor
@@ -69,7 +71,12 @@ expectType<Promise<{ count: number }>>(
     await chunk;
   }),
 );
-expectError(model.extract("image.png"));
+expectType<Promise<Extraction>>(model.extract("image.png"));
+expectType<Promise<Extraction>>(
+  model.extract([Buffer.alloc(1), { data: new Uint8ClampedArray(4), width: 1, height: 1 }], { resize: "squash" }),
+);
+expectError(model.extract(7));
+expectError(model.extract("image.png", { resize: "crop" }));
 
 // Datasets
 expectType<Dataset>(Dataset.fromArrays({ images: new Uint8Array(784), labels: [3], shape: [1, 1, 28, 28] }));
@@ -105,6 +112,22 @@ expectType<number>(metrics.accuracy(extraction.labels, extraction.labels));
 expectError(metrics.auroc(["0.1"], [0.2]));
 expectError(metrics.auroc(new Float64Array(2)));
 
+// Detector and presets
+expectType<Promise<Detector>>(Detector.fit(model, train, { calibration: test, falseAlarmRate: 0.05, scoreOptions: { covariance: "oas" } }));
+expectError(Detector.fit(model, train, {}));
+expectError(Detector.fit(model, train, { calibration: test, score: "magic" }));
+expectError(Detector.fit(model, train, { calibration: test, score: "energy", scoreOptions: { covariance: "oas" } }));
+expectType<Promise<Detector>>(Detector.fromFeatures({ features, labels, calibration: { features } }));
+expectError(Detector.fromFeatures({ features, labels }));
+declare const detector: Detector;
+expectType<Promise<Prediction[]>>(detector.predict(["a.png", "b.jpg"], { falseAlarmRate: 0.01 }));
+expectType<Promise<Prediction[]>>(detector.predict({ features, logits: features }));
+expectType<PresetRecord | undefined>(detector.preset);
+expectType<number>(presets["seed-paper"].training[18].epochs);
+expectType<Promise<EpochReport[]>>(model.fit(train, { preset: "ddu-2021" }));
+expectError(model.fit(train, { preset: "ddu" }));
+expectType<Evaluation>(metrics.evaluate([1], { SVHN: [0] }, { preset: "openood-1.5" }));
+
 // Devices
 expectType<boolean>(device.cudaAvailable());
 expectType<Promise<void>>(device.setThreads(2));
@@ -114,3 +137,24 @@ const error: unknown = new LibtorchOodError("ERR_SHAPE", "features: expected 2 d
 if (isLibtorchOodError(error)) expectType<ErrorCode>(error.code);
 expectAssignable<Error>(new LibtorchOodError("ERR_IO", "no such file"));
 expectError(new LibtorchOodError("ERR_UNKNOWN", "not a code"));
+
+// scores
+const evidence: scores.Evidence = { features: tensor, logits: { data: new Float32Array(4), shape: [2, 2] } };
+expectType<Promise<scores.Vim>>(scores.fit("vim", { features: tensor, logits: tensor, weight: tensor, bias: tensor }, { dimension: 1 }));
+expectType<Promise<scores.LogitScore>>(scores.fit("energy"));
+expectType<Promise<scores.NearestNeighbours>>(scores.fit("nearest-neighbours", { features: tensor }, { k: 5, from: "rawFeatures" }));
+expectType<Promise<scores.Mahalanobis>>(scores.fit("mahalanobis", { features: tensor, labels: [0, 1] }));
+declare const score: scores.Score;
+expectType<Promise<Float64Array>>(score.score(evidence, { signal: new AbortController().signal }));
+expectType<scores.ScoreName>(score.name);
+expectAssignable<scores.Score>({} as scores.ScoreOf[scores.ScoreName]);
+expectType<readonly (keyof scores.Evidence)[]>(scores.requirements("vim").score);
+expectType<Promise<scores.GaussianMixtureScore>>(
+  scores.fit("gaussian-mixture", { features: tensor, labels: [0, 1] }, { covariance: "oas" }),
+);
+expectType<GaussianMixture>({} as scores.GaussianMixtureScore["mixture"]);
+expectError(scores.fit("knn", { features: tensor }));
+expectError(scores.fit("vim", { features: tensor }, { k: 5 }));
+expectError(scores.fit("max-logit", {}, { temperature: 2 }));
+expectError(scores.fit("mahalanobis", { feature: tensor }));
+expectError(score.score({ labels: [0] }));

@@ -7,7 +7,7 @@ Features are those of inputs.py (parameters: samples, dimensions, classes, seed)
 import numpy as np
 import scipy.sparse.linalg
 import torch
-from sklearn.covariance import OAS, LedoitWolf
+from sklearn.covariance import OAS, EmpiricalCovariance, LedoitWolf
 from sklearn.metrics import roc_auc_score
 from sklearn.neighbors import NearestNeighbors
 from torch.distributions import MultivariateNormal
@@ -155,6 +155,42 @@ def neighbours(samples=5000, dimensions=512, queries=1000, k=10, seed=1, dtype="
     return run
 
 
+def mahalanobis(samples=5000, dimensions=512, classes=10, seed=1, queries=1000):
+    """Lee et al. 2018 as OpenOOD has it, in float64: scikit-learn's precision of the rows less their class's mean, then the distances to each
+    mean. OpenOOD takes the diagonal of an N x N product; the row sums here are the same in less time. Fit and scores; value: the mean."""
+    z, labels = (a.numpy() for a in double_features(samples, dimensions, classes, seed))
+    query = inputs.uniform(f"queries {seed}", (queries, dimensions)).astype(np.float64)
+
+    def run():
+        means = np.stack([z[labels == c].mean(0) for c in range(classes)])
+        precision = EmpiricalCovariance(assume_centered=True).fit(z - means[labels]).precision_
+        scores = []
+        for mean in means:
+            y = query - mean
+            scores.append(-((y @ precision) * y).sum(1))
+        return np.stack(scores).max(0).mean()
+
+    return run
+
+
+def vim_fit(samples=5000, dimensions=512, classes=10, seed=1, eigenvectors="eig"):
+    """Wang et al. 2022 as OpenOOD has it, in float64; `eigenvectors` "eigh" instead of its general "eig". Value: alpha."""
+    z = double_features(samples, dimensions, classes, seed)[0].numpy()
+    w = inputs.uniform("weight", (classes, dimensions)).astype(np.float64)
+    b = inputs.uniform("bias", (classes,)).astype(np.float64)
+    logits = z @ w.T + b
+    kept = 1000 if dimensions >= 2048 else 512 if dimensions >= 768 else dimensions // 2
+
+    def run():
+        origin = -np.linalg.pinv(w) @ b
+        covariance = EmpiricalCovariance(assume_centered=True).fit(z - origin).covariance_
+        values, vectors = getattr(np.linalg, eigenvectors)(covariance)
+        rest = np.ascontiguousarray(vectors.T[np.argsort(-values)[kept:]].T)
+        return logits.max(1).mean() / np.linalg.norm((z - origin) @ rest, axis=1).mean()
+
+    return run
+
+
 OPERATIONS = {
     "gmm_fit": gmm_fit,
     "gmm_log_density": gmm_log_density,
@@ -173,4 +209,6 @@ OPERATIONS = {
     "ledoit_wolf": on_samples(lambda x: LedoitWolf().fit(x).shrinkage_),
     "oas": on_samples(lambda x: OAS().fit(x).shrinkage_),
     "nearest_neighbours": neighbours,
+    "mahalanobis": mahalanobis,
+    "vim_fit": vim_fit,
 }

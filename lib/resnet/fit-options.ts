@@ -3,6 +3,7 @@
 import { boolean, describe, finite, integer, oneOf, optionalFunction, optionalSignal, optionsObject, string } from "../checks";
 import type { Dataset } from "../datasets/dataset";
 import { LibtorchOodError } from "../errors";
+import { presetOf, withPreset, type PresetName, type PresetRecord } from "../presets/preset";
 
 /** What one epoch of training was like. */
 export interface EpochReport {
@@ -19,6 +20,8 @@ export interface EpochReport {
   imagesPerSecond: number;
   /** Wall time of the training batches. */
   seconds: number;
+  /** The preset that the options came from; not there without one. */
+  preset?: PresetRecord;
 }
 
 /** Where an epoch is; sent about ten times a second. */
@@ -32,10 +35,15 @@ export interface BatchReport {
   imagesPerSecond: number;
 }
 
-/** Options of {@link ResNet.fit}; the defaults are the seed paper's (SGD) at DDU's batch size. */
-export interface FitOptions {
+/** Options of {@link ResNet.fit}. Only `epochs` is required, and not even that with a preset. */
+export type FitOptions = TrainingOptions & ({ epochs: number } | { preset: PresetName });
+
+/** Those of {@link FitOptions}; the defaults are the seed paper's (SGD) at DDU's batch size. */
+export interface TrainingOptions {
+  /** Gives schedule, optimiser, augmentation, validation share and, for the data sets it was published with, normalisation constants; other options override it. */
+  preset?: PresetName;
   /** Total number of epochs. */
-  epochs: number;
+  epochs?: number;
   /** Default 128. The last batch of an epoch may be smaller. */
   batchSize?: number;
   /** Default 0.1. */
@@ -49,7 +57,7 @@ export interface FitOptions {
   /** "milestones": the rate is multiplied by `gamma` after each of `milestones`; "cosine": per step, down to 1e-6 (OpenOOD). Default "milestones". */
   schedule?: "milestones" | "cosine";
   /** Numbers of epochs done when the rate drops. Default: none. */
-  milestones?: number[];
+  milestones?: readonly number[];
   /** Default 0.1. */
   gamma?: number;
   /** "none", or zero pad 4 and random crop, and horizontal flip ("crop-flip", for CIFAR), or each by itself. Default "none". */
@@ -96,6 +104,7 @@ export const fitKeys = [
   "signal",
   "onEpoch",
   "onBatch",
+  "preset",
 ] as const;
 
 /** What decides the weights that training ends with, given the data: kept in a checkpoint and compared on resumption. */
@@ -116,6 +125,7 @@ export interface TrainingRecipe {
 }
 
 export interface ResolvedFitOptions {
+  preset: PresetRecord | undefined;
   epochs: number;
   recipe: TrainingRecipe;
   validation: Dataset | number | undefined;
@@ -128,8 +138,10 @@ export interface ResolvedFitOptions {
 }
 
 /** Checks the options and fills in the defaults. @throws ERR_OPTION, ERR_RANGE, ERR_NON_FINITE */
-export function resolveFitOptions(given: FitOptions): ResolvedFitOptions {
-  const options = optionsObject(given, "fit options", fitKeys);
+export function resolveFitOptions(given: FitOptions, depth: 18 | 50): ResolvedFitOptions {
+  const { preset: name, ...stated } = optionsObject<TrainingOptions>(given, "fit options", fitKeys);
+  const preset = presetOf(name);
+  const { options, record } = withPreset<TrainingOptions>(preset, preset?.training[depth], stated);
   const milestones = options.milestones ?? [];
   if (!Array.isArray(milestones)) throw new LibtorchOodError("ERR_OPTION", `milestones: expected an array, found ${describe(milestones)}`);
   const checkpoint = options.checkpoint === undefined ? undefined : string(options.checkpoint, "checkpoint");
@@ -140,6 +152,7 @@ export function resolveFitOptions(given: FitOptions): ResolvedFitOptions {
     throw new LibtorchOodError("ERR_RANGE", `validation: expected a share between 0 and 1, found ${validation}`);
   }
   return {
+    preset: record,
     epochs: integer(options.epochs, "epochs", 1, 1 << 24),
     recipe: {
       batchSize: integer(options.batchSize ?? 128, "batchSize", 1, 1 << 20),

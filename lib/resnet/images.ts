@@ -1,25 +1,46 @@
-// From what a caller holds (a Dataset, a Tensor, an array with its shape) to a native tensor of images.
+// From what a caller holds (a Dataset, a Tensor, an array with its shape, files, pixels) to a native tensor of images.
 
 import { createHash } from "node:crypto";
 import { setImmediate as turn } from "node:timers/promises";
 import { describe } from "../checks";
 import { Dataset } from "../datasets/dataset";
 import { LibtorchOodError } from "../errors";
+import { decodeImages, type ImageTarget } from "../images/decode";
+import { isImage, takeImages, type Image } from "../images/image";
 import { native, type NativeTensor } from "../native";
 import { callNative } from "../native-call";
 import { Tensor, toTensor, type ArrayWithShape } from "../tensor";
 
-/** Images [N, C, H, W]: uint8 (0 … 255), or float32/float64 in 0 … 1. */
-export type Images = Dataset | Tensor | ArrayWithShape;
+/**
+ * Images as programs hold them: a Dataset; a Tensor or array [N, C, H, W], uint8 (0 … 255), or float32/float64 in 0 … 1; or one image or
+ * several as encoded bytes, paths or RGBA pixels.
+ */
+export type Images = Dataset | Tensor | ArrayWithShape | Image | readonly Image[];
 
 const pieceBytes = 8 << 20; // about 2 ms of copying or hashing: the event loop turns between pieces
 
 /**
  * A native handle of the images that belongs to the call: an array is copied, and a caller's tensor held, before this
  * returns its promise, so that nothing the caller does to them afterwards shows. To be disposed.
+ *
+ * @throws ERR_OPTION, ERR_DTYPE, ERR_SHAPE, ERR_DISPOSED, and for images that have to be decoded what {@link decodeImages} throws
  */
-export async function imagesTensor(images: Images, name: string): Promise<NativeTensor> {
-  if (!(images instanceof Dataset)) return ownHandle(images, name);
+export async function imagesTensor(images: Images, name: string, target: ImageTarget): Promise<NativeTensor> {
+  if (images instanceof Dataset) return datasetTensor(images);
+  if (!isImage(images) && !Array.isArray(images)) return ownHandle(images as Tensor | ArrayWithShape, name);
+  const taken = takeImages(images, name);
+  const { channels, size } = target;
+  const tensor = callNative(() => new (native().Tensor)(null, [taken.length, channels, size, size], "uint8"));
+  try {
+    await decodeImages(taken, target, (index, bytes) => tensor.write(index * bytes.length, bytes));
+    return tensor;
+  } catch (error) {
+    tensor.dispose();
+    throw error;
+  }
+}
+
+export async function datasetTensor(images: Dataset): Promise<NativeTensor> {
   const { length, shape } = images;
   const tensor = callNative(() => new (native().Tensor)(null, [length, ...shape], "uint8"));
   for (let offset = 0; offset < images.images.length; offset += pieceBytes) {

@@ -6,6 +6,7 @@ import { LibtorchOodError } from "../errors";
 import { openSafetensors, toValues, writeSafetensors, type SafetensorsFile, type SafetensorsInput } from "../files/safetensors";
 import type { SafetensorsDtype } from "../files/safetensors";
 import type { NativeArray, NativeDtype } from "../native";
+import { storedPresetRecord, type PresetRecord } from "../presets/preset";
 import { Tensor } from "../tensor";
 import { architectureKeys, resolveArchitecture, type Architecture, type ArchitectureOptions } from "./architecture";
 import type { EpochReport, TrainingRecipe } from "./fit-options";
@@ -29,6 +30,7 @@ export interface ModelDescription {
   architecture: Architecture;
   normalization: Normalization | undefined;
   classNames: readonly string[] | undefined;
+  preset: PresetRecord | undefined;
   training: TrainingRecord | undefined;
 }
 
@@ -69,6 +71,7 @@ export interface OpenModelFile {
   description: ModelDescription;
   /** Of the weights. */
   dtype: "float32" | "float64";
+  shapeOf: (name: string) => readonly number[] | undefined;
   state(): Promise<NamedTensor[]>;
   momentum(): Promise<NamedTensor[]>;
   close(): Promise<void>;
@@ -90,6 +93,7 @@ export async function openModelFile(path: string): Promise<OpenModelFile> {
     return {
       description,
       dtype: file.tensors.get("fc.weight")?.dtype === "F64" ? "float64" : "float32",
+      shapeOf: (name) => file.tensors.get(name)?.shape,
       state: () => read((name) => (name.startsWith(momentumPrefix) ? undefined : name)),
       momentum: () => read((name) => (name.startsWith(momentumPrefix) ? name.slice(momentumPrefix.length) : undefined)),
       close: () => file.close(),
@@ -123,6 +127,11 @@ function parseDescription(file: SafetensorsFile): ModelDescription {
   } catch {
     corrupt(path, "metadata model to be JSON", metadata.get("model")?.slice(0, 60));
   }
+  return parseModelDescription(path, model);
+}
+
+/** What a file says of a network. @throws ERR_CORRUPT_FILE */
+export function parseModelDescription(path: string, model: unknown): ModelDescription {
   if (!isRecord(model) || !isRecord(model.architecture)) corrupt(path, "metadata model with an architecture", model);
   const given = model.architecture;
   const missing = architectureKeys.filter((key) => given[key] === undefined);
@@ -137,8 +146,40 @@ function parseDescription(file: SafetensorsFile): ModelDescription {
     architecture,
     normalization: parseNormalization(path, model.normalization, architecture.inChannels),
     classNames: parseClassNames(path, model.classNames, architecture.numClasses),
+    preset: storedPresetRecord(model.preset),
     training: parseTraining(path, model.training),
   };
+}
+
+/**
+ * The largest tensors must be there as the architecture wants them, before a network is made of it: a small file cannot have the library
+ * allocate a large network.
+ *
+ * @throws ERR_CORRUPT_FILE
+ */
+export function requireSizes(path: string, architecture: Architecture, shapeOf: (name: string) => readonly number[] | undefined): void {
+  const { depth, inChannels, imageSize, width, featureDim, numClasses, spectralNorm } = architecture;
+  const weight = spectralNorm ? "weight_orig" : "weight";
+  const expected: [name: string, elements: number][] = [
+    [`conv1.${weight}`, 9 * planes(64) * inChannels],
+    ["fc.weight", numClasses * featureDim],
+  ];
+  if (spectralNorm) expected.push(["conv1.weight_v", inChannels * imageSize ** 2]);
+  for (const layer of [1, 2, 3, 4]) {
+    const channels = layer === 4 ? featureDim / (depth === 18 ? 1 : 4) : planes(32 * 2 ** layer);
+    const size = Math.ceil(imageSize / 2 ** (layer - 1));
+    expected.push([`layer${layer}.1.conv2.${weight}`, 9 * channels ** 2]);
+    if (spectralNorm) expected.push([`layer${layer}.1.conv2.weight_v`, channels * size ** 2]);
+  }
+  for (const [name, elements] of expected) {
+    const shape = shapeOf(name);
+    const found = shape?.reduce((product, size) => product * size, 1);
+    if (found !== elements) corrupt(path, `${elements} elements in ${name}, by its architecture`, shape ?? null);
+  }
+
+  function planes(unscaled: number): number {
+    return Math.max(1, Math.round(unscaled * width));
+  }
 }
 
 function parseNormalization(path: string, value: unknown, channels: number): Normalization | undefined {

@@ -313,8 +313,9 @@ const ofExtract: Case[] = [
     "ERR_OPTION",
     "images: expected a Tensor or { data: typed array, shape }, found undefined",
   ],
-  ["extract: text", () => model.extract(wrong("images")), "ERR_OPTION", /found "images"$/],
-  ["extract: a bare array", () => model.extract(wrong(bytes(64))), "ERR_OPTION", /found a Uint8Array of length 64$/],
+  ["extract: a path of nothing", () => model.extract("images"), "ERR_IO", /^cannot open images: ENOENT/],
+  ["extract: bytes of no image", () => model.extract(bytes(64)), "ERR_CORRUPT_FILE", /^images: expected a PNG, JPEG or WebP image, found/],
+  ["extract: a bare array of floats", () => model.extract(wrong(new Float32Array(64))), "ERR_DTYPE", /found a Float32Array of length 64$/],
   [
     "extract: data without a shape",
     () => model.extract(wrong({ data: bytes(64) })),

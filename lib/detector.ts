@@ -1,0 +1,627 @@
+// Detector: a classifier with a score and held-out scores to hold new ones against; it says of each input whether to trust the answer.
+
+import { boolean, fail, integer, optionalFunction, optionalSignal, optionsObject, string } from "./checks";
+import { Dataset } from "./datasets/dataset";
+import { checkFalseAlarmRate, pValue } from "./detector/calibration";
+import { readDetectorFile, writeDetectorFile, type DetectorDescription, type Extraction } from "./detector/detector-file";
+import { hashDisjoint, type Rows } from "./detector/overlap";
+import { LibtorchOodError } from "./errors";
+import { GaussianMixture } from "./gaussian-mixture";
+import type { ImageResize } from "./images/decode";
+import { labelsTensor, type Labels } from "./labels";
+import { predictedClass, softmaxConfidence } from "./metrics/logit-scores";
+import type { NumberList } from "./metrics/scores";
+import { calledFrom } from "./native-call";
+import { presetOf, withPreset, type PresetName, type PresetRecord } from "./presets/preset";
+import { ResNet, type Images } from "./resnet";
+import { requireDataset } from "./resnet/images";
+import { fit as fitScore, requirements, restoreScore, type ScoreOptions } from "./scores/fit";
+import { GaussianMixtureScore } from "./scores/gaussian-mixture-score";
+import type { Evidence, Score, ScoreName, TrainingEvidence } from "./scores/score";
+import { corrupt } from "./state-file";
+import { Tensor, toTensor, type ArrayWithShape } from "./tensor";
+
+/** What a detector says of one input. */
+export interface Prediction {
+  /** The predicted class. */
+  label: number;
+  className: string;
+  /** Probability of the predicted class: softmax of the logits, or where there are none the posterior of the class mixture. */
+  confidence: number;
+  /** Of the detector's score; higher means more in-distribution. */
+  score: number;
+  /** log q(z) in nats: the score, where that is the Gaussian mixture's; not there for other scores. */
+  logDensity?: number;
+  /** Share of in-distribution inputs that score no higher, by the calibration: (1 + #{calibration ≤ score}) / (n + 1). */
+  pValue: number;
+  /** pValue ≤ falseAlarmRate */
+  outOfDistribution: boolean;
+}
+
+interface CommonFitOptions<N extends ScoreName> {
+  /** Share of in-distribution inputs that may be flagged; n calibration inputs allow 1/(n + 1) at least. Default 0.05. */
+  falseAlarmRate?: number;
+  /** Default "gaussian-mixture". */
+  score?: N;
+  /** Of the score, as `scores.fit` takes them; those of the mixture are over the preset's. */
+  scoreOptions?: ScoreOptions[N];
+  /** Gives the mixture's covariance, prior and jitter. */
+  preset?: PresetName;
+  /** Take calibration inputs that were trained on. The false-alarm rate then does not hold. Default false. */
+  allowOverlap?: boolean;
+  signal?: AbortSignal;
+}
+
+export interface DetectorFitOptions<N extends ScoreName = ScoreName> extends CommonFitOptions<N> {
+  /** Held-out in-distribution images, none of them trained on. */
+  calibration: Dataset;
+  /** Images per forward pass. Default 64. */
+  batchSize?: number;
+  /** Of the convolutions, now and in every prediction. Default "float32". */
+  precision?: "float32" | "bfloat16";
+  /** Of images of another size, in every prediction. Default "center-crop". */
+  resize?: ImageResize;
+  /** Images read, of all. */
+  onProgress?: (done: number, total: number) => void | Promise<void>;
+}
+
+/** Features of any model, [N, d], with what else is known of it. */
+export interface DetectorFeatures<N extends ScoreName = ScoreName> extends CommonFitOptions<N>, TrainingEvidence {
+  labels: Labels;
+  /** The same kinds of evidence for held-out in-distribution inputs. */
+  calibration: Evidence;
+  /** Default "0", "1", … */
+  classNames?: readonly string[];
+  /** "cpu" (default), "cuda" or "cuda:N", of the score. */
+  device?: string;
+}
+
+export interface PredictOptions {
+  /** In place of the detector's own. */
+  falseAlarmRate?: number;
+  /** Images per forward pass. Default 64. */
+  batchSize?: number;
+  signal?: AbortSignal;
+}
+
+const commonKeys = ["falseAlarmRate", "score", "scoreOptions", "preset", "allowOverlap", "signal", "calibration"] as const;
+const evidenceKinds = ["features", "rawFeatures", "logits"] as const;
+const defaultRate = 0.05;
+
+type Parts = Omit<DetectorDescription, "network" | "score" | "classifier"> & {
+  network: ResNet | undefined;
+  score: Score;
+  classifier: GaussianMixture | undefined;
+  calibrationScores: Float64Array;
+};
+
+/**
+ * Network (or none, for features of another model), score and calibration in one. It owns a copy of the network as it was when the
+ * detector was fitted. Made by {@link Detector.fit}, {@link Detector.fromFeatures} or {@link Detector.load}.
+ *
+ * @example
+ * const detector = await Detector.fit(model, train, { calibration: validation, falseAlarmRate: 0.05 });
+ * await detector.save("digits.safetensors");
+ * const [answer] = await detector.predict("photo.jpg");
+ * if (answer.outOfDistribution) console.log("not one of", detector.classNames);
+ */
+export class Detector {
+  readonly classNames: readonly string[];
+  /** The rate that {@link predict} uses unless told otherwise. */
+  readonly falseAlarmRate: number;
+  /** Scores of the held-out inputs, ascending. */
+  readonly calibrationScores: Float64Array;
+  /** SHA-256 over the calibration inputs, in hexadecimal. */
+  readonly calibrationHash: string;
+  /** Which score it is, and what {@link predict} needs for it: see `evidence`. */
+  readonly scoreName: ScoreName;
+  /** What a user should know about the fit of the score. */
+  readonly warnings: readonly string[];
+  /** The preset that the score's options came from; undefined without one. */
+  readonly preset: PresetRecord | undefined;
+  /** "images", or "features" where the detector has no network. */
+  readonly takes: "images" | "features";
+  /** What features must come with: the kinds of evidence that score and label need. */
+  readonly evidence: readonly (keyof Evidence)[];
+  readonly #parts: Parts;
+  #disposed = false;
+
+  private constructor(parts: Parts) {
+    this.#parts = parts;
+    this.classNames = parts.classNames;
+    this.falseAlarmRate = parts.falseAlarmRate;
+    this.calibrationScores = Float64Array.from(parts.calibrationScores);
+    this.calibrationHash = parts.calibrationHash;
+    this.scoreName = parts.score.name;
+    this.warnings = parts.score.warnings;
+    this.preset = parts.preset;
+    this.takes = parts.network === undefined ? "features" : "images";
+    this.evidence = parts.evidence;
+  }
+
+  /**
+   * Fits the score to the training images, un-augmented, and calibrates it on held-out ones.
+   *
+   * @param model - a trained network; the detector takes a copy of it
+   * @param train - the images that it was trained on (without a validation part)
+   * @throws ERR_RANGE where there are too few calibration images for the rate, ERR_OPTION where calibration images are among the training images;
+   *   what `model.extract` and `scores.fit` throw; ERR_ABORTED, and what `onProgress` throws
+   */
+  static fit<N extends ScoreName = "gaussian-mixture">(model: ResNet, train: Dataset, options: DetectorFitOptions<N>): Promise<Detector> {
+    return calledFrom(Detector.fit, () => Detector.#fit(model, train, options));
+  }
+
+  static async #fit<N extends ScoreName>(model: ResNet, train: Dataset, options: DetectorFitOptions<N>): Promise<Detector> {
+    const given = optionsObject(options, "options", [...commonKeys, "batchSize", "precision", "resize", "onProgress"]);
+    if (!(model instanceof ResNet)) fail("ERR_OPTION", "model", "a ResNet", model);
+    requireDataset(train, "train");
+    const calibration = requireDataset(given.calibration, "calibration");
+    const onProgress = optionalFunction(given.onProgress, "onProgress");
+    const { name, scoreOptions, record } = chooseScore(given);
+    const falseAlarmRate = checkFalseAlarmRate(given.falseAlarmRate ?? defaultRate, calibration.length);
+    const signal = optionalSignal(given.signal, "signal");
+    const extraction: Extraction = { precision: given.precision ?? "float32", resize: given.resize ?? "center-crop" };
+    const needs = requirements(name, scoreOptions);
+    const scored = unique<keyof Evidence>([...needs.score, "logits"]);
+    const fitted = needs.fit.filter(isEvidenceKind);
+
+    const calibrationHash = await hashDisjoint(
+      imageRows(train),
+      imageRows(calibration),
+      boolean(given.allowOverlap ?? false, "allowOverlap"),
+    );
+    const network = await model.copy();
+    let score: Score | undefined;
+    const owned: Tensor[] = [];
+    try {
+      const passes = (kinds: readonly (keyof Evidence)[]): number => extractions(kinds).length;
+      const total = passes(fitted) * train.length + passes(scored) * calibration.length;
+      let before = 0;
+      const read = async (images: Dataset, kinds: readonly (keyof Evidence)[]) => {
+        const report = onProgress && ((done: number) => onProgress(before + done, total));
+        return extractEvidence(
+          network,
+          images,
+          kinds,
+          { ...extraction, batchSize: given.batchSize, signal, onProgress: report },
+          (done) => {
+            before += done;
+          },
+        );
+      };
+      const training: TrainingEvidence = { ...(await read(train, fitted)), labels: train.labels };
+      const weights = await network.weights();
+      owned.push(...weights.values());
+      if (needs.fit.includes("weight")) training.weight = weights.get("fc.weight");
+      if (needs.fit.includes("bias")) training.bias = weights.get("fc.bias");
+      score = await fitScore(name, training, withClasses(name, scoreOptions, network.architecture.numClasses, network.device, signal));
+      const held = await read(calibration, scored);
+      const calibrationScores = await calibrate(score, held, signal);
+      return new Detector({
+        network,
+        score,
+        classifier: undefined,
+        labelsFrom: "logits",
+        evidence: scored,
+        classNames: [...(model.classNames ?? train.classNames)],
+        falseAlarmRate,
+        calibrationHash,
+        calibrationScores,
+        extraction,
+        preset: record,
+      });
+    } catch (error) {
+      network.dispose();
+      score?.dispose();
+      throw error;
+    } finally {
+      disposeAll(owned);
+    }
+  }
+
+  /**
+   * A detector over the features of any other model: fits the score to training features and calibrates it on held-out ones.
+   *
+   * Labels come from the logits where those are given (then they belong to every later input). Without logits they come from the score's own
+   * mixture if that is the score, else from Gaussian classes with one covariance for all (linear discriminant analysis); `confidence` is the
+   * posterior there.
+   *
+   * @throws ERR_RANGE where there are too few calibration inputs for the rate, ERR_OPTION where calibration inputs are among the training inputs;
+   *   what `scores.fit` throws
+   * @example
+   * const detector = await Detector.fromFeatures({
+   *   features: { data: trainEmbeddings, shape: [n, d] }, labels,
+   *   calibration: { features: { data: heldOut, shape: [m, d] } },
+   *   scoreOptions: { covariance: "ledoit-wolf" },
+   * });
+   * const [{ className, outOfDistribution }] = await detector.predict({ data: embedding, shape: [1, d] });
+   */
+  static fromFeatures<N extends ScoreName = "gaussian-mixture">(options: DetectorFeatures<N>): Promise<Detector> {
+    return calledFrom(Detector.fromFeatures, () => Detector.#fromFeatures(options));
+  }
+
+  static async #fromFeatures<N extends ScoreName>(options: DetectorFeatures<N>): Promise<Detector> {
+    const keys = [...commonKeys, ...evidenceKinds, "labels", "weight", "bias", "classNames", "device"] as const;
+    const given = optionsObject(options, "options", keys);
+    const { name, scoreOptions, record } = chooseScore(given);
+    const device = string(given.device ?? "cpu", "device");
+    const signal = optionalSignal(given.signal, "signal");
+    const needs = requirements(name, scoreOptions);
+    const hasLogits = given.logits !== undefined;
+    const labelsFrom = hasLogits ? "logits" : name === "gaussian-mixture" ? "score" : "classifier";
+    const scored = unique<keyof Evidence>([
+      ...needs.score,
+      ...(hasLogits ? ["logits" as const] : []),
+      ...(labelsFrom === "classifier" ? ["features" as const] : []),
+    ]);
+    const owned: Tensor[] = [];
+    let score: Score | undefined;
+    let classifier: GaussianMixture | undefined;
+    try {
+      const take = (evidence: Evidence, kinds: readonly (keyof Evidence)[], where: string) => takeEvidence(evidence, kinds, where, owned);
+      const held = take(given.calibration, scored, "calibration");
+      const training = take(given, unique<keyof Evidence>([...needs.fit.filter(isEvidenceKind), ...scored]), "training");
+      const falseAlarmRate = checkFalseAlarmRate(given.falseAlarmRate ?? defaultRate, held.rows);
+      const labels = labelsTensor(given.labels, "labels");
+      const numClasses = classCount(given.classNames, training.evidence.logits, labels);
+      const { weight, bias } = given;
+      const all: TrainingEvidence = { ...training.evidence, labels, weight, bias };
+      const kind = scored[0] as keyof Evidence;
+      const [trainingRows, heldRows] = [training, held].map(({ evidence }) => tensorRows(evidence[kind] as Tensor)) as [Rows, Rows];
+      const calibrationHash = await hashDisjoint(trainingRows, heldRows, boolean(given.allowOverlap ?? false, "allowOverlap"));
+      score = await fitScore(name, all, withClasses(name, scoreOptions, numClasses, device, signal));
+      if (labelsFrom === "classifier") {
+        classifier = await GaussianMixture.fit(all.features as Tensor, labels, { covariance: "tied", numClasses, device, signal });
+      }
+      return new Detector({
+        network: undefined,
+        score,
+        classifier,
+        labelsFrom,
+        evidence: scored,
+        classNames: given.classNames ? [...given.classNames] : Array.from({ length: numClasses }, (_, label) => String(label)),
+        falseAlarmRate,
+        calibrationHash,
+        calibrationScores: await calibrate(score, held.evidence, signal),
+        extraction: { precision: "float32", resize: "center-crop" },
+        preset: record,
+      });
+    } catch (error) {
+      score?.dispose();
+      classifier?.dispose();
+      throw error;
+    } finally {
+      disposeAll(owned);
+    }
+  }
+
+  /**
+   * What the detector says of each input.
+   *
+   * @param input - images in any form that `model.extract` takes; or evidence `{ features, rawFeatures, logits }` of the same network, as far as
+   *   {@link evidence} names it. A detector without a network takes evidence, or features alone as [N, d].
+   * @throws ERR_OPTION where evidence is missing, ERR_RANGE for a rate that the calibration cannot give, ERR_SHAPE, ERR_DTYPE, ERR_NON_FINITE,
+   *   ERR_ABORTED, ERR_DISPOSED; what `model.extract` throws
+   */
+  predict(input: Images | Evidence, options?: PredictOptions): Promise<Prediction[]> {
+    return calledFrom(this.predict, () => this.#predict(input, options));
+  }
+
+  async #predict(input: Images | Evidence, options?: PredictOptions): Promise<Prediction[]> {
+    const given = optionsObject(options, "predict options", ["falseAlarmRate", "batchSize", "signal"]);
+    this.#requireLive();
+    const { calibrationScores, network, score, extraction } = this.#parts;
+    const rate = checkFalseAlarmRate(given.falseAlarmRate ?? this.falseAlarmRate, calibrationScores.length);
+    const signal = optionalSignal(given.signal, "signal");
+    const owned: Tensor[] = [];
+    try {
+      let evidence: Partial<Record<keyof Evidence, Tensor>>;
+      if (isEvidence(input)) {
+        evidence = takeEvidence(input, this.evidence, "input", owned).evidence;
+      } else if (network === undefined) {
+        const features = input as Tensor | ArrayWithShape;
+        if (this.evidence.length > 1) {
+          fail("ERR_OPTION", "input", `{ ${this.evidence.join(", ")} }`, input);
+        }
+        evidence = takeEvidence({ [this.evidence[0] as keyof Evidence]: features }, this.evidence, "input", owned).evidence;
+      } else {
+        evidence = await extractEvidence(network, input, this.evidence, { ...extraction, batchSize: given.batchSize, signal });
+        owned.push(...tensorsOf(evidence));
+      }
+      const count = evidence[this.evidence[0] as keyof Evidence]?.shape[0] ?? 0;
+      if (count === 0) return [];
+      const scores = await score.score(pick(evidence, score.needs), { signal });
+      const { labels, confidences } = await this.#classify(evidence, signal);
+      return Array.from(scores, (value, i) => {
+        const p = pValue(calibrationScores, value);
+        const label = labels[i] as number;
+        return {
+          label,
+          className: this.classNames[label] as string,
+          confidence: confidences[i] as number,
+          score: value,
+          ...(score.name === "gaussian-mixture" ? { logDensity: value } : {}),
+          pValue: p,
+          outOfDistribution: p <= rate,
+        };
+      });
+    } finally {
+      disposeAll(owned);
+    }
+  }
+
+  async #classify(evidence: Partial<Record<keyof Evidence, Tensor>>, signal: AbortSignal | undefined) {
+    const { score, classifier, labelsFrom } = this.#parts;
+    if (labelsFrom === "logits") {
+      const logits = evidence.logits as Tensor;
+      const matrix = { data: logits.toArray() as NumberList, shape: logits.shape };
+      return { labels: predictedClass(matrix), confidences: softmaxConfidence(matrix) };
+    }
+    const own = score instanceof GaussianMixtureScore ? score : undefined;
+    const mixture = classifier ?? (own as GaussianMixtureScore).mixture;
+    const features = evidence[classifier ? "features" : (own as GaussianMixtureScore).from] as Tensor;
+    const posterior = await mixture.responsibilities(features, { signal });
+    const data = posterior.toArray() as Float64Array;
+    posterior.dispose();
+    const labels = predictedClass({ data, shape: [data.length / mixture.numClasses, mixture.numClasses] });
+    return { labels, confidences: Float64Array.from(labels, (label, i) => data[i * mixture.numClasses + label] as number) };
+  }
+
+  /** Writes network, score and calibration to one .safetensors file, atomically. @throws ERR_IO, ERR_DISPOSED */
+  save(path: string): Promise<void> {
+    return calledFrom(this.save, () => this.#save(path));
+  }
+
+  async #save(path: string): Promise<void> {
+    this.#requireLive();
+    const { network, score, classifier, calibrationScores, ...rest } = this.#parts;
+    const scoreState = await score.state();
+    const classifierState = await classifier?.state();
+    const weights = [...((await network?.weights()) ?? [])].map(([name, tensor]) => ({ name, tensor }));
+    const scores = Tensor.from(calibrationScores);
+    try {
+      const description: DetectorDescription = {
+        ...rest,
+        network: network?.description,
+        score: { name: score.name, description: scoreState.description },
+        classifier: classifierState?.description,
+      };
+      const tensors = {
+        network: weights.map(({ name, tensor }) => ({ name, tensor: Tensor.handle(tensor, name) })),
+        score: scoreState.tensors,
+        classifier: classifierState?.tensors ?? [],
+      };
+      await writeDetectorFile(string(path, "path"), description, tensors, Tensor.handle(scores, "scores"));
+    } finally {
+      disposeAll([...weights.map(({ tensor }) => tensor), scores]);
+    }
+  }
+
+  /**
+   * Reads what {@link save} wrote; on the same device predictions are the same to the last bit.
+   *
+   * @throws ERR_CORRUPT_FILE for a damaged file or one of another format or version, ERR_IO, ERR_DEVICE, ERR_OUT_OF_MEMORY
+   */
+  static load(path: string, options?: { device?: string }): Promise<Detector> {
+    return calledFrom(Detector.load, () => Detector.#load(path, options));
+  }
+
+  static async #load(path: string, options: { device?: string } | undefined): Promise<Detector> {
+    const device = string(optionsObject(options, "options", ["device"]).device ?? "cpu", "device");
+    const { description, tensors, calibrationScores } = await readDetectorFile(path);
+    const { network: model, score: stored, classifier: classes, ...rest } = description;
+    const owned: { dispose(): void }[] = [];
+    try {
+      const network = model && (await ResNet.restore(path, model, tensors.network, device));
+      if (network) owned.push(network);
+      const score = await restoreScore(stored.name, { description: stored.description, tensors: tensors.score }, device, path);
+      owned.push(score);
+      const classifier = classes && (await GaussianMixture.restore(classes, tensors.classifier, device, path));
+      if (classifier) owned.push(classifier);
+      const detector = new Detector({ ...rest, network, score, classifier, calibrationScores });
+      await detector.#requireConsistent(path);
+      return detector;
+    } catch (error) {
+      disposeAll(owned);
+      throw error;
+    }
+  }
+
+  /** Parts of one detector fit together; a probe shows what the descriptions alone do not. */
+  async #requireConsistent(path: string): Promise<void> {
+    const { network, score, classifier, labelsFrom, evidence, classNames, calibrationScores, falseAlarmRate } = this.#parts;
+    const mixture = classifier ?? (score instanceof GaussianMixtureScore ? score.mixture : undefined);
+    const classes = classNames.length;
+    const missing = score.needs.find((kind) => !evidence.includes(kind));
+    if (missing !== undefined) corrupt(path, "evidence", `${missing}, which the score needs`, evidence.join(", "));
+    if (labelsFrom === "logits" ? !evidence.includes("logits") : mixture === undefined)
+      corrupt(path, "labelsFrom", "a source there is", labelsFrom);
+    if (labelsFrom === "classifier" && (classifier === undefined || !evidence.includes("features"))) {
+      corrupt(path, "labelsFrom", "a source there is", labelsFrom);
+    }
+    if (network !== undefined && labelsFrom !== "logits") corrupt(path, "labelsFrom", '"logits" with a network', labelsFrom);
+    if (labelsFrom !== "logits" && mixture?.numClasses !== classes) corrupt(path, "classNames", `${mixture?.numClasses} names`, classes);
+    try {
+      checkFalseAlarmRate(falseAlarmRate, calibrationScores.length);
+    } catch (error) {
+      corrupt(path, "falseAlarmRate", "a rate that the calibration can give", (error as Error).message);
+    }
+    if (network === undefined) return;
+    const { featureDim, numClasses } = network.architecture;
+    const probe = (columns: number) => Tensor.from(new Float32Array(columns).fill(1 / Math.sqrt(columns)), [1, columns]);
+    const tensors = { features: probe(featureDim), rawFeatures: probe(featureDim), logits: probe(numClasses) };
+    try {
+      await score.score(pick(tensors, score.needs));
+    } catch (error) {
+      if ((error as LibtorchOodError).code !== "ERR_SHAPE") throw error;
+      corrupt(path, "score", `one of ${featureDim} features and ${numClasses} classes, as the network has`, (error as Error).message);
+    } finally {
+      disposeAll(Object.values(tensors));
+    }
+  }
+
+  /** Frees network and score. Idempotent; any later use throws ERR_DISPOSED. */
+  dispose(): void {
+    this.#disposed = true;
+    const { network, score, classifier } = this.#parts;
+    network?.dispose();
+    score.dispose();
+    classifier?.dispose();
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+
+  get disposed(): boolean {
+    return this.#disposed;
+  }
+
+  #requireLive(): void {
+    if (this.#disposed) throw new LibtorchOodError("ERR_DISPOSED", "detector: it has been disposed");
+  }
+}
+
+type Tensors = Partial<Record<keyof Evidence, Tensor>>;
+
+/** The score by name, its options over those of the preset, and the record of that. */
+function chooseScore<N extends ScoreName>(given: CommonFitOptions<N>) {
+  const name = (given.score ?? "gaussian-mixture") as N;
+  const preset = presetOf(given.preset);
+  const stated = (given.scoreOptions ?? {}) as ScoreOptions[N] & object;
+  if (preset === undefined) return { name, scoreOptions: stated, record: undefined };
+  if (name !== "gaussian-mixture") {
+    const record: PresetRecord = { name: preset.name, overridden: ["score"] };
+    return { name, scoreOptions: stated, record };
+  }
+  const from = preset.features === "raw" ? { from: "rawFeatures" } : {};
+  const { options, record } = withPreset(preset, { ...preset.mixture, ...from } as Partial<typeof stated>, stated);
+  return { name, scoreOptions: options, record };
+}
+
+/** Scores with classes are told how many, since the last ones may have no samples; all are told the device. */
+function withClasses<N extends ScoreName>(
+  name: N,
+  options: ScoreOptions[N],
+  numClasses: number,
+  device: string,
+  signal: AbortSignal | undefined,
+): ScoreOptions[N] {
+  const classes = ["gaussian-mixture", "mahalanobis", "relative-mahalanobis"].includes(name) ? { numClasses } : {};
+  const fitted = requirements(name, options).fit.length > 0 ? { device, signal } : {};
+  return { ...classes, ...fitted, ...options };
+}
+
+function classCount(names: readonly string[] | undefined, logits: Tensor | undefined, labels: Tensor): number {
+  let greatest = 0;
+  labels.toArray().forEach((label: number | bigint) => (greatest = Math.max(greatest, Number(label))));
+  if (names !== undefined && (!Array.isArray(names) || !names.every((name) => typeof name === "string"))) {
+    fail("ERR_OPTION", "classNames", "an array of names", names);
+  }
+  const columns = logits?.shape[1];
+  const classes = columns ?? names?.length ?? greatest + 1;
+  if (names !== undefined && names.length !== classes)
+    fail("ERR_SHAPE", "classNames", `${classes} names, one per column of the logits`, names);
+  integer(greatest, "the greatest label", 0, classes - 1);
+  return classes;
+}
+
+async function calibrate(score: Score, evidence: Tensors, signal: AbortSignal | undefined): Promise<Float64Array> {
+  const scores = await score.score(pick(evidence, score.needs), { signal });
+  const wrong = scores.findIndex((value) => !Number.isFinite(value));
+  if (wrong >= 0)
+    throw new LibtorchOodError("ERR_NON_FINITE", `calibration: expected finite scores, found ${scores[wrong]} for input ${wrong}`);
+  return Float64Array.from(scores).sort();
+}
+
+/** The passes over the images that give these kinds of evidence. */
+function extractions(kinds: readonly (keyof Evidence)[]): ("normalized" | "raw")[] {
+  const raw = kinds.includes("rawFeatures");
+  const normalized = kinds.includes("features") || (kinds.includes("logits") && !raw);
+  return [...(normalized ? ["normalized" as const] : []), ...(raw ? ["raw" as const] : [])];
+}
+
+async function extractEvidence(
+  network: ResNet,
+  images: Images,
+  kinds: readonly (keyof Evidence)[],
+  options: NonNullable<Parameters<ResNet["extract"]>[1]>,
+  onPass?: (images: number) => void,
+): Promise<Tensors> {
+  const evidence: Tensors = {};
+  for (const features of extractions(kinds)) {
+    const extraction = await network.extract(images, { ...options, features });
+    onPass?.(extraction.features.shape[0] as number);
+    evidence[features === "raw" ? "rawFeatures" : "features"] = extraction.features;
+    if (evidence.logits === undefined && kinds.includes("logits")) evidence.logits = extraction.logits;
+    else extraction.logits.dispose();
+  }
+  return evidence;
+}
+
+/** The evidence as Tensors, all of as many rows; those made here are added to `owned`. */
+function takeEvidence(
+  given: Evidence,
+  kinds: readonly (keyof Evidence)[],
+  where: string,
+  owned: Tensor[],
+): { evidence: Tensors; rows: number } {
+  if (typeof given !== "object" || given === null) fail("ERR_OPTION", where, "an object of features", given);
+  if (where !== "training") optionsObject(given, where, evidenceKinds);
+  const evidence: Tensors = {};
+  let rows: number | undefined;
+  for (const kind of kinds) {
+    const value = given[kind];
+    const name = where === "training" ? kind : `${where}.${kind}`;
+    if (value === undefined) throw new LibtorchOodError("ERR_OPTION", `${name}: expected it for this detector, found none`);
+    const tensor = toTensor(value, name);
+    if (tensor !== value) owned.push(tensor);
+    const [found] = tensor.shape;
+    if (tensor.shape.length !== 2) {
+      throw new LibtorchOodError("ERR_SHAPE", `${name}: expected [N, columns], found [${tensor.shape.join(", ")}]`);
+    }
+    rows ??= found;
+    if (found !== rows) throw new LibtorchOodError("ERR_SHAPE", `${name}: expected ${rows} rows as in ${kinds[0]}, found ${found}`);
+    evidence[kind] = tensor;
+  }
+  return { evidence, rows: rows ?? 0 };
+}
+
+function imageRows(data: Dataset): Rows {
+  return { count: data.length, row: (index) => data.image(index) };
+}
+
+/** Values as float64, so that a row is recognised whatever its dtype was. */
+function tensorRows(tensor: Tensor): Rows {
+  const [count, columns] = tensor.shape as [number, number];
+  const values = tensor.toArray() as Float32Array | Float64Array;
+  return {
+    count,
+    row: (index) => new Uint8Array(Float64Array.from(values.subarray(index * columns, (index + 1) * columns)).buffer),
+  };
+}
+
+function isEvidence(input: Images | Evidence): input is Evidence {
+  if (typeof input !== "object" || input === null || Tensor.is(input) || input instanceof Dataset || Array.isArray(input)) return false;
+  return !ArrayBuffer.isView(input) && !("data" in input) && evidenceKinds.some((kind) => kind in input);
+}
+
+function isEvidenceKind(key: keyof TrainingEvidence): key is keyof Evidence {
+  return (evidenceKinds as readonly string[]).includes(key);
+}
+
+function pick(evidence: Tensors, kinds: readonly (keyof Evidence)[]): Evidence {
+  return Object.fromEntries(kinds.map((kind) => [kind, evidence[kind]]));
+}
+
+function unique<T>(values: readonly T[]): T[] {
+  return [...new Set(values)];
+}
+
+function tensorsOf(evidence: Evidence): Tensor[] {
+  return evidenceKinds.map((kind) => evidence[kind]).filter((value): value is Tensor => Tensor.is(value));
+}
+
+function disposeAll(values: readonly { dispose(): void }[]): void {
+  for (const value of values) value.dispose();
+}

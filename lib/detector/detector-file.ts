@@ -1,0 +1,126 @@
+// The file of a detector: network, score and calibration in one .safetensors file, nothing of which is trusted when it is read.
+
+import type { NativeNamedTensor } from "../native";
+import { storedPresetRecord, type PresetRecord } from "../presets/preset";
+import { imageResizes, type ImageResize } from "../images/decode";
+import { parseModelDescription, requireSizes, type ModelDescription } from "../resnet/model-file";
+import { names as scoreNames } from "../scores/fit";
+import type { Evidence, ScoreName } from "../scores/score";
+import { corrupt, readStateFile, writeStateFile } from "../state-file";
+
+const format = "libtorch-ood/detector";
+const parts = ["network", "score", "classifier"] as const;
+type Part = (typeof parts)[number];
+
+/** How images become evidence; what calibration saw is what every later input gets. */
+export interface Extraction {
+  readonly precision: "float32" | "bfloat16";
+  readonly resize: ImageResize;
+}
+
+export interface DetectorDescription {
+  /** undefined: the detector takes features. */
+  readonly network: ModelDescription | undefined;
+  readonly extraction: Extraction;
+  readonly score: { readonly name: ScoreName; readonly description: Record<string, unknown> };
+  /** Of the mixture that names the class where there are no logits; undefined where logits do, or the score's own mixture. */
+  readonly classifier: Record<string, unknown> | undefined;
+  readonly labelsFrom: "logits" | "score" | "classifier";
+  readonly evidence: readonly (keyof Evidence)[];
+  readonly classNames: readonly string[];
+  readonly falseAlarmRate: number;
+  readonly calibrationHash: string;
+  readonly preset: PresetRecord | undefined;
+}
+
+export interface DetectorFile {
+  readonly description: DetectorDescription;
+  readonly tensors: Record<Part, NativeNamedTensor[]>;
+  /** Ascending. */
+  readonly calibrationScores: Float64Array;
+}
+
+/** @throws ERR_IO */
+export async function writeDetectorFile(
+  path: string,
+  description: DetectorDescription,
+  tensors: Record<Part, readonly NativeNamedTensor[]>,
+  calibrationScores: NativeNamedTensor["tensor"],
+): Promise<void> {
+  const state = parts.flatMap((part) => tensors[part].map(({ name, tensor }) => ({ name: `${part}.${name}`, tensor })));
+  await writeStateFile(path, format, description, [...state, { name: "calibration.scores", tensor: calibrationScores }]);
+}
+
+/** @throws ERR_CORRUPT_FILE for anything but a detector's file of a version that this library reads; ERR_IO */
+export async function readDetectorFile(path: string): Promise<DetectorFile> {
+  const { description: given, state } = await readStateFile(path, format);
+  const tensors: Record<Part, NativeNamedTensor[]> = { network: [], score: [], classifier: [] };
+  let calibrationScores: Float64Array | undefined;
+  for (const { name, tensor } of state) {
+    const part = parts.find((candidate) => name.startsWith(`${candidate}.`));
+    if (part !== undefined) tensors[part].push({ name: name.slice(part.length + 1), tensor });
+    else if (name !== "calibration.scores") corrupt(path, "tensors", `${parts.join(", ")} and calibration.scores`, name);
+    else calibrationScores = ascending(path, tensor);
+  }
+  if (calibrationScores === undefined) corrupt(path, "calibration.scores", "held-out scores", undefined);
+  const network = given.network === undefined ? undefined : parseModelDescription(path, given.network);
+  if (network !== undefined) {
+    const shapes = new Map(tensors.network.map(({ name, tensor }) => [name, tensor.shape]));
+    requireSizes(path, network.architecture, (name) => shapes.get(name));
+  }
+  return { description: parse(path, given, network), tensors, calibrationScores };
+}
+
+function ascending(path: string, tensor: NativeNamedTensor["tensor"]): Float64Array {
+  const values = tensor.toTypedArray();
+  if (tensor.dtype !== "float64" || tensor.shape.length !== 1 || values.length === 0) {
+    corrupt(path, "calibration.scores", "float64 [n], n of at least 1", `${tensor.dtype} [${tensor.shape.join(", ")}]`);
+  }
+  values.forEach((value: number | bigint, i: number) => {
+    if (!Number.isFinite(value)) corrupt(path, `calibration.scores[${i}]`, "a finite number", value);
+    if (i > 0 && value < (values[i - 1] as number)) corrupt(path, `calibration.scores[${i}]`, "ascending numbers", value);
+  });
+  return values as Float64Array;
+}
+
+function parse(path: string, given: Record<string, unknown>, network: ModelDescription | undefined): DetectorDescription {
+  const { extraction, score, classifier, labelsFrom, evidence, classNames, falseAlarmRate, calibrationHash, preset } = given;
+  const { precision, resize } = object(path, "extraction", extraction);
+  const { name, description } = object(path, "score", score);
+  const rate = typeof falseAlarmRate === "number" && falseAlarmRate > 0 && falseAlarmRate <= 1 ? falseAlarmRate : undefined;
+  if (rate === undefined) corrupt(path, "falseAlarmRate", "a number above 0, up to 1", falseAlarmRate);
+  if (!Array.isArray(classNames) || classNames.length === 0 || !classNames.every((text) => typeof text === "string")) {
+    corrupt(path, "classNames", "an array of names", classNames);
+  }
+  if (network !== undefined && classNames.length !== network.architecture.numClasses) {
+    corrupt(path, "classNames", `${network.architecture.numClasses} names`, classNames);
+  }
+  if (typeof calibrationHash !== "string") corrupt(path, "calibrationHash", "a text", calibrationHash);
+  const kinds = ["features", "rawFeatures", "logits"] as const;
+  if (!Array.isArray(evidence) || evidence.length === 0) corrupt(path, "evidence", kinds.join(", "), evidence);
+  return {
+    network,
+    extraction: {
+      precision: one(path, "precision", precision, ["float32", "bfloat16"] as const),
+      resize: one(path, "resize", resize, imageResizes),
+    },
+    score: { name: one(path, "score.name", name, scoreNames), description: object(path, "score.description", description) },
+    classifier: classifier === undefined ? undefined : object(path, "classifier", classifier),
+    labelsFrom: one(path, "labelsFrom", labelsFrom, ["logits", "score", "classifier"] as const),
+    evidence: evidence.map((kind: unknown) => one(path, "evidence", kind, kinds)),
+    classNames,
+    falseAlarmRate: rate,
+    calibrationHash,
+    preset: storedPresetRecord(preset),
+  };
+}
+
+function object(path: string, what: string, value: unknown): Record<string, unknown> {
+  if (typeof value !== "object" || value === null || Array.isArray(value)) corrupt(path, what, "an object", value);
+  return value as Record<string, unknown>;
+}
+
+function one<T extends string>(path: string, what: string, value: unknown, allowed: readonly T[]): T {
+  if (!allowed.includes(value as T)) corrupt(path, what, allowed.join(", "), value);
+  return value as T;
+}

@@ -1,0 +1,209 @@
+// Decodes and resizes images through sharp, an optional peer dependency that is loaded when an image first needs it.
+
+import { availableParallelism } from "node:os";
+import { setImmediate as turn } from "node:timers/promises";
+import type { Sharp, SharpOptions } from "sharp";
+import { LibtorchOodError } from "../errors";
+import { corruptFile, systemCode } from "../files/file-errors";
+import { openRegularFile, readExactly } from "../files/regular-file";
+import { abortError } from "../native-call";
+import { maxPixels, type TakenImage } from "./image";
+import { interpolate, toPlanes, type SampledAxis } from "./pixels";
+
+/**
+ * What becomes of an image that has not the size of the network.
+ * - `"center-crop"`: its shorter side is scaled to the size, and the middle is kept;
+ * - `"squash"`: both sides are scaled to the size, whatever that does to the proportions;
+ * - `"none"`: it is refused.
+ */
+export type ImageResize = "center-crop" | "squash" | "none";
+
+export const imageResizes = ["center-crop", "squash", "none"] as const;
+
+/** The kernel of every resize: a triangle as wide as the reduction, which is antialiased bilinear (Pillow's `BILINEAR`). */
+export const resizeKernel = "antialiased-bilinear";
+
+export interface ImageTarget {
+  /** 1 (grey) or 3 (RGB). */
+  readonly channels: number;
+  /** Height and width. */
+  readonly size: number;
+  readonly resize: ImageResize;
+  readonly signal: AbortSignal | undefined;
+}
+
+/** No image of {@link maxPixels} needs a larger file. */
+const maxFileBytes = 1 << 28;
+/** The longest side that a JPEG can have; sharp's resize overflows at sides some times longer. */
+const maxSide = 65_535;
+/** sharp works in libuv's pool of four threads: one of them stays free for files and names. */
+const imagesAtOnce = Math.min(3, availableParallelism());
+/** Pixels that are laid out on the JavaScript thread before the event loop turns: about a millisecond. */
+const pixelsPerTurn = 1 << 18;
+
+/**
+ * Decodes the images to `channels`×`size`×`size` bytes each and hands them to `write` in any order, a few at a time, off the JavaScript thread.
+ * EXIF orientation is applied; colour profiles are not, as Pillow and torchvision do not.
+ *
+ * @throws ERR_CORRUPT_FILE for anything but a sound PNG, JPEG or WebP image of at most {@link maxPixels}, ERR_IO for a file that cannot be read,
+ *   ERR_SHAPE for another size with resize `"none"`, ERR_SHARP_NOT_FOUND where sharp is needed and not installed, ERR_ABORTED
+ */
+export async function decodeImages(
+  images: readonly TakenImage[],
+  target: ImageTarget,
+  write: (index: number, bytes: Uint8Array) => void,
+): Promise<void> {
+  if (target.channels !== 1 && target.channels !== 3) {
+    const found = `a network of ${target.channels} channels`;
+    throw new LibtorchOodError(
+      "ERR_SHAPE",
+      `images: expected a network of 1 or 3 channels, which files and RGBA pixels can give, found ${found}`,
+    );
+  }
+  let next = 0;
+  let failure: { error: unknown } | undefined;
+  let pixelsDone = 0;
+  const work = async () => {
+    for (let index = next++; index < images.length && failure === undefined; index = next++) {
+      try {
+        if (target.signal?.aborted) throw abortError(target.signal);
+        write(index, await decodeImage(images[index] as TakenImage, target));
+        pixelsDone += target.size ** 2;
+        if (pixelsDone >= pixelsPerTurn) {
+          pixelsDone = 0;
+          await turn();
+        }
+      } catch (error) {
+        failure ??= { error };
+      }
+    }
+  };
+  await Promise.all(Array.from({ length: Math.min(imagesAtOnce, images.length) }, work));
+  if (failure !== undefined) throw failure.error;
+}
+
+/** The image as `target` wants it, plane after plane. */
+async function decodeImage(image: TakenImage, target: ImageTarget): Promise<Uint8Array> {
+  const { name } = image;
+  const { channels, size } = target;
+  if ("pixels" in image && image.width === size && image.height === size) return toPlanes(image.pixels, 4, channels);
+  const { sharpImage, width, height } = "pixels" in image ? rgba(image) : await encoded(name, image);
+  if (width === size && height === size) {
+    const { data, info } = await raw(name, sharpImage);
+    return toPlanes(data, info.channels, channels);
+  }
+  if (target.resize === "none") {
+    throw new LibtorchOodError("ERR_SHAPE", `${name}: expected ${size}×${size} pixels (resize is "none"), found ${width}×${height}`);
+  }
+  const scale = Math.max(size / width, size / height);
+  const [x, y] = [width, height].map((length) => axisOf(length, target.resize === "squash" ? size : Math.round(length * scale), size)) as [
+    Axis,
+    Axis,
+  ];
+  // A cut before the resize also keeps sharp from letting the JPEG decoder shrink the image by another kernel.
+  const reduced = sharpImage
+    .extract({ left: x.start, top: y.start, width: x.length, height: y.length })
+    .resize(x.reduced, y.reduced, { fit: "fill", kernel: "linear", fastShrinkOnLoad: false })
+    .extract({ left: x.cut, top: y.cut, width: x.kept, height: y.kept });
+  const { data, info } = await raw(name, reduced);
+  const planes = toPlanes(data, info.channels, channels);
+  return x.enlarge || y.enlarge ? interpolate(planes, x, y, size) : planes;
+}
+
+/** How sharp and {@link interpolate} share one axis: sharp reduces; it would enlarge half a pixel off its place, so that is done here. */
+interface Axis extends SampledAxis {
+  /** What is cut out first, then the length it is reduced to, then what is cut out of that. */
+  start: number;
+  length: number;
+  reduced: number;
+  cut: number;
+  kept: number;
+  enlarge: boolean;
+}
+
+/** `length` pixels are to become `scaled`, of which the middle `size` are wanted. */
+function axisOf(length: number, scaled: number, size: number): Axis {
+  const offset = Math.floor((scaled - size) / 2);
+  if (scaled <= length) {
+    return { start: 0, length, reduced: scaled, cut: offset, kept: size, enlarge: false, at: (i) => i };
+  }
+  const position = (i: number): number => Math.min(length - 1, Math.max(0, ((i + offset + 0.5) * length) / scaled - 0.5));
+  const start = Math.floor(position(0));
+  const kept = Math.ceil(position(size - 1)) - start + 1;
+  return { start, length: kept, reduced: kept, cut: 0, kept, enlarge: true, at: (i) => position(i) - start };
+}
+
+function rgba({ pixels, width, height }: Extract<TakenImage, { pixels: Uint8Array }>) {
+  return { sharpImage: loadSharp()(asBuffer(pixels), { raw: { width, height, channels: 4 } }), width, height };
+}
+
+async function encoded(name: string, image: Exclude<TakenImage, { pixels: Uint8Array }>) {
+  const sharp = loadSharp();
+  const bytes = "path" in image ? await readFile(image.path) : asBuffer(image.encoded);
+  requireSignature(name, bytes);
+  const options: SharpOptions = { failOn: "warning", ignoreIcc: true, limitInputPixels: maxPixels };
+  const { width, height } = await readable(name, async () => (await sharp(bytes, options).metadata()).autoOrient);
+  if (Math.max(width, height) > maxSide) throw corruptFile(name, `at most ${maxSide} pixels a side`, `${width}×${height}`);
+  return { sharpImage: sharp(bytes, options).autoOrient().toColourspace("srgb"), width, height };
+}
+
+function raw(name: string, image: Sharp) {
+  return readable(name, () => image.raw({ depth: "uchar" }).toBuffer({ resolveWithObject: true }));
+}
+
+async function readable<T>(name: string, call: () => Promise<T>): Promise<T> {
+  try {
+    return await call();
+  } catch (error) {
+    throw corruptFile(name, `a sound image of at most ${maxPixels} pixels`, `one of which sharp says: ${(error as Error).message}`, error);
+  }
+}
+
+async function readFile(path: string): Promise<Buffer> {
+  const file = await openRegularFile(path);
+  try {
+    if (file.size > maxFileBytes) throw corruptFile(path, `an image file of at most ${maxFileBytes} bytes`, `${file.size} bytes`);
+    const bytes = Buffer.alloc(file.size);
+    await readExactly(file.handle, path, 0, bytes);
+    return bytes;
+  } finally {
+    await file.handle.close();
+  }
+}
+
+/** Only the three formats reach a decoder: others that sharp may know (SVG, PDF, …) can refer to other files or run for long. */
+function requireSignature(name: string, bytes: Buffer): void {
+  const text = bytes.toString("latin1", 0, 12);
+  const known = text.startsWith("\x89PNG\r\n\x1a\n") || text.startsWith("\xff\xd8\xff") || /^RIFF....WEBP/s.test(text);
+  if (!known) {
+    throw corruptFile(
+      name,
+      "a PNG, JPEG or WebP image",
+      bytes.length === 0 ? "no bytes" : `bytes that begin ${bytes.toString("hex", 0, 12)}`,
+    );
+  }
+}
+
+/** sharp knows a Buffer of any realm, but a Uint8Array only of its own. */
+function asBuffer({ buffer, byteOffset, byteLength }: Uint8Array): Buffer {
+  return Buffer.from(buffer, byteOffset, byteLength);
+}
+
+type SharpModule = typeof import("sharp");
+let loaded: SharpModule | undefined;
+
+function loadSharp(): SharpModule {
+  if (loaded !== undefined) return loaded;
+  try {
+    // eslint-disable-next-line @typescript-eslint/no-require-imports -- at first use, since most programs hold tensors and need no decoder
+    loaded = require("sharp") as SharpModule;
+  } catch (cause) {
+    const reason = systemCode(cause) === "MODULE_NOT_FOUND" ? "it is not installed" : (cause as Error).message;
+    throw new LibtorchOodError(
+      "ERR_SHARP_NOT_FOUND",
+      `images that are encoded or of another size than the network's need sharp: ${reason}; "npm install sharp" installs it`,
+      { cause },
+    );
+  }
+  return loaded;
+}

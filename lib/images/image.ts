@@ -1,0 +1,62 @@
+// Single images as programs hold them: encoded bytes, the path of a file, RGBA pixels as a canvas gives them.
+
+import { describe, fail, integer, typedArrayName } from "../checks";
+import { LibtorchOodError } from "../errors";
+
+/** Pixels as the `ImageData` of a canvas holds them: R, G, B, A, row by row, alpha not multiplied in. */
+export interface ImageDataLike {
+  /** 4 · width · height bytes. */
+  readonly data: Uint8ClampedArray | Uint8Array;
+  readonly width: number;
+  readonly height: number;
+}
+
+/** One image: the bytes of a PNG, JPEG or WebP file, the path of such a file, or RGBA pixels. */
+export type Image = Uint8Array | string | ImageDataLike;
+
+/** Pixels that an image may have: a file of a few kilobytes can claim billions. Memory and time grow with them. */
+export const maxPixels = 100_000_000;
+
+/** An image that belongs to the call: a path, or a copy of the caller's bytes. `name` is what error messages call it. */
+export type TakenImage =
+  | { readonly name: string; readonly path: string }
+  | { readonly name: string; readonly encoded: Uint8Array<ArrayBuffer> }
+  | { readonly name: string; readonly pixels: Uint8Array<ArrayBuffer>; readonly width: number; readonly height: number };
+
+export function isImage(value: unknown): value is Image {
+  if (typeof value === "string" || ArrayBuffer.isView(value)) return true;
+  return typeof value === "object" && value !== null && "data" in value && "width" in value && "height" in value;
+}
+
+/**
+ * Checks what can be checked without decoding, and copies, so that nothing the caller does to the images afterwards shows.
+ *
+ * @throws ERR_OPTION, ERR_DTYPE, ERR_SHAPE where pixels are not 4 · width · height, ERR_RANGE for more than {@link maxPixels}
+ */
+export function takeImages(images: Image | readonly Image[], name: string): TakenImage[] {
+  if (Array.isArray(images)) return images.map((image: Image, i) => takeImage(image, `${name}[${i}]`));
+  return [takeImage(images as Image, name)];
+}
+
+function takeImage(image: Image, name: string): TakenImage {
+  if (typeof image === "string") return { name: image, path: image };
+  if (ArrayBuffer.isView(image)) {
+    if (typedArrayName(image) !== "Uint8Array") fail("ERR_DTYPE", name, "the bytes of an image file as a Uint8Array or Buffer", image);
+    return { name, encoded: Uint8Array.from(image) };
+  }
+  if (!isImage(image)) fail("ERR_OPTION", name, "encoded bytes, a path or { data, width, height }", image);
+  const { data } = image;
+  const width = integer(image.width, `${name}.width`, 1);
+  const height = integer(image.height, `${name}.height`, 1);
+  if (!ArrayBuffer.isView(data) || !["Uint8ClampedArray", "Uint8Array"].includes(typedArrayName(data))) {
+    fail("ERR_DTYPE", `${name}.data`, "a Uint8ClampedArray of RGBA pixels", data);
+  }
+  if (width * height > maxPixels) {
+    throw new LibtorchOodError("ERR_RANGE", `${name}: expected at most ${maxPixels} pixels, found ${width}×${height}`);
+  }
+  if (data.length !== 4 * width * height) {
+    const expected = `4·${width}·${height} = ${4 * width * height} bytes (RGBA)`;
+    throw new LibtorchOodError("ERR_SHAPE", `${name}.data: expected ${expected}, found ${describe(data)}`);
+  }
+  return { name, pixels: Uint8Array.from(data), width, height };
+}

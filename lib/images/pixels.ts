@@ -1,0 +1,68 @@
+// From interleaved pixels to the planes that a network reads: alpha flattened, colour and grey converted as Pillow does it,
+// and small images enlarged.
+
+/**
+ * Bytes H×W×`found` to `wanted`×H×W.
+ *
+ * Alpha is flattened onto black, as a canvas does when it writes a JPEG. Colour becomes grey by Pillow's `convert("L")`, ITU-R 601-2 luma in
+ * 16-bit fixed point; grey becomes colour by being repeated.
+ *
+ * @param found - 1 grey, 2 grey and alpha, 3 RGB, 4 RGBA
+ * @param wanted - 1 or 3
+ */
+export function toPlanes(pixels: Uint8Array, found: number, wanted: number): Uint8Array {
+  const area = pixels.length / found;
+  const planes = new Uint8Array(wanted * area);
+  const hasAlpha = found === 2 || found === 4;
+  const [green, blue] = found >= 3 ? [1, 2] : [0, 0];
+  for (let i = 0, at = 0; i < area; i++, at += found) {
+    let r = pixels[at] as number;
+    let g = pixels[at + green] as number;
+    let b = pixels[at + blue] as number;
+    const alpha = hasAlpha ? (pixels[at + found - 1] as number) : 255;
+    if (alpha !== 255) [r, g, b] = [flatten(r, alpha), flatten(g, alpha), flatten(b, alpha)];
+    if (wanted === 1) {
+      planes[i] = (r * 19595 + g * 38470 + b * 7471 + 0x8000) >> 16;
+      continue;
+    }
+    planes[i] = r;
+    planes[area + i] = g;
+    planes[2 * area + i] = b;
+  }
+  return planes;
+}
+
+function flatten(value: number, alpha: number): number {
+  return Math.round((value * alpha) / 255);
+}
+
+/** One axis of an image that is sampled anew. */
+export interface SampledAxis {
+  /** Pixels there are. */
+  readonly kept: number;
+  /** Where, counted in those pixels from the centre of the first, the new pixel `i` lies: 0 to kept − 1. */
+  readonly at: (i: number) => number;
+}
+
+/** Bilinear interpolation of planes of y.kept × x.kept bytes to planes of size × size. */
+export function interpolate(planes: Uint8Array, x: SampledAxis, y: SampledAxis, size: number): Uint8Array {
+  const area = x.kept * y.kept;
+  const channels = planes.length / area;
+  const result = new Uint8Array(channels * size * size);
+  const value = (plane: number, row: number, column: number): number => planes[plane * area + row * x.kept + column] as number;
+  let next = 0;
+  for (let plane = 0; plane < channels; plane++) {
+    for (let i = 0; i < size; i++) {
+      const v = y.at(i);
+      const [top, bottom] = [Math.floor(v), Math.min(y.kept - 1, Math.floor(v) + 1)];
+      for (let j = 0; j < size; j++) {
+        const u = x.at(j);
+        const [left, right] = [Math.floor(u), Math.min(x.kept - 1, Math.floor(u) + 1)];
+        const upper = value(plane, top, left) + (u - left) * (value(plane, top, right) - value(plane, top, left));
+        const lower = value(plane, bottom, left) + (u - left) * (value(plane, bottom, right) - value(plane, bottom, left));
+        result[next++] = Math.round(upper + (v - top) * (lower - upper));
+      }
+    }
+  }
+  return result;
+}

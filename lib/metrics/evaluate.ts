@@ -1,0 +1,108 @@
+// The usual numbers of an out-of-distribution experiment at once, for one or several sets, by the choices of a named preset.
+
+import { fail, finite, oneOf, optionsObject } from "../checks";
+import { LibtorchOodError } from "../errors";
+import { presetOf, withPreset, type EvaluationChoices, type PresetName, type PresetRecord } from "../presets/preset";
+import { aupr } from "./aupr";
+import { auroc } from "./auroc";
+import { fprAtTpr } from "./fpr";
+import type { NumberList } from "./scores";
+
+export interface EvaluateOptions extends Partial<EvaluationChoices> {
+  /** Gives every choice below that is not given itself. */
+  preset?: PresetName;
+  /** Name of the list of images that each set was reduced to (OpenOOD removes images that show a class of the training data); none: "unfiltered". */
+  imageLists?: Readonly<Record<string, string>>;
+}
+
+/** Numbers between 0 and 1 of one out-of-distribution set, or their means over a group. */
+export interface EvaluationNumbers {
+  readonly auroc: number;
+  /** Of the set that `choices.auprPositive` names. */
+  readonly aupr: number;
+  readonly auprIn: number;
+  readonly auprOut: number;
+  readonly fpr: number;
+}
+
+export interface Evaluation {
+  readonly preset: PresetRecord | undefined;
+  readonly choices: EvaluationChoices;
+  readonly sets: Readonly<Record<string, EvaluationNumbers & { readonly count: number; readonly imageList: string }>>;
+  /** Macro-averages: each set counts alike, whatever its size. `sets` says which of the group's there were, `missing` which not. */
+  readonly groups: Readonly<Record<string, EvaluationNumbers & { readonly sets: readonly string[]; readonly missing: readonly string[] }>>;
+}
+
+const choiceKeys = ["auprPositive", "auprEstimator", "fprPositive", "tpr", "groups"] as const;
+const numberKeys = ["auroc", "aupr", "auprIn", "auprOut", "fpr"] as const;
+
+/**
+ * AUROC, AUPR and FPR of in-distribution scores against those of each out-of-distribution set, higher meaning more in-distribution.
+ *
+ * Without a preset: `auprPositive: "in"`, `auprEstimator: "average-precision"`, `fprPositive: "out"`, `tpr: 0.95`, no groups, as {@link aupr} and
+ * {@link fprAtTpr} have it. The result says what was chosen.
+ *
+ * @param outOfDistribution scores by the name of the set; the groups of a preset go by these names
+ * @throws ERR_OPTION, ERR_SHAPE for an empty list or no set at all, ERR_NON_FINITE, ERR_DTYPE, ERR_RANGE
+ * @example
+ * const { sets, groups } = metrics.evaluate(test, { "CIFAR-100": near, SVHN: far }, { preset: "openood-1.5" });
+ * sets.SVHN.auroc; // groups.near.fpr, sets.SVHN.imageList === "unfiltered"
+ */
+export function evaluate(
+  inDistribution: NumberList,
+  outOfDistribution: Readonly<Record<string, NumberList>>,
+  options: EvaluateOptions = {},
+): Evaluation {
+  const { preset: name, imageLists = {}, ...given } = optionsObject(options, "options", [...choiceKeys, "preset", "imageLists"]);
+  const preset = presetOf(name);
+  const { options: chosen, record } = withPreset<Partial<EvaluationChoices>>(preset, preset?.evaluation, given);
+  const choices = checkChoices(chosen);
+  if (typeof outOfDistribution !== "object" || outOfDistribution === null || ArrayBuffer.isView(outOfDistribution)) {
+    fail("ERR_OPTION", "outOfDistribution", "an object of scores by the name of their set", outOfDistribution);
+  }
+  const sets: Record<string, EvaluationNumbers & { count: number; imageList: string }> = {};
+  for (const [set, scores] of Object.entries(outOfDistribution)) {
+    const estimator = choices.auprEstimator;
+    const auprIn = aupr(inDistribution, scores, { positive: "in", estimator });
+    const auprOut = aupr(inDistribution, scores, { positive: "out", estimator });
+    sets[set] = {
+      auroc: auroc(inDistribution, scores),
+      aupr: choices.auprPositive === "in" ? auprIn : auprOut,
+      auprIn,
+      auprOut,
+      fpr: fprAtTpr(inDistribution, scores, { positive: choices.fprPositive, tpr: choices.tpr }),
+      count: scores.length,
+      imageList: imageLists[set] ?? "unfiltered",
+    };
+  }
+  const names = Object.keys(sets);
+  if (names.length === 0) throw new LibtorchOodError("ERR_SHAPE", "outOfDistribution: expected at least one set, found none");
+  for (const list of Object.keys(imageLists)) {
+    if (!names.includes(list))
+      throw new LibtorchOodError("ERR_OPTION", `imageLists: ${JSON.stringify(list)} is not among ${names.join(", ")}`);
+  }
+  const groups: Record<string, EvaluationNumbers & { sets: string[]; missing: string[] }> = {};
+  for (const [group, members] of Object.entries(choices.groups)) {
+    const present = members.filter((member) => names.includes(member));
+    if (present.length === 0) continue;
+    const mean = (key: keyof EvaluationNumbers): number =>
+      present.reduce((sum, set) => sum + (sets[set] as EvaluationNumbers)[key], 0) / present.length;
+    const numbers = Object.fromEntries(numberKeys.map((key) => [key, mean(key)])) as unknown as EvaluationNumbers;
+    groups[group] = { ...numbers, sets: present, missing: members.filter((member) => !names.includes(member)) };
+  }
+  return { preset: record, choices, sets, groups };
+}
+
+function checkChoices(given: Partial<EvaluationChoices>): EvaluationChoices {
+  const { auprPositive = "in", auprEstimator = "average-precision", fprPositive = "out", tpr = 0.95, groups = {} } = given;
+  if (typeof groups !== "object" || groups === null || !Object.values(groups).every((sets) => Array.isArray(sets))) {
+    fail("ERR_OPTION", "groups", "an object of lists of sets", groups);
+  }
+  return {
+    auprPositive: oneOf(auprPositive, "auprPositive", ["in", "out"]),
+    auprEstimator: oneOf(auprEstimator, "auprEstimator", ["average-precision", "trapezoid"]),
+    fprPositive: oneOf(fprPositive, "fprPositive", ["in", "out"]),
+    tpr: finite(tpr, "tpr", 0, 1),
+    groups,
+  };
+}

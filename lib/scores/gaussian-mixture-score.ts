@@ -1,0 +1,56 @@
+// The log density of a Gaussian mixture as a score: Deep Deterministic Uncertainty, and the method of this library.
+
+import { GaussianMixture, type GaussianMixtureFitOptions } from "../gaussian-mixture";
+import { fitEvidence, readEvidence, resolveSource, type Evidence, type Score, type ScoreCallOptions } from "./score";
+import type { ScoreState, SourceOptions, TrainingEvidence } from "./score";
+import { restoring, storedObject, storedSource } from "./stored";
+
+export interface GaussianMixtureScoreOptions extends GaussianMixtureFitOptions, SourceOptions {}
+
+/** log q(z) = logsumexp_c [log N(z; u_c, Σ_c) + log q(c)], Mukhoti et al. 2021: {@link GaussianMixture.logDensity}. */
+export class GaussianMixtureScore implements Score {
+  readonly name = "gaussian-mixture";
+  readonly needs: readonly (keyof Evidence)[];
+  readonly warnings: readonly string[];
+
+  private constructor(
+    /** What was fitted; it is disposed with the score. */
+    readonly mixture: GaussianMixture,
+    readonly from: keyof Evidence,
+  ) {
+    this.needs = [from];
+    this.warnings = mixture.warnings;
+  }
+
+  /** @internal */
+  static async fit(training: TrainingEvidence, options: GaussianMixtureScoreOptions = {}): Promise<GaussianMixtureScore> {
+    const { from, rest } = resolveSource(options);
+    return fitEvidence("gaussian-mixture", training, [from, "labels"], async (given) => {
+      return new GaussianMixtureScore(await GaussianMixture.fit(given[from], given.labels, rest), from);
+    });
+  }
+
+  /** @internal */
+  static async restore({ description, tensors }: ScoreState, device: string, where: string): Promise<GaussianMixtureScore> {
+    const from = storedSource(description, where);
+    const mixture = storedObject(description, "mixture", where);
+    return new GaussianMixtureScore(await restoring(where, () => GaussianMixture.restore(mixture, tensors, device, where)), from);
+  }
+
+  async score(evidence: Evidence, options: ScoreCallOptions = {}): Promise<Float64Array> {
+    return readEvidence(this, evidence, options, (given, signal) => this.mixture.logDensity(given[this.from], { signal }));
+  }
+
+  async state(): Promise<ScoreState> {
+    const { description, tensors } = await this.mixture.state();
+    return { description: { from: this.from, mixture: description }, tensors };
+  }
+
+  dispose(): void {
+    this.mixture.dispose();
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+}

@@ -1,0 +1,164 @@
+// What every out-of-distribution score is: something fitted to training evidence that gives each input a number, higher for more
+// in-distribution. Detectors, protocols and users go by this interface alone.
+
+import { fail, oneOf, optionalSignal, optionsObject } from "../checks";
+import { LibtorchOodError } from "../errors";
+import type { Labels } from "../labels";
+import type { NativeNamedTensor } from "../native";
+import { toTensor, type ArrayWithShape, type Tensor } from "../tensor";
+
+export type ScoreName =
+  | "gaussian-mixture"
+  | "max-softmax"
+  | "max-logit"
+  | "entropy"
+  | "energy"
+  | "mahalanobis"
+  | "relative-mahalanobis"
+  | "nearest-neighbours"
+  | "vim"
+  | "feature-norm";
+
+/** What a score may look at, one row per input, float32 or float64; those that its `needs` names must be there, others may be. */
+export interface Evidence {
+  /** [N, d]: what the last layer sees; L2-normalised where the network normalises. */
+  features?: Tensor | ArrayWithShape;
+  /** [N, d]: as they come from pooling, before any normalisation. */
+  rawFeatures?: Tensor | ArrayWithShape;
+  /** [N, C] */
+  logits?: Tensor | ArrayWithShape;
+}
+
+/** What a score may be fitted to: evidence of the (un-augmented) training inputs, their labels, and the last layer. */
+export interface TrainingEvidence extends Evidence {
+  /** [N] */
+  labels?: Labels;
+  /** [C, d]: of the last layer. */
+  weight?: Tensor | ArrayWithShape;
+  /** [C]: of the last layer; none counts as zeros. */
+  bias?: Tensor | ArrayWithShape;
+}
+
+export interface ScoreCallOptions {
+  signal?: AbortSignal;
+}
+
+/** A fitted score. All are float64, and never an answer to NaN or infinite input. */
+export interface Score {
+  readonly name: ScoreName;
+  /** Which evidence {@link Score.score} looks at. */
+  readonly needs: readonly (keyof Evidence)[];
+  /** What a user should know about the fit. */
+  readonly warnings: readonly string[];
+  /**
+   * One number per row; higher means more in-distribution.
+   *
+   * @returns Float64Array [N]
+   * @throws ERR_OPTION where evidence that it needs is missing; ERR_NON_FINITE naming the row, ERR_SHAPE, ERR_DTYPE, ERR_DISPOSED, ERR_ABORTED
+   */
+  score(evidence: Evidence, options?: ScoreCallOptions): Promise<Float64Array>;
+  /** Gives the memory back now. Idempotent; later use throws ERR_DISPOSED. */
+  dispose(): void;
+  [Symbol.dispose](): void;
+  /** @internal Everything that a file has to hold; `restoreScore` makes a score of it that gives the same numbers to the last bit. */
+  state(): Promise<ScoreState>;
+}
+
+/** @internal `description` survives JSON; the tensors are float32, float64 or int64. */
+export interface ScoreState {
+  description: Record<string, unknown>;
+  tensors: readonly NativeNamedTensor[];
+}
+
+export interface SourceOptions {
+  /** What the score is fitted on and looks at. Default `"features"`. */
+  from?: keyof Evidence;
+}
+
+const evidenceKeys = ["features", "rawFeatures", "logits"] as const;
+/** @internal */
+export const trainingKeys = [...evidenceKeys, "labels", "weight", "bias"] as const;
+
+/** @internal The source, and the options that remain. @throws ERR_OPTION */
+export function resolveSource<T extends SourceOptions>(options: T): { from: keyof Evidence; rest: Omit<T, "from"> } {
+  if (typeof options !== "object" || options === null) fail("ERR_OPTION", "options", "an options object", options);
+  const { from = "features", ...rest } = options;
+  return { from: oneOf(from, "from", evidenceKeys), rest };
+}
+
+type Matrix = keyof Evidence | "weight";
+/** Evidence with its matrices as Tensors. */
+type Resolved = Record<Matrix, Tensor> & { labels: Labels; bias: Tensor | undefined };
+
+/** @internal Calls `use` with the evidence that the score needs, checked for shape and dtype. @throws ERR_OPTION, ERR_SHAPE, ERR_DTYPE */
+export async function readEvidence<T>(
+  score: Score,
+  evidence: Evidence,
+  options: ScoreCallOptions,
+  use: (given: Resolved, signal: AbortSignal | undefined) => Promise<T>,
+): Promise<T> {
+  const signal = optionalSignal(optionsObject(options, "options", ["signal"]).signal, "signal");
+  if (evidence === undefined) fail("ERR_OPTION", "evidence", "an object", evidence);
+  optionsObject(evidence, "evidence", evidenceKeys);
+  return withMatrices(score.name, "evidence", evidence, score.needs, (given) => use(given, signal));
+}
+
+/** @internal The same for what a score is fitted to. */
+export async function fitEvidence<T>(
+  score: ScoreName,
+  training: TrainingEvidence,
+  needs: readonly (Matrix | "labels")[],
+  use: (given: Resolved) => Promise<T>,
+): Promise<T> {
+  const matrices = needs.filter((key) => key !== "labels");
+  if (needs.includes("labels") && training.labels === undefined) missing(score, "training", "labels");
+  return withMatrices(score, "training", training, matrices, use);
+}
+
+async function withMatrices<T>(
+  score: ScoreName,
+  name: string,
+  evidence: TrainingEvidence,
+  keys: readonly Matrix[],
+  use: (given: Resolved) => Promise<T>,
+): Promise<T> {
+  const copies: Tensor[] = [];
+  const tensor = (key: Matrix | "bias", dimensions: number): Tensor => {
+    const value = evidence[key];
+    if (value === undefined) missing(score, name, key);
+    const made = toTensor(value, key);
+    if (made !== value) copies.push(made);
+    const { shape, dtype } = made;
+    if (dtype !== "float32" && dtype !== "float64") fail("ERR_DTYPE", key, "float32 or float64", dtype);
+    if (shape.length !== dimensions || shape.includes(0)) {
+      const expected = dimensions === 2 ? "[rows, columns] of at least 1 each" : "[C]";
+      throw new LibtorchOodError("ERR_SHAPE", `${key}: expected ${expected}, found [${shape.join(", ")}]`);
+    }
+    return made;
+  };
+  try {
+    const given = Object.fromEntries(keys.map((key) => [key, tensor(key, 2)]));
+    const bias = keys.includes("weight") && evidence.bias !== undefined ? tensor("bias", 1) : undefined;
+    return await use({ ...given, labels: evidence.labels, bias } as Resolved);
+  } finally {
+    for (const copy of copies) copy.dispose(); // native calls keep what they read until they end
+  }
+}
+
+function missing(score: ScoreName, name: string, key: string): never {
+  throw new LibtorchOodError("ERR_OPTION", `${name}.${key}: expected it for the score "${score}", found none`);
+}
+
+/** @internal Of a score that owns nothing native: whether it has been disposed. */
+export class Liveness {
+  #ended = false;
+
+  end(): void {
+    this.#ended = true;
+  }
+
+  /** @throws ERR_DISPOSED */
+  require(name: ScoreName): void {
+    if (this.#ended) throw new LibtorchOodError("ERR_DISPOSED", `${name}: it has been disposed`);
+  }
+}

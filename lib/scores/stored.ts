@@ -1,0 +1,50 @@
+// What a restored score reads from a file: descriptions and tensors that may be damaged.
+
+import { LibtorchOodError, isLibtorchOodError } from "../errors";
+import type { NativeNamedTensor } from "../native";
+import { corrupt } from "../state-file";
+import type { Evidence } from "./score";
+
+export { corrupt as damaged } from "../state-file";
+
+const sources = ["features", "rawFeatures", "logits"] as const;
+
+/** Which evidence a score was fitted on. @throws ERR_CORRUPT_FILE */
+export function storedSource(description: Record<string, unknown>, where: string): keyof Evidence {
+  const { from } = description;
+  if (!sources.includes(from as keyof Evidence)) corrupt(where, "from", sources.join(", "), from);
+  return from as keyof Evidence;
+}
+
+/** A nested description. @throws ERR_CORRUPT_FILE */
+export function storedObject(description: Record<string, unknown>, key: string, where: string): Record<string, unknown> {
+  const value = description[key];
+  if (typeof value !== "object" || value === null || Array.isArray(value)) corrupt(where, key, "an object", value);
+  return value as Record<string, unknown>;
+}
+
+/** A whole number from `minimum` on. @throws ERR_CORRUPT_FILE */
+export function storedInteger(description: Record<string, unknown>, key: string, minimum: number, where: string): number {
+  const value = description[key];
+  if (!Number.isSafeInteger(value) || (value as number) < minimum) corrupt(where, key, `a whole number from ${minimum} on`, value);
+  return value as number;
+}
+
+/** The tensors whose names begin with `prefix`, without it; and the same back. */
+export function withoutPrefix(tensors: readonly NativeNamedTensor[], prefix: string): NativeNamedTensor[] {
+  return tensors.flatMap(({ name, tensor }) => (name.startsWith(prefix) ? [{ name: name.slice(prefix.length), tensor }] : []));
+}
+
+export function withPrefix(tensors: readonly NativeNamedTensor[], prefix: string): NativeNamedTensor[] {
+  return tensors.map(({ name, tensor }) => ({ name: prefix + name, tensor }));
+}
+
+/** Runs a restoring native call: an argument that it refuses came from the file. @throws ERR_CORRUPT_FILE */
+export async function restoring<T>(where: string, call: () => Promise<T>): Promise<T> {
+  try {
+    return await call();
+  } catch (error) {
+    if (!isLibtorchOodError(error) || !["ERR_RANGE", "ERR_SHAPE", "ERR_NON_FINITE", "ERR_DTYPE"].includes(error.code)) throw error;
+    throw new LibtorchOodError("ERR_CORRUPT_FILE", `${where}: ${error.message}`, { cause: error });
+  }
+}

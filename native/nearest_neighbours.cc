@@ -1,0 +1,422 @@
+// The native class NearestNeighbours.
+#include "nearest_neighbours.h"
+
+#include <ATen/ATen.h>
+#include <ATen/Parallel.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <numeric>
+#include <tuple>
+
+#include "arguments.h"
+#include "class_statistics.h"
+#include "executor.h"
+#include "named_state.h"
+#include "resnet.h"
+#include "tensor.h"
+
+namespace ood {
+
+namespace {
+
+// Queries and points whose distances are formed together, in one step: 32 MB of float32, which take some milliseconds.
+constexpr int64_t chunk_rows = 1024;
+constexpr int64_t tile_rows = 8192;
+
+// Queries that go through the points together, so that a tile of points is prepared once for all of them.
+constexpr int64_t block_rows = 8 * chunk_rows;
+
+// So few queries are compared by differences at once: preparing the points would take longer.
+constexpr int64_t few_queries = 2;
+
+// Candidates beyond k: so many distances may lie too near the k-th for the screen to tell them apart.
+constexpr int64_t spare = 16;
+
+// Rows as they are compared: float64, of unit length where that is asked for. May share the memory of `rows`.
+at::Tensor exact_rows(const at::Tensor& rows, const at::Tensor& inverse) {
+  const at::Tensor exact = rows.to(at::kDouble);
+  return inverse.defined() ? exact * inverse : exact;
+}
+
+[[noreturn]] void fail_too_long() {
+  fail("ERR_RANGE", "features: expected rows shorter than 1e154, found a longer one");
+}
+
+// Lengths of float64 rows, [n]; ERR_RANGE where one is too long to be squared.
+at::Tensor lengths(const at::Tensor& rows) {
+  at::Tensor length = at::linalg_vector_norm(rows, 2, 1);
+  if (!length.isfinite().all().item<bool>()) fail_too_long();
+  return length;
+}
+
+// 1/‖row‖, [n, 1]; 1 for a row of zeros, which stays one.
+at::Tensor inverse_lengths(const at::Tensor& rows) {
+  const at::Tensor length = lengths(rows.to(at::kDouble)).unsqueeze(1);
+  return at::where(length.gt(std::numeric_limits<double>::min()), length.reciprocal(), at::ones_like(length));
+}
+
+// The `wanted` least of each row and where they are, in no order, or all that are below the row's `limit` [n, 1] and at
+// most some more if they are fewer. They lie in the groups of columns with the least minima, which are found in fewer
+// steps than the values themselves.
+std::tuple<at::Tensor, at::Tensor> least(const at::Tensor& values, int64_t wanted, const at::Tensor& limit) {
+  constexpr int64_t group = 16;
+  const int64_t rows = values.size(0);
+  const int64_t columns = values.size(1);
+  const int64_t whole = columns / group * group;
+  if (2 * group * wanted > whole) return values.topk(std::min(wanted, columns), 1, /*largest=*/false, /*sorted=*/false);
+  const at::Tensor minima = values.slice(1, 0, whole).unflatten(1, {whole / group, group}).amin(2);
+  const int64_t kept = std::min(wanted, minima.lt(limit).sum(1).max().item<int64_t>());
+  at::Tensor index = at::arange(whole, columns, minima.options().dtype(at::kLong)).expand({rows, columns - whole});
+  if (kept > 0) {
+    const at::Tensor groups = std::get<1>(minima.topk(kept, 1, /*largest=*/false, /*sorted=*/false));
+    const at::Tensor inside = groups.unsqueeze(2) * group + at::arange(group, groups.options());
+    index = at::cat({inside.view({rows, kept * group}), index}, 1);
+  }
+  const at::Tensor some = values.gather(1, index);
+  if (some.size(1) <= wanted) return {some, index};
+  const auto [chosen, where] = some.topk(wanted, 1, /*largest=*/false, /*sorted=*/false);
+  return {chosen, index.gather(1, where)};
+}
+
+// How distances are screened. The first two by matrix product, which cancels where points are close together; the last
+// by differences.
+enum class Screen { single_product, double_product, differences };
+
+// What a squared distance screened by a product differs by from the exact one at most, where the longest point has
+// length P and the query the length |q|. With u the unit of rounding, the product of two vectors of d entries, each
+// rounded a few times itself, is wrong by (d + 10)·u·|q|·P at most; squared lengths and the sum of the terms add 4·u
+// (P² + |q|·P); the distance that is called exact is rounded, too.
+at::Tensor product_error(Screen screen, int64_t dim, double longest, const at::Tensor& query_length) {
+  const auto d = static_cast<double>(dim);
+  const double half_double = 0.5 * std::numeric_limits<double>::epsilon();
+  const double unit = screen == Screen::single_product ? 0.5 * std::numeric_limits<float>::epsilon() : half_double;
+  const at::Tensor rounding = (query_length + longest).square_().mul_(4 * (d + 4) * half_double);
+  return query_length.mul(2 * (d + 12) * longest).add_(4 * longest * longest).mul_(1.01 * unit).add_(rounding);
+}
+
+// (point − centre)·scale of points [begin, end) in float32, and its squared length; in one pass, which memory alone
+// limits.
+template <class T>
+void prepare_points(const NeighbourPoints& from, int64_t begin, int64_t end, at::Tensor& rows, at::Tensor& squares) {
+  const int64_t dim = from.points.size(1);
+  const T* points = from.points.const_data_ptr<T>() + begin * dim;
+  const double* inverse = from.inverse.defined() ? from.inverse.const_data_ptr<double>() + begin : nullptr;
+  const double* centre = from.centre.const_data_ptr<double>();
+  float* prepared = rows.mutable_data_ptr<float>();
+  double* squared_length = squares.mutable_data_ptr<double>();
+  at::parallel_for(0, end - begin, 64, [&, scale = from.scale](int64_t first, int64_t last) {
+    constexpr int64_t lanes = 8;  // partial sums, so that the compiler may vectorise
+    for (int64_t row = first; row < last; ++row) {
+      const T* point = points + row * dim;
+      float* out = prepared + row * dim;
+      const double unit = inverse != nullptr ? inverse[row] : 1;
+      double sums[lanes] = {};
+      const auto take = [&](int64_t j, int64_t lane) {
+        const double value = (static_cast<double>(point[j]) * unit - centre[j]) * scale;
+        out[j] = static_cast<float>(value);
+        sums[lane] += value * value;
+      };
+      int64_t j = 0;
+      for (; j + lanes <= dim; j += lanes) {
+        for (int64_t lane = 0; lane < lanes; ++lane) take(j + lane, lane);
+      }
+      for (; j < dim; ++j) take(j, 0);
+      squared_length[row] = std::accumulate(sums, sums + lanes, 0.0);
+    }
+  });
+}
+
+// The points' share of the fit. Any centre near the points' own serves, and any scale at which squares are far from the
+// limits of float32; so a sample of them is enough.
+struct Fit {
+  std::shared_ptr<NeighbourPoints> shared;
+  at::Tensor features;
+  int64_t k;
+  bool normalize;
+  std::shared_ptr<NeighbourPoints> made;
+  int64_t done = 0;
+
+  bool step(JobContext&) {
+    const at::NoGradGuard no_grad;
+    if (!made) {
+      accept();
+      if (normalize) return false;
+    }
+    if (normalize) measure();
+    if (normalize && done < features.size(0)) return false;
+    *shared = *made;  // all at once: an aborted fit leaves nothing half made
+    return true;
+  }
+
+  void accept() {
+    require_finite(features, "features");
+    const int64_t count = features.size(0);
+    made = std::make_shared<NeighbourPoints>(shared->on);
+    made->k = k;
+    made->points = features.to(shared->on).contiguous();
+    if (normalize) made->inverse = at::empty({count, 1}, made->points.options().dtype(at::kDouble));
+    constexpr int64_t sampled = 1024;
+    const at::Tensor some = made->points.slice(0, 0, count, (count + sampled - 1) / sampled);
+    const at::Tensor rows = exact_rows(some, normalize ? inverse_lengths(some) : at::Tensor());
+    made->centre = rows.mean(0);
+    const double length = lengths(rows - made->centre).max().item<double>();
+    if (length > 0 && (length < 1e-3 || length > 1e3)) {
+      made->scale = std::exp2(-std::clamp(std::ilogb(length), -1000, 1000));
+    }
+  }
+
+  void measure() {
+    constexpr int64_t at_once = 512;  // few enough that their float64 copy stays in a cache
+    const int64_t stop = std::min(done + tile_rows, features.size(0));
+    while (done < stop) {
+      const int64_t end = std::min(done + at_once, stop);
+      made->inverse.slice(0, done, end).copy_(inverse_lengths(made->points.slice(0, done, end)));
+      done = end;
+    }
+  }
+};
+
+// The search: block of queries by block, for each block tile of points by tile, for each tile chunk of queries by
+// chunk. A block is screened; the rows whose k-th distance the screen cannot tell for certain go through the next,
+// finer one.
+struct Search {
+  std::shared_ptr<NeighbourPoints> shared;
+  at::Tensor queries, result;
+  Screen first = Screen::single_product;  // what the next block begins with: learnt from the ones before
+
+  int64_t block = 0;                   // its first row
+  at::Tensor exact, screened, length;  // the block's rows: as compared, centred and scaled; the latter's lengths [n]
+  Screen screen = Screen::single_product;
+  at::Tensor pending;          // which rows of the block, int64
+  at::Tensor operand;          // those rows, as the screen takes them
+  at::Tensor best, candidate;  // the least of what distances() gives, and their points [n, k + spare]
+  int64_t tile = 0;            // its first point
+  at::Tensor points, squares;  // the tile's, as the screen takes them, and their squared lengths
+  double longest = 0;          // of the points of the tiles so far
+  int64_t chunk = 0;           // its first pending row
+  at::Tensor single;           // what products in float32 are written to
+  bool checked = false;
+
+  bool step(JobContext&) {
+    const at::NoGradGuard no_grad;
+    const int64_t count = queries.size(0);
+    if (!checked) {
+      if (!shared->points.defined()) fail("ERR_OPTION", "neighbours: expected points that have been fitted");
+      if (queries.size(1) != shared->points.size(1)) {
+        fail("ERR_SHAPE", "features: expected ", shared->points.size(1), " columns, found ", queries.size(1));
+      }
+      require_finite(queries, "features");
+      result = at::empty({count}, at::kDouble);
+      if (count <= few_queries) first = Screen::differences;
+      checked = true;
+    }
+    if (block == count) return true;
+    if (!exact.defined()) begin_block();
+    if (chunk == 0) prepare_tile();
+    search_chunk();
+    if (chunk < pending.size(0)) return false;
+    chunk = 0;
+    tile = std::min(tile + tile_rows, shared->points.size(0));
+    if (tile < shared->points.size(0)) return false;
+    certify();
+    if (pending.size(0) > 0) {
+      begin_screen(screen == Screen::single_product ? Screen::double_product : Screen::differences);
+      return false;
+    }
+    block = std::min(block + block_rows, count);
+    exact.reset();
+    return block == count;
+  }
+
+  void begin_block() {
+    const at::Tensor rows = queries.slice(0, block, std::min(block + block_rows, queries.size(0))).to(shared->on);
+    exact = exact_rows(rows, shared->inverse.defined() ? inverse_lengths(rows) : at::Tensor());
+    screened = (exact - shared->centre).mul_(shared->scale);
+    length = lengths(screened);
+    pending = at::arange(rows.size(0), at::TensorOptions().dtype(at::kLong).device(shared->on));
+    begin_screen(first);
+  }
+
+  void begin_screen(Screen with) {
+    screen = with;
+    operand = (screen == Screen::differences ? exact : screened).index_select(0, pending);
+    if (screen == Screen::single_product) operand = operand.to(at::kFloat);
+    const int64_t kept = std::min(shared->k + spare, shared->points.size(0));
+    best = at::full({pending.size(0), kept}, std::numeric_limits<double>::infinity(), operand.options());
+    candidate = at::zeros({pending.size(0), kept}, pending.options());
+    longest = 0;
+    tile = chunk = 0;
+  }
+
+  void prepare_tile() {
+    const int64_t end = std::min(tile + tile_rows, shared->points.size(0));
+    const at::Tensor given = shared->points.slice(0, tile, end);
+    if (screen == Screen::single_product && shared->on.is_cpu()) {
+      if (!points.defined() || points.scalar_type() != at::kFloat || points.size(0) != end - tile) {
+        points = at::empty({end - tile, given.size(1)}, operand.options());
+        squares = at::empty({end - tile}, operand.options().dtype(at::kDouble));
+      }
+      if (given.scalar_type() == at::kFloat) {
+        prepare_points<float>(*shared, tile, end, points, squares);
+      } else {
+        prepare_points<double>(*shared, tile, end, points, squares);
+      }
+    } else {
+      points = exact_rows(given, shared->inverse.defined() ? shared->inverse.slice(0, tile, end) : at::Tensor());
+      if (screen == Screen::differences) return;
+      points = (points - shared->centre).mul_(shared->scale);
+      squares = points.square().sum(1);
+      if (screen == Screen::single_product) points = points.to(at::kFloat);
+    }
+    longest = std::max(longest, std::sqrt(squares.max().item<double>()));
+    if (!std::isfinite(longest)) fail_too_long();
+  }
+
+  // Of some pending rows to the tile. By a product: squared distances in the screen's scale less the rows' own squared
+  // lengths, which orders them alike. By differences: distances.
+  at::Tensor distances(const at::Tensor& rows) {
+    if (screen == Screen::differences) {
+      constexpr int64_t without_product = 2;
+      return at::cdist(rows, points, 2, without_product);
+    }
+    const at::Tensor offsets = squares.unsqueeze(0).to(rows.scalar_type());
+    if (screen == Screen::double_product) return at::addmm(offsets, rows, points.t(), 1, -2);
+    const int64_t size = std::min(chunk_rows, exact.size(0)) * std::min(tile_rows, shared->points.size(0));
+    if (!single.defined() || single.size(0) < size) single = at::empty({size}, rows.options());
+    at::Tensor out = single.slice(0, 0, rows.size(0) * points.size(0)).view({rows.size(0), points.size(0)});
+    return at::addmm_out(out, offsets, rows, points.t(), 1, -2);
+  }
+
+  void search_chunk() {
+    const int64_t end = std::min(chunk + chunk_rows, pending.size(0));
+    at::Tensor values = best.slice(0, chunk, end);
+    at::Tensor index = candidate.slice(0, chunk, end);
+    const int64_t kept = values.size(1);
+    const auto [nearer, where] = least(distances(operand.slice(0, chunk, end)), kept, values.amax(1, /*keepdim=*/true));
+    const at::Tensor all = at::cat({values, nearer}, 1);
+    const auto [least_of_all, place] = all.topk(kept, 1, /*largest=*/false, /*sorted=*/false);
+    index.copy_(at::cat({index, where + tile}, 1).gather(1, place));
+    values.copy_(least_of_all);
+    chunk = end;
+  }
+
+  // The k-th exact distance of the rows where the screen is certain of it; the others remain pending. With e the
+  // screen's error and s the k-th screened value, a candidate below s − 2e is certainly among the k nearest, one above
+  // s + 2e is certainly not: what lies between is measured exactly. Points that are no candidates are all beyond
+  // s + 2e where the last candidate is.
+  void certify() {
+    const auto [values, order] = best.to(at::kDouble).sort(1);
+    const at::Tensor which_points = candidate.gather(1, order);
+    const at::Tensor kth = values.select(1, shared->k - 1).unsqueeze(1);
+    const at::Tensor own = length.index_select(0, pending);
+    const bool differences = screen == Screen::differences;
+    const double rounding = 4 * (static_cast<double>(exact.size(1)) + 4) * std::numeric_limits<double>::epsilon();
+    const at::Tensor margin =
+        differences ? kth * rounding : product_error(screen, exact.size(1), longest, own).mul_(2).unsqueeze(1);
+    const at::Tensor inside = values.lt(kth - margin);
+    const at::Tensor between = values.le(kth + margin).logical_and_(inside.logical_not());
+    at::Tensor certain = at::ones_like(own, at::kBool);
+    if (!differences) {  // by differences, what is left out equals the k-th but for rounding
+      if (values.size(1) < shared->points.size(0)) certain = values.select(1, -1).gt((kth + margin).squeeze(1));
+      // No sum has overflowed.
+      const double limit = screen == Screen::single_product ? 1e15 : 1e75;
+      certain.logical_and_(own.lt(longest < limit ? limit : 0));
+    }
+
+    const double none = std::numeric_limits<double>::infinity();
+    at::Tensor measured = at::where(inside, at::full_like(values, -none), at::full_like(values, none));
+    const at::Tensor pairs = between.logical_and(certain.unsqueeze(1)).nonzero();
+    constexpr int64_t pairs_at_once = 4096;
+    for (int64_t start = 0; start < pairs.size(0); start += pairs_at_once) {
+      const at::Tensor part = pairs.slice(0, start, std::min(start + pairs_at_once, pairs.size(0)));
+      const at::Tensor row = part.select(1, 0);
+      const at::Tensor column = part.select(1, 1);
+      const at::Tensor point = which_points.index({row, column});
+      const at::Tensor inverse = shared->inverse.defined() ? shared->inverse.index_select(0, point) : at::Tensor();
+      const at::Tensor difference = exact.index_select(0, pending.index_select(0, row))
+                                        .sub_(exact_rows(shared->points.index_select(0, point), inverse));
+      measured.index_put_({row, column}, at::linalg_vector_norm(difference, 2, 1));
+    }
+    const at::Tensor distance = std::get<0>(measured.sort(1)).select(1, shared->k - 1);
+    const at::Tensor which = certain.nonzero().squeeze(1);
+    const at::Tensor rows = pending.index_select(0, which).add_(block).to(at::kCPU);
+    result.index_copy_(0, rows, distance.index_select(0, which).to(at::kCPU));
+
+    const int64_t all = pending.size(0);
+    pending = pending.index_select(0, certain.logical_not().nonzero().squeeze(1));
+    if (screen == first && 2 * pending.size(0) > all) {
+      first = screen == Screen::single_product ? Screen::double_product : Screen::differences;
+    }
+  }
+};
+
+}  // namespace
+
+void NearestNeighbours::define(Napi::Env env, Napi::Object exports) {
+  exports.Set("NearestNeighbours", DefineClass(env, "NearestNeighbours",
+                                               {
+                                                   method<&NearestNeighbours::fit>("fit"),
+                                                   method<&NearestNeighbours::distances>("distances"),
+                                                   method<&NearestNeighbours::state>("state"),
+                                                   method<&NearestNeighbours::dispose>("dispose"),
+                                               }));
+}
+
+NearestNeighbours::NearestNeighbours(const Napi::CallbackInfo& info) : Wrapped(info) {
+  guarded(info.Env(), [&] { shared_ = std::make_shared<NeighbourPoints>(device_argument(info[0], "device")); });
+}
+
+NearestNeighbours::~NearestNeighbours() { release_on(shared_); }
+
+const std::shared_ptr<NeighbourPoints>& NearestNeighbours::live() const {
+  if (!shared_) fail("ERR_DISPOSED", "neighbours: they have been disposed");
+  return shared_;
+}
+
+// fit(control, features, { k, normalize })
+Napi::Value NearestNeighbours::fit(const Napi::CallbackInfo& info) {
+  const auto shared = live();
+  const at::Tensor features = features_argument(info[1], "features");
+  if (features.numel() == 0) {
+    fail("ERR_SHAPE", "features: expected at least one row and one column, found ", features.sizes());
+  }
+  const Napi::Object options = object_argument(info[2], "options");
+  const int64_t k = integer_argument(options.Get("k"), "k", 1, features.size(0));
+  const bool normalize = boolean_argument(options.Get("normalize"), "normalize");
+  auto fit = std::make_shared<Fit>(Fit{shared, features, k, normalize});
+  return submit_steps(
+      info.Env(), shared->device(), info[0], info.Env().Undefined(), [fit](JobContext& job) { return fit->step(job); },
+      [](Napi::Env env) -> Napi::Value { return env.Undefined(); });
+}
+
+// distances(control, features): float64 [N]
+Napi::Value NearestNeighbours::distances(const Napi::CallbackInfo& info) {
+  auto search = std::make_shared<Search>();
+  search->shared = live();
+  search->queries = features_argument(info[1], "features");
+  return submit_steps(
+      info.Env(), search->shared->device(), info[0], info.Env().Undefined(),
+      [search](JobContext& job) { return search->step(job); },
+      [search](Napi::Env env) { return Tensor::wrap(env, search->result); });
+}
+
+// state(control): [{ points [N, d] as they were given }]
+Napi::Value NearestNeighbours::state(const Napi::CallbackInfo& info) {
+  const auto shared = live();
+  return submit<NamedState>(
+      info, shared->device(),
+      [shared](JobContext&) {
+        if (!shared->points.defined()) fail("ERR_OPTION", "neighbours: expected points that have been fitted");
+        return NamedState{{"points", shared->points.to(at::kCPU)}};
+      },
+      [](Napi::Env env, NamedState& state) { return state_to_js(env, state); });
+}
+
+Napi::Value NearestNeighbours::dispose(const Napi::CallbackInfo& info) {
+  release_on(shared_);
+  return info.Env().Undefined();
+}
+
+}  // namespace ood

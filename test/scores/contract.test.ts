@@ -1,0 +1,212 @@
+// What holds for every score alike: evidence that is checked, state that survives, disposal, abort, an event loop that turns.
+
+import * as scores from "../../lib/scores";
+import { restoreScore } from "../../lib/scores/fit";
+import type { Evidence, ScoreName, TrainingEvidence } from "../../lib/scores";
+import { Tensor } from "../../lib/tensor";
+import { set } from "../feature-sets";
+import { uniform } from "../resnet/closed-formula";
+
+const refused = (code: string, message = "") => expect.objectContaining({ code, message: expect.stringContaining(message) });
+const s = set("random");
+const logits = (rows: number, name: string) => ({ data: uniform(name, rows * 5).map((value) => 4 * value), shape: [rows, 5] });
+const training: TrainingEvidence = {
+  features: s.features,
+  rawFeatures: s.features,
+  logits: logits(s.labels.length, "training logits"),
+  labels: s.labels,
+  weight: s.weight,
+  bias: s.bias,
+};
+const evidence: Evidence = { features: s.queries, rawFeatures: s.queries, logits: logits(6, "query logits") };
+
+test("there are ten", () => {
+  expect([...scores.names].sort()).toEqual(
+    [
+      "energy",
+      "entropy",
+      "feature-norm",
+      "gaussian-mixture",
+      "mahalanobis",
+      "max-logit",
+      "max-softmax",
+      "nearest-neighbours",
+      "relative-mahalanobis",
+      "vim",
+    ].sort(),
+  );
+});
+
+describe.each([...scores.names])("%s", (name) => {
+  test("needs what its requirements say, and nothing else", async () => {
+    const needs = scores.requirements(name);
+    const pick = (keys: readonly string[], from: object) => Object.fromEntries(Object.entries(from).filter(([key]) => keys.includes(key)));
+    using score = await scores.fit(name, pick(needs.fit, training));
+    expect(score.name).toBe(name);
+    expect(score.needs).toEqual(needs.score);
+    const answers = await score.score(pick(needs.score, evidence));
+    expect(answers).toHaveLength(6);
+    expect(answers.every(Number.isFinite)).toBe(true);
+    expect(await score.score(evidence)).toEqual(answers);
+    for (const key of needs.score) {
+      await expect(
+        score.score(
+          pick(
+            needs.score.filter((other) => other !== key),
+            evidence,
+          ),
+        ),
+      ).rejects.toEqual(refused("ERR_OPTION", key));
+    }
+    for (const key of needs.fit.filter((needed) => needed !== "bias")) {
+      const less = pick(
+        needs.fit.filter((other) => other !== key),
+        training,
+      );
+      await expect(scores.fit(name, less)).rejects.toEqual(refused("ERR_OPTION", key));
+    }
+  });
+
+  test("comes back from its state with the same answers to the last bit", async () => {
+    using score = await scores.fit(name, training);
+    const state = await score.state();
+    const stored = { description: JSON.parse(JSON.stringify(state.description)) as Record<string, unknown>, tensors: state.tensors };
+    for (const { tensor } of state.tensors) expect(["float32", "float64", "int64"]).toContain(tensor.dtype);
+    using restored = await restoreScore(name, stored, "cpu", "a file");
+    expect(await restored.score(evidence)).toEqual(await score.score(evidence));
+    expect(restored.warnings).toEqual(score.warnings);
+    expect(restored.needs).toEqual(score.needs);
+  });
+
+  test("a damaged state is refused", async () => {
+    using score = await scores.fit(name, training);
+    const { description, tensors } = await score.state();
+    for (const key of Object.keys(description)) {
+      for (const value of [undefined, null, -1, "?", [], 1e9]) {
+        if (key === "temperature" && value === 1e9) continue;
+        const damaged = { description: { ...description, [key]: value }, tensors };
+        await expect(restoreScore(name, damaged, "cpu", "a file")).rejects.toEqual(refused("ERR_CORRUPT_FILE", "a file"));
+      }
+    }
+    for (const { name: lost } of tensors) {
+      const rest = tensors.filter((other) => other.name !== lost);
+      await expect(restoreScore(name, { description, tensors: rest }, "cpu", "a file")).rejects.toEqual(refused("ERR_CORRUPT_FILE"));
+    }
+  });
+
+  test("NaN, infinity, other shapes and dtypes are refused", async () => {
+    using score = await scores.fit(name, training);
+    for (const key of score.needs) {
+      const { data, shape } = evidence[key] as { data: Float64Array; shape: [number, number] };
+      for (const bad of [NaN, Infinity]) {
+        const spoilt = { data: data.map((value, i) => (i === shape[1] ? bad : value)), shape };
+        await expect(score.score({ ...evidence, [key]: spoilt })).rejects.toEqual(refused("ERR_NON_FINITE", "row 1"));
+      }
+      await expect(score.score({ ...evidence, [key]: { data, shape: [data.length] } })).rejects.toEqual(refused("ERR_SHAPE", key));
+      await expect(score.score({ ...evidence, [key]: { data: new Float64Array(0), shape: [0, shape[1]] } })).rejects.toEqual(
+        refused("ERR_SHAPE", key),
+      );
+      const whole = { data: Int32Array.from(data), shape };
+      await expect(score.score({ ...evidence, [key]: whole })).rejects.toEqual(refused("ERR_DTYPE", key));
+      const text = "text" as unknown as Tensor;
+      await expect(score.score({ ...evidence, [key]: text })).rejects.toEqual(refused("ERR_OPTION", key));
+    }
+    const needed = scores.requirements(name).fit;
+    for (const key of needed.filter((other) => other !== "labels")) {
+      const { data, shape } = training[key] as { data: Float64Array; shape: number[] };
+      const spoilt = { data: data.map((value, i) => (i === 1 ? NaN : value)), shape };
+      await expect(scores.fit(name, { ...training, [key]: spoilt })).rejects.toEqual(refused("ERR_NON_FINITE", key));
+    }
+  });
+
+  test("unknown options and evidence are refused", async () => {
+    await expect(scores.fit(name, training, { jitters: 1 } as never)).rejects.toEqual(refused("ERR_OPTION", "jitters"));
+    using score = await scores.fit(name, training);
+    await expect(score.score({ ...evidence, feature: s.queries } as Evidence)).rejects.toEqual(refused("ERR_OPTION", "feature"));
+    await expect(score.score(undefined as unknown as Evidence)).rejects.toEqual(refused("ERR_OPTION", "evidence"));
+    await expect(score.score(evidence, { signals: 1 } as never)).rejects.toEqual(refused("ERR_OPTION", "signals"));
+    await expect(scores.fit(name, { ...training, label: s.labels } as TrainingEvidence)).rejects.toEqual(refused("ERR_OPTION", "label"));
+  });
+
+  test("dispose, twice, and use after it", async () => {
+    const score = await scores.fit(name, training);
+    score.dispose();
+    score.dispose();
+    await expect(score.score(evidence)).rejects.toEqual(refused("ERR_DISPOSED"));
+    await expect(score.state()).rejects.toEqual(refused("ERR_DISPOSED"));
+  });
+
+  test("a signal that has fired, and one that fires", async () => {
+    using score = await scores.fit(name, training);
+    await expect(score.score(evidence, { signal: AbortSignal.abort("enough") })).rejects.toMatchObject({
+      code: "ERR_ABORTED",
+      cause: "enough",
+    });
+    const rows = 40_000;
+    const large = (columns: number) => Tensor.from(new Float32Array(rows * columns).fill(0.5), [rows, columns]);
+    const many: Evidence = { features: large(8), rawFeatures: large(8), logits: large(5) };
+    const control = new AbortController();
+    const scored = score.score(many, { signal: control.signal });
+    control.abort();
+    await expect(scored).rejects.toEqual(refused("ERR_ABORTED"));
+    expect(await score.score(evidence)).toHaveLength(6);
+  });
+});
+
+test("the source may be the logits or the raw features", async () => {
+  const other = { features: evidence.logits as Tensor };
+  for (const name of ["gaussian-mixture", "mahalanobis", "relative-mahalanobis", "nearest-neighbours"] as const) {
+    expect(scores.requirements(name, { from: "logits" }).score).toEqual(["logits"]);
+    using onLogits = await scores.fit(name, training, { from: "logits" });
+    using plain = await scores.fit(name, { ...training, features: training.logits });
+    expect(await onLogits.score({ logits: evidence.logits })).toEqual(await plain.score(other));
+    await expect(scores.fit(name, training, { from: "images" as never })).rejects.toEqual(refused("ERR_OPTION", "images"));
+  }
+});
+
+test("arguments of single scores", async () => {
+  await expect(scores.fit("vit" as ScoreName)).rejects.toEqual(refused("ERR_OPTION", "vit"));
+  await expect(scores.fit("energy", {}, { temperature: 0 })).rejects.toEqual(refused("ERR_RANGE", "temperature"));
+  await expect(scores.fit("max-logit", {}, { temperature: 2 } as never)).rejects.toEqual(refused("ERR_OPTION", "temperature"));
+  for (const k of [0, 201]) await expect(scores.fit("nearest-neighbours", training, { k })).rejects.toEqual(refused("ERR_RANGE", "k"));
+  for (const dimension of [0, 8]) {
+    await expect(scores.fit("vim", training, { dimension })).rejects.toEqual(refused("ERR_RANGE", "dimension"));
+  }
+  await expect(scores.fit("vim", { ...training, weight: s.features })).rejects.toEqual(refused("ERR_SHAPE", "weight"));
+  await expect(scores.fit("vim", { ...training, logits: logits(3, "few") })).rejects.toEqual(refused("ERR_SHAPE", "logits"));
+  const bias = { data: new Float64Array(4), shape: [4] };
+  await expect(scores.fit("vim", { ...training, bias })).rejects.toEqual(refused("ERR_SHAPE", "bias"));
+  for (const name of ["mahalanobis", "relative-mahalanobis"] as const) {
+    await expect(scores.fit(name, training, { numClasses: 4 })).rejects.toEqual(refused("ERR_RANGE", "label"));
+  }
+  using score = await scores.fit("nearest-neighbours", training);
+  await expect(score.score({ features: logits(3, "narrow") })).rejects.toEqual(refused("ERR_SHAPE", "8 columns"));
+});
+
+test("ViM: no bias counts as zeros, and a subspace that leaves nothing is refused", async () => {
+  using plain = await scores.fit("vim", { ...training, bias: undefined });
+  using zeros = await scores.fit("vim", { ...training, bias: { data: new Float64Array(5), shape: [5] } });
+  expect(await plain.score(evidence)).toEqual(await zeros.score(evidence));
+  // Eight rows in three dimensions of eight: with the origin at zero, three directions explain them.
+  const flat = { data: Float64Array.from({ length: 64 }, (_, i) => (i % 8 < 3 ? Math.sin(i * i) : 0)), shape: [8, 8] };
+  const few = { features: flat, logits: logits(8, "eight"), weight: s.weight };
+  await expect(scores.fit("vim", few, { dimension: 3 })).rejects.toEqual(refused("ERR_RANGE", "dimension"));
+  (await scores.fit("vim", few, { dimension: 2 })).dispose();
+});
+
+test("a missing class and a singular covariance are warned of", async () => {
+  const missing = set("class 2 missing");
+  using score = await scores.fit("mahalanobis", { features: missing.features, labels: missing.labels }, { numClasses: 4 });
+  expect(score.warnings).toEqual([expect.stringContaining("no samples of class 2")]);
+});
+
+test("the event loop turns while logits are scored", async () => {
+  const rows = 400_000;
+  const many = { logits: Tensor.from(new Float32Array(rows * 10).fill(0.5), [rows, 10]) };
+  const energy = await scores.fit("energy");
+  let turns = 0;
+  const timer = setInterval(() => turns++, 1);
+  await energy.score(many);
+  clearInterval(timer);
+  expect(turns).toBeGreaterThan(5);
+});
