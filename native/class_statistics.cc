@@ -2,6 +2,7 @@
 #include "class_statistics.h"
 
 #include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
 
 #include <algorithm>
 #include <cmath>
@@ -12,7 +13,6 @@
 #include "covariance.h"
 #include "executor.h"
 #include "named_state.h"
-#include "resnet.h"
 #include "tensor.h"
 
 namespace ood {

@@ -59,4 +59,14 @@ class Executor {
   std::thread thread_;
 };
 
+// Drops the reference; where it was the last to device memory, that is freed on the device's compute thread.
+template <class T>
+void release_on(std::shared_ptr<T>& held) {
+  if (held && !held->device().is_cpu()) {
+    const c10::Device device = held->device();
+    Executor::of(device).release([kept = std::move(held)]() mutable { kept.reset(); });
+  }
+  held.reset();
+}
+
 }  // namespace ood

@@ -2,6 +2,7 @@
 #include "folded_network.h"
 
 #include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
 #include <ATen/core/dispatch/Dispatcher.h>
 
 #include <string>

@@ -2,6 +2,7 @@
 #include "gaussian_mixture.h"
 
 #include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
 
 #include <algorithm>
 #include <string>
@@ -11,7 +12,6 @@
 #include "class_statistics.h"
 #include "executor.h"
 #include "named_state.h"
-#include "resnet.h"
 #include "tensor.h"
 
 namespace ood {

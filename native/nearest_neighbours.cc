@@ -2,6 +2,7 @@
 #include "nearest_neighbours.h"
 
 #include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
 #include <ATen/Parallel.h>
 
 #include <algorithm>
@@ -13,8 +14,8 @@
 #include "arguments.h"
 #include "class_statistics.h"
 #include "executor.h"
+#include "matrix_product.h"
 #include "named_state.h"
-#include "resnet.h"
 #include "tensor.h"
 
 namespace ood {
@@ -135,7 +136,7 @@ struct Fit {
   at::Tensor features;
   int64_t k;
   bool normalize;
-  std::shared_ptr<NeighbourPoints> made;
+  std::shared_ptr<NeighbourPoints> made = {};
   int64_t done = 0;
 
   bool step(JobContext&) {
@@ -196,7 +197,6 @@ struct Search {
   at::Tensor points, squares;  // the tile's, as the screen takes them, and their squared lengths
   double longest = 0;          // of the points of the tiles so far
   int64_t chunk = 0;           // its first pending row
-  at::Tensor single;           // what products in float32 are written to
   bool checked = false;
 
   bool step(JobContext&) {
@@ -281,12 +281,8 @@ struct Search {
       constexpr int64_t without_product = 2;
       return at::cdist(rows, points, 2, without_product);
     }
-    const at::Tensor offsets = squares.unsqueeze(0).to(rows.scalar_type());
-    if (screen == Screen::double_product) return at::addmm(offsets, rows, points.t(), 1, -2);
-    const int64_t size = std::min(chunk_rows, exact.size(0)) * std::min(tile_rows, shared->points.size(0));
-    if (!single.defined() || single.size(0) < size) single = at::empty({size}, rows.options());
-    at::Tensor out = single.slice(0, 0, rows.size(0) * points.size(0)).view({rows.size(0), points.size(0)});
-    return at::addmm_out(out, offsets, rows, points.t(), 1, -2);
+    if (screen == Screen::single_product) return linear_float32(rows.mul(-2), points, squares.to(at::kFloat));
+    return at::addmm(squares.unsqueeze(0), rows, points.t(), 1, -2);
   }
 
   void search_chunk() {

@@ -2,7 +2,7 @@
 // a switch. Parameters and buffers carry the names of DDU's PyTorch code, so that weights go both ways.
 #pragma once
 
-#include <torch/torch.h>
+#include <torch/nn/module.h>
 
 #include <cstdint>
 #include <functional>

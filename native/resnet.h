@@ -17,16 +17,6 @@ namespace ood {
 at::Tensor images_argument(const Napi::Value& value, const char* name, const Architecture& architecture);
 Normalization normalization_argument(const Napi::Value& value, int64_t channels);
 
-// Drops the reference; where it was the last to device memory, that is freed on the device's compute thread.
-template <class T>
-void release_on(std::shared_ptr<T>& network) {
-  if (network && !network->device().is_cpu()) {
-    const c10::Device device = network->device();
-    Executor::of(device).release([kept = std::move(network)]() mutable { kept.reset(); });
-  }
-  network.reset();
-}
-
 // A network and whether a training run has it now; shared by the JavaScript handle and the jobs in flight.
 struct SharedNetwork {
   SharedNetwork(std::shared_ptr<Network> owned, c10::Device where) : network(std::move(owned)), on(where) {}

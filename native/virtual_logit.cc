@@ -2,6 +2,7 @@
 #include "virtual_logit.h"
 
 #include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
 
 #include <algorithm>
 #include <cmath>
@@ -13,7 +14,6 @@
 #include "executor.h"
 #include "linalg.h"
 #include "named_state.h"
-#include "resnet.h"
 #include "tensor.h"
 
 namespace ood {
@@ -44,7 +44,7 @@ struct Fit {
   int64_t dimension;
   enum class Phase { accept, decompose, measure } phase = Phase::accept;
   ResidualSpace made{c10::Device(c10::kCPU)};
-  at::Tensor stacked;  // columns of [R; chunk], the layout of LAPACK
+  at::Tensor stacked = {};  // columns of [R; chunk], the layout of LAPACK
   int64_t done = 0;
   double squares = 0, residuals = 0, largest_logits = 0;
 

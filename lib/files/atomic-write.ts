@@ -1,7 +1,7 @@
 // Writing a file so that a reader sees the whole old one or the whole new one, whatever happens meanwhile.
 
 import { randomBytes } from "node:crypto";
-import { open, realpath, rename, stat, unlink, type FileHandle } from "node:fs/promises";
+import { open, readdir, realpath, rename, stat, unlink, type FileHandle } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { io, ioError, systemCode } from "./file-errors";
 
@@ -13,7 +13,7 @@ const bytesPerCall = 64 * 1024 * 1024;
  * and flushes the directory. When anything fails before the rename, the new file is removed and what was at `path` stays.
  *
  * A symbolic link is followed (its target is replaced) and the mode of a replaced file is kept. Two writers of the same
- * path do not disturb each other: the last to finish wins. The chunks must not be changed until the promise settles.
+ * path do not disturb each other: the last to finish wins. New files that a killed writer of the same path left are removed. The chunks must not be changed until the promise settles.
  *
  * @param chunks - may be lazy; each is written before the next is asked for, so that nothing is held twice in memory
  * @throws ERR_IO with the operating system's error (ENOSPC, EACCES, ENOENT, ...) as cause; what the iterable throws, as it is
@@ -21,9 +21,9 @@ const bytesPerCall = 64 * 1024 * 1024;
 export async function writeFileAtomically(path: string, chunks: Iterable<Uint8Array> | AsyncIterable<Uint8Array>): Promise<void> {
   const target = await followLink(path);
   const directory = dirname(target);
-  const unique = `${process.pid}-${randomBytes(6).toString("hex")}`;
   // The name is cut so that the suffix fits where the target's own name is as long as the file system allows.
-  const temporary = join(directory, `.${basename(target).slice(0, 40)}.${unique}.tmp`);
+  const prefix = `.${basename(target).slice(0, 40)}.`;
+  const temporary = join(directory, `${prefix}${process.pid}-${randomBytes(6).toString("hex")}.tmp`);
   const handle = await io("write", path, open(temporary, "wx"));
   try {
     try {
@@ -40,6 +40,34 @@ export async function writeFileAtomically(path: string, chunks: Iterable<Uint8Ar
     throw error;
   }
   await syncDirectory(directory, path);
+  await removeAbandoned(directory, prefix);
+}
+
+/** A writer touches its file all the time; a minute without is long, and a writer on another machine may have any process number. */
+const abandonedAfterMs = 60_000;
+
+/** Removes what writers of the same file left behind that were killed. Whatever cannot be removed stays. */
+async function removeAbandoned(directory: string, prefix: string): Promise<void> {
+  const names = await readdir(directory).catch(() => []);
+  for (const name of names) {
+    const [, pid] = (name.startsWith(prefix) && /^(\d+)-[0-9a-f]{12}\.tmp$/.exec(name.slice(prefix.length))) || [];
+    if (pid === undefined || isRunning(Number(pid))) continue;
+    const file = join(directory, name);
+    const modified = await stat(file).then(
+      ({ mtimeMs }) => mtimeMs,
+      () => Infinity,
+    );
+    if (Date.now() - modified > abandonedAfterMs) await unlink(file).catch(() => undefined);
+  }
+}
+
+function isRunning(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return systemCode(error) !== "ESRCH";
+  }
 }
 
 async function writeAll(handle: FileHandle, path: string, chunk: Uint8Array): Promise<void> {

@@ -1,6 +1,6 @@
 import { execFileSync } from "node:child_process";
 import promises from "node:fs/promises";
-import { chmodSync, mkdirSync, readFileSync, readdirSync, readlinkSync, statSync, symlinkSync } from "node:fs";
+import { chmodSync, mkdirSync, readFileSync, readdirSync, readlinkSync, statSync, symlinkSync, utimesSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { writeFileAtomically } from "../../lib/files/atomic-write";
 import { temporaryDirectory } from "./temporary-directory";
@@ -167,4 +167,25 @@ test("a process killed while it writes leaves the old file whole", async () => {
   expect(() => execFileSync(process.execPath, ["-e", script], { cwd: join(__dirname, "../.."), stdio: "pipe" })).toThrow(/Command failed/);
   expect(readFileSync(path, "utf8")).toBe("old");
   expect(readdirSync(join(path, "..")).filter((name) => name.endsWith(".tmp"))).toHaveLength(1); // it did get that far
+});
+
+test("what killed writers of the same file left is removed; a living writer's file, a fresh one and other files stay", async () => {
+  const path = place("abandoned");
+  const folder = join(path, "..");
+  const dead = Number(execFileSync(process.execPath, ["-p", "process.pid"], { encoding: "utf8" }));
+  const left = (name: string, minutesOld: number): string => {
+    writeFileSync(join(folder, name), "part");
+    const time = Date.now() / 1000 - 60 * minutesOld;
+    utimesSync(join(folder, name), time, time);
+    return name;
+  };
+  left(`.file.bin.${dead}-0123456789ab.tmp`, 5);
+  const kept = [
+    left(`.file.bin.${dead}-00123456789a.tmp`, 0),
+    left(`.file.bin.${process.pid}-0123456789ab.tmp`, 5),
+    left(`.other.bin.${dead}-0123456789ab.tmp`, 5),
+    left(`.file.bin.${dead}-notours.tmp`, 5),
+  ];
+  await writeFileAtomically(path, [text("x")]);
+  expect(readdirSync(folder).sort()).toEqual([...kept, "file.bin"].sort());
 });

@@ -33,6 +33,19 @@ test("tensors that nobody disposes of are collected in time, unasked", async () 
   expect(after.rss - before.rss).toBeLessThan(300);
 });
 
+test("an idle process gives the memory that calls took back to the system", async () => {
+  const { before, kept, idle } = await answerOf<Record<"before" | "kept" | "idle", number>>("idle-memory.cjs", []);
+  expect(kept - before).toBeGreaterThan(64); // else the test would show nothing
+  expect(idle - before).toBeLessThan(0.5 * (kept - before));
+});
+
+// 2^35 numbers are 256 GiB: more than the system promises to any process here.
+test("more memory than there is gives ERR_OUT_OF_MEMORY, and the process goes on", async () => {
+  const { huge, after } = await answerOf<{ huge: string; after: number }>("too-much-memory.cjs", []);
+  expect(huge).toBe("ERR_OUT_OF_MEMORY");
+  expect(after).toBe(1);
+});
+
 test("nothing of a finished call stays: promise, callbacks, results, network", async () => {
   const collected = await answerOf<Record<string, boolean>>("collected.cjs", [], { nodeOptions: ["--expose-gc"] });
   expect(collected).toEqual({
