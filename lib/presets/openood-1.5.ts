@@ -2,20 +2,20 @@
 
 import type { Preset, PresetTraining } from "./preset";
 
-/** configs/pipelines/train/baseline.yml, configs/datasets/cifar10/cifar10.yml; openood/trainers/lr_scheduler.py: cosine per step, to 1e-6. */
+/** configs/pipelines/train/baseline.yml, configs/datasets/cifar10/cifar10.yml; openood/trainers/base_trainer.py: Nesterov, cosine per step to 1e-6. */
 const training: PresetTraining = {
   epochs: 100,
   batchSize: 128,
   learningRate: 0.1,
   momentum: 0.9,
   weightDecay: 5e-4,
-  nesterov: true, // openood/trainers/base_trainer.py
+  nesterov: true,
   schedule: "cosine",
   milestones: [],
   gamma: 0.1,
   augmentation: "crop-flip", // openood/preprocessors/base_preprocessor.py: RandomHorizontalFlip, RandomCrop(32, padding=4)
   shuffle: true,
-  validation: undefined, // its validation images are 1,000 of the test images, not of the training images
+  validation: undefined, // its validation images have a list of their own
 };
 
 export const openood15: Preset = {
@@ -23,7 +23,7 @@ export const openood15: Preset = {
   source: "Zhang et al. 2023, OpenOOD v1.5; Jingkang50/OpenOOD",
   // openood/networks/resnet18_32x32.py: ReLU, 1×1 convolutions as shortcuts, no spectral norm
   architecture: { leakyRelu: false, avgPoolShortcut: false, spectralNorm: false, l2Normalize: false, temperature: 1 },
-  training: { 18: training, 50: training },
+  training: { 18: training, 50: training }, // its network for CIFAR is a ResNet18; ResNet50 takes the same here
   // openood/preprocessors/transform.py
   normalizations: {
     "CIFAR-10": { mean: [0.4914, 0.4822, 0.4465], std: [0.247, 0.2435, 0.2616] },
@@ -31,7 +31,7 @@ export const openood15: Preset = {
   },
   features: "normalized",
   mixture: { covariance: "full", prior: "empirical", jitter: "relative" }, // none is prescribed: the defaults of this library
-  // openood/evaluators/metrics.py, evaluation_api/datasets.py
+  // openood/evaluators/metrics.py; openood/evaluation_api/datasets.py: the groups of CIFAR-10 (those of CIFAR-100 have CIFAR-10 where this has CIFAR-100)
   evaluation: {
     auprPositive: "out",
     auprEstimator: "trapezoid",
