@@ -487,16 +487,17 @@ type Tensors = Partial<Record<keyof Evidence, Tensor>>;
 /** The score by name, its options over those of the preset, and the record of that. */
 function chooseScore<N extends ScoreName>(given: CommonFitOptions<N>) {
   const name = (given.score ?? "gaussian-mixture") as N;
-  const preset = presetOf(given.preset);
   const stated = (given.scoreOptions ?? {}) as ScoreOptions[N] & object;
+  const own = name === "gaussian-mixture" ? (stated as ScoreOptions["gaussian-mixture"]).preset : undefined;
+  const preset = presetOf(own ?? given.preset);
   if (preset === undefined) return { name, scoreOptions: stated, record: undefined };
   if (name !== "gaussian-mixture") {
     const record: PresetRecord = { name: preset.name, overridden: ["score"] };
     return { name, scoreOptions: stated, record };
   }
-  const from = preset.features === "raw" ? { from: "rawFeatures" } : {};
-  const { options, record } = withPreset(preset, { ...preset.mixture, ...from } as Partial<typeof stated>, stated);
-  return { name, scoreOptions: options, record };
+  const from = preset.features === "raw" ? "rawFeatures" : "features";
+  const { options, record } = withPreset(preset, { ...preset.mixture, from } as Partial<typeof stated>, stated);
+  return { name, scoreOptions: { ...options, preset: preset.name }, record };
 }
 
 /** Scores with classes are told how many, since the last ones may have no samples; all are told the device. */

@@ -6,6 +6,7 @@ import { LibtorchOodError } from "./errors";
 import { classesIn, labelsTensor, type Labels } from "./labels";
 import { native, type NativeDensityOptions, type NativeGaussianMixture, type NativeNamedTensor } from "./native";
 import { callNative, runNative } from "./native-call";
+import { presetOf, storedPresetRecord, withPreset, type PresetName, type PresetRecord } from "./presets/preset";
 import { corrupt, readStateFile, writeStateFile } from "./state-file";
 import { Tensor, toTensor, type ArrayWithShape } from "./tensor";
 
@@ -36,6 +37,8 @@ export type Prior = "empirical" | "uniform" | "none";
 export type Jitter = "relative" | "relative-shared" | "ddu" | number;
 
 export interface GaussianMixtureOptions {
+  /** Gives covariance, prior and jitter as a publication has them; those that are given beside it go first. */
+  preset?: PresetName;
   /** Default `"full"`. */
   covariance?: Covariance;
   /** Default `"empirical"`: the mixture density of the method. The DDU code leaves the prior out; that is `"none"`. */
@@ -57,7 +60,7 @@ export interface GaussianMixtureFitOptions extends GaussianMixtureOptions {
 const format = "libtorch-ood/gaussian-mixture";
 const covariances = ["full", "tied", "diagonal", "ledoit-wolf", "oas", "low-rank"] as const;
 const priors = ["empirical", "uniform", "none"] as const;
-const optionKeys = ["covariance", "prior", "jitter", "rank", "signal"] as const;
+const optionKeys = ["preset", "covariance", "prior", "jitter", "rank", "signal"] as const;
 const scatterFor: Record<Covariance, Scatter> = {
   full: "full",
   tied: "pooled",
@@ -67,13 +70,18 @@ const scatterFor: Record<Covariance, Scatter> = {
   "low-rank": "full",
 };
 
-interface Description {
-  numClasses: number;
-  featureDim: number;
+/** What was asked for, checked and with defaults. */
+interface Rules {
   covariance: Covariance;
   prior: Prior;
   jitterRule: Jitter;
   rank: number;
+  preset: PresetRecord | undefined;
+}
+
+interface Description extends Rules {
+  numClasses: number;
+  featureDim: number;
   counts: number[];
   jitter: number[];
   shrinkage: number[];
@@ -98,6 +106,8 @@ export class GaussianMixture {
   readonly jitterRule: Jitter;
   /** Of covariance `"low-rank"`; 0 for the others. */
   readonly rank: number;
+  /** The preset that covariance, prior and jitter came from; undefined without one. */
+  readonly preset: PresetRecord | undefined;
   /** Samples per class that it was fitted to. */
   readonly counts: readonly number[];
   /** Per class: what was added to the diagonal of its covariance. */
@@ -117,6 +127,7 @@ export class GaussianMixture {
     this.prior = description.prior;
     this.jitterRule = description.jitterRule;
     this.rank = description.rank;
+    this.preset = description.preset;
     this.counts = description.counts;
     this.jitter = description.jitter;
     this.shrinkage = description.shrinkage;
@@ -133,17 +144,17 @@ export class GaussianMixture {
    */
   static async fit(features: Tensor | ArrayWithShape, labels: Labels, options: GaussianMixtureFitOptions = {}): Promise<GaussianMixture> {
     const { numClasses, device, ...rest } = optionsObject(options, "options", [...optionKeys, "numClasses", "device"]);
-    const { covariance, prior, jitter, rank, signal } = resolve(rest);
+    const { signal, ...rules } = resolve(rest);
     const x = toTensor(features, "features");
     const y = labelsTensor(labels, "labels");
     const classes = numClasses === undefined ? classesIn(y, "labels") : integer(numClasses, "numClasses", 1, 1 << 24);
     const where = string(device ?? "cpu", "device");
     const handle = callNative(() => new (native().GaussianMixture)(where));
-    const rules = nativeOptions(covariance, prior, jitter, rank);
+    const asked = nativeOptions(rules);
     const [features2d, labels1d] = [Tensor.handle(x, "features"), Tensor.handle(y, "labels")];
-    const found = await runNative(signal, (control) => handle.fitFeatures(control, features2d, labels1d, classes, rules));
+    const found = await runNative(signal, (control) => handle.fitFeatures(control, features2d, labels1d, classes, asked));
     const featureDim = x.shape[1] as number;
-    return new GaussianMixture(handle, where, describeFit(found, classes, featureDim, { covariance, prior, jitter, rank }));
+    return new GaussianMixture(handle, where, describeFit(found, classes, featureDim, rules));
   }
 
   /**
@@ -153,7 +164,8 @@ export class GaussianMixture {
    * @throws as {@link fit}; ERR_OPTION where the scatter does not serve
    */
   static async fromStatistics(statistics: ClassStatistics, options: GaussianMixtureOptions = {}): Promise<GaussianMixture> {
-    const { covariance, prior, jitter, rank, signal } = resolve(optionsObject(options, "options", optionKeys));
+    const { signal, ...rules } = resolve(optionsObject(options, "options", optionKeys));
+    const { covariance } = rules;
     return ClassStatistics.read(statistics, "statistics", async (source) => {
       const { numClasses, featureDim, scatter, device } = statistics;
       if (scatter !== "full" && scatter !== scatterFor[covariance]) {
@@ -161,9 +173,9 @@ export class GaussianMixture {
         throw new LibtorchOodError("ERR_OPTION", `statistics: ${expected}, found "${scatter}"`);
       }
       const handle = callNative(() => new (native().GaussianMixture)(device));
-      const rules = nativeOptions(covariance, prior, jitter, rank);
-      const found = await runNative(signal, (control) => handle.fit(control, source, rules));
-      return new GaussianMixture(handle, device, describeFit(found, numClasses, featureDim, { covariance, prior, jitter, rank }));
+      const asked = nativeOptions(rules);
+      const found = await runNative(signal, (control) => handle.fit(control, source, asked));
+      return new GaussianMixture(handle, device, describeFit(found, numClasses, featureDim, rules));
     });
   }
 
@@ -221,8 +233,8 @@ export class GaussianMixture {
   /** @internal What a file holds of it: a description that survives JSON, and arrays. */
   async state(): Promise<{ description: Record<string, unknown>; tensors: NativeNamedTensor[] }> {
     const tensors = await runNative(undefined, (control) => this.#native.state(control));
-    const { numClasses, featureDim, covariance, prior, jitterRule, rank } = this;
-    return { description: { numClasses, featureDim, covariance, prior, jitterRule, rank }, tensors };
+    const { numClasses, featureDim, covariance, prior, jitterRule, rank, preset } = this;
+    return { description: { numClasses, featureDim, covariance, prior, jitterRule, rank, preset }, tensors };
   }
 
   /** @internal From what {@link state} gave; `where` names its source in errors. */
@@ -232,7 +244,7 @@ export class GaussianMixture {
     device: string,
     where: string,
   ): Promise<GaussianMixture> {
-    const { numClasses, featureDim, covariance, prior, jitterRule, rank } = description;
+    const { numClasses, featureDim, covariance, prior, jitterRule, rank, preset } = description;
     if (!Number.isInteger(numClasses) || (numClasses as number) < 1) corrupt(where, "numClasses", "a positive integer", numClasses);
     if (!Number.isInteger(featureDim) || (featureDim as number) < 1) corrupt(where, "featureDim", "a positive integer", featureDim);
     if (!covariances.includes(covariance as Covariance)) corrupt(where, "covariance", covariances.join(", "), covariance);
@@ -241,9 +253,10 @@ export class GaussianMixture {
       corrupt(where, "jitterRule", "a jitter rule", jitterRule);
     }
     if (!Number.isInteger(rank) || (rank as number) < 0) corrupt(where, "rank", "a whole number", rank);
-    const kept = { numClasses, featureDim, covariance, prior, jitterRule, rank } as Omit<Description, "counts" | "jitter" | "shrinkage">;
+    const described = { numClasses, featureDim, covariance, prior, jitterRule, rank, preset: storedPresetRecord(preset) };
+    const kept = described as Omit<Description, "counts" | "jitter" | "shrinkage">;
     const handle = callNative(() => new (native().GaussianMixture)(device));
-    const rules = nativeOptions(kept.covariance, kept.prior, kept.jitterRule, kept.rank);
+    const rules = nativeOptions(kept);
     await runNative(undefined, (control) => handle.loadState(control, kept.numClasses, kept.featureDim, rules, state));
     return new GaussianMixture(handle, device, {
       ...kept,
@@ -278,7 +291,10 @@ export class GaussianMixture {
   }
 }
 
-function resolve(options: GaussianMixtureOptions) {
+function resolve(given: GaussianMixtureOptions): Rules & { signal: AbortSignal | undefined } {
+  const { preset: name, ...stated } = given;
+  const preset = presetOf(name);
+  const { options, record } = withPreset<GaussianMixtureOptions>(preset, preset?.mixture, stated);
   const { covariance = "full", prior = "empirical", jitter = "relative", rank, signal } = options;
   oneOf(covariance, "covariance", covariances);
   oneOf(prior, "prior", priors);
@@ -288,31 +304,23 @@ function resolve(options: GaussianMixtureOptions) {
     throw new LibtorchOodError("ERR_OPTION", `rank: expected with covariance "low-rank" and with no other, found ${describe(rank)}`);
   }
   if (rank !== undefined) integer(rank, "rank", 1);
-  return { covariance, prior, jitter, rank: rank ?? 0, signal: optionalSignal(signal, "signal") };
+  return { covariance, prior, jitterRule: jitter, rank: rank ?? 0, preset: record, signal: optionalSignal(signal, "signal") };
 }
 
-function describeFit(
-  found: readonly NativeNamedTensor[],
-  numClasses: number,
-  featureDim: number,
-  { covariance, prior, jitter, rank }: { covariance: Covariance; prior: Prior; jitter: Jitter; rank: number },
-): Description {
+function describeFit(found: readonly NativeNamedTensor[], numClasses: number, featureDim: number, rules: Rules): Description {
   return {
     numClasses,
     featureDim,
-    covariance,
-    prior,
-    jitterRule: jitter,
-    rank,
+    ...rules,
     counts: numbers(found, "count"),
     jitter: numbers(found, "jitter"),
     shrinkage: numbers(found, "shrinkage"),
   };
 }
 
-function nativeOptions(covariance: Covariance, prior: Prior, jitter: Jitter, rank: number): NativeDensityOptions {
-  const rule = jitter === "relative" ? "per-class" : jitter === "relative-shared" ? "shared" : jitter;
-  return { covariance, prior, jitter: rule, rank };
+function nativeOptions({ covariance, prior, jitterRule, rank }: Rules): NativeDensityOptions {
+  const jitter = jitterRule === "relative" ? "per-class" : jitterRule === "relative-shared" ? "shared" : jitterRule;
+  return { covariance, prior, jitter, rank };
 }
 
 function named(state: readonly NativeNamedTensor[], name: string) {

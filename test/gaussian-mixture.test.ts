@@ -10,6 +10,7 @@ import { ClassStatistics } from "../lib/class-statistics";
 import { readSafetensors, writeSafetensors } from "../lib/files/safetensors";
 import { GaussianMixture, type Covariance } from "../lib/gaussian-mixture";
 import { auroc } from "../lib/metrics";
+import { presets } from "../lib/presets/preset";
 import { Tensor } from "../lib/tensor";
 import { uniform } from "./resnet/closed-formula";
 import { featureSet, set } from "./feature-sets";
@@ -106,13 +107,51 @@ test.each(lowRank)("low-rank covariances of rank $rank equal scikit-learn's, $na
 describe("parity with the DDU code", () => {
   test.each(expected.ddu)("$name: its jitter, class log densities and score", async (c) => {
     const s = set(c.name);
-    const gmm = await GaussianMixture.fit(s.features, s.labels, { jitter: "ddu", prior: "none" });
+    const gmm = await GaussianMixture.fit(s.features, s.labels, { preset: "ddu-2021" });
+    expect(gmm).toMatchObject({ covariance: "full", prior: "none", jitterRule: "ddu", preset: { name: "ddu-2021", overridden: [] } });
     expect(gmm.jitter).toEqual(new Array(s.numClasses).fill(c.jitter));
     const densities = (await gmm.classLogDensities(s.queries)).toArray() as Float64Array;
     c.classes.forEach((wanted, label) => {
       classColumn(densities, s.numClasses, label).forEach((value, k) => expect(relative(value, wanted[k] as number)).toBeLessThan(1e-9));
     });
     (await gmm.logDensity(s.queries)).forEach((value, k) => expect(relative(value, c.score[k] as number)).toBeLessThan(1e-9));
+  });
+});
+
+describe("presets", () => {
+  const s = set("random");
+
+  test.each(["seed-paper", "ddu-2021", "openood-1.5"] as const)(
+    "%s: the choices it names, from features and from statistics",
+    async (name) => {
+      const { covariance, prior, jitter } = presets[name].mixture;
+      const plain = await GaussianMixture.fit(s.features, s.labels, { covariance, prior, jitter });
+      const statistics = new ClassStatistics({ numClasses: s.numClasses, featureDim: s.dim });
+      await statistics.update(s.features, s.labels);
+      const fitted = await GaussianMixture.fit(s.features, s.labels, { preset: name });
+      const streamed = await GaussianMixture.fromStatistics(statistics, { preset: name });
+      expect(await fitted.logDensity(s.queries)).toEqual(await plain.logDensity(s.queries));
+      expect(plain.preset).toBeUndefined();
+      for (const gmm of [fitted, streamed]) {
+        expect(gmm).toMatchObject({ covariance, prior, jitterRule: jitter });
+        expect(gmm.preset).toEqual({ name, overridden: [] });
+      }
+    },
+  );
+
+  test("options go first and are named where they differ, also after a file", async () => {
+    const options = { prior: "empirical", jitter: "ddu", covariance: "low-rank", rank: 3 } as const;
+    const gmm = await GaussianMixture.fit(s.features, s.labels, { preset: "ddu-2021", ...options });
+    const plain = await GaussianMixture.fit(s.features, s.labels, options);
+    expect(await gmm.logDensity(s.queries)).toEqual(await plain.logDensity(s.queries));
+    expect(gmm.preset).toEqual({ name: "ddu-2021", overridden: ["covariance", "prior"] });
+    expect(gmm).toMatchObject({ covariance: "low-rank", prior: "empirical", jitterRule: "ddu", rank: 3 });
+    const path = join(directory, "preset.safetensors");
+    await gmm.save(path);
+    expect((await GaussianMixture.load(path)).preset).toEqual(gmm.preset);
+    await plain.save(path);
+    expect((await GaussianMixture.load(path)).preset).toBeUndefined();
+    await expect(GaussianMixture.fit(s.features, s.labels, { preset: "ddu" as never })).rejects.toThrow(refused("ERR_OPTION", "preset"));
   });
 });
 

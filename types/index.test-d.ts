@@ -86,7 +86,10 @@ expectType<Promise<Record<"test", Dataset>>>(datasets.cifar10("data", { splits: 
 // Mixture, statistics, collapse
 expectType<Promise<GaussianMixture>>(GaussianMixture.fit(extraction.features, extraction.labels, { covariance: "tied", prior: "uniform" }));
 expectError(GaussianMixture.fit(extraction.features, extraction.labels, { covariance: "spherical" }));
+expectType<Promise<GaussianMixture>>(GaussianMixture.fit(extraction.features, extraction.labels, { preset: "ddu-2021", prior: "uniform" }));
+expectError(GaussianMixture.fit(extraction.features, extraction.labels, { preset: "ddu" }));
 declare const mixture: GaussianMixture;
+expectType<PresetRecord | undefined>(mixture.preset);
 expectType<Promise<Float64Array>>(mixture.logDensity(extraction.features));
 expectError((mixture.counts[0] = 1));
 const statistics = new ClassStatistics({ numClasses: 10, featureDim: 512, scatter: "pooled" });

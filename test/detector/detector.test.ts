@@ -148,6 +148,15 @@ describe("features of another model", () => {
     expect(other.preset).toEqual({ name: "ddu-2021", overridden: ["covariance"] });
     await other.save(directory.path("preset.safetensors"));
     expect((await Detector.load(directory.path("preset.safetensors"))).preset).toEqual(other.preset);
+    // The mixture inside knows it too: a score by itself, and as the file holds it.
+    const score = await scores.fit("gaussian-mixture", train, { preset: "ddu-2021", covariance: "tied" });
+    expect(score.mixture.preset).toEqual(other.preset);
+    const { metadata } = await readSafetensors(directory.path("preset.safetensors"));
+    const description = JSON.parse(metadata.get("description") as string) as { score: { description: { mixture: { preset: unknown } } } };
+    expect(description.score.description.mixture.preset).toEqual(other.preset);
+    const own = await detectorOf({ scoreOptions: { preset: "ddu-2021" } } as never);
+    expect(own.preset).toEqual(ddu.preset);
+    expect((await own.predict(fresh.features)).map(({ score: value }) => value)).toEqual([...(await mixture.logDensity(fresh.features))]);
   });
 });
 
