@@ -88,11 +88,11 @@ describe("hostile and missing images", () => {
   const sound = bytes(expected.lossy[0]?.file as string);
   const png = bytes(expected.exact[0]?.file as string);
 
-  /** A PNG of few bytes that claims to be of 60000×60000 pixels. */
-  function bomb(): Buffer {
+  /** A PNG of few bytes that claims to be of that many pixels. */
+  function claiming(width: number, height: number): Buffer {
     const copy = Buffer.from(png);
-    copy.writeUInt32BE(60000, 16);
-    copy.writeUInt32BE(60000, 20);
+    copy.writeUInt32BE(width, 16);
+    copy.writeUInt32BE(height, 20);
     copy.writeUInt32BE(crc32(copy.subarray(12, 29)), 29);
     return copy;
   }
@@ -113,13 +113,24 @@ describe("hostile and missing images", () => {
     ["half a JPEG", sound.subarray(0, sound.length >> 1)],
     ["half a PNG", png.subarray(0, png.length >> 1)],
     ["a PNG signature alone", png.subarray(0, 8)],
-    ["a decompression bomb", bomb()],
+    ["a decompression bomb", claiming(60000, 60000)],
   ])("%s: ERR_CORRUPT_FILE", async (name, data) => {
     const path = directory.put(`${name.replaceAll(" ", "-")}.png`, data);
     for (const image of [data, path]) {
       const error = await libraryFailureOf(() => decode(image, { size: 8, resize: "squash" }));
       expect(error).toMatchObject({ code: "ERR_CORRUPT_FILE", message: expect.stringContaining(image === path ? path : "images") });
     }
+  });
+
+  test.each([
+    [65536, 1],
+    [1, 65536],
+    [1000001, 90],
+  ])("a side of more than 65,535 pixels is refused before it is decoded: %i×%i", async (width, height) => {
+    expect(await libraryFailureOf(() => decode(claiming(width, height), { size: 8, resize: "squash" }))).toMatchObject({
+      code: "ERR_CORRUPT_FILE",
+      message: expect.stringContaining(`at most 65535 pixels a side, found ${width}×${height}`),
+    });
   });
 
   test("300 damaged images: decoded or ERR_CORRUPT_FILE", async () => {
