@@ -2,7 +2,7 @@
 
 import type { NativeNamedTensor } from "../native";
 import { storedPresetRecord, type PresetRecord } from "../presets/preset";
-import { imageResizes, type ImageResize } from "../images/decode";
+import { imageResizes, resizeKernel, type ImageResize } from "../images/decode";
 import { parseModelDescription, requireSizes, type ModelDescription } from "../resnet/model-file";
 import { names as scoreNames } from "../scores/fit";
 import type { Evidence, ScoreName } from "../scores/score";
@@ -48,7 +48,8 @@ export async function writeDetectorFile(
   calibrationScores: NativeNamedTensor["tensor"],
 ): Promise<void> {
   const state = parts.flatMap((part) => tensors[part].map(({ name, tensor }) => ({ name: `${part}.${name}`, tensor })));
-  await writeStateFile(path, format, description, [...state, { name: "calibration.scores", tensor: calibrationScores }]);
+  const extraction = { ...description.extraction, kernel: resizeKernel };
+  await writeStateFile(path, format, { ...description, extraction }, [...state, { name: "calibration.scores", tensor: calibrationScores }]);
 }
 
 /** @throws ERR_CORRUPT_FILE for anything but a detector's file of a version that this library reads; ERR_IO */
@@ -85,7 +86,8 @@ function ascending(path: string, tensor: NativeNamedTensor["tensor"]): Float64Ar
 
 function parse(path: string, given: Record<string, unknown>, network: ModelDescription | undefined): DetectorDescription {
   const { extraction, score, classifier, labelsFrom, evidence, classNames, falseAlarmRate, calibrationHash, preset } = given;
-  const { precision, resize } = object(path, "extraction", extraction);
+  const { precision, resize, kernel } = object(path, "extraction", extraction);
+  one(path, "extraction.kernel", kernel, [resizeKernel]); // images resized by another would not be those that calibration saw
   const { name, description } = object(path, "score", score);
   const rate = typeof falseAlarmRate === "number" && falseAlarmRate > 0 && falseAlarmRate <= 1 ? falseAlarmRate : undefined;
   if (rate === undefined) corrupt(path, "falseAlarmRate", "a number above 0, up to 1", falseAlarmRate);

@@ -2,7 +2,7 @@
 
 import * as fc from "fast-check";
 import { Dataset, Detector, GaussianMixture, metrics, scores, type Prediction, type ResNet } from "../../lib";
-import { readSafetensors } from "../../lib/files/safetensors";
+import { readSafetensors, writeSafetensors } from "../../lib/files/safetensors";
 import { seededUint32 } from "../../lib/metrics/resampling";
 import { temporaryDirectory } from "../files/temporary-directory";
 import { libraryFailureOf, tinyData, tinyNetwork, useOneThread } from "../resnet/tiny-network";
@@ -251,8 +251,18 @@ describe("images", () => {
     expect(await loaded.predict(fresh)).toEqual(await detector.predict(fresh));
     expect(loaded).toMatchObject({ falseAlarmRate: 0.05, scoreName: "gaussian-mixture", takes: "images", classNames: detector.classNames });
     expect(loaded.calibrationHash).toBe(detector.calibrationHash);
-    const { tensors } = await readSafetensors(path);
+    const { tensors, metadata } = await readSafetensors(path);
     expect(tensors.has("network.layer1.0.conv1.weight_orig") && tensors.has("network.fc.weight")).toBe(true);
+    // It records the kernel of its resizes, since images resized by another would not be those of the calibration.
+    const description = JSON.parse(metadata.get("description") as string) as { extraction: object };
+    expect(description.extraction).toEqual({ precision: "float32", resize: "center-crop", kernel: "antialiased-bilinear" });
+    const other = JSON.stringify({ ...description, extraction: { ...description.extraction, kernel: "bilinear" } });
+    const entries = [...tensors].map(([name, tensor]) => ({ name, ...tensor }));
+    await writeSafetensors(path, entries, { metadata: { ...Object.fromEntries(metadata), description: other } });
+    expect(await libraryFailureOf(() => Detector.load(path))).toMatchObject({
+      code: "ERR_CORRUPT_FILE",
+      message: expect.stringContaining("extraction.kernel"),
+    });
     loaded.dispose();
   });
 
