@@ -3,10 +3,9 @@
 //
 //   npm run quickstart -- [--device cuda] [--epochs 2] [--seed 1] [--no-l2] [--save model.safetensors]
 
-import { fileURLToPath } from "node:url";
-import cliProgress from "cli-progress";
-import { Command, InvalidArgumentError } from "commander";
-import { datasets, device, GaussianMixture, metrics, neuralCollapse, ResNet } from "libtorch-ood";
+import { Command } from "commander";
+import { GaussianMixture, metrics, neuralCollapse } from "libtorch-ood";
+import { extractAll, loadImages, machine, matrix, trainNetwork, wholeNumber } from "./digits.mjs";
 import { renderImages } from "./terminal-image.mjs";
 
 const options = new Command("quickstart")
@@ -20,52 +19,13 @@ const options = new Command("quickstart")
   .opts();
 
 const start = performance.now();
-const directory = fileURLToPath(new URL("data", import.meta.url));
-const { train, test } = await datasets.mnist(directory, { prefix: "mnist-" });
-const { test: clothes } = await datasets.fashionMnist(directory, { prefix: "fashion-", splits: ["test"] });
-const machine = device.info();
-const precision = options.device !== "cpu" || machine.bfloat16 ? "bfloat16" : "float32";
-console.log(
-  `libtorch ${machine.libtorch}, ${options.device === "cpu" ? `CPU (${machine.cpuCapability}, ${machine.threads} threads)` : options.device}, ` +
-    `${precision} convolutions, seed ${options.seed}`,
-);
+const { train, test, clothes } = await loadImages();
+console.log(`${machine(options.device)}, seed ${options.seed}`);
 console.log(`${train.length} digits to train on, ${test.length} to test, ${clothes.length} clothes as out-of-distribution images\n`);
 
-const model = await ResNet.create({
-  depth: 18,
-  numClasses: 10,
-  inChannels: 1,
-  imageSize: 28,
-  l2Normalize: options.l2,
-  seed: options.seed,
-  device: options.device,
-});
-
-await withBar("training  ", options.epochs * train.length, async (bar) => {
-  await model.fit(train, {
-    epochs: options.epochs,
-    batchSize: 64,
-    milestones: [Math.max(1, options.epochs - 1)],
-    precision,
-    seed: options.seed,
-    onBatch: ({ epoch, batch, batches, loss, imagesPerSecond }) =>
-      bar.update(Math.min(((epoch - 1) * batches + batch) * 64, epoch * train.length), {
-        note: `epoch ${epoch}/${options.epochs}, batch ${batch}/${batches}, loss ${loss.toFixed(3)}, ${imagesPerSecond.toFixed(0)} images/s`,
-      }),
-  });
-});
+const model = await trainNetwork(train, options);
 if (options.save) await model.save(options.save);
-
-const extracted = await withBar("extracting", train.length + test.length + clothes.length, async (bar) => {
-  const results = [];
-  let before = 0;
-  for (const images of [train, test, clothes]) {
-    results.push(await model.extract(images, { precision, onProgress: (done) => bar.update(before + done, { note: "" }) }));
-    before += images.length;
-  }
-  return results;
-});
-const [training, digits, others] = extracted;
+const [training, digits, others] = await extractAll(model, [train, test, clothes]);
 
 // About 600 images per class for covariances of 512 dimensions: the plain estimate is all but singular, so Ledoit and
 // Wolf's shrinkage towards a multiple of the identity, whose amount follows from the data, takes its place.
@@ -125,39 +85,6 @@ function shown(images, index, label, logDensity) {
   };
 }
 
-function matrix(tensor) {
-  return { data: tensor.toArray(), shape: tensor.shape };
-}
-
 function range(values) {
   return `${Math.min(...values).toFixed(2)} to ${Math.max(...values).toFixed(2)}`;
-}
-
-async function withBar(name, total, work) {
-  const bar = new cliProgress.SingleBar(
-    {
-      format: `${name} {bar} {percentage}% | {note} | {eta_formatted} left`,
-      noTTYOutput: true,
-      notTTYSchedule: 10_000,
-      etaBuffer: 50,
-      hideCursor: true,
-    },
-    cliProgress.Presets.shades_classic,
-  );
-  bar.start(total, 0, { note: "" });
-  try {
-    const result = await work(bar);
-    bar.update(total);
-    return result;
-  } finally {
-    bar.stop();
-  }
-}
-
-function wholeNumber(minimum) {
-  return (text) => {
-    const value = Number(text);
-    if (!Number.isInteger(value) || value < minimum) throw new InvalidArgumentError(`expected a whole number from ${minimum} on`);
-    return value;
-  };
 }
