@@ -54,6 +54,20 @@ test("antialiased: a checkerboard becomes its mean", async () => {
   for (const value of found) expect(Math.abs(value - 127.5)).toBeLessThan(2);
 });
 
+test("a large JPEG is reduced by the same kernel as its pixels, not by its decoder", async () => {
+  const noise = Buffer.from(Array.from({ length: 256 * 256 }, (_, i) => (i * i * 2654435761) % 256));
+  const jpeg = await sharp(noise, { raw: { width: 256, height: 256, channels: 1 } })
+    .jpeg()
+    .toBuffer();
+  const pixels = await sharp(await sharp(jpeg).png().toBuffer())
+    .toColourspace("srgb")
+    .png()
+    .toBuffer();
+  for (const resize of ["squash", "center-crop"] as const) {
+    expect(await decode(jpeg, { size: 16, resize })).toEqual(await decode(pixels, { size: 16, resize }));
+  }
+});
+
 describe("RGBA pixels", () => {
   const pixels = { data: new Uint8ClampedArray([255, 0, 0, 255, 0, 255, 0, 128, 0, 0, 255, 0, 9, 9, 9, 255]), width: 2, height: 2 };
 
