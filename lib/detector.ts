@@ -9,14 +9,14 @@ import { LibtorchOodError } from "./errors";
 import { GaussianMixture } from "./gaussian-mixture";
 import type { ImageResize } from "./images/decode";
 import { labelsTensor, type Labels } from "./labels";
-import { predictedClass, softmaxConfidence } from "./metrics/logit-scores";
-import type { NumberList } from "./metrics/scores";
+import { maxLogit, predictedClass, softmaxConfidence } from "./metrics/logit-scores";
 import { calledFrom } from "./native-call";
 import { presetOf, withPreset, type PresetName, type PresetRecord } from "./presets/preset";
 import { ResNet, type Images } from "./resnet";
 import { requireDataset } from "./resnet/images";
 import { fit as fitScore, requirements, restoreScore, type ScoreOptions } from "./scores/fit";
 import { GaussianMixtureScore } from "./scores/gaussian-mixture-score";
+import { scoreRows } from "./scores/rows";
 import type { Evidence, Score, ScoreName, TrainingEvidence } from "./scores/score";
 import { corrupt } from "./state-file";
 import { Tensor, toTensor, type ArrayWithShape } from "./tensor";
@@ -165,21 +165,24 @@ export class Detector {
     const scored = unique<keyof Evidence>([...needs.score, "logits"]);
     const fitted = needs.fit.filter(isEvidenceKind);
 
-    const calibrationHash = await hashDisjoint(
-      imageRows(train),
-      imageRows(calibration),
-      boolean(given.allowOverlap ?? false, "allowOverlap"),
-    );
-    const network = await model.copy();
+    const allowOverlap = boolean(given.allowOverlap ?? false, "allowOverlap");
+    const classNames = [...(model.classNames ?? train.classNames)];
+    const { numClasses, temperature } = model.architecture;
+    if (classNames.length !== numClasses) {
+      const expected = `${numClasses} names, as the network has classes`;
+      throw new LibtorchOodError("ERR_SHAPE", `classNames: expected ${expected}, found ${classNames.length}`);
+    }
+    const network = await model.copy(); // before anything else takes time: as it is at the call
     let score: Score | undefined;
     const owned: Tensor[] = [];
     try {
+      const calibrationHash = await hashDisjoint(imageRows(train), imageRows(calibration), allowOverlap);
       const passes = (kinds: readonly (keyof Evidence)[]): number => extractions(kinds).length;
       const total = passes(fitted) * train.length + passes(scored) * calibration.length;
       let before = 0;
       const read = async (images: Dataset, kinds: readonly (keyof Evidence)[]) => {
         const report = onProgress && ((done: number) => onProgress(before + done, total));
-        return extractEvidence(
+        const evidence = await extractEvidence(
           network,
           images,
           kinds,
@@ -188,13 +191,19 @@ export class Detector {
             before += done;
           },
         );
+        owned.push(...tensorsOf(evidence));
+        return evidence;
       };
       const training: TrainingEvidence = { ...(await read(train, fitted)), labels: train.labels };
       const weights = await network.weights();
       owned.push(...weights.values());
-      if (needs.fit.includes("weight")) training.weight = weights.get("fc.weight");
+      if (needs.fit.includes("weight")) {
+        const weight = dividedBy(temperature, weights.get("fc.weight") as Tensor); // logits are (W/τ)z + b
+        owned.push(weight);
+        training.weight = weight;
+      }
       if (needs.fit.includes("bias")) training.bias = weights.get("fc.bias");
-      score = await fitScore(name, training, withClasses(name, scoreOptions, network.architecture.numClasses, network.device, signal));
+      score = await fitScore(name, training, withClasses(name, scoreOptions, numClasses, network.device, signal));
       const held = await read(calibration, scored);
       const calibrationScores = await calibrate(score, held, signal);
       return new Detector({
@@ -203,7 +212,7 @@ export class Detector {
         classifier: undefined,
         labelsFrom: "logits",
         evidence: scored,
-        classNames: [...(model.classNames ?? train.classNames)],
+        classNames,
         falseAlarmRate,
         calibrationHash,
         calibrationScores,
@@ -263,13 +272,22 @@ export class Detector {
       const training = take(given, unique<keyof Evidence>([...needs.fit.filter(isEvidenceKind), ...scored]), "training");
       const falseAlarmRate = checkFalseAlarmRate(given.falseAlarmRate ?? defaultRate, held.rows);
       const labels = labelsTensor(given.labels, "labels");
+      if (labels !== given.labels) owned.push(labels);
+      if (labels.size !== training.rows) {
+        throw new LibtorchOodError("ERR_SHAPE", `labels: expected ${training.rows}, one per row, found ${labels.size}`);
+      }
       const numClasses = classCount(given.classNames, training.evidence.logits, labels);
+      requireLogits(held.evidence, numClasses, "calibration");
       const { weight, bias } = given;
       const all: TrainingEvidence = { ...training.evidence, labels, weight, bias };
       const kind = scored[0] as keyof Evidence;
       const [trainingRows, heldRows] = [training, held].map(({ evidence }) => tensorRows(evidence[kind] as Tensor)) as [Rows, Rows];
       const calibrationHash = await hashDisjoint(trainingRows, heldRows, boolean(given.allowOverlap ?? false, "allowOverlap"));
       score = await fitScore(name, all, withClasses(name, scoreOptions, numClasses, device, signal));
+      if (score instanceof GaussianMixtureScore && labelsFrom === "score" && score.mixture.numClasses !== numClasses) {
+        const expected = `${numClasses}, as there are names or labels`;
+        throw new LibtorchOodError("ERR_SHAPE", `scoreOptions.numClasses: expected ${expected}, found ${score.mixture.numClasses}`);
+      }
       if (labelsFrom === "classifier") {
         classifier = await GaussianMixture.fit(all.features as Tensor, labels, { covariance: "tied", numClasses, device, signal });
       }
@@ -329,6 +347,7 @@ export class Detector {
         owned.push(...tensorsOf(evidence));
       }
       const count = evidence[this.evidence[0] as keyof Evidence]?.shape[0] ?? 0;
+      requireLogits(evidence, this.classNames.length, "input");
       if (count === 0) return [];
       const scores = await score.score(pick(evidence, score.needs), { signal });
       const { labels, confidences } = await this.#classify(evidence, signal);
@@ -354,17 +373,19 @@ export class Detector {
     const { score, classifier, labelsFrom } = this.#parts;
     if (labelsFrom === "logits") {
       const logits = evidence.logits as Tensor;
-      const matrix = { data: logits.toArray() as NumberList, shape: logits.shape };
-      return { labels: predictedClass(matrix), confidences: softmaxConfidence(matrix) };
+      const confidences = await scoreRows(logits, "logits", signal, softmaxConfidence);
+      return { labels: await scoreRows(logits, "logits", signal, predictedClass), confidences };
     }
     const own = score instanceof GaussianMixtureScore ? score : undefined;
     const mixture = classifier ?? (own as GaussianMixtureScore).mixture;
     const features = evidence[classifier ? "features" : (own as GaussianMixtureScore).from] as Tensor;
     const posterior = await mixture.responsibilities(features, { signal });
-    const data = posterior.toArray() as Float64Array;
-    posterior.dispose();
-    const labels = predictedClass({ data, shape: [data.length / mixture.numClasses, mixture.numClasses] });
-    return { labels, confidences: Float64Array.from(labels, (label, i) => data[i * mixture.numClasses + label] as number) };
+    try {
+      const labels = await scoreRows(posterior, "posterior", signal, predictedClass);
+      return { labels, confidences: await scoreRows(posterior, "posterior", signal, maxLogit) };
+    } finally {
+      posterior.dispose();
+    }
   }
 
   /** Writes network, score and calibration to one .safetensors file, atomically. @throws ERR_IO, ERR_DISPOSED */
@@ -393,12 +414,14 @@ export class Detector {
       };
       await writeDetectorFile(string(path, "path"), description, tensors, Tensor.handle(scores, "scores"));
     } finally {
-      disposeAll([...weights.map(({ tensor }) => tensor), scores]);
+      const states = [...scoreState.tensors, ...(classifierState?.tensors ?? [])];
+      disposeAll([...weights, ...states].map(({ tensor }) => tensor));
+      scores.dispose();
     }
   }
 
   /**
-   * Reads what {@link save} wrote; on the same device predictions are the same to the last bit.
+   * Reads what {@link save} wrote; on the same device predictions are the same, scores but for rounding in the last bit.
    *
    * @throws ERR_CORRUPT_FILE for a damaged file or one of another format or version, ERR_IO, ERR_DEVICE, ERR_OUT_OF_MEMORY
    */
@@ -424,6 +447,8 @@ export class Detector {
     } catch (error) {
       disposeAll(owned);
       throw error;
+    } finally {
+      disposeAll(Object.values(tensors).flatMap((part) => part.map(({ tensor }) => tensor))); // the parts hold what they keep
     }
   }
 
@@ -436,6 +461,9 @@ export class Detector {
     if (missing !== undefined) corrupt(path, "evidence", `${missing}, which the score needs`, evidence.join(", "));
     if (labelsFrom === "logits" ? !evidence.includes("logits") : mixture === undefined)
       corrupt(path, "labelsFrom", "a source there is", labelsFrom);
+    if (labelsFrom === "score" && (classifier !== undefined || !(score instanceof GaussianMixtureScore))) {
+      corrupt(path, "labelsFrom", "a source there is", labelsFrom);
+    }
     if (labelsFrom === "classifier" && (classifier === undefined || !evidence.includes("features"))) {
       corrupt(path, "labelsFrom", "a source there is", labelsFrom);
     }
@@ -488,6 +516,7 @@ type Tensors = Partial<Record<keyof Evidence, Tensor>>;
 function chooseScore<N extends ScoreName>(given: CommonFitOptions<N>) {
   const name = (given.score ?? "gaussian-mixture") as N;
   const stated = (given.scoreOptions ?? {}) as ScoreOptions[N] & object;
+  if (typeof stated !== "object") fail("ERR_OPTION", "scoreOptions", "an options object", stated);
   const own = name === "gaussian-mixture" ? (stated as ScoreOptions["gaussian-mixture"]).preset : undefined;
   const preset = presetOf(own ?? given.preset);
   if (preset === undefined) return { name, scoreOptions: stated, record: undefined };
@@ -515,7 +544,10 @@ function withClasses<N extends ScoreName>(
 
 function classCount(names: readonly string[] | undefined, logits: Tensor | undefined, labels: Tensor): number {
   let greatest = 0;
-  labels.toArray().forEach((label: number | bigint) => (greatest = Math.max(greatest, Number(label))));
+  labels.toArray().forEach((label: number | bigint, i: number) => {
+    if (label < 0) throw new LibtorchOodError("ERR_RANGE", `labels[${i}]: expected a label of at least 0, found ${label}`);
+    greatest = Math.max(greatest, Number(label));
+  });
   if (names !== undefined && (!Array.isArray(names) || !names.every((name) => typeof name === "string"))) {
     fail("ERR_OPTION", "classNames", "an array of names", names);
   }
@@ -588,17 +620,35 @@ function takeEvidence(
   return { evidence, rows: rows ?? 0 };
 }
 
+/** Logits have a column per class, or the label would name none. */
+function requireLogits({ logits }: Tensors, numClasses: number, where: string): void {
+  if (logits === undefined || logits.shape[1] === numClasses) return;
+  const expected = `${numClasses} columns, as there are classes`;
+  throw new LibtorchOodError("ERR_SHAPE", `${where}.logits: expected ${expected}, found ${logits.shape[1]}`);
+}
+
+function dividedBy(divisor: number, tensor: Tensor): Tensor {
+  const values = tensor.toArray() as Float32Array | Float64Array;
+  return Tensor.from(
+    Float64Array.from(values, (value) => value / divisor),
+    tensor.shape,
+  );
+}
+
 function imageRows(data: Dataset): Rows {
   return { count: data.length, row: (index) => data.image(index) };
 }
 
 /** Values as float64, so that a row is recognised whatever its dtype was. */
 function tensorRows(tensor: Tensor): Rows {
-  const [count, columns] = tensor.shape as [number, number];
-  const values = tensor.toArray() as Float32Array | Float64Array;
   return {
-    count,
-    row: (index) => new Uint8Array(Float64Array.from(values.subarray(index * columns, (index + 1) * columns)).buffer),
+    count: tensor.shape[0] as number,
+    row: (index) => {
+      const slice = tensor.slice(index, index + 1); // one at a time: a copy of all would hold the event loop up
+      const values = slice.toArray() as Float32Array | Float64Array;
+      slice.dispose();
+      return new Uint8Array(Float64Array.from(values).buffer);
+    },
   };
 }
 

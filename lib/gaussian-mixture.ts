@@ -223,7 +223,7 @@ export class GaussianMixture {
     await writeStateFile(path, format, description, tensors);
   }
 
-  /** Reads what {@link save} wrote; densities are the same to the last bit. @throws ERR_CORRUPT_FILE, ERR_IO */
+  /** Reads what {@link save} wrote; densities are the same but for rounding in the last bit. @throws ERR_CORRUPT_FILE, ERR_IO */
   static async load(path: string, options: { device?: string } = {}): Promise<GaussianMixture> {
     const device = string(optionsObject(options, "options", ["device"]).device ?? "cpu", "device");
     const { description, state } = await readStateFile(path, format);

@@ -302,6 +302,7 @@ at::Tensor GaussianDensity::log_density(Workspace& workspace, int64_t c, const a
 }
 
 void GaussianDensity::make_screens(const Poll& poll) {
+  screens_.clear();  // an aborted call may have left some
   std::vector<int64_t> present;
   for (int64_t c = 0; c < classes(); ++c) {
     if (counts_[static_cast<size_t>(c)] > 0) present.push_back(c);

@@ -59,7 +59,8 @@ class GaussianDensity {
 
   // log N(x; u_c, Σ_c) + log q(c) of the loaded rows, [n, C], with −∞ for each class that cannot matter: one whose term
   // is less than e^-50 of the largest, by a bound that costs less than the density. Sums and maxima over classes are
-  // the same to the last bit. Learns from the rows that it sees which bound serves.
+  // the same but for rounding: a row is solved for beside other rows, whose number decides the order of its sums. Learns
+  // from the rows that it sees which bound serves.
   at::Tensor joint_log_density(Workspace& workspace, const Poll& poll);
 
   // log q(c), [C] on the device; 0 where there is no prior, −∞ for an absent class.

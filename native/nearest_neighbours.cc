@@ -225,13 +225,19 @@ struct Search {
       begin_screen(screen == Screen::single_product ? Screen::double_product : Screen::differences);
       return false;
     }
-    block = std::min(block + block_rows, count);
+    block = std::min(block + rows_of_block(), count);
     exact.reset();
     return block == count;
   }
 
+  // Fewer where k is large, since every query keeps k + spare candidates: 4 million in all.
+  int64_t rows_of_block() const {
+    const int64_t kept = std::min(shared->k + spare, shared->points.size(0));
+    return std::clamp<int64_t>((int64_t{1} << 22) / kept, 1, block_rows);
+  }
+
   void begin_block() {
-    const at::Tensor rows = queries.slice(0, block, std::min(block + block_rows, queries.size(0))).to(shared->on);
+    const at::Tensor rows = queries.slice(0, block, std::min(block + rows_of_block(), queries.size(0))).to(shared->on);
     exact = exact_rows(rows, shared->inverse.defined() ? inverse_lengths(rows) : at::Tensor());
     screened = (exact - shared->centre).mul_(shared->scale);
     length = lengths(screened);

@@ -90,6 +90,8 @@ describe("metrics.evaluate", () => {
   test("what is refused", async () => {
     for (const [code, call] of [
       ["ERR_SHAPE", () => metrics.evaluate(known, {})],
+      ["ERR_OPTION", () => metrics.evaluate(known, sets, { imageLists: null as never })],
+      ["ERR_OPTION", () => metrics.evaluate(known, sets, { imageLists: { SVHN: 5 as never } })],
       ["ERR_OPTION", () => metrics.evaluate(known, sets, { imageLists: { a: "b" } })],
       ["ERR_OPTION", () => metrics.evaluate(known, sets, { preset: "none" as never })],
       ["ERR_NON_FINITE", () => metrics.evaluate(known, { a: [NaN] })],

@@ -29,7 +29,7 @@ export function checkFalseAlarmRate(value: unknown, count: number): number {
   const rate = finite(value, "falseAlarmRate", Number.MIN_VALUE, 1);
   if (1 / (count + 1) <= rate) return rate;
   let needed = Math.ceil(1 / rate) - 1;
-  while (1 / (needed + 1) > rate) needed++;
+  if (1 / (needed + 1) > rate) needed++; // once: beyond 2^53 another one would change nothing
   const found = `${rate} with ${count}: no p-value is below 1/${count + 1}`;
   throw new LibtorchOodError("ERR_RANGE", `falseAlarmRate: ${needed} calibration inputs are needed for it, found ${found}`);
 }

@@ -1,6 +1,6 @@
 // The usual numbers of an out-of-distribution experiment at once, for one or several sets, by the choices of a named preset.
 
-import { fail, finite, oneOf, optionsObject } from "../checks";
+import { fail, finite, oneOf, optionsObject, string } from "../checks";
 import { LibtorchOodError } from "../errors";
 import { presetOf, withPreset, type EvaluationChoices, type PresetName, type PresetRecord } from "../presets/preset";
 import { aupr } from "./aupr";
@@ -54,6 +54,7 @@ export function evaluate(
   options: EvaluateOptions = {},
 ): Evaluation {
   const { preset: name, imageLists = {}, ...given } = optionsObject(options, "options", [...choiceKeys, "preset", "imageLists"]);
+  const lists = checkImageLists(imageLists);
   const preset = presetOf(name);
   const { options: chosen, record } = withPreset<Partial<EvaluationChoices>>(preset, preset?.evaluation, given);
   const choices = checkChoices(chosen);
@@ -72,12 +73,12 @@ export function evaluate(
       auprOut,
       fpr: fprAtTpr(inDistribution, scores, { positive: choices.fprPositive, tpr: choices.tpr }),
       count: scores.length,
-      imageList: imageLists[set] ?? "unfiltered",
+      imageList: lists.get(set) ?? "unfiltered",
     };
   }
   const names = Object.keys(sets);
   if (names.length === 0) throw new LibtorchOodError("ERR_SHAPE", "outOfDistribution: expected at least one set, found none");
-  for (const list of Object.keys(imageLists)) {
+  for (const list of lists.keys()) {
     if (!names.includes(list))
       throw new LibtorchOodError("ERR_OPTION", `imageLists: ${JSON.stringify(list)} is not among ${names.join(", ")}`);
   }
@@ -91,6 +92,11 @@ export function evaluate(
     groups[group] = { ...numbers, sets: present, missing: members.filter((member) => !names.includes(member)) };
   }
   return { preset: record, choices, sets, groups };
+}
+
+function checkImageLists(given: unknown): ReadonlyMap<string, string> {
+  if (typeof given !== "object" || given === null) fail("ERR_OPTION", "imageLists", "an object of names of lists", given);
+  return new Map(Object.entries(given).map(([set, list]) => [set, string(list, `imageLists.${set}`)]));
 }
 
 function checkChoices(given: Partial<EvaluationChoices>): EvaluationChoices {

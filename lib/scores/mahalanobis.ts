@@ -38,7 +38,7 @@ class SharedCovariance {
   }
 
   get jitter(): number {
-    return Math.max(...this.mixture.jitter) / this.#factor;
+    return this.mixture.jitter.reduce((largest, jitter) => Math.max(largest, jitter), 0) / this.#factor;
   }
 
   /** min_c (z − u_c)ᵀ S⁻¹ (z − u_c) of each row. */
@@ -182,7 +182,8 @@ export class RelativeMahalanobis implements Score {
       const own = this.#classes.leastSquaredDistance(given[this.from], signal);
       const background = this.#background.leastSquaredDistance(given[this.from], signal);
       const [distances, apart] = await Promise.all([own, background]);
-      return distances.map((distance, i) => (apart[i] as number) - distance);
+      // Where both are beyond a float64, so is what an unlikely input may score.
+      return distances.map((distance, i) => (distance === Infinity ? -Infinity : (apart[i] as number) - distance));
     });
   }
 

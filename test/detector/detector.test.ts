@@ -1,7 +1,7 @@
 // Detector: labels, scores and p-values are those of their definitions, the false-alarm rate holds, a file gives the same detector.
 
 import * as fc from "fast-check";
-import { Dataset, Detector, GaussianMixture, metrics, scores, type Prediction, type ResNet } from "../../lib";
+import { Dataset, Detector, GaussianMixture, metrics, scores, Tensor, type Prediction, type ResNet } from "../../lib";
 import { readSafetensors, writeSafetensors } from "../../lib/files/safetensors";
 import { seededUint32 } from "../../lib/metrics/resampling";
 import { temporaryDirectory } from "../files/temporary-directory";
@@ -90,6 +90,14 @@ describe("features of another model", () => {
     loaded.dispose();
   });
 
+  test("logits of another number of classes are refused, as their label would have no name", async () => {
+    const detector = await detectorOf({ score: "max-softmax", logits: logitsOf(train), calibration: { logits: logitsOf(fresh) } } as never);
+    const logits = { data: new Float64Array([0, 0, 0, 9]), shape: [1, 4] };
+    const error = await libraryFailureOf(() => detector.predict({ logits }));
+    expect(error).toMatchObject({ code: "ERR_SHAPE", message: "input.logits: expected 3 columns, as there are classes, found 4" });
+    detector.dispose();
+  });
+
   test("without logits, a score that knows no classes takes labels from linear discriminant analysis", async () => {
     const detector = await detectorOf({ score: "nearest-neighbours", scoreOptions: { k: 3 } } as never);
     const lda = await GaussianMixture.fit(train.features, train.labels, { covariance: "tied" });
@@ -114,6 +122,29 @@ describe("features of another model", () => {
     ["ERR_OPTION", "unknown option", { falsealarmrate: 0.1 }],
     ["ERR_OPTION", "one of", { score: "magic" }],
     ["ERR_RANGE", "the greatest label", { classNames: ["a", "b"] }],
+    ["ERR_RANGE", "calibration inputs are needed", { falseAlarmRate: 5.74371605504642e-18 }], // 1 / (1 / rate) is above the rate
+    ["ERR_OPTION", "scoreOptions", { scoreOptions: true }],
+    ["ERR_SHAPE", "scoreOptions.numClasses: expected 3", { scoreOptions: { numClasses: 5 } }],
+    [
+      "ERR_SHAPE",
+      "labels: expected 60",
+      { labels: [0, 1, 2], logits: logitsOf(train), score: "max-softmax", calibration: { logits: logitsOf(fresh) } },
+    ],
+    [
+      "ERR_RANGE",
+      "labels[1]",
+      {
+        labels: train.labels.map((label) => -label),
+        score: "max-softmax",
+        logits: logitsOf(train),
+        calibration: { logits: logitsOf(fresh) },
+      },
+    ],
+    [
+      "ERR_SHAPE",
+      "calibration.logits: expected 3",
+      { score: "max-softmax", logits: logitsOf(train), calibration: { logits: { data: new Float64Array(80), shape: [20, 4] } } },
+    ],
     ["ERR_NON_FINITE", "", { calibration: { features: { data: new Float64Array(40).fill(NaN), shape: [20, 2] } } }],
     ["ERR_SHAPE", "", { calibration: { features: { data: new Float64Array(60), shape: [20, 3] } } }],
   ])("refused: %s %s", async (code, message, options) => {
@@ -354,4 +385,29 @@ test("save and load: the same predictions to the last bit, whatever the features
     ),
     { numRuns: 40, seed: 5 },
   );
+});
+
+describe("the network's temperature and class names", () => {
+  test("ViM's origin is where the logits are zero: of the last layer divided by the temperature", async () => {
+    const model = await tinyNetwork({ l2Normalize: true, temperature: 0.25, seed: 3 });
+    const [train, held] = [tinyData(120, "train"), tinyData(40, "held")];
+    const weights = await model.weights();
+    const bias = { data: new Float32Array([3, -2, 1]), shape: [3] };
+    await model.setWeights(new Map([...weights, ["fc.bias", Tensor.from(bias.data)]]));
+    const { features, logits } = await model.extract(train);
+    const layer = weights.get("fc.weight") as Tensor;
+    const weight = { data: Float64Array.from(layer.toArray() as Float32Array, (value) => value / 0.25), shape: layer.shape };
+    const vim = await scores.fit("vim", { features, logits, weight, bias });
+    const detector = await Detector.fit(model, train, { calibration: held, score: "vim" });
+    expect([...detector.calibrationScores]).toEqual(
+      [...(await vim.score(await model.extract(held).then((e) => ({ features: e.features, logits: e.logits }))))].sort((a, b) => a - b),
+    );
+    detector.dispose();
+  });
+
+  test("a data set that names another number of classes than the network has is refused", async () => {
+    const model = await tinyNetwork({ numClasses: 5 });
+    const error = await libraryFailureOf(() => Detector.fit(model, tinyData(60, "a"), { calibration: tinyData(30, "b") }));
+    expect(error).toMatchObject({ code: "ERR_SHAPE", message: "classNames: expected 5 names, as the network has classes, found 3" });
+  });
 });

@@ -213,3 +213,17 @@ test("the event loop turns while logits are scored", async () => {
   clearInterval(timer);
   expect(turns).toBeGreaterThan(5);
 });
+
+test("a tensor may be disposed of while a call reads it piece by piece", async () => {
+  using score = await scores.fit("max-logit");
+  const rows = Tensor.from(new Float32Array(400_000).fill(2), [200_000, 2]);
+  const answers = score.score({ logits: rows });
+  rows.dispose();
+  expect((await answers).every((answer) => answer === 2)).toBe(true);
+});
+
+test("an input so far off that both distances overflow scores −∞ beside the background, not NaN", async () => {
+  using score = await scores.fit("relative-mahalanobis", training);
+  const columns = s.features.shape[1] as number;
+  expect([...(await score.score({ features: { data: new Float64Array(columns).fill(1e200), shape: [1, columns] } }))]).toEqual([-Infinity]);
+});
