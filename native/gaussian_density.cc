@@ -17,9 +17,9 @@ namespace ood {
 
 namespace {
 
-// Width of the diagonal blocks of forward substitution: wide enough for the matrix kernel, and their inverses cost
-// little.
-constexpr int64_t solve_block = 256;
+// Width of the diagonal blocks of forward substitution: wide enough for the matrix kernel, narrow enough that little is
+// computed above the diagonal.
+int64_t solve_block(int64_t dim) { return dim <= 512 ? 128 : 256; }
 
 // Columns of one product of a screen, over all its classes: they bound its memory.
 constexpr int64_t screen_columns = int64_t{1} << 14;
@@ -208,6 +208,7 @@ GaussianDensity::Factor GaussianDensity::keep_factor(const at::Tensor& lower) {
 }
 
 void GaussianDensity::make_ready(const Poll& poll) {
+  const int64_t width = solve_block(dim());
   for_each_class(device(), static_cast<int64_t>(factors_.size()), [&](int64_t i) {
     Factor& factor = factors_[static_cast<size_t>(i)];
     if (!factor.lower.defined() || !factor.inverse_blocks.empty()) return;
@@ -215,8 +216,8 @@ void GaussianDensity::make_ready(const Poll& poll) {
     const int64_t leading = leading_dimensions(dim());
     factor.leading_inverse = inverse_of_lower(factor.lower.slice(0, 0, leading).slice(1, 0, leading)).t();
     std::vector<at::Tensor> blocks;
-    for (int64_t start = 0; start < dim(); start += solve_block) {
-      const int64_t end = std::min(start + solve_block, dim());
+    for (int64_t start = 0; start < dim(); start += width) {
+      const int64_t end = std::min(start + width, dim());
       blocks.push_back(inverse_of_lower(factor.lower.slice(0, start, end).slice(1, start, end)).t());
     }
     factor.inverse_blocks = std::move(blocks);
@@ -228,13 +229,14 @@ void GaussianDensity::make_ready(const Poll& poll) {
 // w_k = L_kk⁻¹ (y_k − Σ_{j<k} L_kj w_j).
 void GaussianDensity::whiten(const Factor& factor, const at::Tensor& rows, at::Tensor& white) {
   const int64_t dim = rows.size(1);
-  for (int64_t start = 0; start < dim; start += solve_block) {
-    const int64_t end = std::min(start + solve_block, dim);
+  const int64_t width = solve_block(dim);
+  for (int64_t start = 0; start < dim; start += width) {
+    const int64_t end = std::min(start + width, dim);
     const at::Tensor block = rows.slice(1, start, end);
     if (start > 0)
       block.addmm_(white.slice(1, 0, start), factor.lower.slice(0, start, end).slice(1, 0, start).t(), 1, -1);
     at::Tensor out = white.slice(1, start, end);
-    at::mm_out(out, block, factor.inverse_blocks[static_cast<size_t>(start / solve_block)]);
+    at::mm_out(out, block, factor.inverse_blocks[static_cast<size_t>(start / width)]);
   }
 }
 
@@ -311,13 +313,14 @@ void GaussianDensity::make_screens(const Poll& poll) {
   screen_centre_ = mean_.index_select(0, index).mean(0);
   const at::Tensor offset = (mean_ - screen_centre_).add_(mean_low_);
   screen_reach_ = at::linalg_vector_norm(offset, 2, 1);
-  const size_t group = static_cast<size_t>(std::max<int64_t>(1, screen_columns / solve_block));
+  const int64_t width = solve_block(dim());
+  const auto group = static_cast<size_t>(std::max<int64_t>(1, screen_columns / width));
   for (size_t first = 0; first < present.size(); first += group) {
     Screen screen;
     screen.classes.assign(present.begin() + static_cast<std::ptrdiff_t>(first),
                           present.begin() + static_cast<std::ptrdiff_t>(std::min(first + group, present.size())));
     const size_t members = screen.classes.size();
-    const auto blocks = static_cast<size_t>((dim() + solve_block - 1) / solve_block);
+    const auto blocks = static_cast<size_t>((dim() + width - 1) / width);
     std::vector<std::vector<at::Tensor>> weights(blocks, std::vector<at::Tensor>(members)), biases = weights;
     screen.norms.resize(members);
     for_each_class(device(), static_cast<int64_t>(members), [&](int64_t i) {
@@ -328,8 +331,8 @@ void GaussianDensity::make_screens(const Poll& poll) {
       screen.norms[member] = at::linalg_vector_norm(inverse).item<double>();
       const at::Tensor shift = inverse.mv(offset[c]).neg_();
       for (size_t block = 0; block < blocks; ++block) {
-        const int64_t start = static_cast<int64_t>(block) * solve_block;
-        const int64_t end = std::min(start + solve_block, dim());
+        const int64_t start = static_cast<int64_t>(block) * width;
+        const int64_t end = std::min(start + width, dim());
         weights[block][member] = inverse.slice(0, start, end).slice(1, 0, end).to(at::kFloat);
         biases[block][member] = shift.slice(0, start, end).to(at::kFloat);
       }
@@ -406,12 +409,14 @@ at::Tensor GaussianDensity::joint_log_density(Workspace& workspace, const Poll& 
     return joint.add_(prior);
   }
   const auto evaluate = [&](const at::Tensor& chosen) {  // [n, C], bool
-    for (int64_t c = 0; c < classes(); ++c) {
+    for_each_class(device(), classes(), [&](int64_t c) {
       const at::Tensor index = chosen.select(1, c).nonzero().squeeze(1);
-      if (index.size(0) == 0) continue;
+      if (index.size(0) == 0) return;
       poll();
-      joint.select(1, c).index_copy_(0, index, log_density(workspace, c, index).add_(prior[c]));
-    }
+      Workspace own{workspace.rows, at::empty({index.size(0), dim()}, mean_.options()), {}};
+      own.second = at::empty_like(own.first);
+      joint.select(1, c).index_copy_(0, index, log_density(own, c, index).add_(prior[c]));
+    });
   };
   const bool screened = bound_ == Bound::screened;
   const at::Tensor bound = (screened ? screened_bound(workspace, poll) : leading_bound(workspace)).add_(prior);

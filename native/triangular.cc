@@ -32,9 +32,10 @@ void subtract_gram(const at::Tensor& target, const at::Tensor& rows) {
 // A = L·Lᵀ, X = B·L⁻ᵀ, C − X·Xᵀ = M·Mᵀ.
 int64_t factor_in_place(const at::Tensor& matrix) {
   const int64_t dim = matrix.size(0);
-  if (dim <= 2 * leaf) {
-    const auto [factor, info] = at::linalg_cholesky_ex(matrix);  // reads the lower triangle only
-    matrix.copy_(factor);
+  if (dim <= leaf) {
+    // LAPACK works by columns: the upper factor of the transpose, read by rows, is the lower one.
+    const auto [upper, info] = at::linalg_cholesky_ex(matrix.t(), /*upper=*/true);
+    matrix.copy_(upper.t());
     return info.item<int64_t>();
   }
   const int64_t half = half_of(dim);
@@ -42,7 +43,7 @@ int64_t factor_in_place(const at::Tensor& matrix) {
   const at::Tensor below = matrix.slice(0, half).slice(1, 0, half);
   const at::Tensor second = matrix.slice(0, half).slice(1, half);
   if (const int64_t failed = factor_in_place(first)) return failed;
-  below.copy_(at::linalg_solve_triangular(first, below.t(), /*upper=*/false).t());
+  below.copy_(at::linalg_solve_triangular(first.t(), below, /*upper=*/true, /*left=*/false));
   subtract_gram(second, below);
   matrix.slice(0, 0, half).slice(1, half).zero_();
   const int64_t failed = factor_in_place(second);
