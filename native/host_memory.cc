@@ -26,8 +26,13 @@ namespace {
 
 constexpr size_t huge_page = size_t{1} << 21;
 
-// Smaller blocks are malloc's: they are not worth a huge page each.
-constexpr size_t smallest_block = size_t{1} << 20;
+// Smaller blocks are malloc's, which would have the system map these anew each time.
+constexpr size_t smallest_block = size_t{1} << 17;
+
+// What a block's size and address are multiples of: huge pages where it fills half of one, else what malloc's own
+// addresses hardly ever are multiples of.
+constexpr size_t small_unit = size_t{1} << 16;
+size_t unit_of(size_t bytes) { return bytes >= huge_page / 2 ? huge_page : small_unit; }
 
 // What may be kept beyond that, by any thread: results that a program disposes of one after the other.
 constexpr size_t slack = size_t{1} << 26;
@@ -65,7 +70,8 @@ class HostAllocator final : public c10::Allocator {
   // A kept block of about the size, else a new one.
   void* take(size_t wanted) {
     if (wanted > SIZE_MAX - 2 * huge_page) out_of_memory(wanted);
-    const size_t bytes = (wanted + huge_page - 1) / huge_page * huge_page;
+    const size_t unit = unit_of(wanted);
+    const size_t bytes = (wanted + unit - 1) / unit * unit;
     const std::lock_guard lock(mutex_);
     const auto found = by_size_.lower_bound(bytes);
     if (found != by_size_.end() && found->first <= bytes + bytes / 8) {
@@ -125,17 +131,18 @@ class HostAllocator final : public c10::Allocator {
     kept_.erase(oldest);
   }
 
-  // Aligned to a huge page; nullptr where the system refuses.
+  // Aligned to its unit; nullptr where the system refuses.
   static void* map(size_t bytes) {
-    void* const whole = mmap(nullptr, bytes + huge_page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    const size_t unit = unit_of(bytes);
+    void* const whole = mmap(nullptr, bytes + unit, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (whole == MAP_FAILED) return nullptr;
     const auto start = reinterpret_cast<uintptr_t>(whole);
-    const uintptr_t aligned = (start + huge_page - 1) / huge_page * huge_page;
+    const uintptr_t aligned = (start + unit - 1) / unit * unit;
     if (aligned > start) munmap(whole, aligned - start);
     void* const data = reinterpret_cast<void*>(aligned);
-    if (start + huge_page > aligned) munmap(reinterpret_cast<void*>(aligned + bytes), start + huge_page - aligned);
+    if (start + unit > aligned) munmap(reinterpret_cast<void*>(aligned + bytes), start + unit - aligned);
 #ifdef MADV_HUGEPAGE
-    madvise(data, bytes, MADV_HUGEPAGE);  // a wish: without huge pages it works as well
+    if (unit == huge_page) madvise(data, bytes, MADV_HUGEPAGE);  // a wish: without huge pages it works as well
 #endif
     return data;
   }
@@ -162,8 +169,7 @@ HostAllocator& allocator() {
 
 void HostAllocator::free(void* data) {
   if (data == nullptr) return;
-  // Ours are aligned to huge pages; malloc's hardly ever are.
-  if (reinterpret_cast<uintptr_t>(data) % huge_page == 0 && allocator().give(data)) return;
+  if (reinterpret_cast<uintptr_t>(data) % small_unit == 0 && allocator().give(data)) return;
   c10::free_cpu(data);
 }
 
