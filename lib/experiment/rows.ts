@@ -1,0 +1,97 @@
+// What a folder of runs holds: one JSON object a line in `results.jsonl`, written by `experiment run` and read by `experiment report`.
+
+import type { CollapseNumbers } from "../neural-collapse";
+
+/** The scores whose out-of-distribution detection is measured: mixture over features (Table 1), softmax (Table 4b), mixture over logits (Table 5). */
+export type MeasuredScore = "mixture" | "softmax" | "logit-mixture";
+
+/** Names of the out-of-distribution sets, as in the paper's tables, and as a configuration names them. */
+export type OodName = "svhn" | "cifar100" | "tinyimagenet" | "cifar10" | "mnist" | "fashion-mnist" | "kmnist" | (string & {});
+
+/** One network of an experiment: everything but the seed. Runs of equal cell and seed are equal, whatever preset asked for them. */
+export interface Cell {
+  /** Readable and unique in the experiment: "resnet18 sn+leaky L2 60". */
+  readonly name: string;
+  readonly depth: 18 | 50;
+  readonly spectralNorm: boolean;
+  /** Leaky ReLU and average-pool shortcuts, one switch as in the paper. */
+  readonly leakyGap: boolean;
+  readonly l2: boolean;
+  /** Of the paper's schedule before scaling: 60, 100, 350, 500, … */
+  readonly paperEpochs: number;
+  /** Epochs that are run. */
+  readonly epochs: number;
+  readonly milestones: readonly number[];
+  readonly batchSize: number;
+  readonly width: number;
+  /** Length of the features; undefined: that of the architecture. 2 in Fig. 8. */
+  readonly featureDim: number | undefined;
+}
+
+/** Which part of a run a row belongs to; the last two follow a training run that stopped at the epoch of the intervention (Fig. 4). */
+export type Phase = "training" | "nc-loss" | "control";
+
+/** How one score tells the in-distribution test set from one other set. */
+export interface OodResult {
+  readonly auroc: number;
+  readonly auprIn: number;
+  readonly auprOut: number;
+  /** Share of OoD images at or above the threshold that keeps 95 % of the in-distribution ones. */
+  readonly fpr95: number;
+  /** OoD images among the top |ID test| scores (Fig. 5). */
+  readonly falsePositives: number;
+}
+
+/** What a network was like after an epoch. All but the timings are equal for equal cell, seed, phase, epoch and data. */
+export interface MeasurementRow {
+  readonly kind: "measurement";
+  readonly cell: Cell;
+  readonly seed: number;
+  readonly phase: Phase;
+  /** Epochs done in all: in the phases of the intervention it goes on from the training's. */
+  readonly epoch: number;
+  /** True after the last epoch of the phase. */
+  readonly final: boolean;
+  readonly inDistribution: string;
+  /** Mean training loss of the epoch. */
+  readonly loss: number;
+  /** On the test set. */
+  readonly accuracy: number;
+  readonly validationAccuracy: number | undefined;
+  readonly learningRate: number;
+  readonly collapse: Pick<CollapseNumbers, "nc1" | "enMeans" | "enClassifier" | "eaMeans" | "eaClassifier" | "nc3" | "nc4" | "rank">;
+  /** By out-of-distribution set, then by score. */
+  readonly ood: Readonly<Record<OodName, Readonly<Partial<Record<MeasuredScore, OodResult>>>>>;
+  /** Jitter (times trace/d) that the mixture reported, the largest of the classes. */
+  readonly jitter: number;
+  /** Fig. 6, where asked for: of the training features, and of each set projected on their right singular vectors; the first k, not centred. */
+  readonly singularValues: Readonly<Record<string, readonly number[]>> | undefined;
+  /** Fig. 8 and the histograms and ROC curves of the report, where asked for: at most some hundred points a set. */
+  readonly samples: Readonly<Record<string, SampledPoints>> | undefined;
+  /** What was made smaller than the paper's: "epochs 6 of 60", "20000 training images", … Empty for the paper's own size. */
+  readonly scaled: readonly string[];
+  readonly seconds: { readonly training: number; readonly measurement: number };
+}
+
+/** Evenly chosen samples of one set. */
+export interface SampledPoints {
+  /** Log densities of the feature mixture. */
+  readonly logDensity: readonly number[];
+  /** [n][2] where the features have two dimensions. */
+  readonly features: readonly (readonly number[])[] | undefined;
+  readonly labels: readonly number[] | undefined;
+}
+
+/** First line of the file: what all rows were made with. A folder holds the rows of one configuration (cells may be added). */
+export interface HeaderRow {
+  readonly kind: "header";
+  readonly version: 1;
+  readonly preset: string | undefined;
+  /** The resolved configuration. */
+  readonly configuration: unknown;
+  readonly configurationHash: string;
+  readonly library: string;
+  readonly libtorch: string;
+}
+
+export type ResultRow = HeaderRow | MeasurementRow;
