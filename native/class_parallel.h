@@ -9,6 +9,7 @@
 #include <cstdint>
 
 #include "host_memory.h"
+#include "parallel.h"
 
 namespace ood {
 
@@ -20,10 +21,10 @@ void for_each_class(c10::Device device, int64_t count, const Body& body) {
     for (int64_t i = 0; i < count; ++i) body(i);
     return;
   }
-  at::parallel_for(0, count, 1, [&](int64_t begin, int64_t end) {
+  in_parallel(count, [&](int64_t i) {
     const at::NoGradGuard no_grad;  // these are thread-local
     const KeepHostBlocks keep;
-    for (int64_t i = begin; i < end; ++i) body(i);
+    body(i);
   });
 }
 

@@ -8,6 +8,7 @@
 #include <limits>
 
 #include "errors.h"
+#include "matrix_product.h"
 #include "triangular.h"
 
 namespace ood {
@@ -31,6 +32,7 @@ bool try_safe_cholesky(const at::Tensor& covariance, double jitter, at::Tensor& 
 }  // namespace
 
 void add_lower_gram(const at::Tensor& target, const at::Tensor& rows) {
+  if (has_tiles(target)) return add_product(target, rows.t(), rows, 1, Wanted::lower_triangle);
   const int64_t dim = rows.size(1);
   const int64_t block = gram_block(dim);
   for (int64_t start = 0; start < dim; start += block) {

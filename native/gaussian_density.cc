@@ -234,7 +234,7 @@ void GaussianDensity::whiten(const Factor& factor, const at::Tensor& rows, at::T
     const int64_t end = std::min(start + width, dim);
     const at::Tensor block = rows.slice(1, start, end);
     if (start > 0)
-      block.addmm_(white.slice(1, 0, start), factor.lower.slice(0, start, end).slice(1, 0, start).t(), 1, -1);
+      add_product(block, white.slice(1, 0, start), factor.lower.slice(0, start, end).slice(1, 0, start).t(), -1);
     at::Tensor out = white.slice(1, start, end);
     at::mm_out(out, block, factor.inverse_blocks[static_cast<size_t>(start / width)]);
   }

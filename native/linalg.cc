@@ -3,7 +3,6 @@
 
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
-#include <ATen/Parallel.h>
 
 #include <algorithm>
 #include <array>
@@ -19,6 +18,7 @@
 #include "covariance.h"
 #include "job.h"
 #include "named_state.h"
+#include "parallel.h"
 #include "tensor.h"
 
 namespace ood {
@@ -58,7 +58,7 @@ MirrorCheck<Real> check_mirror(const Real* entries, int64_t size) {
   std::mutex mutex;
   MirrorCheck<Real> result;
   // A short and a long row of tiles together, so that threads have the same work.
-  at::parallel_for(0, (tiles + 1) / 2, 4, [&](int64_t first, int64_t last) {
+  in_parallel_ranges((tiles + 1) / 2, 4, [&](int64_t first, int64_t last) {
     Lanes largest{}, difference{}, zero{};
     const auto check_row_of_tiles = [&](int64_t row) {
       const int64_t top = row * tile, bottom = std::min(size, top + tile);

@@ -1,11 +1,16 @@
-// Float32 products.
+// Matrix products.
 #include "matrix_product.h"
 
 #include <ATen/ATen.h>
 #include <ATen/core/dispatch/Dispatcher.h>
 
+#include <algorithm>
+#include <limits>
 #include <optional>
 #include <string_view>
+
+#include "parallel.h"
+#include "tile_product.h"
 
 namespace ood {
 
@@ -28,7 +33,61 @@ std::optional<c10::TypedOperatorHandle<LinearPointwise>> inner_product() {
   }
 }
 
+// Blocks of the tiled product: `depth` x one tile's columns in the first-level cache, rows x depth in the second-level one, the
+// rest further out.
+constexpr int64_t block_depth = 256;
+constexpr int64_t block_rows = 96;
+constexpr int64_t block_columns = 128 * tile_product::tile_columns;
+
+// Below about this many multiplications packing costs more than the tiles save.
+constexpr int64_t least_work = int64_t{1} << 18;
+
+int64_t round_up(int64_t size, int64_t multiple) { return (size + multiple - 1) / multiple * multiple; }
+
+tile_product::View part_of(const at::Tensor& matrix, int64_t row, int64_t column) {
+  return {matrix.const_data_ptr<double>() + row * matrix.stride(0) + column * matrix.stride(1), matrix.stride(0), matrix.stride(1)};
+}
+
+void add_tiled_product(const at::Tensor& target, const at::Tensor& a, const at::Tensor& b, double scale, Wanted wanted) {
+  using tile_product::tile_columns;
+  const int64_t rows = target.size(0), columns = target.size(1), depth = a.size(1);
+  const at::Tensor packed_columns =
+      at::empty({std::min(depth, block_depth) * std::min(round_up(columns, tile_columns), block_columns)}, target.options());
+  double* const packed_b = packed_columns.mutable_data_ptr<double>();
+  double* const to = target.mutable_data_ptr<double>();
+  for (int64_t column = 0; column < columns; column += block_columns) {
+    const int64_t width = std::min(block_columns, columns - column);
+    for (int64_t layer = 0; layer < depth; layer += block_depth) {
+      const int64_t height = std::min(block_depth, depth - layer);
+      in_parallel((width + tile_columns - 1) / tile_columns, [&](int64_t panel) {
+        const int64_t first = panel * tile_columns;
+        tile_product::pack_columns(part_of(b, layer, column + first), height, std::min(tile_columns, width - first),
+                                   packed_b + first * height);
+      });
+      in_parallel((rows + block_rows - 1) / block_rows, [&](int64_t i) {
+        const int64_t row = i * block_rows;
+        const int64_t held = std::min(block_rows, rows - row);
+        if (wanted == Wanted::lower_triangle && row + held <= column) return;
+        alignas(64) thread_local static double packed_a[block_rows * block_depth];
+        tile_product::pack_rows(part_of(a, row, layer), held, height, scale, packed_a);
+        const int64_t below = wanted == Wanted::lower_triangle ? row - column : std::numeric_limits<int32_t>::max();
+        tile_product::add_product(packed_a, packed_b, held, width, height, to + row * target.stride(0) + column, target.stride(0), below);
+      });
+    }
+  }
+}
+
 }  // namespace
+
+bool has_tiles(const at::Tensor& target) { return target.is_cpu() && tile_product::pays(); }
+
+void add_product(const at::Tensor& target, const at::Tensor& a, const at::Tensor& b, double scale, Wanted wanted) {
+  if (has_tiles(target) && target.numel() * a.size(1) >= least_work) {
+    if (target.stride(1) == 1) return add_tiled_product(target, a, b, scale, wanted);
+    if (target.stride(0) == 1 && wanted == Wanted::all) return add_tiled_product(target.t(), b.t(), a.t(), scale, wanted);
+  }
+  target.addmm_(a, b, 1, scale);
+}
 
 at::Tensor linear_float32(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
   static const auto fused = inner_product();

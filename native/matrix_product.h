@@ -1,4 +1,5 @@
-// The float32 product behind bounds and distances, by the fastest routine that this libtorch has for the processor.
+// Matrix products by the fastest routine to be had for the processor: float32 ones behind bounds and distances, float64 ones
+// behind scatters and factors.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -7,5 +8,14 @@ namespace ood {
 
 // x·weightᵀ + bias for float32 x [n, k], weight [m, k], bias [m] or undefined: [n, m].
 at::Tensor linear_float32(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias);
+
+// Which entries of a product are wanted; the others are undefined.
+enum class Wanted { all, lower_triangle };
+
+// Whether a float64 product into this tensor is made of our own AVX-512 tiles, which need no help from blocking.
+bool has_tiles(const at::Tensor& target);
+
+// target += scale·a·b for float64 a [m, k], b [k, n], target [m, n].
+void add_product(const at::Tensor& target, const at::Tensor& a, const at::Tensor& b, double scale = 1, Wanted wanted = Wanted::all);
 
 }  // namespace ood

@@ -3,7 +3,6 @@
 
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
-#include <ATen/Parallel.h>
 
 #include <algorithm>
 #include <cmath>
@@ -16,6 +15,7 @@
 #include "executor.h"
 #include "matrix_product.h"
 #include "named_state.h"
+#include "parallel.h"
 #include "tensor.h"
 
 namespace ood {
@@ -107,7 +107,7 @@ void prepare_points(const NeighbourPoints& from, int64_t begin, int64_t end, at:
   const double* centre = from.centre.const_data_ptr<double>();
   float* prepared = rows.mutable_data_ptr<float>();
   double* squared_length = squares.mutable_data_ptr<double>();
-  at::parallel_for(0, end - begin, 64, [&, scale = from.scale](int64_t first, int64_t last) {
+  in_parallel_ranges(end - begin, 64, [&, scale = from.scale](int64_t first, int64_t last) {
     constexpr int64_t lanes = 8;  // partial sums, so that the compiler may vectorise
     for (int64_t row = first; row < last; ++row) {
       const T* point = points + row * dim;

@@ -5,6 +5,8 @@
 
 #include <algorithm>
 
+#include "matrix_product.h"
+
 namespace ood {
 
 namespace {
@@ -17,15 +19,29 @@ int64_t half_of(int64_t dim) { return (dim / 2 + leaf - 1) / leaf * leaf; }
 // target −= rows·rowsᵀ in the lower triangle of target; what lies above it is undefined.
 void subtract_gram(const at::Tensor& target, const at::Tensor& rows) {
   const int64_t dim = target.size(0);
-  if (dim <= 2 * leaf) {
-    target.addmm_(rows, rows.t(), 1, -1);
+  if (dim <= 2 * leaf || has_tiles(target)) {
+    add_product(target, rows, rows.t(), -1, Wanted::lower_triangle);
     return;
   }
   const int64_t half = half_of(dim);
   const at::Tensor upper = rows.slice(0, 0, half), lower = rows.slice(0, half);
   subtract_gram(target.slice(0, 0, half).slice(1, 0, half), upper);
-  target.slice(0, half).slice(1, 0, half).addmm_(lower, upper.t(), 1, -1);
+  add_product(target.slice(0, half).slice(1, 0, half), lower, upper.t(), -1);
   subtract_gram(target.slice(0, half).slice(1, half), lower);
+}
+
+// target = target·L⁻ᵀ, in place: with L = [A · ; B C] and target = [S T], S·A⁻ᵀ = X and (T − X·Bᵀ)·C⁻ᵀ.
+void solve_right(const at::Tensor& lower, const at::Tensor& target) {
+  const int64_t dim = lower.size(0);
+  if (dim <= leaf) {
+    target.copy_(at::linalg_solve_triangular(lower.t(), target, /*upper=*/true, /*left=*/false));
+    return;
+  }
+  const int64_t half = half_of(dim);
+  const at::Tensor left = target.slice(1, 0, half), right = target.slice(1, half);
+  solve_right(lower.slice(0, 0, half).slice(1, 0, half), left);
+  add_product(right, left, lower.slice(0, half).slice(1, 0, half).t(), -1);
+  solve_right(lower.slice(0, half).slice(1, half), right);
 }
 
 // Replaces the lower triangle of a matrix by its factor; zeros above. [A · ; B C] = [L · ; X M]·[L · ; X M]ᵀ with
@@ -43,7 +59,7 @@ int64_t factor_in_place(const at::Tensor& matrix) {
   const at::Tensor below = matrix.slice(0, half).slice(1, 0, half);
   const at::Tensor second = matrix.slice(0, half).slice(1, half);
   if (const int64_t failed = factor_in_place(first)) return failed;
-  below.copy_(at::linalg_solve_triangular(first.t(), below, /*upper=*/true, /*left=*/false));
+  solve_right(first, below);
   subtract_gram(second, below);
   matrix.slice(0, 0, half).slice(1, half).zero_();
   const int64_t failed = factor_in_place(second);
@@ -62,8 +78,9 @@ void invert_into(const at::Tensor& lower, const at::Tensor& inverse) {
   const at::Tensor second = inverse.slice(0, half, dim).slice(1, half, dim);
   invert_into(lower.slice(0, 0, half).slice(1, 0, half), first);
   invert_into(lower.slice(0, half, dim).slice(1, half, dim), second);
-  const at::Tensor corner = lower.slice(0, half, dim).slice(1, 0, half).mm(first);
-  inverse.slice(0, half, dim).slice(1, 0, half).addmm_(second, corner, /*beta=*/0, /*alpha=*/-1);
+  const at::Tensor corner = at::zeros({dim - half, half}, lower.options());
+  add_product(corner, lower.slice(0, half, dim).slice(1, 0, half), first);
+  add_product(inverse.slice(0, half, dim).slice(1, 0, half), second, corner, -1);
 }
 
 }  // namespace

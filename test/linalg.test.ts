@@ -54,6 +54,20 @@ describe("covariance", () => {
     expect(fromSingle).toMatchObject({ dtype: "float64", shape: [6, 6] });
     expectClose(values(fromSingle), expected.covariance["1"], 1e-6);
   });
+  // Products are made of tiles of 8 rows, 24 columns and layers of 256: sizes on both sides of each edge, against the definition.
+  test.each([1, 7, 8, 9, 24, 25, 95, 97, 121])("equals the definition for %i columns", async (d) => {
+    const rows = 530;
+    const { data } = array(`linalg.tiles.${d}`, rows, d);
+    const mean = Float64Array.from({ length: d }, (_, j) => data.reduce((sum, value, i) => (i % d === j ? sum + value : sum), 0) / rows);
+    const centred = data.map((value, i) => value - get(mean, i % d));
+    const scatter = multiply(transposed(centred, rows, d), centred, d, rows, d);
+    // 530 products and sums of doubles: their rounding is 530·1.1e-16 at most.
+    expectClose(
+      values(await linalg.covariance({ data, shape: [rows, d] })),
+      scatter.map((value) => value / (rows - 1)),
+      6e-14,
+    );
+  });
   test("weights count repetitions", async () => {
     const weights = uniform("linalg.weights", 30).map((w) => w + 1);
     expectClose(values(await linalg.covariance(x, { weights: { data: weights, shape: [30] } })), expected.weighted, 1e-14);
