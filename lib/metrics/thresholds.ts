@@ -18,8 +18,9 @@ export function staircase(positives: Float64Array, negatives: Float64Array): Sta
   let n = negatives.length;
   while (p > 0 || n > 0) {
     const threshold = Math.max(p > 0 ? (positives[p - 1] as number) : -Infinity, n > 0 ? (negatives[n - 1] as number) : -Infinity);
-    while (p > 0 && (positives[p - 1] as number) >= threshold) p--;
-    while (n > 0 && (negatives[n - 1] as number) >= threshold) n--;
+    // "Not below" rather than "at least", so that the loop ends whatever it is given.
+    while (p > 0 && !((positives[p - 1] as number) < threshold)) p--;
+    while (n > 0 && !((negatives[n - 1] as number) < threshold)) n--;
     thresholds.push(threshold);
     truePositives.push(positives.length - p);
     falsePositives.push(negatives.length - n);
