@@ -2,28 +2,65 @@
 
 import { describe, string } from "./checks";
 import { LibtorchOodError } from "./errors";
-import { openSafetensors, writeSafetensors } from "./files/safetensors";
+import { writeFileAtomically } from "./files/atomic-write";
+import { openSafetensors } from "./files/safetensors";
 import type { SafetensorsDtype } from "./files/safetensors";
-import { native, type NativeArray, type NativeDtype, type NativeNamedTensor } from "./native";
+import { formatHeader, maxHeaderBytes, tensorByteLength } from "./files/safetensors-header";
+import { native, type NativeArray, type NativeDtype, type NativeNamedTensor, type NativeTensor } from "./native";
 import { callNative } from "./native-call";
 
 const fileDtypes = { float32: "F32", float64: "F64", int64: "I64" } as const;
 
-/** Writes the arrays atomically. @throws ERR_IO, ERR_OPTION */
+/** Copied out of native memory at once, between turns of the event loop: about a millisecond. */
+const bytesPerTurn = 1 << 22;
+
+/** Writes the arrays atomically; a piece of one is in JavaScript's memory at a time. @throws ERR_IO, ERR_RANGE, ERR_OPTION */
 export async function writeStateFile(
   path: string,
   format: string,
   description: object,
   state: readonly NativeNamedTensor[],
 ): Promise<void> {
-  const tensors = state.map(({ name, tensor }) => ({
-    name,
-    dtype: fileDtypes[tensor.dtype as keyof typeof fileDtypes],
-    shape: tensor.shape,
-    data: tensor.toTypedArray(),
-  }));
-  const metadata = { format, version: "1", description: JSON.stringify(description) };
-  await writeSafetensors(string(path, "path"), tensors, { metadata });
+  const tensors = state.map(({ name, tensor }) => {
+    const dtype = fileDtypes[tensor.dtype as keyof typeof fileDtypes];
+    return { name, dtype, shape: tensor.shape, byteLength: tensorByteLength(dtype, tensor.shape) as number };
+  });
+  const metadata = new Map([
+    ["format", format],
+    ["version", "1"],
+    ["description", JSON.stringify(description)],
+  ]);
+  const header = formatHeader(tensors, metadata);
+  if (header.length - 8 > maxHeaderBytes) {
+    throw new LibtorchOodError("ERR_RANGE", `${path}: expected a header of at most ${maxHeaderBytes} bytes, found ${header.length - 8}`);
+  }
+  await writeFileAtomically(string(path, "path"), fileBytes(header, state));
+}
+
+function* fileBytes(header: Uint8Array, state: readonly NativeNamedTensor[]): Generator<Uint8Array> {
+  yield header;
+  for (const { tensor } of state) yield* tensorBytes(tensor);
+}
+
+/** The bytes in pieces of whole rows; the writer waits for the disk after each. */
+function* tensorBytes(tensor: NativeTensor): Generator<Uint8Array> {
+  const [rows] = tensor.shape;
+  const bytes = tensorByteLength(fileDtypes[tensor.dtype as keyof typeof fileDtypes], tensor.shape) ?? 0;
+  if (rows === undefined || bytes <= bytesPerTurn) {
+    yield bytesOf(tensor.toTypedArray());
+    return;
+  }
+  const step = Math.max(1, Math.floor(bytesPerTurn / (bytes / rows)));
+  for (let start = 0; start < rows; start += step) {
+    const piece = tensor.slice(start, Math.min(start + step, rows));
+    const values = piece.toTypedArray();
+    piece.dispose();
+    yield bytesOf(values);
+  }
+}
+
+function bytesOf({ buffer, byteOffset, byteLength }: NativeArray): Uint8Array {
+  return new Uint8Array(buffer, byteOffset, byteLength);
 }
 
 export interface StateFile {
