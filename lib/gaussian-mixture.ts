@@ -61,6 +61,8 @@ const format = "libtorch-ood/gaussian-mixture";
 const covariances = ["full", "tied", "diagonal", "ledoit-wolf", "oas", "low-rank"] as const;
 const priors = ["empirical", "uniform", "none"] as const;
 const optionKeys = ["preset", "covariance", "prior", "jitter", "rank", "signal"] as const;
+/** @internal Every option of {@link GaussianMixture.fit}. */
+export const fitOptionKeys = [...optionKeys, "numClasses", "device"] as const;
 const scatterFor: Record<Covariance, Scatter> = {
   full: "full",
   tied: "pooled",
@@ -143,7 +145,7 @@ export class GaussianMixture {
    *   all, or the jitter that was asked for is too small
    */
   static async fit(features: Tensor | ArrayWithShape, labels: Labels, options: GaussianMixtureFitOptions = {}): Promise<GaussianMixture> {
-    const { numClasses, device, ...rest } = optionsObject(options, "options", [...optionKeys, "numClasses", "device"]);
+    const { numClasses, device, ...rest } = optionsObject(options, "options", fitOptionKeys);
     const { signal, ...rules } = resolve(rest);
     const x = toTensor(features, "features");
     const y = labelsTensor(labels, "labels");

@@ -8,6 +8,9 @@ export interface FeatureNormOptions {
   signal?: AbortSignal;
 }
 
+/** @internal */
+export const featureNormOptionKeys = ["signal"] as const;
+
 /**
  * ‖h‖₂ of the features as pooled: a network that was trained on normalised features gives unknown inputs short ones, which is what
  * T2FNorm (Regmi et al. 2023) rests on. Its own score, and OpenOOD's, is the maximum softmax probability of the last layer applied to h / τ
@@ -23,7 +26,7 @@ export class FeatureNorm implements Score {
 
   /** @internal */
   static create(options: FeatureNormOptions = {}): FeatureNorm {
-    optionalSignal(optionsObject(options, "options", ["signal"]).signal, "signal");
+    optionalSignal(optionsObject(options, "options", featureNormOptionKeys).signal, "signal");
     return new FeatureNorm();
   }
 

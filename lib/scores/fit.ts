@@ -1,11 +1,11 @@
 // The one way to a score: its name, what it is fitted to, and its options; and back from what a file held.
 
 import { oneOf, optionsObject } from "../checks";
-import { FeatureNorm, type FeatureNormOptions } from "./feature-norm";
-import { GaussianMixtureScore, type GaussianMixtureScoreOptions } from "./gaussian-mixture-score";
-import { LogitScore, type LogitScoreOptions } from "./logit-score";
-import { Mahalanobis, RelativeMahalanobis, type MahalanobisOptions } from "./mahalanobis";
-import { NearestNeighbours, type NearestNeighboursOptions } from "./nearest-neighbours";
+import { FeatureNorm, featureNormOptionKeys, type FeatureNormOptions } from "./feature-norm";
+import { gaussianMixtureOptionKeys, GaussianMixtureScore, type GaussianMixtureScoreOptions } from "./gaussian-mixture-score";
+import { LogitScore, logitOptionKeys, type LogitScoreOptions } from "./logit-score";
+import { Mahalanobis, mahalanobisOptionKeys, RelativeMahalanobis, type MahalanobisOptions } from "./mahalanobis";
+import { NearestNeighbours, nearestNeighboursOptionKeys, type NearestNeighboursOptions } from "./nearest-neighbours";
 import {
   resolveSource,
   trainingKeys,
@@ -16,7 +16,7 @@ import {
   type SourceOptions,
   type TrainingEvidence,
 } from "./score";
-import { Vim, type VimOptions } from "./vim";
+import { Vim, vimOptionKeys, type VimOptions } from "./vim";
 
 /** The options of each score. */
 export interface ScoreOptions {
@@ -49,6 +49,8 @@ export interface ScoreOf {
 interface Kind<N extends ScoreName> {
   fit(training: TrainingEvidence, options?: ScoreOptions[N]): Promise<ScoreOf[N]>;
   restore(state: ScoreState, device: string, where: string): Promise<ScoreOf[N]>;
+  /** Every option there is. */
+  optionKeys: readonly (keyof ScoreOptions[N] & string)[];
   /** What fit() looks at, and score(). */
   requirements(options?: ScoreOptions[N]): Requirements;
 }
@@ -62,6 +64,7 @@ export interface Requirements {
 const logitScore = <N extends "max-softmax" | "max-logit" | "entropy" | "energy">(name: N) => ({
   fit: async (_: TrainingEvidence, options?: ScoreOptions[N]) => Promise.resolve(LogitScore.create(name, options)),
   restore: async (state: ScoreState, _: string, where: string) => Promise.resolve(LogitScore.restore(name, state, where)),
+  optionKeys: logitOptionKeys(name),
   requirements: (): Requirements => ({ fit: [], score: ["logits"] }),
 });
 
@@ -74,6 +77,7 @@ const kinds: { [N in ScoreName]: Kind<N> } = {
   "gaussian-mixture": {
     fit: (training, options) => GaussianMixtureScore.fit(training, options),
     restore: (state, device, where) => GaussianMixtureScore.restore(state, device, where),
+    optionKeys: gaussianMixtureOptionKeys,
     requirements: withLabels,
   },
   "max-softmax": logitScore("max-softmax"),
@@ -83,16 +87,19 @@ const kinds: { [N in ScoreName]: Kind<N> } = {
   mahalanobis: {
     fit: (training, options) => Mahalanobis.fit(training, options),
     restore: (state, device, where) => Mahalanobis.restore(state, device, where),
+    optionKeys: mahalanobisOptionKeys,
     requirements: withLabels,
   },
   "relative-mahalanobis": {
     fit: (training, options) => RelativeMahalanobis.fit(training, options),
     restore: (state, device, where) => RelativeMahalanobis.restore(state, device, where),
+    optionKeys: mahalanobisOptionKeys,
     requirements: withLabels,
   },
   "nearest-neighbours": {
     fit: (training, options) => NearestNeighbours.fit(training, options),
     restore: (state, device, where) => NearestNeighbours.restore(state, device, where),
+    optionKeys: nearestNeighboursOptionKeys,
     requirements: (options = {}) => {
       const { from } = resolveSource(options);
       return { fit: [from], score: [from] };
@@ -101,11 +108,13 @@ const kinds: { [N in ScoreName]: Kind<N> } = {
   vim: {
     fit: (training, options) => Vim.fit(training, options),
     restore: (state, device, where) => Vim.restore(state, device, where),
+    optionKeys: vimOptionKeys,
     requirements: () => ({ fit: ["features", "logits", "weight", "bias"], score: ["features", "logits"] }),
   },
   "feature-norm": {
     fit: async (_, options) => Promise.resolve(FeatureNorm.create(options)),
     restore: async () => Promise.resolve(FeatureNorm.create()),
+    optionKeys: featureNormOptionKeys,
     requirements: () => ({ fit: [], score: ["rawFeatures"] }),
   },
 };
@@ -140,7 +149,9 @@ export async function fit<N extends ScoreName>(name: N, training: TrainingEviden
  * scores.requirements("vim"); // { fit: ["features", "logits", "weight", "bias"], score: ["features", "logits"] }
  */
 export function requirements<N extends ScoreName>(name: N, options?: ScoreOptions[N]): Requirements {
-  return kinds[oneOf(name, "name", names)].requirements(options);
+  const kind = kinds[oneOf(name, "name", names)];
+  optionsObject<ScoreOptions[N]>(options, "options", kind.optionKeys);
+  return kind.requirements(options);
 }
 
 /**

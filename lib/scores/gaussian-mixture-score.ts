@@ -1,11 +1,14 @@
 // The log density of a Gaussian mixture as a score: Deep Deterministic Uncertainty, and the method of this library.
 
-import { GaussianMixture, type GaussianMixtureFitOptions } from "../gaussian-mixture";
+import { fitOptionKeys, GaussianMixture, type GaussianMixtureFitOptions } from "../gaussian-mixture";
 import { fitEvidence, readEvidence, resolveSource, type Evidence, type Score, type ScoreCallOptions } from "./score";
 import type { ScoreState, SourceOptions, TrainingEvidence } from "./score";
 import { restoring, storedObject, storedSource } from "./stored";
 
 export interface GaussianMixtureScoreOptions extends GaussianMixtureFitOptions, SourceOptions {}
+
+/** @internal */
+export const gaussianMixtureOptionKeys = [...fitOptionKeys, "from"] as const;
 
 /** log q(z) = logsumexp_c [log N(z; u_c, Σ_c) + log q(c)], Mukhoti et al. 2021: {@link GaussianMixture.logDensity}. */
 export class GaussianMixtureScore implements Score {

@@ -23,6 +23,11 @@ const formulas: Record<LogitScoreName, (logits: NumberMatrix, temperature: numbe
   energy: (logits, temperature) => energy(logits, { temperature }),
 };
 
+/** @internal */
+export function logitOptionKeys(name: LogitScoreName): readonly (keyof LogitScoreOptions)[] {
+  return name === "max-logit" ? ["signal"] : ["temperature", "signal"];
+}
+
 /**
  * - `"max-softmax"`: max_c softmax(l / T)_c, Hendrycks and Gimpel 2017
  * - `"max-logit"`: max_c l_c, Hendrycks et al. 2022
@@ -41,7 +46,7 @@ export class LogitScore implements Score {
 
   /** @internal */
   static create(name: LogitScoreName, options: LogitScoreOptions = {}): LogitScore {
-    const given = optionsObject(options, "options", name === "max-logit" ? ["signal"] : ["temperature", "signal"]);
+    const given = optionsObject(options, "options", logitOptionKeys(name));
     optionalSignal(given.signal, "signal");
     const temperature = finite(given.temperature ?? 1, "temperature");
     if (temperature <= 0) throw new LibtorchOodError("ERR_RANGE", `temperature: expected more than 0, found ${temperature}`);

@@ -16,6 +16,10 @@ export interface MahalanobisOptions extends SourceOptions {
   signal?: AbortSignal;
 }
 
+const restKeys = ["numClasses", "device", "signal"] as const;
+/** @internal */
+export const mahalanobisOptionKeys = [...restKeys, "from"] as const;
+
 /** Gaussians that share the covariance S = Σ (z − u_c)(z − u_c)ᵀ / N, over a mixture whose tied one is divided by N − C. */
 class SharedCovariance {
   readonly #factor: number;
@@ -207,5 +211,5 @@ export class RelativeMahalanobis implements Score {
 
 function resolve(options: MahalanobisOptions) {
   const { from, rest } = resolveSource(options);
-  return { from, rest: optionsObject(rest, "options", ["numClasses", "device", "signal"]) };
+  return { from, rest: optionsObject(rest, "options", restKeys) };
 }

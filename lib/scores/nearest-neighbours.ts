@@ -19,6 +19,10 @@ export interface NearestNeighboursOptions extends SourceOptions {
   signal?: AbortSignal;
 }
 
+const restKeys = ["k", "normalize", "device", "signal"] as const;
+/** @internal */
+export const nearestNeighboursOptionKeys = [...restKeys, "from"] as const;
+
 /**
  * −‖z/‖z‖ − z_k/‖z_k‖‖₂, z_k the k-th nearest of the training features, Sun et al. 2022 (OpenOOD gives the square, in float32, which orders
  * alike). The search is exact: distances are screened by matrix products in float32 with a bound on their rounding, those that the bound leaves
@@ -44,7 +48,7 @@ export class NearestNeighbours implements Score {
   /** @internal */
   static async fit(training: TrainingEvidence, options: NearestNeighboursOptions = {}): Promise<NearestNeighbours> {
     const { from, rest } = resolveSource(options);
-    const { k = 50, normalize = true, device = "cpu", signal } = optionsObject(rest, "options", ["k", "normalize", "device", "signal"]);
+    const { k = 50, normalize = true, device = "cpu", signal } = optionsObject(rest, "options", restKeys);
     integer(k, "k", 1);
     boolean(normalize, "normalize");
     optionalSignal(signal, "signal");

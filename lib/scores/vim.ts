@@ -24,6 +24,9 @@ export interface VimOptions {
   signal?: AbortSignal;
 }
 
+/** @internal */
+export const vimOptionKeys = ["dimension", "device", "signal"] as const;
+
 /**
  * logsumexp(l) − α·‖R ᵀ(z − o)‖₂, Wang et al. 2022: l the logits, o = −W⁺b the point whose logits are zero, R an orthonormal basis of what is
  * orthogonal to the D leading right singular vectors of the training features less o (not centred), α the mean largest logit of training inputs over
@@ -53,7 +56,7 @@ export class Vim implements Score {
 
   /** @internal */
   static async fit(training: TrainingEvidence, options: VimOptions = {}): Promise<Vim> {
-    const { dimension, device = "cpu", signal } = optionsObject(options, "options", ["dimension", "device", "signal"]);
+    const { dimension, device = "cpu", signal } = optionsObject(options, "options", vimOptionKeys);
     if (dimension !== undefined) integer(dimension, "dimension", 1);
     optionalSignal(signal, "signal");
     const handle = callNative(() => new (native().VirtualLogit)(string(device, "device")));
