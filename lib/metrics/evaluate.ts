@@ -2,7 +2,7 @@
 
 import { fail, finite, oneOf, optionsObject, string } from "../checks";
 import { LibtorchOodError } from "../errors";
-import { presetOf, withPreset, type EvaluationChoices, type PresetName, type PresetRecord } from "../presets/preset";
+import { presetOf, withPreset, type EvaluationChoices, type Preset, type PresetName, type PresetRecord } from "../presets/preset";
 import { aupr } from "./aupr";
 import { auroc } from "./auroc";
 import { fprAtTpr } from "./fpr";
@@ -11,6 +11,11 @@ import type { NumberList } from "./scores";
 export interface EvaluateOptions extends Partial<EvaluationChoices> {
   /** Gives every choice below that is not given itself. */
   preset?: PresetName;
+  /**
+   * Name of the in-distribution set, such as `"CIFAR-100"`: the preset's groups are those for it, and none where the preset has none for it.
+   * Without a name they are those for CIFAR-10.
+   */
+  inDistributionSet?: string;
   /** Name of the list of images that each set was reduced to (OpenOOD removes images that show a class of the training data); none: "unfiltered". */
   imageLists?: Readonly<Record<string, string>>;
 }
@@ -53,10 +58,11 @@ export function evaluate(
   outOfDistribution: Readonly<Record<string, NumberList>>,
   options: EvaluateOptions = {},
 ): Evaluation {
-  const { preset: name, imageLists = {}, ...given } = optionsObject(options, "options", [...choiceKeys, "preset", "imageLists"]);
+  const keys = [...choiceKeys, "preset", "imageLists", "inDistributionSet"] as const;
+  const { preset: name, imageLists = {}, inDistributionSet, ...given } = optionsObject(options, "options", keys);
   const lists = checkImageLists(imageLists);
   const preset = presetOf(name);
-  const { options: chosen, record } = withPreset<Partial<EvaluationChoices>>(preset, preset?.evaluation, given);
+  const { options: chosen, record } = withPreset<Partial<EvaluationChoices>>(preset, presetChoices(preset, inDistributionSet), given);
   const choices = checkChoices(chosen);
   if (typeof outOfDistribution !== "object" || outOfDistribution === null || ArrayBuffer.isView(outOfDistribution)) {
     fail("ERR_OPTION", "outOfDistribution", "an object of scores by the name of their set", outOfDistribution);
@@ -92,6 +98,12 @@ export function evaluate(
     groups[group] = { ...numbers, sets: present, missing: members.filter((member) => !names.includes(member)) };
   }
   return { preset: record, choices, sets, groups };
+}
+
+function presetChoices(preset: Preset | undefined, inDistributionSet: string | undefined): EvaluationChoices | undefined {
+  if (inDistributionSet === undefined) return preset?.evaluation;
+  const set = string(inDistributionSet, "inDistributionSet");
+  return preset && { ...preset.evaluation, groups: Object.hasOwn(preset.groups, set) ? (preset.groups[set] ?? {}) : {} };
 }
 
 function checkImageLists(given: unknown): ReadonlyMap<string, string> {

@@ -38,4 +38,5 @@ export const ddu2021: Preset = {
   mixture: { covariance: "full", prior: "none", jitter: "ddu" }, // utils/gmm_utils.py: gmm_fit; evaluate.py: logsumexp over classes, no prior
   // metrics/ood_metrics.py: average_precision_score with in-distribution as 1 for densities. It reports no FPR at a fixed rate: ODIN's direction, the same positive, stands in.
   evaluation: { auprPositive: "in", auprEstimator: "average-precision", fprPositive: "in", tpr: 0.95, groups: {} },
+  groups: {},
 };

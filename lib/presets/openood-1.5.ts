@@ -18,6 +18,13 @@ const training: PresetTraining = {
   validation: undefined, // its validation images have a list of their own
 };
 
+/** openood/evaluation_api/datasets.py, by in-distribution set: what is near to one of the two CIFAR sets includes the other. */
+const far = ["MNIST", "SVHN", "Textures", "Places365"];
+const groups = {
+  "CIFAR-10": { near: ["CIFAR-100", "Tiny ImageNet"], far },
+  "CIFAR-100": { near: ["CIFAR-10", "Tiny ImageNet"], far },
+};
+
 export const openood15: Preset = {
   name: "openood-1.5",
   source: "Zhang et al. 2023, OpenOOD v1.5; Jingkang50/OpenOOD",
@@ -31,12 +38,7 @@ export const openood15: Preset = {
   },
   features: "normalized",
   mixture: { covariance: "full", prior: "empirical", jitter: "relative" }, // none is prescribed: the defaults of this library
-  // openood/evaluators/metrics.py; openood/evaluation_api/datasets.py: the groups of CIFAR-10 (those of CIFAR-100 have CIFAR-10 where this has CIFAR-100)
-  evaluation: {
-    auprPositive: "out",
-    auprEstimator: "trapezoid",
-    fprPositive: "out",
-    tpr: 0.95,
-    groups: { near: ["CIFAR-100", "Tiny ImageNet"], far: ["MNIST", "SVHN", "Textures", "Places365"] },
-  },
+  // openood/evaluators/metrics.py
+  evaluation: { auprPositive: "out", auprEstimator: "trapezoid", fprPositive: "out", tpr: 0.95, groups: groups["CIFAR-10"] },
+  groups,
 };

@@ -34,6 +34,8 @@ export interface Preset {
     readonly jitter: "relative" | "relative-shared" | "ddu";
   };
   readonly evaluation: EvaluationChoices;
+  /** The groups of out-of-distribution sets by the in-distribution set; `evaluation.groups` are those of CIFAR-10, the usual one. */
+  readonly groups: Readonly<Record<string, EvaluationChoices["groups"]>>;
 }
 
 export interface PresetTraining {

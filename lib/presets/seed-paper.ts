@@ -20,4 +20,5 @@ export const seedPaper: Preset = {
   // The density as the paper writes it has the prior. DDU's jitter is rounding noise on collapsed features, so that of this library stands in.
   mixture: { covariance: "full", prior: "empirical", jitter: "relative" },
   evaluation: ddu2021.evaluation,
+  groups: ddu2021.groups,
 };
