@@ -1,99 +1,43 @@
 // Detector: a classifier with a score and held-out scores to hold new ones against; it says of each input whether to trust the answer.
 
-import { boolean, fail, integer, optionalFunction, optionalSignal, optionsObject, string } from "./checks";
-import { Dataset } from "./datasets/dataset";
-import { checkFalseAlarmRate, pValue } from "./detector/calibration";
+import { boolean, fail, optionalFunction, optionalSignal, optionsObject, string } from "./checks";
+import type { Dataset } from "./datasets/dataset";
+import { calibrate, checkFalseAlarmRate, pValue } from "./detector/calibration";
+import { chooseScore, classCount, withClasses } from "./detector/choice";
 import { readDetectorFile, writeDetectorFile, type DetectorDescription, type Extraction } from "./detector/detector-file";
-import { hashDisjoint, type Rows } from "./detector/overlap";
+import {
+  evidenceKinds,
+  extractEvidence,
+  extractions,
+  isEvidence,
+  isEvidenceKind,
+  pick,
+  requireLogits,
+  takeEvidence,
+  tensorsOf,
+  unique,
+  type Tensors,
+} from "./detector/evidence";
+import { commonKeys, type DetectorFeatures, type DetectorFitOptions, type PredictOptions, type Prediction } from "./detector/options";
+import { hashDisjoint, imageRows, tensorRows, type Rows } from "./detector/overlap";
+import { requireConsistent, type Parts } from "./detector/parts";
 import { LibtorchOodError } from "./errors";
 import { GaussianMixture } from "./gaussian-mixture";
-import type { ImageResize } from "./images/decode";
-import { labelsTensor, type Labels } from "./labels";
+import { labelsTensor } from "./labels";
 import { maxLogit, predictedClass, softmaxConfidence } from "./metrics/logit-scores";
 import { calledFrom } from "./native-call";
-import { presetOf, withPreset, type PresetName, type PresetRecord } from "./presets/preset";
+import type { PresetRecord } from "./presets/preset";
 import { ResNet, type Images } from "./resnet";
 import { requireDataset } from "./resnet/images";
-import { fit as fitScore, requirements, restoreScore, type ScoreOptions } from "./scores/fit";
+import { fit as fitScore, requirements, restoreScore } from "./scores/fit";
 import { GaussianMixtureScore } from "./scores/gaussian-mixture-score";
 import { scoreRows } from "./scores/rows";
 import type { Evidence, Score, ScoreName, TrainingEvidence } from "./scores/score";
-import { corrupt } from "./state-file";
-import { Tensor, toTensor, type ArrayWithShape } from "./tensor";
+import { Tensor, type ArrayWithShape } from "./tensor";
 
-/** What a detector says of one input. */
-export interface Prediction {
-  /** The predicted class. */
-  label: number;
-  className: string;
-  /** Probability of the predicted class: softmax of the logits, or where there are none the posterior of the class mixture. */
-  confidence: number;
-  /** Of the detector's score; higher means more in-distribution. */
-  score: number;
-  /** log q(z) in nats: the score, where that is the Gaussian mixture's; not there for other scores. */
-  logDensity?: number;
-  /** Share of in-distribution inputs that score no higher, by the calibration: (1 + #{calibration ≤ score}) / (n + 1). */
-  pValue: number;
-  /** pValue ≤ falseAlarmRate */
-  outOfDistribution: boolean;
-}
+export type { DetectorFeatures, DetectorFitOptions, PredictOptions, Prediction } from "./detector/options";
 
-interface CommonFitOptions<N extends ScoreName> {
-  /** Share of in-distribution inputs that may be flagged; n calibration inputs allow 1/(n + 1) at least. Default 0.05. */
-  falseAlarmRate?: number;
-  /** Default "gaussian-mixture". */
-  score?: N;
-  /** Of the score, as `scores.fit` takes them; those of the mixture are over the preset's. */
-  scoreOptions?: ScoreOptions[N];
-  /** Gives the mixture's covariance, prior and jitter. */
-  preset?: PresetName;
-  /** Take calibration inputs that were trained on. The false-alarm rate then does not hold. Default false. */
-  allowOverlap?: boolean;
-  signal?: AbortSignal;
-}
-
-export interface DetectorFitOptions<N extends ScoreName = ScoreName> extends CommonFitOptions<N> {
-  /** Held-out in-distribution images, none of them trained on. */
-  calibration: Dataset;
-  /** Images per forward pass. Default 64. */
-  batchSize?: number;
-  /** Of the convolutions, now and in every prediction. Default "float32". */
-  precision?: "float32" | "bfloat16";
-  /** Of images of another size, in every prediction. Default "center-crop". */
-  resize?: ImageResize;
-  /** Images read, of all. */
-  onProgress?: (done: number, total: number) => void | Promise<void>;
-}
-
-/** Features of any model, [N, d], with what else is known of it. */
-export interface DetectorFeatures<N extends ScoreName = ScoreName> extends CommonFitOptions<N>, TrainingEvidence {
-  labels: Labels;
-  /** The same kinds of evidence for held-out in-distribution inputs. */
-  calibration: Evidence;
-  /** Default "0", "1", … */
-  classNames?: readonly string[];
-  /** "cpu" (default), "cuda" or "cuda:N", of the score. */
-  device?: string;
-}
-
-export interface PredictOptions {
-  /** In place of the detector's own. */
-  falseAlarmRate?: number;
-  /** Images per forward pass. Default 64. */
-  batchSize?: number;
-  signal?: AbortSignal;
-}
-
-const commonKeys = ["falseAlarmRate", "score", "scoreOptions", "preset", "allowOverlap", "signal", "calibration"] as const;
-const evidenceKinds = ["features", "rawFeatures", "logits"] as const;
 const defaultRate = 0.05;
-
-type Parts = Omit<DetectorDescription, "network" | "score" | "classifier"> & {
-  network: ResNet | undefined;
-  score: Score;
-  classifier: GaussianMixture | undefined;
-  calibrationScores: Float64Array;
-};
 
 /**
  * Network (or none, for features of another model), score and calibration in one. It owns a copy of the network as it was when the
@@ -333,7 +277,7 @@ export class Detector {
     const signal = optionalSignal(given.signal, "signal");
     const owned: Tensor[] = [];
     try {
-      let evidence: Partial<Record<keyof Evidence, Tensor>>;
+      let evidence: Tensors;
       if (isEvidence(input)) {
         evidence = takeEvidence(input, this.evidence, "input", owned).evidence;
       } else if (network === undefined) {
@@ -369,7 +313,7 @@ export class Detector {
     }
   }
 
-  async #classify(evidence: Partial<Record<keyof Evidence, Tensor>>, signal: AbortSignal | undefined) {
+  async #classify(evidence: Tensors, signal: AbortSignal | undefined) {
     const { score, classifier, labelsFrom } = this.#parts;
     if (labelsFrom === "logits") {
       const logits = evidence.logits as Tensor;
@@ -441,50 +385,14 @@ export class Detector {
       owned.push(score);
       const classifier = classes && (await GaussianMixture.restore(classes, tensors.classifier, device, path));
       if (classifier) owned.push(classifier);
-      const detector = new Detector({ ...rest, network, score, classifier, calibrationScores });
-      await detector.#requireConsistent(path);
-      return detector;
+      const parts = { ...rest, network, score, classifier, calibrationScores };
+      await requireConsistent(path, parts);
+      return new Detector(parts);
     } catch (error) {
       disposeAll(owned);
       throw error;
     } finally {
       disposeAll(Object.values(tensors).flatMap((part) => part.map(({ tensor }) => tensor))); // the parts hold what they keep
-    }
-  }
-
-  /** Parts of one detector fit together; a probe shows what the descriptions alone do not. */
-  async #requireConsistent(path: string): Promise<void> {
-    const { network, score, classifier, labelsFrom, evidence, classNames, calibrationScores, falseAlarmRate } = this.#parts;
-    const mixture = classifier ?? (score instanceof GaussianMixtureScore ? score.mixture : undefined);
-    const classes = classNames.length;
-    const missing = score.needs.find((kind) => !evidence.includes(kind));
-    if (missing !== undefined) corrupt(path, "evidence", `${missing}, which the score needs`, evidence.join(", "));
-    if (labelsFrom === "logits" ? !evidence.includes("logits") : mixture === undefined)
-      corrupt(path, "labelsFrom", "a source there is", labelsFrom);
-    if (labelsFrom === "score" && (classifier !== undefined || !(score instanceof GaussianMixtureScore))) {
-      corrupt(path, "labelsFrom", "a source there is", labelsFrom);
-    }
-    if (labelsFrom === "classifier" && (classifier === undefined || !evidence.includes("features"))) {
-      corrupt(path, "labelsFrom", "a source there is", labelsFrom);
-    }
-    if (network !== undefined && labelsFrom !== "logits") corrupt(path, "labelsFrom", '"logits" with a network', labelsFrom);
-    if (labelsFrom !== "logits" && mixture?.numClasses !== classes) corrupt(path, "classNames", `${mixture?.numClasses} names`, classes);
-    try {
-      checkFalseAlarmRate(falseAlarmRate, calibrationScores.length);
-    } catch (error) {
-      corrupt(path, "falseAlarmRate", "a rate that the calibration can give", (error as Error).message);
-    }
-    if (network === undefined) return;
-    const { featureDim, numClasses } = network.architecture;
-    const probe = (columns: number) => Tensor.from(new Float32Array(columns).fill(1 / Math.sqrt(columns)), [1, columns]);
-    const tensors = { features: probe(featureDim), rawFeatures: probe(featureDim), logits: probe(numClasses) };
-    try {
-      await score.score(pick(tensors, score.needs));
-    } catch (error) {
-      if ((error as LibtorchOodError).code !== "ERR_SHAPE") throw error;
-      corrupt(path, "score", `one of ${featureDim} features and ${numClasses} classes, as the network has`, (error as Error).message);
-    } finally {
-      disposeAll(Object.values(tensors));
     }
   }
 
@@ -510,167 +418,12 @@ export class Detector {
   }
 }
 
-type Tensors = Partial<Record<keyof Evidence, Tensor>>;
-
-/** The score by name, its options over those of the preset, and the record of that. */
-function chooseScore<N extends ScoreName>(given: CommonFitOptions<N>) {
-  const name = (given.score ?? "gaussian-mixture") as N;
-  const stated = (given.scoreOptions ?? {}) as ScoreOptions[N] & object;
-  if (typeof stated !== "object") fail("ERR_OPTION", "scoreOptions", "an options object", stated);
-  const own = name === "gaussian-mixture" ? (stated as ScoreOptions["gaussian-mixture"]).preset : undefined;
-  const preset = presetOf(own ?? given.preset);
-  if (preset === undefined) return { name, scoreOptions: stated, record: undefined };
-  if (name !== "gaussian-mixture") {
-    const record: PresetRecord = { name: preset.name, overridden: ["score"] };
-    return { name, scoreOptions: stated, record };
-  }
-  const from = preset.features === "raw" ? "rawFeatures" : "features";
-  const { options, record } = withPreset(preset, { ...preset.mixture, from } as Partial<typeof stated>, stated);
-  return { name, scoreOptions: { ...options, preset: preset.name }, record };
-}
-
-/** Scores with classes are told how many, since the last ones may have no samples; all are told the device. */
-function withClasses<N extends ScoreName>(
-  name: N,
-  options: ScoreOptions[N],
-  numClasses: number,
-  device: string,
-  signal: AbortSignal | undefined,
-): ScoreOptions[N] {
-  const classes = ["gaussian-mixture", "mahalanobis", "relative-mahalanobis"].includes(name) ? { numClasses } : {};
-  const fitted = requirements(name, options).fit.length > 0 ? { device, signal } : {};
-  return { ...classes, ...fitted, ...options };
-}
-
-function classCount(names: readonly string[] | undefined, logits: Tensor | undefined, labels: Tensor): number {
-  let greatest = 0;
-  labels.toArray().forEach((label: number | bigint, i: number) => {
-    if (label < 0) throw new LibtorchOodError("ERR_RANGE", `labels[${i}]: expected a label of at least 0, found ${label}`);
-    greatest = Math.max(greatest, Number(label));
-  });
-  if (names !== undefined && (!Array.isArray(names) || !names.every((name) => typeof name === "string"))) {
-    fail("ERR_OPTION", "classNames", "an array of names", names);
-  }
-  const columns = logits?.shape[1];
-  const classes = columns ?? names?.length ?? greatest + 1;
-  if (names !== undefined && names.length !== classes)
-    fail("ERR_SHAPE", "classNames", `${classes} names, one per column of the logits`, names);
-  integer(greatest, "the greatest label", 0, classes - 1);
-  return classes;
-}
-
-async function calibrate(score: Score, evidence: Tensors, signal: AbortSignal | undefined): Promise<Float64Array> {
-  const scores = await score.score(pick(evidence, score.needs), { signal });
-  const wrong = scores.findIndex((value) => !Number.isFinite(value));
-  if (wrong >= 0)
-    throw new LibtorchOodError("ERR_NON_FINITE", `calibration: expected finite scores, found ${scores[wrong]} for input ${wrong}`);
-  return Float64Array.from(scores).sort();
-}
-
-/** The passes over the images that give these kinds of evidence. */
-function extractions(kinds: readonly (keyof Evidence)[]): ("normalized" | "raw")[] {
-  const raw = kinds.includes("rawFeatures");
-  const normalized = kinds.includes("features") || (kinds.includes("logits") && !raw);
-  return [...(normalized ? ["normalized" as const] : []), ...(raw ? ["raw" as const] : [])];
-}
-
-async function extractEvidence(
-  network: ResNet,
-  images: Images,
-  kinds: readonly (keyof Evidence)[],
-  options: NonNullable<Parameters<ResNet["extract"]>[1]>,
-  onPass?: (images: number) => void,
-): Promise<Tensors> {
-  const evidence: Tensors = {};
-  for (const features of extractions(kinds)) {
-    const extraction = await network.extract(images, { ...options, features });
-    onPass?.(extraction.features.shape[0] as number);
-    evidence[features === "raw" ? "rawFeatures" : "features"] = extraction.features;
-    if (evidence.logits === undefined && kinds.includes("logits")) evidence.logits = extraction.logits;
-    else extraction.logits.dispose();
-  }
-  return evidence;
-}
-
-/** The evidence as Tensors, all of as many rows; those made here are added to `owned`. */
-function takeEvidence(
-  given: Evidence,
-  kinds: readonly (keyof Evidence)[],
-  where: string,
-  owned: Tensor[],
-): { evidence: Tensors; rows: number } {
-  if (typeof given !== "object" || given === null) fail("ERR_OPTION", where, "an object of features", given);
-  if (where !== "training") optionsObject(given, where, evidenceKinds);
-  const evidence: Tensors = {};
-  let rows: number | undefined;
-  for (const kind of kinds) {
-    const value = given[kind];
-    const name = where === "training" ? kind : `${where}.${kind}`;
-    if (value === undefined) throw new LibtorchOodError("ERR_OPTION", `${name}: expected it for this detector, found none`);
-    const tensor = toTensor(value, name);
-    if (tensor !== value) owned.push(tensor);
-    const [found] = tensor.shape;
-    if (tensor.shape.length !== 2) {
-      throw new LibtorchOodError("ERR_SHAPE", `${name}: expected [N, columns], found [${tensor.shape.join(", ")}]`);
-    }
-    rows ??= found;
-    if (found !== rows) throw new LibtorchOodError("ERR_SHAPE", `${name}: expected ${rows} rows as in ${kinds[0]}, found ${found}`);
-    evidence[kind] = tensor;
-  }
-  return { evidence, rows: rows ?? 0 };
-}
-
-/** Logits have a column per class, or the label would name none. */
-function requireLogits({ logits }: Tensors, numClasses: number, where: string): void {
-  if (logits === undefined || logits.shape[1] === numClasses) return;
-  const expected = `${numClasses} columns, as there are classes`;
-  throw new LibtorchOodError("ERR_SHAPE", `${where}.logits: expected ${expected}, found ${logits.shape[1]}`);
-}
-
 function dividedBy(divisor: number, tensor: Tensor): Tensor {
   const values = tensor.toArray() as Float32Array | Float64Array;
   return Tensor.from(
     Float64Array.from(values, (value) => value / divisor),
     tensor.shape,
   );
-}
-
-function imageRows(data: Dataset): Rows {
-  return { count: data.length, row: (index) => data.image(index) };
-}
-
-/** Values as float64, so that a row is recognised whatever its dtype was. */
-function tensorRows(tensor: Tensor): Rows {
-  return {
-    count: tensor.shape[0] as number,
-    row: (index) => {
-      const slice = tensor.slice(index, index + 1); // one at a time: a copy of all would hold the event loop up
-      const values = slice.toArray() as Float32Array | Float64Array;
-      slice.dispose();
-      return new Uint8Array(Float64Array.from(values).buffer);
-    },
-  };
-}
-
-function isEvidence(input: Images | Evidence): input is Evidence {
-  if (typeof input !== "object" || input === null || Tensor.is(input) || input instanceof Dataset || Array.isArray(input)) return false;
-  return !ArrayBuffer.isView(input) && !("data" in input) && evidenceKinds.some((kind) => kind in input);
-}
-
-function isEvidenceKind(key: keyof TrainingEvidence): key is keyof Evidence {
-  return (evidenceKinds as readonly string[]).includes(key);
-}
-
-function pick(evidence: Tensors, kinds: readonly (keyof Evidence)[]): Evidence {
-  return Object.fromEntries(kinds.map((kind) => [kind, evidence[kind]]));
-}
-
-function unique<T>(values: readonly T[]): T[] {
-  return [...new Set(values)];
-}
-
-function tensorsOf(evidence: Evidence): Tensor[] {
-  return evidenceKinds.map((kind) => evidence[kind]).filter((value): value is Tensor => Tensor.is(value));
 }
 
 function disposeAll(values: readonly { dispose(): void }[]): void {

@@ -2,6 +2,8 @@
 
 import { finite } from "../checks";
 import { LibtorchOodError } from "../errors";
+import type { Score } from "../scores/score";
+import { pick, type Tensors } from "./evidence";
 
 /**
  * The conformal p-value of a score: (1 + #{calibration scores ≤ s}) / (n + 1). Where s is exchangeable with the calibration scores,
@@ -32,4 +34,13 @@ export function checkFalseAlarmRate(value: unknown, count: number): number {
   if (1 / (needed + 1) > rate) needed++; // once: beyond 2^53 another one would change nothing
   const found = `${rate} with ${count}: no p-value is below 1/${count + 1}`;
   throw new LibtorchOodError("ERR_RANGE", `falseAlarmRate: ${needed} calibration inputs are needed for it, found ${found}`);
+}
+
+/** Scores of held-out inputs, ascending. @throws ERR_NON_FINITE */
+export async function calibrate(score: Score, evidence: Tensors, signal: AbortSignal | undefined): Promise<Float64Array> {
+  const scores = await score.score(pick(evidence, score.needs), { signal });
+  const wrong = scores.findIndex((value) => !Number.isFinite(value));
+  if (wrong >= 0)
+    throw new LibtorchOodError("ERR_NON_FINITE", `calibration: expected finite scores, found ${scores[wrong]} for input ${wrong}`);
+  return Float64Array.from(scores).sort();
 }

@@ -2,7 +2,9 @@
 
 import { createHash } from "node:crypto";
 import { setImmediate as turn } from "node:timers/promises";
+import type { Dataset } from "../datasets/dataset";
 import { LibtorchOodError } from "../errors";
+import type { Tensor } from "../tensor";
 
 /** Rows of equal length, one per input. */
 export interface Rows {
@@ -45,4 +47,21 @@ async function digests({ count, row }: Rows): Promise<string[]> {
     await turn();
   }
   return found;
+}
+
+export function imageRows(data: Dataset): Rows {
+  return { count: data.length, row: (index) => data.image(index) };
+}
+
+/** Values as float64, so that a row is recognised whatever its dtype was. */
+export function tensorRows(tensor: Tensor): Rows {
+  return {
+    count: tensor.shape[0] as number,
+    row: (index) => {
+      const slice = tensor.slice(index, index + 1); // one at a time: a copy of all would hold the event loop up
+      const values = slice.toArray() as Float32Array | Float64Array;
+      slice.dispose();
+      return new Uint8Array(Float64Array.from(values).buffer);
+    },
+  };
 }

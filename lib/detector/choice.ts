@@ -1,0 +1,57 @@
+// Which score a detector has and how many classes: what the caller's options, a preset and the data come to together.
+
+import { fail, integer } from "../checks";
+import { LibtorchOodError } from "../errors";
+import { presetOf, withPreset, type PresetRecord } from "../presets/preset";
+import { requirements, type ScoreOptions } from "../scores/fit";
+import type { ScoreName } from "../scores/score";
+import type { Tensor } from "../tensor";
+import type { CommonFitOptions } from "./options";
+
+/** The score by name, its options over those of the preset, and the record of that. */
+export function chooseScore<N extends ScoreName>(given: CommonFitOptions<N>) {
+  const name = (given.score ?? "gaussian-mixture") as N;
+  const stated = (given.scoreOptions ?? {}) as ScoreOptions[N] & object;
+  if (typeof stated !== "object") fail("ERR_OPTION", "scoreOptions", "an options object", stated);
+  const own = name === "gaussian-mixture" ? (stated as ScoreOptions["gaussian-mixture"]).preset : undefined;
+  const preset = presetOf(own ?? given.preset);
+  if (preset === undefined) return { name, scoreOptions: stated, record: undefined };
+  if (name !== "gaussian-mixture") {
+    const record: PresetRecord = { name: preset.name, overridden: ["score"] };
+    return { name, scoreOptions: stated, record };
+  }
+  const from = preset.features === "raw" ? "rawFeatures" : "features";
+  const { options, record } = withPreset(preset, { ...preset.mixture, from } as Partial<typeof stated>, stated);
+  return { name, scoreOptions: { ...options, preset: preset.name }, record };
+}
+
+/** Scores with classes are told how many, since the last ones may have no samples; all are told the device. */
+export function withClasses<N extends ScoreName>(
+  name: N,
+  options: ScoreOptions[N],
+  numClasses: number,
+  device: string,
+  signal: AbortSignal | undefined,
+): ScoreOptions[N] {
+  const classes = ["gaussian-mixture", "mahalanobis", "relative-mahalanobis"].includes(name) ? { numClasses } : {};
+  const fitted = requirements(name, options).fit.length > 0 ? { device, signal } : {};
+  return { ...classes, ...fitted, ...options };
+}
+
+/** As many as the logits have columns, else as there are names, else labels; the others have to agree. */
+export function classCount(names: readonly string[] | undefined, logits: Tensor | undefined, labels: Tensor): number {
+  let greatest = 0;
+  labels.toArray().forEach((label: number | bigint, i: number) => {
+    if (label < 0) throw new LibtorchOodError("ERR_RANGE", `labels[${i}]: expected a label of at least 0, found ${label}`);
+    greatest = Math.max(greatest, Number(label));
+  });
+  if (names !== undefined && (!Array.isArray(names) || !names.every((name) => typeof name === "string"))) {
+    fail("ERR_OPTION", "classNames", "an array of names", names);
+  }
+  const columns = logits?.shape[1];
+  const classes = columns ?? names?.length ?? greatest + 1;
+  if (names !== undefined && names.length !== classes)
+    fail("ERR_SHAPE", "classNames", `${classes} names, one per column of the logits`, names);
+  integer(greatest, "the greatest label", 0, classes - 1);
+  return classes;
+}

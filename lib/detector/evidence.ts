@@ -1,0 +1,93 @@
+// The evidence a detector looks at: extracted from images or taken from the caller, as Tensors that agree in rows and columns.
+
+import { fail, optionsObject } from "../checks";
+import { Dataset } from "../datasets/dataset";
+import { LibtorchOodError } from "../errors";
+import type { ResNet, Images } from "../resnet";
+import type { Evidence, TrainingEvidence } from "../scores/score";
+import { Tensor, toTensor } from "../tensor";
+
+export const evidenceKinds = ["features", "rawFeatures", "logits"] as const;
+
+export type Tensors = Partial<Record<keyof Evidence, Tensor>>;
+
+/** The passes over the images that give these kinds of evidence. */
+export function extractions(kinds: readonly (keyof Evidence)[]): ("normalized" | "raw")[] {
+  const raw = kinds.includes("rawFeatures");
+  const normalized = kinds.includes("features") || (kinds.includes("logits") && !raw);
+  return [...(normalized ? ["normalized" as const] : []), ...(raw ? ["raw" as const] : [])];
+}
+
+export async function extractEvidence(
+  network: ResNet,
+  images: Images,
+  kinds: readonly (keyof Evidence)[],
+  options: NonNullable<Parameters<ResNet["extract"]>[1]>,
+  onPass?: (images: number) => void,
+): Promise<Tensors> {
+  const evidence: Tensors = {};
+  for (const features of extractions(kinds)) {
+    const extraction = await network.extract(images, { ...options, features });
+    onPass?.(extraction.features.shape[0] as number);
+    evidence[features === "raw" ? "rawFeatures" : "features"] = extraction.features;
+    if (evidence.logits === undefined && kinds.includes("logits")) evidence.logits = extraction.logits;
+    else extraction.logits.dispose();
+  }
+  return evidence;
+}
+
+/** The evidence as Tensors, all of as many rows; those made here are added to `owned`. */
+export function takeEvidence(
+  given: Evidence,
+  kinds: readonly (keyof Evidence)[],
+  where: string,
+  owned: Tensor[],
+): { evidence: Tensors; rows: number } {
+  if (typeof given !== "object" || given === null) fail("ERR_OPTION", where, "an object of features", given);
+  if (where !== "training") optionsObject(given, where, evidenceKinds);
+  const evidence: Tensors = {};
+  let rows: number | undefined;
+  for (const kind of kinds) {
+    const value = given[kind];
+    const name = where === "training" ? kind : `${where}.${kind}`;
+    if (value === undefined) throw new LibtorchOodError("ERR_OPTION", `${name}: expected it for this detector, found none`);
+    const tensor = toTensor(value, name);
+    if (tensor !== value) owned.push(tensor);
+    const [found] = tensor.shape;
+    if (tensor.shape.length !== 2) {
+      throw new LibtorchOodError("ERR_SHAPE", `${name}: expected [N, columns], found [${tensor.shape.join(", ")}]`);
+    }
+    rows ??= found;
+    if (found !== rows) throw new LibtorchOodError("ERR_SHAPE", `${name}: expected ${rows} rows as in ${kinds[0]}, found ${found}`);
+    evidence[kind] = tensor;
+  }
+  return { evidence, rows: rows ?? 0 };
+}
+
+/** Logits have a column per class, or the label would name none. */
+export function requireLogits({ logits }: Tensors, numClasses: number, where: string): void {
+  if (logits === undefined || logits.shape[1] === numClasses) return;
+  const expected = `${numClasses} columns, as there are classes`;
+  throw new LibtorchOodError("ERR_SHAPE", `${where}.logits: expected ${expected}, found ${logits.shape[1]}`);
+}
+
+export function isEvidence(input: Images | Evidence): input is Evidence {
+  if (typeof input !== "object" || input === null || Tensor.is(input) || input instanceof Dataset || Array.isArray(input)) return false;
+  return !ArrayBuffer.isView(input) && !("data" in input) && evidenceKinds.some((kind) => kind in input);
+}
+
+export function isEvidenceKind(key: keyof TrainingEvidence): key is keyof Evidence {
+  return (evidenceKinds as readonly string[]).includes(key);
+}
+
+export function pick(evidence: Tensors, kinds: readonly (keyof Evidence)[]): Evidence {
+  return Object.fromEntries(kinds.map((kind) => [kind, evidence[kind]]));
+}
+
+export function unique<T>(values: readonly T[]): T[] {
+  return [...new Set(values)];
+}
+
+export function tensorsOf(evidence: Evidence): Tensor[] {
+  return evidenceKinds.map((kind) => evidence[kind]).filter((value): value is Tensor => Tensor.is(value));
+}

@@ -1,0 +1,74 @@
+// What a detector is asked for and what it answers: the options of fit, fromFeatures and predict, and a prediction.
+
+import type { Dataset } from "../datasets/dataset";
+import type { ImageResize } from "../images/decode";
+import type { Labels } from "../labels";
+import type { PresetName } from "../presets/preset";
+import type { ScoreOptions } from "../scores/fit";
+import type { Evidence, ScoreName, TrainingEvidence } from "../scores/score";
+
+/** What a detector says of one input. */
+export interface Prediction {
+  /** The predicted class. */
+  label: number;
+  className: string;
+  /** Probability of the predicted class: softmax of the logits, or where there are none the posterior of the class mixture. */
+  confidence: number;
+  /** Of the detector's score; higher means more in-distribution. */
+  score: number;
+  /** log q(z) in nats: the score, where that is the Gaussian mixture's; not there for other scores. */
+  logDensity?: number;
+  /** Share of in-distribution inputs that score no higher, by the calibration: (1 + #{calibration ≤ score}) / (n + 1). */
+  pValue: number;
+  /** pValue ≤ falseAlarmRate */
+  outOfDistribution: boolean;
+}
+
+export interface CommonFitOptions<N extends ScoreName> {
+  /** Share of in-distribution inputs that may be flagged; n calibration inputs allow 1/(n + 1) at least. Default 0.05. */
+  falseAlarmRate?: number;
+  /** Default "gaussian-mixture". */
+  score?: N;
+  /** Of the score, as `scores.fit` takes them; those of the mixture are over the preset's. */
+  scoreOptions?: ScoreOptions[N];
+  /** Gives the mixture's covariance, prior and jitter. */
+  preset?: PresetName;
+  /** Take calibration inputs that were trained on. The false-alarm rate then does not hold. Default false. */
+  allowOverlap?: boolean;
+  signal?: AbortSignal;
+}
+
+export interface DetectorFitOptions<N extends ScoreName = ScoreName> extends CommonFitOptions<N> {
+  /** Held-out in-distribution images, none of them trained on. */
+  calibration: Dataset;
+  /** Images per forward pass. Default 64. */
+  batchSize?: number;
+  /** Of the convolutions, now and in every prediction. Default "float32". */
+  precision?: "float32" | "bfloat16";
+  /** Of images of another size, in every prediction. Default "center-crop". */
+  resize?: ImageResize;
+  /** Images read, of all. */
+  onProgress?: (done: number, total: number) => void | Promise<void>;
+}
+
+/** Features of any model, [N, d], with what else is known of it. */
+export interface DetectorFeatures<N extends ScoreName = ScoreName> extends CommonFitOptions<N>, TrainingEvidence {
+  labels: Labels;
+  /** The same kinds of evidence for held-out in-distribution inputs. */
+  calibration: Evidence;
+  /** Default "0", "1", … */
+  classNames?: readonly string[];
+  /** "cpu" (default), "cuda" or "cuda:N", of the score. */
+  device?: string;
+}
+
+export interface PredictOptions {
+  /** In place of the detector's own. */
+  falseAlarmRate?: number;
+  /** Images per forward pass. Default 64. */
+  batchSize?: number;
+  signal?: AbortSignal;
+}
+
+/** @internal */
+export const commonKeys = ["falseAlarmRate", "score", "scoreOptions", "preset", "allowOverlap", "signal", "calibration"] as const;

@@ -1,0 +1,55 @@
+// What a detector is made of, and whether the parts that a file holds belong together.
+
+import type { LibtorchOodError } from "../errors";
+import type { GaussianMixture } from "../gaussian-mixture";
+import type { ResNet } from "../resnet";
+import { GaussianMixtureScore } from "../scores/gaussian-mixture-score";
+import type { Score } from "../scores/score";
+import { corrupt } from "../state-file";
+import { Tensor } from "../tensor";
+import { checkFalseAlarmRate } from "./calibration";
+import type { DetectorDescription } from "./detector-file";
+import { pick } from "./evidence";
+
+export type Parts = Omit<DetectorDescription, "network" | "score" | "classifier"> & {
+  network: ResNet | undefined;
+  score: Score;
+  classifier: GaussianMixture | undefined;
+  calibrationScores: Float64Array;
+};
+
+/** Parts of one detector fit together; a probe shows what the descriptions alone do not. @throws ERR_CORRUPT_FILE */
+export async function requireConsistent(path: string, parts: Parts): Promise<void> {
+  const { network, score, classifier, labelsFrom, evidence, classNames, calibrationScores, falseAlarmRate } = parts;
+  const mixture = classifier ?? (score instanceof GaussianMixtureScore ? score.mixture : undefined);
+  const classes = classNames.length;
+  const missing = score.needs.find((kind) => !evidence.includes(kind));
+  if (missing !== undefined) corrupt(path, "evidence", `${missing}, which the score needs`, evidence.join(", "));
+  if (labelsFrom === "logits" ? !evidence.includes("logits") : mixture === undefined)
+    corrupt(path, "labelsFrom", "a source there is", labelsFrom);
+  if (labelsFrom === "score" && (classifier !== undefined || !(score instanceof GaussianMixtureScore))) {
+    corrupt(path, "labelsFrom", "a source there is", labelsFrom);
+  }
+  if (labelsFrom === "classifier" && (classifier === undefined || !evidence.includes("features"))) {
+    corrupt(path, "labelsFrom", "a source there is", labelsFrom);
+  }
+  if (network !== undefined && labelsFrom !== "logits") corrupt(path, "labelsFrom", '"logits" with a network', labelsFrom);
+  if (labelsFrom !== "logits" && mixture?.numClasses !== classes) corrupt(path, "classNames", `${mixture?.numClasses} names`, classes);
+  try {
+    checkFalseAlarmRate(falseAlarmRate, calibrationScores.length);
+  } catch (error) {
+    corrupt(path, "falseAlarmRate", "a rate that the calibration can give", (error as Error).message);
+  }
+  if (network === undefined) return;
+  const { featureDim, numClasses } = network.architecture;
+  const probe = (columns: number) => Tensor.from(new Float32Array(columns).fill(1 / Math.sqrt(columns)), [1, columns]);
+  const tensors = { features: probe(featureDim), rawFeatures: probe(featureDim), logits: probe(numClasses) };
+  try {
+    await score.score(pick(tensors, score.needs));
+  } catch (error) {
+    if ((error as LibtorchOodError).code !== "ERR_SHAPE") throw error;
+    corrupt(path, "score", `one of ${featureDim} features and ${numClasses} classes, as the network has`, (error as Error).message);
+  } finally {
+    for (const tensor of Object.values(tensors)) tensor.dispose();
+  }
+}
