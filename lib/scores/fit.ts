@@ -50,7 +50,7 @@ interface Kind<N extends ScoreName> {
   fit(training: TrainingEvidence, options?: ScoreOptions[N]): Promise<ScoreOf[N]>;
   restore(state: ScoreState, device: string, where: string): Promise<ScoreOf[N]>;
   /** Every option there is. */
-  optionKeys: readonly (keyof ScoreOptions[N] & string)[];
+  optionKeys: readonly string[];
   /** What fit() looks at, and score(). */
   requirements(options?: ScoreOptions[N]): Requirements;
 }
@@ -150,7 +150,7 @@ export async function fit<N extends ScoreName>(name: N, training: TrainingEviden
  */
 export function requirements<N extends ScoreName>(name: N, options?: ScoreOptions[N]): Requirements {
   const kind = kinds[oneOf(name, "name", names)];
-  optionsObject<ScoreOptions[N]>(options, "options", kind.optionKeys);
+  optionsObject<Record<string, unknown>>(options as Record<string, unknown> | undefined, "options", kind.optionKeys);
   return kind.requirements(options);
 }
 
