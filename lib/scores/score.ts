@@ -60,7 +60,7 @@ export interface Score {
   /** Gives the memory back now. Idempotent; later use throws ERR_DISPOSED. */
   dispose(): void;
   [Symbol.dispose](): void;
-  /** @internal Everything that a file has to hold; `restoreScore` makes a score of it that gives the same numbers to the last bit. */
+  /** @internal Everything that a file has to hold; `restoreScore` makes a score of it that gives the same numbers, but for rounding in the last bits where the score is a mixture's. */
   state(): Promise<ScoreState>;
 }
 
