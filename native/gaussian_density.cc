@@ -468,9 +468,22 @@ at::Tensor GaussianDensity::covariance_of(int64_t c) const {
 }
 
 int64_t GaussianDensity::nbytes() const {
-  auto bytes = static_cast<int64_t>(2 * mean_.nbytes());
+  int64_t bytes = 0;
+  const auto add = [&bytes](const at::Tensor& tensor) {
+    if (tensor.defined()) bytes += static_cast<int64_t>(tensor.nbytes());
+  };
+  const auto add_all = [&add](const std::vector<at::Tensor>& tensors) { std::for_each(tensors.begin(), tensors.end(), add); };
+  for (const at::Tensor* tensor : {&mean_, &mean_low_, &deviation_, &centre_, &white_mean_, &screen_centre_, &screen_reach_}) {
+    add(*tensor);
+  }
   for (const Factor& factor : factors_) {
-    if (factor.lower.defined()) bytes += static_cast<int64_t>(factor.lower.nbytes());
+    add(factor.lower);
+    add(factor.leading_inverse);
+    add_all(factor.inverse_blocks);
+  }
+  for (const Screen& screen : screens_) {
+    add_all(screen.weights);
+    add_all(screen.biases);
   }
   return bytes;
 }

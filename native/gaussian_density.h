@@ -73,7 +73,7 @@ class GaussianDensity {
   const std::vector<int64_t>& counts() const { return counts_; }
   const std::vector<double>& jitter() const { return jitter_; }        // [C]
   const std::vector<double>& shrinkage() const { return shrinkage_; }  // [C]
-  int64_t nbytes() const;
+  int64_t nbytes() const;  // of all that is kept, what evaluation has made included
 
   NamedState state() const;
   static GaussianDensity from_state(int64_t classes, int64_t dim, const DensityOptions& options, c10::Device device,

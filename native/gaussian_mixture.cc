@@ -10,7 +10,6 @@
 
 #include "arguments.h"
 #include "class_statistics.h"
-#include "executor.h"
 #include "named_state.h"
 #include "tensor.h"
 
@@ -153,19 +152,8 @@ void GaussianMixture::define(Napi::Env env, Napi::Object exports) {
                                                  method<&GaussianMixture::parameters>("parameters"),
                                                  method<&GaussianMixture::state>("state"),
                                                  method<&GaussianMixture::load_state>("loadState"),
-                                                 method<&GaussianMixture::dispose>("dispose"),
+                                                 dispose_method(),
                                              }));
-}
-
-GaussianMixture::GaussianMixture(const Napi::CallbackInfo& info) : Wrapped(info) {
-  guarded(info.Env(), [&] { shared_ = std::make_shared<SharedDensity>(device_argument(info[0], "device")); });
-}
-
-GaussianMixture::~GaussianMixture() { release_on(shared_); }
-
-const std::shared_ptr<SharedDensity>& GaussianMixture::live() const {
-  if (!shared_) fail("ERR_DISPOSED", "mixture: it has been disposed");
-  return shared_;
 }
 
 // fit(control, statistics, options): count, jitter and shrinkage, per class
@@ -177,14 +165,14 @@ Napi::Value GaussianMixture::fit(const Napi::CallbackInfo& info) {
     fail("ERR_DEVICE", "statistics: expected them on ", shared->device().str(), ", found them on ",
          statistics->device().str());
   }
-  return submit<NamedState>(
-      info, shared->device(),
+  return submit_keeping(
+      info,
       [=](JobContext& job) {
         const at::NoGradGuard no_grad;
         shared->density = GaussianDensity::fit(statistics->up_to_date(), options, false, [&job] { job.check(); });
-        return outcome(*shared->density);
+        return true;
       },
-      [](Napi::Env env, NamedState& state) { return state_to_js(env, state); });
+      [shared](Napi::Env env) { return state_to_js(env, outcome(shared->fitted())); });
 }
 
 // fitFeatures(control, features, labels, numClasses, options): count, jitter and shrinkage, per class
@@ -199,8 +187,8 @@ Napi::Value GaussianMixture::fit_features(const Napi::CallbackInfo& info) {
   const ClassMoments empty(classes, features.size(1), scatter_for(options.covariance), device);
   auto fit =
       std::make_shared<FeatureFit>(FeatureFit{shared, SharedStatistics(empty, device), features, labels, options});
-  return submit_steps(
-      info.Env(), device, info[0], info.Env().Undefined(), [fit](JobContext& job) { return fit->step(job); },
+  return submit_keeping(
+      info, [fit](JobContext& job) { return fit->step(job); },
       [shared](Napi::Env env) { return state_to_js(env, outcome(shared->fitted())); });
 }
 
@@ -215,9 +203,8 @@ Napi::Value GaussianMixture::evaluate(const Napi::CallbackInfo& info) {
                                                     {"responsibilities", Quantity::responsibilities},
                                                     {"predict", Quantity::predict},
                                                     {"leastSquaredDistance", Quantity::least_squared_distance}});
-  return submit_steps(
-      info.Env(), evaluation->shared->device(), info[0], info.Env().Undefined(),
-      [evaluation](JobContext& job) { return evaluation->step(job); },
+  return submit_keeping(
+      info, [evaluation](JobContext& job) { return evaluation->step(job); },
       [evaluation](Napi::Env env) { return Tensor::wrap(env, evaluation->result); });
 }
 
@@ -259,15 +246,14 @@ Napi::Value GaussianMixture::load_state(const Napi::CallbackInfo& info) {
   const int64_t dim = integer_argument(info[2], "featureDim", 1, 1 << 20);
   const DensityOptions options = density_options_argument(info[3]);
   const NamedState state = state_argument(info[4], "state");
-  return submit_void(info, shared->device(), [=](JobContext&) {
-    const at::NoGradGuard no_grad;
-    shared->density = GaussianDensity::from_state(classes, dim, options, shared->device(), state);
-  });
-}
-
-Napi::Value GaussianMixture::dispose(const Napi::CallbackInfo& info) {
-  release_on(shared_);
-  return info.Env().Undefined();
+  return submit_keeping(
+      info,
+      [=](JobContext&) {
+        const at::NoGradGuard no_grad;
+        shared->density = GaussianDensity::from_state(classes, dim, options, shared->device(), state);
+        return true;
+      },
+      [](Napi::Env env) -> Napi::Value { return env.Undefined(); });
 }
 
 }  // namespace ood

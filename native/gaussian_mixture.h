@@ -7,7 +7,7 @@
 #include <optional>
 
 #include "gaussian_density.h"
-#include "job.h"
+#include "holder.h"
 
 namespace ood {
 
@@ -17,16 +17,16 @@ struct SharedDensity {
   c10::Device on;
   std::optional<GaussianDensity> density;
   c10::Device device() const { return on; }
+  int64_t nbytes() const { return density ? density->nbytes() : 0; }
   GaussianDensity& fitted();
 };
 
-class GaussianMixture : public Wrapped<GaussianMixture> {
+class GaussianMixture : public Holder<GaussianMixture, SharedDensity> {
  public:
   static void define(Napi::Env env, Napi::Object exports);
 
   // new GaussianMixture(device): empty until fit() or loadState()
-  explicit GaussianMixture(const Napi::CallbackInfo& info);
-  ~GaussianMixture() override;
+  explicit GaussianMixture(const Napi::CallbackInfo& info) : Holder(info, "mixture") {}
 
  private:
   Napi::Value fit(const Napi::CallbackInfo& info);
@@ -35,11 +35,6 @@ class GaussianMixture : public Wrapped<GaussianMixture> {
   Napi::Value parameters(const Napi::CallbackInfo& info);
   Napi::Value state(const Napi::CallbackInfo& info);
   Napi::Value load_state(const Napi::CallbackInfo& info);
-  Napi::Value dispose(const Napi::CallbackInfo& info);
-
-  const std::shared_ptr<SharedDensity>& live() const;
-
-  std::shared_ptr<SharedDensity> shared_;
 };
 
 }  // namespace ood

@@ -12,7 +12,6 @@
 
 #include "arguments.h"
 #include "class_statistics.h"
-#include "executor.h"
 #include "matrix_product.h"
 #include "named_state.h"
 #include "parallel.h"
@@ -25,6 +24,13 @@ namespace {
 // Queries and points whose distances are formed together, in one step: 32 MB of float32, which take some milliseconds.
 constexpr int64_t chunk_rows = 1024;
 constexpr int64_t tile_rows = 8192;
+
+// What a step takes on at most where rows are long: elements that are prepared, and by screen the products or differences
+// that are summed, each some ten milliseconds' worth on two cores.
+constexpr int64_t step_elements = int64_t{1} << 23;
+constexpr int64_t step_products = int64_t{1} << 32;
+constexpr int64_t step_double_products = int64_t{1} << 30;
+constexpr int64_t step_differences = int64_t{1} << 26;
 
 // Queries that go through the points together, so that a tile of points is prepared once for all of them.
 constexpr int64_t block_rows = 8 * chunk_rows;
@@ -42,20 +48,31 @@ at::Tensor exact_rows(const at::Tensor& rows, const at::Tensor& inverse) {
 }
 
 [[noreturn]] void fail_too_long() {
-  fail("ERR_RANGE", "features: expected rows shorter than 1e154, found a longer one");
+  fail("ERR_RANGE",
+       "features: expected rows shorter than 1e154, and than 1e154 times the spread of the training features, found a longer one");
 }
 
-// Lengths of float64 rows, [n]; ERR_RANGE where one is too long to be squared.
+// Lengths of float64 rows, [n], right also where squares underflow; ERR_RANGE where one is too long to be squared.
 at::Tensor lengths(const at::Tensor& rows) {
   at::Tensor length = at::linalg_vector_norm(rows, 2, 1);
   if (!length.isfinite().all().item<bool>()) fail_too_long();
-  return length;
+  constexpr double squares_are_exact = 1e-140;  // what its squares lose to underflow is beneath rounding from here on
+  const at::Tensor small = length.lt(squares_are_exact).nonzero().squeeze(1);
+  if (small.size(0) == 0) return length;
+  const at::Tensor some = rows.index_select(0, small);
+  const at::Tensor largest = some.abs().amax(1, /*keepdim=*/true);
+  const at::Tensor unit = at::where(largest.gt(0), largest, at::ones_like(largest));
+  return length.index_copy_(0, small, at::linalg_vector_norm(some.div(unit), 2, 1).mul_(largest.squeeze(1)));
 }
 
-// 1/‖row‖, [n, 1]; 1 for a row of zeros, which stays one.
+// 1/‖row‖, [n, 1]; 1 for a row of zeros, which stays one. ERR_RANGE for a length whose reciprocal is beyond float64.
 at::Tensor inverse_lengths(const at::Tensor& rows) {
   const at::Tensor length = lengths(rows.to(at::kDouble)).unsqueeze(1);
-  return at::where(length.gt(std::numeric_limits<double>::min()), length.reciprocal(), at::ones_like(length));
+  const at::Tensor zero = length.eq(0);
+  if (!length.ge(std::numeric_limits<double>::min()).logical_or_(zero).all().item<bool>()) {
+    fail("ERR_RANGE", "features: expected rows of zeros or longer than 2.3e-308, found a shorter one, which has no direction");
+  }
+  return at::where(zero, at::ones_like(length), length.reciprocal());
 }
 
 // The `wanted` least of each row and where they are, in no order, or all that are below the row's `limit` [n, 1] and at
@@ -164,7 +181,7 @@ struct Fit {
     made->centre = rows.mean(0);
     const double length = lengths(rows - made->centre).max().item<double>();
     if (length > 0 && (length < 1e-3 || length > 1e3)) {
-      made->scale = std::exp2(-std::clamp(std::ilogb(length), -1000, 1000));
+      made->scale = std::exp2(-std::clamp(std::ilogb(length), -1022, 1000));
     }
   }
 
@@ -180,8 +197,8 @@ struct Fit {
 };
 
 // The search: block of queries by block, for each block tile of points by tile, for each tile chunk of queries by
-// chunk. A block is screened; the rows whose k-th distance the screen cannot tell for certain go through the next,
-// finer one.
+// chunk. A block is screened, and what the screen leaves open is measured piece by piece; the rows whose k-th distance
+// it cannot tell for certain go through the next, finer one.
 struct Search {
   std::shared_ptr<NeighbourPoints> shared;
   at::Tensor queries, result;
@@ -197,6 +214,11 @@ struct Search {
   at::Tensor points, squares;  // the tile's, as the screen takes them, and their squared lengths
   double longest = 0;          // of the points of the tiles so far
   int64_t chunk = 0;           // its first pending row
+  at::Tensor certain;          // which pending rows the screen is certain of, bool [n]; undefined while it goes on
+  at::Tensor candidates;       // their candidates' points, nearest first [n, k + spare]
+  at::Tensor measured;         // the candidates' distances: −∞ certainly nearer than the k-th, ∞ certainly farther
+  at::Tensor pairs;            // row and column of those that lie between, [m, 2]
+  int64_t pair = 0;            // the first that is still to be measured
   bool checked = false;
 
   bool step(JobContext&) {
@@ -214,13 +236,21 @@ struct Search {
     }
     if (block == count) return true;
     if (!exact.defined()) begin_block();
-    if (chunk == 0) prepare_tile();
-    search_chunk();
-    if (chunk < pending.size(0)) return false;
-    chunk = 0;
-    tile = std::min(tile + tile_rows, shared->points.size(0));
-    if (tile < shared->points.size(0)) return false;
-    certify();
+    if (!certain.defined()) {
+      if (chunk == 0) prepare_tile();
+      search_chunk();
+      if (chunk < pending.size(0)) return false;
+      chunk = 0;
+      tile = std::min(tile + rows_of_tile(), shared->points.size(0));
+      if (tile < shared->points.size(0)) return false;
+      judge();
+      return false;
+    }
+    if (pair < pairs.size(0)) {
+      measure_pairs();
+      return false;
+    }
+    settle();
     if (pending.size(0) > 0) {
       begin_screen(screen == Screen::single_product ? Screen::double_product : Screen::differences);
       return false;
@@ -233,7 +263,17 @@ struct Search {
   // Fewer where k is large, since every query keeps k + spare candidates: 4 million in all.
   int64_t rows_of_block() const {
     const int64_t kept = std::min(shared->k + spare, shared->points.size(0));
-    return std::clamp<int64_t>((int64_t{1} << 22) / kept, 1, block_rows);
+    const int64_t most = std::min((int64_t{1} << 22) / kept, 2 * step_elements / queries.size(1));
+    return std::clamp<int64_t>(most, 1, block_rows);
+  }
+
+  int64_t rows_of_tile() const { return std::clamp<int64_t>(step_elements / queries.size(1), 64, tile_rows); }
+
+  int64_t rows_of_chunk() const {
+    const int64_t most = screen == Screen::single_product   ? step_products
+                         : screen == Screen::double_product ? step_double_products
+                                                            : step_differences;
+    return std::clamp<int64_t>(most / (rows_of_tile() * queries.size(1)), 1, chunk_rows);
   }
 
   void begin_block() {
@@ -248,6 +288,7 @@ struct Search {
   void begin_screen(Screen with) {
     screen = with;
     operand = (screen == Screen::differences ? exact : screened).index_select(0, pending);
+    if (screen == Screen::differences) operand.mul_(shared->scale);
     if (screen == Screen::single_product) operand = operand.to(at::kFloat);
     const int64_t kept = std::min(shared->k + spare, shared->points.size(0));
     best = at::full({pending.size(0), kept}, std::numeric_limits<double>::infinity(), operand.options());
@@ -257,7 +298,7 @@ struct Search {
   }
 
   void prepare_tile() {
-    const int64_t end = std::min(tile + tile_rows, shared->points.size(0));
+    const int64_t end = std::min(tile + rows_of_tile(), shared->points.size(0));
     const at::Tensor given = shared->points.slice(0, tile, end);
     if (screen == Screen::single_product && shared->on.is_cpu()) {
       if (!points.defined() || points.scalar_type() != at::kFloat || points.size(0) != end - tile) {
@@ -271,7 +312,10 @@ struct Search {
       }
     } else {
       points = exact_rows(given, shared->inverse.defined() ? shared->inverse.slice(0, tile, end) : at::Tensor());
-      if (screen == Screen::differences) return;
+      if (screen == Screen::differences) {
+        if (shared->scale != 1) points = points * shared->scale;
+        return;
+      }
       points = (points - shared->centre).mul_(shared->scale);
       squares = points.square().sum(1);
       if (screen == Screen::single_product) points = points.to(at::kFloat);
@@ -281,7 +325,7 @@ struct Search {
   }
 
   // Of some pending rows to the tile. By a product: squared distances in the screen's scale less the rows' own squared
-  // lengths, which orders them alike. By differences: distances.
+  // lengths, which orders them alike. By differences: distances in the screen's scale.
   at::Tensor distances(const at::Tensor& rows) {
     if (screen == Screen::differences) {
       constexpr int64_t without_product = 2;
@@ -292,7 +336,7 @@ struct Search {
   }
 
   void search_chunk() {
-    const int64_t end = std::min(chunk + chunk_rows, pending.size(0));
+    const int64_t end = std::min(chunk + rows_of_chunk(), pending.size(0));
     at::Tensor values = best.slice(0, chunk, end);
     at::Tensor index = candidate.slice(0, chunk, end);
     const int64_t kept = values.size(1);
@@ -304,13 +348,13 @@ struct Search {
     chunk = end;
   }
 
-  // The k-th exact distance of the rows where the screen is certain of it; the others remain pending. With e the
-  // screen's error and s the k-th screened value, a candidate below s − 2e is certainly among the k nearest, one above
-  // s + 2e is certainly not: what lies between is measured exactly. Points that are no candidates are all beyond
-  // s + 2e where the last candidate is.
-  void certify() {
+  // Which rows the screen is certain of, and what remains to be measured for them. With e the screen's error and s the
+  // k-th screened value, a candidate below s − 2e is certainly among the k nearest, one above s + 2e is certainly not:
+  // what lies between is measured exactly. Points that are no candidates are all beyond s + 2e where the last
+  // candidate is.
+  void judge() {
     const auto [values, order] = best.to(at::kDouble).sort(1);
-    const at::Tensor which_points = candidate.gather(1, order);
+    candidates = candidate.gather(1, order);
     const at::Tensor kth = values.select(1, shared->k - 1).unsqueeze(1);
     const at::Tensor own = length.index_select(0, pending);
     const bool differences = screen == Screen::differences;
@@ -319,7 +363,7 @@ struct Search {
         differences ? kth * rounding : product_error(screen, exact.size(1), longest, own).mul_(2).unsqueeze(1);
     const at::Tensor inside = values.lt(kth - margin);
     const at::Tensor between = values.le(kth + margin).logical_and_(inside.logical_not());
-    at::Tensor certain = at::ones_like(own, at::kBool);
+    certain = at::ones_like(own, at::kBool);
     if (!differences) {  // by differences, what is left out equals the k-th but for rounding
       if (values.size(1) < shared->points.size(0)) certain = values.select(1, -1).gt((kth + margin).squeeze(1));
       // No sum has overflowed.
@@ -328,19 +372,26 @@ struct Search {
     }
 
     const double none = std::numeric_limits<double>::infinity();
-    at::Tensor measured = at::where(inside, at::full_like(values, -none), at::full_like(values, none));
-    const at::Tensor pairs = between.logical_and(certain.unsqueeze(1)).nonzero();
-    constexpr int64_t pairs_at_once = 4096;
-    for (int64_t start = 0; start < pairs.size(0); start += pairs_at_once) {
-      const at::Tensor part = pairs.slice(0, start, std::min(start + pairs_at_once, pairs.size(0)));
-      const at::Tensor row = part.select(1, 0);
-      const at::Tensor column = part.select(1, 1);
-      const at::Tensor point = which_points.index({row, column});
-      const at::Tensor inverse = shared->inverse.defined() ? shared->inverse.index_select(0, point) : at::Tensor();
-      const at::Tensor difference = exact.index_select(0, pending.index_select(0, row))
-                                        .sub_(exact_rows(shared->points.index_select(0, point), inverse));
-      measured.index_put_({row, column}, at::linalg_vector_norm(difference, 2, 1));
-    }
+    measured = at::where(inside, at::full_like(values, -none), at::full_like(values, none));
+    pairs = between.logical_and(certain.unsqueeze(1)).nonzero();
+    pair = 0;
+  }
+
+  void measure_pairs() {
+    const int64_t at_once = std::clamp<int64_t>(step_elements / exact.size(1), 64, 4096);
+    const at::Tensor part = pairs.slice(0, pair, std::min(pair + at_once, pairs.size(0)));
+    const at::Tensor row = part.select(1, 0);
+    const at::Tensor column = part.select(1, 1);
+    const at::Tensor point = candidates.index({row, column});
+    const at::Tensor inverse = shared->inverse.defined() ? shared->inverse.index_select(0, point) : at::Tensor();
+    const at::Tensor difference = exact.index_select(0, pending.index_select(0, row))
+                                      .sub_(exact_rows(shared->points.index_select(0, point), inverse));
+    measured.index_put_({row, column}, lengths(difference));
+    pair += part.size(0);
+  }
+
+  // The k-th exact distance of the rows that the screen is certain of; the others remain pending.
+  void settle() {
     const at::Tensor distance = std::get<0>(measured.sort(1)).select(1, shared->k - 1);
     const at::Tensor which = certain.nonzero().squeeze(1);
     const at::Tensor rows = pending.index_select(0, which).add_(block).to(at::kCPU);
@@ -348,6 +399,7 @@ struct Search {
 
     const int64_t all = pending.size(0);
     pending = pending.index_select(0, certain.logical_not().nonzero().squeeze(1));
+    certain.reset();
     if (screen == first && 2 * pending.size(0) > all) {
       first = screen == Screen::single_product ? Screen::double_product : Screen::differences;
     }
@@ -362,19 +414,8 @@ void NearestNeighbours::define(Napi::Env env, Napi::Object exports) {
                                                    method<&NearestNeighbours::fit>("fit"),
                                                    method<&NearestNeighbours::distances>("distances"),
                                                    method<&NearestNeighbours::state>("state"),
-                                                   method<&NearestNeighbours::dispose>("dispose"),
+                                                   dispose_method(),
                                                }));
-}
-
-NearestNeighbours::NearestNeighbours(const Napi::CallbackInfo& info) : Wrapped(info) {
-  guarded(info.Env(), [&] { shared_ = std::make_shared<NeighbourPoints>(device_argument(info[0], "device")); });
-}
-
-NearestNeighbours::~NearestNeighbours() { release_on(shared_); }
-
-const std::shared_ptr<NeighbourPoints>& NearestNeighbours::live() const {
-  if (!shared_) fail("ERR_DISPOSED", "neighbours: they have been disposed");
-  return shared_;
 }
 
 // fit(control, features, { k, normalize })
@@ -388,8 +429,8 @@ Napi::Value NearestNeighbours::fit(const Napi::CallbackInfo& info) {
   const int64_t k = integer_argument(options.Get("k"), "k", 1, features.size(0));
   const bool normalize = boolean_argument(options.Get("normalize"), "normalize");
   auto fit = std::make_shared<Fit>(Fit{shared, features, k, normalize});
-  return submit_steps(
-      info.Env(), shared->device(), info[0], info.Env().Undefined(), [fit](JobContext& job) { return fit->step(job); },
+  return submit_keeping(
+      info, [fit](JobContext& job) { return fit->step(job); },
       [](Napi::Env env) -> Napi::Value { return env.Undefined(); });
 }
 
@@ -414,11 +455,6 @@ Napi::Value NearestNeighbours::state(const Napi::CallbackInfo& info) {
         return NamedState{{"points", shared->points.to(at::kCPU)}};
       },
       [](Napi::Env env, NamedState& state) { return state_to_js(env, state); });
-}
-
-Napi::Value NearestNeighbours::dispose(const Napi::CallbackInfo& info) {
-  release_on(shared_);
-  return info.Env().Undefined();
 }
 
 }  // namespace ood

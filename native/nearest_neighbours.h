@@ -8,7 +8,7 @@
 #include <cstdint>
 #include <memory>
 
-#include "job.h"
+#include "holder.h"
 
 namespace ood {
 
@@ -23,25 +23,23 @@ struct NeighbourPoints {
   at::Tensor centre;  // [d], float64
   double scale = 1;
   c10::Device device() const { return on; }
+  int64_t nbytes() const {
+    const size_t own = inverse.defined() ? inverse.nbytes() : 0;
+    return points.defined() ? static_cast<int64_t>(points.nbytes() + own) : 0;
+  }
 };
 
-class NearestNeighbours : public Wrapped<NearestNeighbours> {
+class NearestNeighbours : public Holder<NearestNeighbours, NeighbourPoints> {
  public:
   static void define(Napi::Env env, Napi::Object exports);
 
   // new NearestNeighbours(device): empty until fit()
-  explicit NearestNeighbours(const Napi::CallbackInfo& info);
-  ~NearestNeighbours() override;
+  explicit NearestNeighbours(const Napi::CallbackInfo& info) : Holder(info, "score") {}
 
  private:
   Napi::Value fit(const Napi::CallbackInfo& info);
   Napi::Value distances(const Napi::CallbackInfo& info);
   Napi::Value state(const Napi::CallbackInfo& info);
-  Napi::Value dispose(const Napi::CallbackInfo& info);
-
-  const std::shared_ptr<NeighbourPoints>& live() const;
-
-  std::shared_ptr<NeighbourPoints> shared_;
 };
 
 }  // namespace ood

@@ -11,7 +11,6 @@
 
 #include "arguments.h"
 #include "class_statistics.h"
-#include "executor.h"
 #include "linalg.h"
 #include "named_state.h"
 #include "tensor.h"
@@ -153,19 +152,8 @@ void VirtualLogit::define(Napi::Env env, Napi::Object exports) {
                                               method<&VirtualLogit::evaluate>("evaluate"),
                                               method<&VirtualLogit::state>("state"),
                                               method<&VirtualLogit::load_state>("loadState"),
-                                              method<&VirtualLogit::dispose>("dispose"),
+                                              dispose_method(),
                                           }));
-}
-
-VirtualLogit::VirtualLogit(const Napi::CallbackInfo& info) : Wrapped(info) {
-  guarded(info.Env(), [&] { shared_ = std::make_shared<ResidualSpace>(device_argument(info[0], "device")); });
-}
-
-VirtualLogit::~VirtualLogit() { release_on(shared_); }
-
-const std::shared_ptr<ResidualSpace>& VirtualLogit::live() const {
-  if (!shared_) fail("ERR_DISPOSED", "score: it has been disposed");
-  return shared_;
 }
 
 // fit(control, features, logits, weight, bias | undefined, dimension): alpha
@@ -185,8 +173,8 @@ Napi::Value VirtualLogit::fit(const Napi::CallbackInfo& info) {
   }
   const int64_t dimension = integer_argument(info[5], "dimension", 1, features.size(1) - 1);
   auto fit = std::make_shared<Fit>(Fit{shared, features, logits, weight, bias, dimension});
-  return submit_steps(
-      info.Env(), shared->device(), info[0], info.Env().Undefined(), [fit](JobContext& job) { return fit->step(job); },
+  return submit_keeping(
+      info, [fit](JobContext& job) { return fit->step(job); },
       [fit](Napi::Env env) -> Napi::Value { return Napi::Number::New(env, fit->made.alpha); });
 }
 
@@ -222,19 +210,18 @@ Napi::Value VirtualLogit::load_state(const Napi::CallbackInfo& info) {
   const int64_t dim = integer_argument(info[1], "featureDim", 2, 1 << 20);
   const int64_t dimension = integer_argument(info[2], "dimension", 1, dim - 1);
   const NamedState state = state_argument(info[3], "state");
-  return submit_void(info, shared->device(), [=](JobContext&) {
-    const at::NoGradGuard no_grad;
-    ResidualSpace space(shared->on);
-    space.origin = state_tensor(state, "origin", at::kDouble, {dim}).to(shared->on);
-    space.basis = state_tensor(state, "basis", at::kDouble, {dim, dim - dimension}).to(shared->on);
-    space.alpha = state_tensor(state, "alpha", at::kDouble, {1}).item<double>();
-    *shared = space;
-  });
-}
-
-Napi::Value VirtualLogit::dispose(const Napi::CallbackInfo& info) {
-  release_on(shared_);
-  return info.Env().Undefined();
+  return submit_keeping(
+      info,
+      [=](JobContext&) {
+        const at::NoGradGuard no_grad;
+        ResidualSpace space(shared->on);
+        space.origin = state_tensor(state, "origin", at::kDouble, {dim}).to(shared->on);
+        space.basis = state_tensor(state, "basis", at::kDouble, {dim, dim - dimension}).to(shared->on);
+        space.alpha = state_tensor(state, "alpha", at::kDouble, {1}).item<double>();
+        *shared = space;
+        return true;
+      },
+      [](Napi::Env env) -> Napi::Value { return env.Undefined(); });
 }
 
 }  // namespace ood

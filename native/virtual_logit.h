@@ -8,7 +8,7 @@
 
 #include <memory>
 
-#include "job.h"
+#include "holder.h"
 
 namespace ood {
 
@@ -20,26 +20,21 @@ struct ResidualSpace {
   at::Tensor basis;   // [d, d − D], orthonormal columns: what is orthogonal to the principal subspace
   double alpha = 0;
   c10::Device device() const { return on; }
+  int64_t nbytes() const { return origin.defined() ? static_cast<int64_t>(origin.nbytes() + basis.nbytes()) : 0; }
 };
 
-class VirtualLogit : public Wrapped<VirtualLogit> {
+class VirtualLogit : public Holder<VirtualLogit, ResidualSpace> {
  public:
   static void define(Napi::Env env, Napi::Object exports);
 
   // new VirtualLogit(device): empty until fit() or loadState()
-  explicit VirtualLogit(const Napi::CallbackInfo& info);
-  ~VirtualLogit() override;
+  explicit VirtualLogit(const Napi::CallbackInfo& info) : Holder(info, "score") {}
 
  private:
   Napi::Value fit(const Napi::CallbackInfo& info);
   Napi::Value evaluate(const Napi::CallbackInfo& info);
   Napi::Value state(const Napi::CallbackInfo& info);
   Napi::Value load_state(const Napi::CallbackInfo& info);
-  Napi::Value dispose(const Napi::CallbackInfo& info);
-
-  const std::shared_ptr<ResidualSpace>& live() const;
-
-  std::shared_ptr<ResidualSpace> shared_;
 };
 
 }  // namespace ood

@@ -1,0 +1,90 @@
+// Base of the native classes whose object is one state on a device: it hands the state to jobs, tells JavaScript's
+// collector how much host memory the state keeps, and gives it back.
+#pragma once
+
+#include <napi.h>
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <utility>
+
+#include "arguments.h"
+#include "executor.h"
+#include "job.h"
+
+namespace ood {
+
+// State: made from a device, with device() and nbytes(); written by one job, read by later ones, on the compute thread.
+template <class T, class State>
+class Holder : public Wrapped<T> {
+ protected:
+  // info[0] is the device; `name` is what errors call the object.
+  Holder(const Napi::CallbackInfo& info, const char* name) : Wrapped<T>(info), name_(name) {
+    guarded(info.Env(), [&] { shared_ = std::make_shared<State>(device_argument(info[0], "device")); });
+  }
+  ~Holder() override { release(this->Env()); }
+
+  // The state; ERR_DISPOSED after dispose().
+  const std::shared_ptr<State>& live() const {
+    if (!shared_) fail("ERR_DISPOSED", name_, ": it has been disposed");
+    return shared_;
+  }
+
+  // Submits a job after which the state may keep more or less memory than before; info[0] is the JobControl.
+  Napi::Value submit_keeping(const Napi::CallbackInfo& info, Step step, Finish finish) {
+    const std::shared_ptr<State>& shared = live();
+    return submit_steps(
+        info.Env(), shared->device(), info[0], info.Env().Undefined(),
+        [shared, account = account_, step = std::move(step)](JobContext& job) {
+          if (!step(job)) return false;
+          account->kept = shared->device().is_cpu() ? shared->nbytes() : 0;
+          return true;
+        },
+        [account = account_, finish = std::move(finish)](Napi::Env env) {
+          account->report(env);
+          return finish(env);
+        });
+  }
+
+  static Napi::ClassPropertyDescriptor<T> dispose_method() {
+    using Method = Napi::Value (T::*)(const Napi::CallbackInfo&);
+    return Napi::ObjectWrap<T>::InstanceMethod("dispose", static_cast<Method>(&Holder::dispose));
+  }
+
+ private:
+  // A job may end after the object has been disposed or collected, so what it reports to outlives the object.
+  struct Account {
+    std::atomic<int64_t> kept{0};  // set by jobs
+    int64_t reported = 0;          // JavaScript thread only, as is all below
+    bool open = true;
+
+    void report(Napi::Env env) {
+      if (!open) return;
+      const int64_t now = kept;
+      if (now != reported) Napi::MemoryManagement::AdjustExternalMemory(env, now - reported);
+      reported = now;
+    }
+    void close(Napi::Env env) {
+      kept = 0;
+      report(env);
+      open = false;
+    }
+  };
+
+  Napi::Value dispose(const Napi::CallbackInfo& info) {
+    release(info.Env());
+    return info.Env().Undefined();
+  }
+
+  void release(Napi::Env env) {
+    account_->close(env);
+    release_on(shared_);
+  }
+
+  const char* name_;
+  std::shared_ptr<State> shared_;
+  std::shared_ptr<Account> account_ = std::make_shared<Account>();
+};
+
+}  // namespace ood
