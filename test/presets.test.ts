@@ -79,6 +79,18 @@ describe("metrics.evaluate", () => {
     expect(ddu.sets.SVHN?.fpr).toBe(metrics.fprAtTpr(known, sets.SVHN, { positive: "in", tpr: 0.8 }));
   });
 
+  test("OpenOOD's groups are those of the in-distribution set", () => {
+    const near = { "CIFAR-10": [0.7, 0.2], "CIFAR-100": [0.6, 0.1], SVHN: [0.5] };
+    const groupsFor = (inDistributionSet?: string) =>
+      metrics.evaluate(known, near, { preset: "openood-1.5", ...(inDistributionSet && { inDistributionSet }) }).groups;
+    expect(groupsFor("CIFAR-100").near).toMatchObject({ sets: ["CIFAR-10"], missing: ["Tiny ImageNet"] });
+    expect(groupsFor("CIFAR-10")).toEqual(groupsFor());
+    expect(groupsFor().near).toMatchObject({ sets: ["CIFAR-100"], missing: ["Tiny ImageNet"] });
+    expect(groupsFor("CIFAR-100").far).toEqual(groupsFor().far);
+    expect(groupsFor("MNIST")).toEqual({});
+    expect(groupsFor("toString")).toEqual({});
+  });
+
   test("without a preset: the defaults of the metrics, no record", () => {
     const { preset, choices, sets: found } = metrics.evaluate(known, sets);
     expect(preset).toBeUndefined();

@@ -121,6 +121,7 @@ describe.each([...scores.names])("%s", (name) => {
   });
 
   test("unknown options and evidence are refused", async () => {
+    expect(() => scores.requirements(name, { typo: 1 } as never)).toThrow(refused("ERR_OPTION", "typo"));
     await expect(scores.fit(name, training, { jitters: 1 } as never)).rejects.toEqual(refused("ERR_OPTION", "jitters"));
     using score = await scores.fit(name, training);
     await expect(score.score({ ...evidence, feature: s.queries } as Evidence)).rejects.toEqual(refused("ERR_OPTION", "feature"));

@@ -114,3 +114,48 @@ test("features are not written to", async () => {
   await found(points, queries, 3);
   expect(points.data).toEqual(before);
 });
+
+describe("features whose squares underflow", () => {
+  const tiny = (scale: number) => [matrix("points", 300, d, (value) => value * scale), matrix("queries", 20, d, (value) => value * scale)] as const;
+  const scaledBack = ({ data, shape }: Matrix<Float64Array>, scale: number) => ({ data: data.map((value) => value / scale), shape });
+
+  test.each([1e-160, 1e-200, 1e-290])("at %p: the distances of the same features at 1, and their directions", async (scale) => {
+    const [points, queries] = tiny(scale);
+    const [large, largeQueries] = [scaledBack(points, scale), scaledBack(queries, scale)];
+    const distances = (await found(points, queries, 7)).map((value) => value / scale);
+    expectExact(distances, direct(large, largeQueries, 7), 4 * d); // one rounding more per value: the division by the scale
+    const angle = async (training: Matrix<Float64Array>, asked: Matrix<Float64Array>) => {
+      using score = await scores.fit("nearest-neighbours", { features: training }, { k: 7 });
+      return score.score({ features: asked });
+    };
+    expectExact(await angle(points, queries), [...(await angle(large, largeQueries))].map((value) => value), 8 * d);
+  });
+
+  test("a row too short to have a direction is refused, one of zeros is not", async () => {
+    using score = await scores.fit("nearest-neighbours", { features: matrix("points", 60, 2, (value) => value) }, { k: 1 });
+    expect((await score.score({ features: { data: new Float64Array(2), shape: [1, 2] } }))[0]).toBeLessThan(0);
+    const short = { data: Float64Array.of(5e-324, 0), shape: [1, 2] as [number, number] };
+    await expect(score.score({ features: short })).rejects.toEqual(expect.objectContaining({ code: "ERR_RANGE" }));
+    await expect(scores.fit("nearest-neighbours", { features: short }, { k: 1 })).rejects.toEqual(
+      expect.objectContaining({ code: "ERR_RANGE" }),
+    );
+  });
+});
+
+test("long rows under full collapse: an abort ends the search within a second", async () => {
+  const wide = 2048;
+  const same = (rows: number): Matrix<Float32Array> => ({
+    data: Float32Array.from({ length: rows * wide }, (_, i) => 1 + (i % wide) / wide),
+    shape: [rows, wide],
+  });
+  using score = await scores.fit("nearest-neighbours", { features: same(8192) }, { k: 50 });
+  const abort = new AbortController();
+  const searched = score.score({ features: same(2000) }, { signal: abort.signal });
+  let aborted = 0;
+  setTimeout(() => {
+    aborted = performance.now();
+    abort.abort();
+  }, 3000); // in the screen by differences, which would take minutes
+  await expect(searched).rejects.toEqual(expect.objectContaining({ code: "ERR_ABORTED" }));
+  expect(performance.now() - aborted).toBeLessThan(1000);
+});
