@@ -472,8 +472,11 @@ int64_t GaussianDensity::nbytes() const {
   const auto add = [&bytes](const at::Tensor& tensor) {
     if (tensor.defined()) bytes += static_cast<int64_t>(tensor.nbytes());
   };
-  const auto add_all = [&add](const std::vector<at::Tensor>& tensors) { std::for_each(tensors.begin(), tensors.end(), add); };
-  for (const at::Tensor* tensor : {&mean_, &mean_low_, &deviation_, &centre_, &white_mean_, &screen_centre_, &screen_reach_}) {
+  const auto add_all = [&add](const std::vector<at::Tensor>& tensors) {
+    std::for_each(tensors.begin(), tensors.end(), add);
+  };
+  for (const at::Tensor* tensor :
+       {&mean_, &mean_low_, &deviation_, &centre_, &white_mean_, &screen_centre_, &screen_reach_}) {
     add(*tensor);
   }
   for (const Factor& factor : factors_) {

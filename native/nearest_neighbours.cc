@@ -49,7 +49,8 @@ at::Tensor exact_rows(const at::Tensor& rows, const at::Tensor& inverse) {
 
 [[noreturn]] void fail_too_long() {
   fail("ERR_RANGE",
-       "features: expected rows shorter than 1e154, and than 1e154 times the spread of the training features, found a longer one");
+       "features: expected rows shorter than 1e154, and than 1e154 times the spread of the training features, found a "
+       "longer one");
 }
 
 // Lengths of float64 rows, [n], right also where squares underflow; ERR_RANGE where one is too long to be squared.
@@ -70,7 +71,7 @@ at::Tensor inverse_lengths(const at::Tensor& rows) {
   const at::Tensor length = lengths(rows.to(at::kDouble)).unsqueeze(1);
   const at::Tensor zero = length.eq(0);
   if (!length.ge(std::numeric_limits<double>::min()).logical_or_(zero).all().item<bool>()) {
-    fail("ERR_RANGE", "features: expected rows of zeros or longer than 2.3e-308, found a shorter one, which has no direction");
+    fail("ERR_RANGE", "features: expected rows of zeros or longer than 2.3e-308, found one whose direction is lost");
   }
   return at::where(zero, at::ones_like(length), length.reciprocal());
 }

@@ -31,7 +31,10 @@ test.each([
   ["a row that is longer than a piece", [2, 750_000]],
 ])("%s of 12 MB: no copy of more than 4 MiB unless a row is, and every bit comes back", async (_, shape) => {
   const values = uniform("state", 1_499_499).map((value) => 1e3 * value);
-  const data = Float64Array.from({ length: shape.reduce((product, size) => product * size, 1) }, (__, i) => values[i % values.length] as number);
+  const data = Float64Array.from(
+    { length: shape.reduce((product, size) => product * size, 1) },
+    (__, i) => values[i % values.length] as number,
+  );
   const handle = Tensor.handle(Tensor.from(data, shape), "data");
   const small = Tensor.handle(Tensor.from(Float64Array.of(1, 2, 3)), "small");
   const copies: number[] = [];

@@ -116,7 +116,8 @@ test("features are not written to", async () => {
 });
 
 describe("features whose squares underflow", () => {
-  const tiny = (scale: number) => [matrix("points", 300, d, (value) => value * scale), matrix("queries", 20, d, (value) => value * scale)] as const;
+  const tiny = (scale: number) =>
+    [matrix("points", 300, d, (value) => value * scale), matrix("queries", 20, d, (value) => value * scale)] as const;
   const scaledBack = ({ data, shape }: Matrix<Float64Array>, scale: number) => ({ data: data.map((value) => value / scale), shape });
 
   test.each([1e-160, 1e-200, 1e-290])("at %p: the distances of the same features at 1, and their directions", async (scale) => {
@@ -128,7 +129,11 @@ describe("features whose squares underflow", () => {
       using score = await scores.fit("nearest-neighbours", { features: training }, { k: 7 });
       return score.score({ features: asked });
     };
-    expectExact(await angle(points, queries), [...(await angle(large, largeQueries))].map((value) => value), 8 * d);
+    expectExact(
+      await angle(points, queries),
+      [...(await angle(large, largeQueries))].map((value) => value),
+      8 * d,
+    );
   });
 
   test("a row too short to have a direction is refused, one of zeros is not", async () => {
