@@ -549,21 +549,3 @@ test("rotation leaves log densities as they are (property)", async () => {
     { numRuns: 10 },
   );
 });
-
-test("JavaScript's collector is told what a mixture keeps: factors, what evaluation makes of them, nothing once disposed", async () => {
-  const [classes, wide, rows] = [3, 256, 2400];
-  const features = { data: uniform("kept", rows * wide), shape: [rows, wide] };
-  const labels = Array.from({ length: rows }, (_, i) => i % classes);
-  const external = () => process.memoryUsage().external;
-  const matrices = (count: number) => count * classes * wide * wide;
-  using given = Tensor.from(features.data, features.shape);
-  const before = external();
-  const mixture = await GaussianMixture.fit(given, labels);
-  const fitted = external() - before;
-  expect(fitted).toBeGreaterThan(matrices(8)); // a float64 factor per class
-  (await mixture.logDensity(given)).fill(0);
-  const evaluated = external() - before;
-  expect(evaluated).toBeGreaterThan(fitted + matrices(2)); // float32 factors, half of them, as classes that overlap call for
-  mixture.dispose();
-  expect(external() - before).toBeLessThan(matrices(4));
-});
