@@ -12,7 +12,7 @@ import { labelsTensor, type Labels } from "./labels";
 import { maxLogit, predictedClass, softmaxConfidence } from "./metrics/logit-scores";
 import { calledFrom } from "./native-call";
 import { presetOf, withPreset, type PresetName, type PresetRecord } from "./presets/preset";
-import { ResNet, type Images } from "./resnet";
+import { ResNet, type Architecture, type Images } from "./resnet";
 import { requireDataset } from "./resnet/images";
 import { fit as fitScore, requirements, restoreScore, type ScoreOptions } from "./scores/fit";
 import { GaussianMixtureScore } from "./scores/gaussian-mixture-score";
@@ -123,6 +123,10 @@ export class Detector {
   readonly takes: "images" | "features";
   /** What features must come with: the kinds of evidence that score and label need. */
   readonly evidence: readonly (keyof Evidence)[];
+  /** Of the network, and so of its images; undefined without one. */
+  readonly architecture: Architecture | undefined;
+  /** What becomes of images of another size. */
+  readonly resize: ImageResize;
   readonly #parts: Parts;
   #disposed = false;
 
@@ -137,6 +141,8 @@ export class Detector {
     this.preset = parts.preset;
     this.takes = parts.network === undefined ? "features" : "images";
     this.evidence = parts.evidence;
+    this.architecture = parts.network?.architecture;
+    this.resize = parts.extraction.resize;
   }
 
   /**
