@@ -209,7 +209,7 @@ async function report(detector: Detector, options: FitOptions, session: Session)
         ["score", scoreName],
         ["classes", classNames.length > 12 ? `${classNames.slice(0, 12).join(", ")}, … (${classNames.length})` : classNames.join(", ")],
         ["calibration", `${count} held-out, of which the lowest ${flagged} would be flagged`],
-        ["false alarms", `at most ${falseAlarmRate * 100} in 100 familiar inputs`],
+        ["false alarms", `at most ${Number((falseAlarmRate * 100).toPrecision(6))} in 100 familiar inputs`],
       ]),
     );
   }

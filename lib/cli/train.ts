@@ -1,5 +1,6 @@
 // `libtorch-ood train`: a network from a data set.
 
+import { existsSync } from "node:fs";
 import { Command } from "commander";
 import { computeNormalization } from "../datasets/normalization";
 import { setThreads } from "../device";
@@ -115,14 +116,16 @@ export function trainCommand(): Command {
       if (options.epochs === undefined && options.preset === undefined) command.error("error: expected --epochs <n> or --preset <name>");
       if (options.resume && options.checkpoint === undefined) command.error("error: --resume needs --checkpoint <file>");
       const history: EpochReport[] = [];
-      const interrupted = (): string => {
-        if (options.checkpoint === undefined) return "nothing was written (--checkpoint and --resume let a run go on)";
-        const done = Math.floor(history.length / (options.checkpointEvery ?? 1)) * (options.checkpointEvery ?? 1);
-        if (done === 0) return "no checkpoint had been written yet";
-        return `${options.checkpoint} holds the first ${done} epochs; the same command with --resume goes on from there`;
-      };
-      return runSession(options, (session) => train(data, options, session, history), { interrupted });
+      return runSession(options, (session) => train(data, options, session, history), { interrupted: () => whatThereIs(options, history) });
     });
+}
+
+function whatThereIs({ checkpoint, checkpointEvery = 1 }: TrainOptions, history: readonly EpochReport[]): string {
+  if (checkpoint === undefined) return "nothing was written (--checkpoint and --resume let a run go on)";
+  if (!existsSync(checkpoint)) return "no checkpoint had been written yet";
+  const done = Math.floor((history.at(-1)?.epoch ?? 0) / checkpointEvery) * checkpointEvery;
+  const what = done === 0 ? "what was done before" : `the first ${done} epochs`; // a resumed run that did no epoch of its own
+  return `${checkpoint} holds ${what}; the same command with --resume goes on from there`;
 }
 
 async function train(spec: DataSpec, options: TrainOptions, session: Session, history: EpochReport[]): Promise<void> {
@@ -159,13 +162,13 @@ async function train(spec: DataSpec, options: TrainOptions, session: Session, hi
   note(`${images.name}: ${images.length} images of ${height}×${width}, ${images.classNames.length} classes`);
   const header = `epoch  loss      accuracy${options.validation === undefined ? "" : "  validation"}  seconds`;
   if (!options.json) await output.print(header);
-  const print = async (report: EpochReport): Promise<void> => {
-    history.push(report);
-    if (!options.json) await output.print(row(report));
-  };
-
-  const startEpoch = (epoch: number, batches: number): void => progress.start(`epoch ${epoch}`, batches);
   let epochShown = 0;
+  const show = (epoch: number): boolean => {
+    const isNew = epoch !== epochShown;
+    if (epochShown === 0 && epoch > 1) note(`going on after epoch ${epoch - 1}, from ${options.checkpoint}`);
+    epochShown = epoch;
+    return isNew;
+  };
   const fitOptions = given({
     preset: options.preset,
     epochs: options.epochs,
@@ -187,13 +190,14 @@ async function train(spec: DataSpec, options: TrainOptions, session: Session, hi
     resume: options.resume,
     signal,
     onBatch: ({ epoch, batch, batches, loss, imagesPerSecond }) => {
-      if (epoch !== epochShown) startEpoch(epoch, batches);
-      epochShown = epoch;
+      if (show(epoch)) progress.start(`epoch ${epoch}`, batches);
       progress.update(batch, `loss ${loss.toFixed(3)}, ${imagesPerSecond.toFixed(0)} images/s`);
     },
     onEpoch: async (report) => {
+      show(report.epoch);
       progress.stop();
-      await print(report);
+      history.push(report);
+      if (!options.json) await output.print(row(report));
     },
   } satisfies Partial<FitOptions>) as FitOptions;
   const reports = await model.fit(images, fitOptions);
