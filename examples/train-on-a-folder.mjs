@@ -5,7 +5,7 @@
 //
 // photos/cat/1.jpg, photos/cat/2.png, photos/dog/a.webp, … Needs sharp: npm install sharp
 
-import { opendir } from "node:fs/promises";
+import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { Command } from "commander";
 import { datasets, Detector, ResNet } from "libtorch-ood";
@@ -80,8 +80,8 @@ model.dispose();
 
 async function imagesIn(directory) {
   const files = [];
-  for await (const item of await opendir(directory, { recursive: true })) {
-    if (/\.(png|jpe?g|webp)$/i.test(item.name)) files.push(join(item.parentPath, item.name));
+  for (const name of await readdir(directory, { recursive: true })) {
+    if (/\.(png|jpe?g|webp)$/i.test(name)) files.push(join(directory, name));
   }
   return files.sort();
 }

@@ -49,7 +49,7 @@ const prefixed =
 type Kmnist = typeof datasets.mnist;
 type FolderOptions = { imageSize: number; signal?: AbortSignal; resize?: ImageResize; channels?: 1 | 3 } & Progressing;
 interface Progressing {
-  onProgress?: (done: number, total: number) => void;
+  onProgress?: (progress: { done: number; total: number }) => void;
 }
 const all = datasets as typeof datasets & {
   kmnist: Kmnist;
@@ -65,7 +65,8 @@ const readers = {
   cifar10: one(datasets.cifar10),
   cifar100: one(datasets.cifar100),
   svhn: one((path, options) => all.svhn(path, options)),
-  "tiny-imagenet": async (path, _, { imageSize, session: { signal } }) => (await all.tinyImagenet(path, { imageSize, signal })).validation,
+  "tiny-imagenet": async (path, _, { imageSize, session: { signal, progress } }) =>
+    (await all.tinyImagenet(path, { imageSize, signal, onProgress: progressOf(progress, path) })).validation,
   folder: async (path, _, { imageSize, channels, resize, session: { signal, progress } }) => {
     const onProgress = progressOf(progress, path);
     return all.imageFolder(path, { imageSize, channels: channels === 1 ? 1 : 3, resize, signal, onProgress });
@@ -119,9 +120,9 @@ export function setName(data: Dataset): string {
   return data.name.replace(/ (train|test|validation)$/, "");
 }
 
-function progressOf(progress: Session["progress"], path: string): (done: number, total: number) => void {
+function progressOf(progress: Session["progress"], path: string): (progress: { done: number; total: number }) => void {
   let started = false;
-  return (done, total) => {
+  return ({ done, total }) => {
     if (!started) progress.start(`reading ${basename(path)}`, total);
     started = true;
     progress.update(done);

@@ -131,7 +131,6 @@ async function fitImages(
     const parts = typeof calibration === "number" ? images.split(calibration, seed) : undefined;
     const held = parts?.validation ?? (await readData(calibration as DataSpec, { ...reading, split: "test" }));
     const train = parts?.train ?? images;
-    progress.start("reading images", 1);
     let total = 0;
     return await Detector.fit(
       model,

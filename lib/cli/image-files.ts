@@ -1,6 +1,6 @@
 // Image files as a command line names them: paths and folders, in an order that does not depend on the file system.
 
-import { opendir, stat } from "node:fs/promises";
+import { readdir, stat } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { LibtorchOodError } from "../errors";
 import { io, ioError } from "../files/file-errors";
@@ -20,9 +20,8 @@ export async function listImages(paths: readonly string[]): Promise<string[]> {
       continue;
     }
     const found: string[] = [];
-    const directory = await io("read", path, opendir(path, { recursive: true }));
-    for await (const item of directory) {
-      if (!item.isDirectory() && imageName.test(item.name)) found.push(join(item.parentPath, item.name));
+    for (const name of await io("read", path, readdir(path, { recursive: true }))) {
+      if (imageName.test(name)) found.push(join(path, name));
     }
     if (found.length === 0) throw ioError("find images in", path, "no file there ends in .png, .jpg, .jpeg or .webp");
     for (const file of found.sort()) files.push(file);

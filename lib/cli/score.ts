@@ -5,12 +5,14 @@ import type { Dataset } from "../datasets";
 import { Detector, type Prediction } from "../detector";
 import { setThreads } from "../device";
 import { LibtorchOodError } from "../errors";
+import type { Evidence } from "../scores";
 import { dataHelp, dataSpec, readData, type DataSpec } from "./data-sets";
 import { readExtracted } from "./extracted";
 import { listImages } from "./image-files";
 import { given, realNumber, wholeNumber } from "./option-values";
 import { predictFiles, predictRows, type Outcome } from "./predictions";
 import { addSessionOptions, exitCodes, exitCodesHelp, runSession, type Session, type SessionOptions } from "./session";
+
 import { number, share } from "./table";
 
 interface ScoreOptions extends SessionOptions {
@@ -113,7 +115,7 @@ async function score(path: string, images: readonly string[], options: ScoreOpti
   } else {
     const { imageSize = 0, inChannels: channels = 0 } = detector.architecture ?? {};
     const data = options.data && (await readData(options.data, { split: "test", imageSize, channels, resize: detector.resize, session }));
-    const rows = data ?? (await readExtracted(options.features as string));
+    const rows = data ?? (await readEvidence(detector, options.features as string));
     if (data) progress.start("scoring", data.length);
     for await (const { offset, predictions } of predictRows(detector, rows, predictOptions)) {
       for (const [i, prediction] of predictions.entries()) {
@@ -129,6 +131,18 @@ async function score(path: string, images: readonly string[], options: ScoreOpti
   note(`${count} scored, ${outOfDistribution} out of distribution${unreadable === 0 ? "" : `, ${unreadable} not readable`}`);
   if (unreadable > 0) process.exitCode = exitCodes.error;
   else if (options.failOnOod && outOfDistribution > 0) process.exitCode = exitCodes.outOfDistribution;
+}
+
+/** @throws ERR_OPTION where the files have not all that the detector looks at */
+async function readEvidence(detector: Detector, path: string): Promise<Evidence> {
+  const found = await readExtracted(path);
+  const missing = detector.evidence.find((kind) => found[kind] === undefined);
+  if (missing === undefined) return found;
+  const kinds = Object.keys(found).join(", ");
+  throw new LibtorchOodError(
+    "ERR_OPTION",
+    `${path}: expected ${detector.evidence.join(" and ")}, found ${kinds === "" ? "none of them" : kinds}`,
+  );
 }
 
 function truth(data: Dataset, index: number): { trueLabel: number; trueClassName: string | undefined } {

@@ -16,7 +16,7 @@ interface TrainOptions extends SessionOptions {
   out: string;
   subset?: number;
   imageSize: number;
-  channels: number;
+  channels: string;
   preset?: PresetName;
   depth?: string;
   width?: number;
@@ -73,7 +73,7 @@ export function trainCommand(): Command {
       shareOrData,
     )
     .option("--image-size <pixels>", "height and width of a folder's images", wholeNumber(1), 32)
-    .option("--channels <n>", "of a folder's images: 3, or 1 for grey", wholeNumber(1), 3)
+    .addOption(choice("--channels <n>", "of a folder's images: 3, or 1 for grey", ["3", "1"]).default("3"))
     .optionsGroup("Network:")
     .addOption(choice("--preset <name>", "choices of a publication for network and training; other options override them", presetNames))
     .addOption(choice("--depth <n>", "ResNet18 or ResNet50 (default 18)", ["18", "50"]))
@@ -131,7 +131,7 @@ function whatThereIs({ checkpoint, checkpointEvery = 1 }: TrainOptions, history:
 async function train(spec: DataSpec, options: TrainOptions, session: Session, history: EpochReport[]): Promise<void> {
   const { output, progress, signal, note } = session;
   if (options.threads !== undefined) await setThreads(options.threads);
-  const reading = { split: "train" as const, imageSize: options.imageSize, channels: options.channels, session };
+  const reading = { split: "train" as const, imageSize: options.imageSize, channels: Number(options.channels), session };
   const images = randomSubset(await readData(spec, reading), options.subset, options.seed);
   const [channels, height, width] = images.shape;
   if (height !== width) throw new LibtorchOodError("ERR_SHAPE", `${spec.text}: expected square images, found ${height}×${width}`);

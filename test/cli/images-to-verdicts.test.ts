@@ -4,6 +4,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 
 import { join } from "node:path";
 import sharp from "sharp";
 import { datasets, Detector, metrics, ResNet, type EpochReport, type Evaluation, type Prediction } from "../../lib";
+import { randomSubset } from "../../lib/cli/data-sets";
 import { readNpy } from "../../lib/files/npy";
 import { readSafetensors, toValues } from "../../lib/files/safetensors";
 import { temporaryDirectory } from "../files/temporary-directory";
@@ -39,7 +40,6 @@ beforeAll(async () => {
 
 test("fit holds out the images that train held out, and Detector.fit is what it calls", async () => {
   const { train } = await datasets.mnist(dataDirectory, { prefix: "mnist-", splits: ["train"] });
-  const { randomSubset } = await import("../../lib/cli/data-sets");
   const { train: fitted, validation } = randomSubset(train, 1500, 3).split(0.2, 3);
   const model = await ResNet.load(network);
   const direct = await Detector.fit(model, fitted, { calibration: validation, scoreOptions: { covariance: "ledoit-wolf" } });
@@ -193,7 +193,7 @@ test("a detector over extracted features says what the detector over images says
     "--score",
     "nearest-neighbours",
     "--score-option",
-    "neighbours=5",
+    "k=5",
     "--out",
     out,
   ]);
