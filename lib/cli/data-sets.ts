@@ -103,7 +103,8 @@ export function dataSpecs(text: string, before: readonly DataSpec[] = []): DataS
 
 /** @throws what the reader of the data set throws; ERR_ABORTED */
 export async function readData(spec: DataSpec, options: ReadDataOptions): Promise<Dataset> {
-  const data = await (readers[spec.name] as Reader)(spec.path, spec.split ?? options.split, options);
+  const read: Reader = readers[spec.name];
+  const data = await read(spec.path, spec.split ?? options.split, options);
   options.session.progress.stop();
   options.session.throwIfAborted();
   return data;

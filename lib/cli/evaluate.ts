@@ -242,7 +242,7 @@ async function networkSubject(file: string, options: EvaluateOptions, session: S
     progress.stop();
   }
   const device = needs.fit.length > 0 ? given({ device: options.device, signal }) : {};
-  const score = await fit(name, training, { ...device, ...scoreOptions } as never);
+  const score = await fit(name, training, { ...device, ...scoreOptions });
   return {
     kind: "network",
     scoreName: name,

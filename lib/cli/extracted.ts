@@ -131,7 +131,7 @@ async function openFolder(path: string, { featureName, featureDim, numClasses, l
   const discard = async () => void (await Promise.all(writers.map((writer) => writer.discard())));
   const open = async <D extends "float32" | "int64">(name: string, dtype: D, rowShape: number[]) => {
     const writer = await NpyWriter.open(join(path, `${name}.npy`), dtype, rowShape);
-    writers.push(writer as unknown as NpyWriter<"float32" | "int64">);
+    writers.push(writer);
     return writer;
   };
   try {

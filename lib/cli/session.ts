@@ -22,9 +22,9 @@ export interface Session {
   readonly progress: Progress;
   readonly output: Output;
   /** A line for people, on stderr. */
-  note(text: string): void;
+  readonly note: (text: string) => void;
   /** For work that takes no signal. @throws ERR_ABORTED */
-  throwIfAborted(): void;
+  readonly throwIfAborted: () => void;
 }
 
 export interface SessionRules {

@@ -21,13 +21,12 @@ export function cli(args: readonly string[], onOutput?: (child: ChildProcess, st
 }
 
 /** Any program of Node, in the same way. */
-export function program(
-  file: string,
-  args: readonly string[],
-  onOutput?: (child: ChildProcess, stdout: string) => void,
-  nodeOptions: readonly string[] = [],
-): Promise<Ending> {
-  const child = spawn(process.execPath, [...nodeOptions, file, ...args], { stdio: ["ignore", "pipe", "pipe"], cwd: packageRoot });
+export function program(file: string, args: readonly string[], onOutput?: (child: ChildProcess, stdout: string) => void): Promise<Ending> {
+  const child = spawn(process.execPath, [file, ...args], {
+    stdio: ["ignore", "pipe", "pipe"],
+    cwd: packageRoot,
+    env: { ...process.env, OMP_NUM_THREADS: "1" }, // on networks so small two threads only wait for each other
+  });
   let stdout = "";
   let stderr = "";
   child.stdout.setEncoding("utf8").on("data", (text: string) => {

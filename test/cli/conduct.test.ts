@@ -22,7 +22,10 @@ test.each(commands)("%s --help: what it is for, its data sets, examples that are
   expect(stdout).toContain("--json");
   // Every option that an example uses exists.
   const known = new Set([...stdout.matchAll(/^ {2}(?:-\w, )?(--[\w-]+)/gm)].map(([, option]) => option));
-  const examples = stdout.slice(stdout.indexOf("Examples:"), stdout.indexOf("Exit codes:")).split(/^ {2}(?=libtorch-ood)/m);
+  const examples = stdout
+    .slice(stdout.indexOf("Examples:"))
+    .split("\n\n")[0]!
+    .split(/^ {2}(?=libtorch-ood)/m);
   for (const example of examples.filter((line) => line.startsWith(`libtorch-ood ${command} `))) {
     for (const [option] of example.split(/[|#]/)[0]!.matchAll(/--[a-z][\w-]*/g)) expect(known).toContain(option);
   }
