@@ -26,8 +26,9 @@ import { GaussianMixture } from "./gaussian-mixture";
 import { labelsTensor } from "./labels";
 import { maxLogit, predictedClass, softmaxConfidence } from "./metrics/logit-scores";
 import { calledFrom } from "./native-call";
+import type { ImageResize } from "./images/decode";
 import type { PresetRecord } from "./presets/preset";
-import { ResNet, type Images } from "./resnet";
+import { ResNet, type Architecture, type Images } from "./resnet";
 import { requireDataset } from "./resnet/images";
 import { fit as fitScore, requirements, restoreScore } from "./scores/fit";
 import { GaussianMixtureScore } from "./scores/gaussian-mixture-score";
@@ -67,6 +68,10 @@ export class Detector {
   readonly takes: "images" | "features";
   /** What features must come with: the kinds of evidence that score and label need. */
   readonly evidence: readonly (keyof Evidence)[];
+  /** Of the network, and so of its images; undefined without one. */
+  readonly architecture: Architecture | undefined;
+  /** What becomes of images of another size. */
+  readonly resize: ImageResize;
   readonly #parts: Parts;
   #disposed = false;
 
@@ -81,6 +86,8 @@ export class Detector {
     this.preset = parts.preset;
     this.takes = parts.network === undefined ? "features" : "images";
     this.evidence = parts.evidence;
+    this.architecture = parts.network?.architecture;
+    this.resize = parts.extraction.resize;
   }
 
   /**

@@ -36,6 +36,7 @@ export { presets } from "./presets/preset";
 export type { EvaluationChoices, Preset, PresetName, PresetRecord, PresetTraining } from "./presets/preset";
 export * as datasets from "./datasets";
 export * as device from "./device";
+export * as files from "./files";
 export * as linalg from "./linalg";
 export * as metrics from "./metrics";
 export * as neuralCollapse from "./neural-collapse";

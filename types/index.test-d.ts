@@ -3,7 +3,7 @@
 import { expectAssignable, expectError, expectNotAssignable, expectType } from "tsd";
 import { ClassStatistics, Dataset, datasets, device, GaussianMixture, isLibtorchOodError, LibtorchOodError, linalg } from "..";
 import { metrics, neuralCollapse, ResNet, scores, Tensor } from "..";
-import { Detector, presets } from "..";
+import { Detector, files, presets } from "..";
 import type { Evaluation, Prediction, PresetRecord } from "..";
 import type { Architecture, ErrorCode, EpochReport, Extraction, ExtractionChunk, FitOptions, ResNetOptions, TensorArray } from "..";
 
@@ -161,3 +161,12 @@ expectError(scores.fit("vim", { features: tensor }, { k: 5 }));
 expectError(scores.fit("max-logit", {}, { temperature: 2 }));
 expectError(scores.fit("mahalanobis", { feature: tensor }));
 expectError(score.score({ labels: [0] }));
+
+// files
+expectType<Promise<files.Npy>>(files.readNpy("features.npy"));
+declare const writer: files.NpyWriter<"float32">;
+expectType<Promise<files.NpyWriter<"float32">>>(files.NpyWriter.open("features.npy", "float32", [512]));
+expectType<Promise<void>>(writer.write(new Float32Array(512)));
+expectType<number>(writer.rows);
+expectError(writer.write(new Float64Array(512)));
+expectError(files.NpyWriter.open("features.npy", "uint8", []));

@@ -1,25 +1,58 @@
 #!/usr/bin/env node
 // The command line, `libtorch-ood`: each command is a file of its own in this directory.
 
-import { Command } from "commander";
+import { Command, CommanderError } from "commander";
 import { isLibtorchOodError } from "../errors";
 import { doctorCommand } from "./doctor";
+import { evaluateCommand } from "./evaluate";
+import { extractCommand } from "./extract";
+import { fitCommand } from "./fit";
+import { tolerateClosedPipes } from "./output";
+import { scoreCommand } from "./score";
+import { exitCodes } from "./session";
 import { setupCommand } from "./setup";
+import { trainCommand } from "./train";
+
+const help = `
+From images to verdicts:
+  libtorch-ood train    cifar10:data --validation 0.1 --epochs 60 --milestones 40,50 --out network.safetensors
+  libtorch-ood fit      network.safetensors cifar10:data --calibration 0.1 --out detector.safetensors
+  libtorch-ood evaluate detector.safetensors --test cifar10:data --ood svhn:data
+  libtorch-ood score    detector.safetensors photo.jpg
+
+"libtorch-ood help COMMAND" explains a command, with examples.`;
 
 export function program(): Command {
   return new Command("libtorch-ood")
     .description("Tells when a neural classifier should not be trusted.")
     .addCommand(setupCommand())
-    .addCommand(doctorCommand());
+    .addCommand(doctorCommand())
+    .addCommand(trainCommand())
+    .addCommand(extractCommand())
+    .addCommand(fitCommand())
+    .addCommand(scoreCommand())
+    .addCommand(evaluateCommand())
+    .addHelpText("after", help);
+}
+
+/** Commander ends the process itself, with 1 for wrong usage; here it throws instead, in every command. */
+function throwing(command: Command): Command {
+  for (const child of command.commands) throwing(child);
+  return command.exitOverride();
 }
 
 async function main(): Promise<void> {
+  tolerateClosedPipes();
   try {
-    await program().parseAsync();
+    await throwing(program()).parseAsync();
   } catch (error) {
+    if (error instanceof CommanderError) {
+      process.exitCode = error.exitCode === 0 ? exitCodes.ok : exitCodes.usage;
+      return;
+    }
     if (!isLibtorchOodError(error)) throw error;
     console.error(`${error.code}: ${error.message}`);
-    process.exitCode = 1;
+    process.exitCode = exitCodes.error;
   }
 }
 

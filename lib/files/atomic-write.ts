@@ -8,39 +8,92 @@ import { io, ioError, systemCode } from "./file-errors";
 /** One write call never takes more than this: Linux moves 2 GiB − 4 KiB at most. */
 const bytesPerCall = 64 * 1024 * 1024;
 
+/** A file under way: nobody sees it before {@link AtomicFile.commit}, and what was at its path stays until then. */
+export interface AtomicFile {
+  /** The bytes must not be changed until the promise settles. Bytes may be written again, and in any order. @throws ERR_IO */
+  write(bytes: Uint8Array, position: number): Promise<void>;
+  /** Flushes to the disk, renames to the path and flushes the directory; removes the new file where that fails. @throws ERR_IO */
+  commit(): Promise<void>;
+  /** Removes the new file. Idempotent, and nothing after a commit. */
+  discard(): Promise<void>;
+}
+
 /**
- * Writes the chunks, one after the other, to a new file in the same directory, flushes it to the disk, renames it to `path`
- * and flushes the directory. When anything fails before the rename, the new file is removed and what was at `path` stays.
+ * Opens a new file in the directory of `path` that takes the place of `path` by {@link AtomicFile.commit}, for writers that learn only at the end
+ * what the beginning must say.
  *
  * A symbolic link is followed (its target is replaced) and the mode of a replaced file is kept. Two writers of the same
- * path do not disturb each other: the last to finish wins. New files that a killed writer of the same path left are removed. The chunks must not be changed until the promise settles.
+ * path do not disturb each other: the last to finish wins. New files that a killed writer of the same path left are removed.
  *
- * @param chunks - may be lazy; each is written before the next is asked for, so that nothing is held twice in memory
- * @throws ERR_IO with the operating system's error (ENOSPC, EACCES, ENOENT, ...) as cause; what the iterable throws, as it is
+ * @throws ERR_IO with the operating system's error (ENOSPC, EACCES, ENOENT, ...) as cause
  */
-export async function writeFileAtomically(path: string, chunks: Iterable<Uint8Array> | AsyncIterable<Uint8Array>): Promise<void> {
+export async function openAtomicFile(path: string): Promise<AtomicFile> {
   const target = await followLink(path);
   const directory = dirname(target);
   // The name is cut so that the suffix fits where the target's own name is as long as the file system allows.
   const prefix = `.${basename(target).slice(0, 40)}.`;
   const temporary = join(directory, `${prefix}${process.pid}-${randomBytes(6).toString("hex")}.tmp`);
   const handle = await io("write", path, open(temporary, "wx"));
+  let closed = false;
+  const close = async () => {
+    if (closed) return;
+    closed = true;
+    await io("write", path, handle.close());
+  };
+  let over = false;
+  const discard = async () => {
+    if (over) return;
+    over = true;
+    await close().catch(() => undefined); // the error that brought us here matters more
+    await unlink(temporary).catch(() => undefined);
+  };
   try {
-    try {
-      const mode = await modeOf(target);
-      if (mode !== undefined) await io("write", path, handle.chmod(mode));
-      for await (const chunk of chunks) await writeAll(handle, path, chunk);
-      await io("write", path, handle.sync());
-    } finally {
-      await io("write", path, handle.close());
-    }
-    await io("write", path, rename(temporary, target));
+    const mode = await modeOf(target);
+    if (mode !== undefined) await io("write", path, handle.chmod(mode));
   } catch (error) {
-    await unlink(temporary).catch(() => undefined); // the error that brought us here matters more
+    await discard();
     throw error;
   }
-  await syncDirectory(directory, path);
-  await removeAbandoned(directory, prefix);
+  return {
+    write: (bytes, position) => writeAll(handle, path, bytes, position),
+    discard,
+    commit: async () => {
+      try {
+        await io("write", path, handle.sync());
+        await close();
+        await io("write", path, rename(temporary, target));
+        over = true;
+      } catch (error) {
+        await discard();
+        throw error;
+      }
+      await syncDirectory(directory, path);
+      await removeAbandoned(directory, prefix);
+    },
+  };
+}
+
+/**
+ * Writes the chunks, one after the other, to a new file in the same directory, flushes it to the disk, renames it to `path`
+ * and flushes the directory. When anything fails before the rename, the new file is removed and what was at `path` stays.
+ * Links, modes, and other writers of the same path: as {@link openAtomicFile} says. The chunks must not be changed until the promise settles.
+ *
+ * @param chunks - may be lazy; each is written before the next is asked for, so that nothing is held twice in memory
+ * @throws ERR_IO with the operating system's error (ENOSPC, EACCES, ENOENT, ...) as cause; what the iterable throws, as it is
+ */
+export async function writeFileAtomically(path: string, chunks: Iterable<Uint8Array> | AsyncIterable<Uint8Array>): Promise<void> {
+  const file = await openAtomicFile(path);
+  try {
+    let position = 0;
+    for await (const chunk of chunks) {
+      await file.write(chunk, position);
+      position += chunk.length;
+    }
+  } catch (error) {
+    await file.discard();
+    throw error;
+  }
+  await file.commit();
 }
 
 /** A writer touches its file all the time; a minute without is long, and a writer on another machine may have any process number. */
@@ -70,9 +123,10 @@ function isRunning(pid: number): boolean {
   }
 }
 
-async function writeAll(handle: FileHandle, path: string, chunk: Uint8Array): Promise<void> {
+async function writeAll(handle: FileHandle, path: string, chunk: Uint8Array, position: number): Promise<void> {
   for (let done = 0; done < chunk.length;) {
-    const { bytesWritten } = await io("write", path, handle.write(chunk, done, Math.min(bytesPerCall, chunk.length - done)));
+    const length = Math.min(bytesPerCall, chunk.length - done);
+    const { bytesWritten } = await io("write", path, handle.write(chunk, done, length, position + done));
     if (bytesWritten === 0) throw ioError("write", path, "the file system took no bytes");
     done += bytesWritten;
   }

@@ -1,0 +1,135 @@
+// Data sets as a command line names them, `cifar10:data#test` or a folder of images, and how each is read.
+
+import { existsSync, statSync } from "node:fs";
+import { basename, dirname } from "node:path";
+import { InvalidArgumentError } from "commander";
+import * as datasets from "../datasets";
+import type { Dataset, SplitName } from "../datasets";
+import { randomPermutation } from "../datasets/random-permutation";
+import type { ImageResize } from "../images/decode";
+import type { Session } from "./session";
+
+/** What a command line says of a data set. */
+export interface DataSpec {
+  /** As it was given. */
+  readonly text: string;
+  readonly name: DataSetName;
+  readonly path: string;
+  /** undefined: what the command takes by default. */
+  readonly split: SplitName | undefined;
+}
+
+export interface ReadDataOptions {
+  /** Where the specification names none. */
+  split: SplitName;
+  /** Of images that have to be resized, and how. */
+  imageSize: number;
+  channels: number;
+  resize?: ImageResize;
+  session: Session;
+}
+
+type Reader = (path: string, split: SplitName, options: ReadDataOptions) => Promise<Dataset>;
+
+const one =
+  (read: (path: string, options: { splits: SplitName[] }) => Promise<Record<SplitName, Dataset>>): Reader =>
+  async (path, split) =>
+    (await read(path, { splits: [split] }))[split];
+
+/** The files of the MNIST family may have something before their names: what follows the last folder of the path. */
+const prefixed =
+  (read: (path: string, options: { splits: SplitName[]; prefix: string }) => Promise<Record<SplitName, Dataset>>): Reader =>
+  async (path, split) => {
+    const folder = isDirectory(path);
+    const [directory, prefix] = folder ? [path, ""] : [dirname(path), basename(path)];
+    return (await read(directory, { splits: [split], prefix }))[split];
+  };
+
+/** Readers that the index of data sets exports from the next merge on. */
+type Kmnist = typeof datasets.mnist;
+type FolderOptions = { imageSize: number; signal?: AbortSignal; resize?: ImageResize; channels?: 1 | 3 } & Progressing;
+interface Progressing {
+  onProgress?: (progress: { done: number; total: number }) => void;
+}
+const all = datasets as typeof datasets & {
+  kmnist: Kmnist;
+  svhn: typeof datasets.cifar10;
+  tinyImagenet: (path: string, options: FolderOptions) => Promise<{ validation: Dataset }>;
+  imageFolder: (path: string, options: FolderOptions) => Promise<Dataset>;
+};
+
+const readers = {
+  mnist: prefixed(datasets.mnist),
+  "fashion-mnist": prefixed(datasets.fashionMnist),
+  kmnist: prefixed((path, options) => all.kmnist(path, options)),
+  cifar10: one(datasets.cifar10),
+  cifar100: one(datasets.cifar100),
+  svhn: one((path, options) => all.svhn(path, options)),
+  "tiny-imagenet": async (path, _, { imageSize, session: { signal, progress } }) =>
+    (await all.tinyImagenet(path, { imageSize, signal, onProgress: progressOf(progress, path) })).validation,
+  folder: async (path, _, { imageSize, channels, resize, session: { signal, progress } }) => {
+    const onProgress = progressOf(progress, path);
+    return all.imageFolder(path, { imageSize, channels: channels === 1 ? 1 : 3, resize, signal, onProgress });
+  },
+} satisfies Record<string, Reader>;
+
+export type DataSetName = keyof typeof readers;
+
+export const dataSetNames = Object.keys(readers) as DataSetName[];
+
+export const dataHelp = `DATA is NAME:DIR or the path of a folder of images.
+  NAME is ${dataSetNames.slice(0, -1).join(", ")}; DIR holds its files as they are published (nothing is downloaded).
+  #train or #test behind DIR chooses a part: cifar10:data#test. DIR may end in what stands before the names of MNIST's files.
+  A folder has one folder per class with PNG, JPEG or WebP images in it (needs "npm install sharp").`;
+
+/** For commander. @throws InvalidArgumentError */
+export function dataSpec(text: string): DataSpec {
+  const [, start = "", split] = /^(.*?)(?:#(train|test))?$/s.exec(text) ?? [];
+  const [, name, path] = /^([a-z][a-z0-9-]+):(.*)$/s.exec(start) ?? [];
+  if (name === undefined || path === undefined) {
+    if (isDirectory(start)) return { text, name: "folder", path: start, split: split as SplitName | undefined };
+    throw new InvalidArgumentError(`Expected NAME:DIR (NAME: ${dataSetNames.join(", ")}) or an existing folder of images.`);
+  }
+  if (!dataSetNames.includes(name as DataSetName))
+    throw new InvalidArgumentError(`Expected one of ${dataSetNames.join(", ")} before the colon.`);
+  if (path === "") throw new InvalidArgumentError("Expected a directory behind the colon.");
+  return { text, name: name as DataSetName, path, split: split as SplitName | undefined };
+}
+
+/** For an option that may be given again and again. */
+export function dataSpecs(text: string, before: readonly DataSpec[] = []): DataSpec[] {
+  return [...before, dataSpec(text)];
+}
+
+/** @throws what the reader of the data set throws; ERR_ABORTED */
+export async function readData(spec: DataSpec, options: ReadDataOptions): Promise<Dataset> {
+  const read: Reader = readers[spec.name];
+  const data = await read(spec.path, spec.split ?? options.split, options);
+  options.session.progress.stop();
+  options.session.throwIfAborted();
+  return data;
+}
+
+/** `count` of the images at random, in their order: those of a folder come class by class. @throws ERR_RANGE */
+export function randomSubset(data: Dataset, count: number | undefined, seed: number): Dataset {
+  if (count === undefined || count >= data.length) return data;
+  return data.subset(randomPermutation(data.length, seed).slice(0, count).sort());
+}
+
+/** Of an evaluation: the name without its part, as the groups of presets have it. */
+export function setName(data: Dataset): string {
+  return data.name.replace(/ (train|test|validation)$/, "");
+}
+
+function progressOf(progress: Session["progress"], path: string): (progress: { done: number; total: number }) => void {
+  let started = false;
+  return ({ done, total }) => {
+    if (!started) progress.start(`reading ${basename(path)}`, total);
+    started = true;
+    progress.update(done);
+  };
+}
+
+function isDirectory(path: string): boolean {
+  return existsSync(path) && statSync(path).isDirectory();
+}

@@ -1,0 +1,216 @@
+// `libtorch-ood fit`: a detector from a network and its training images, or from features in files.
+
+import { readFile } from "node:fs/promises";
+import { Command } from "commander";
+import { Detector } from "../detector";
+import { setThreads } from "../device";
+import { LibtorchOodError } from "../errors";
+import { io } from "../files/file-errors";
+import type { Covariance } from "../gaussian-mixture";
+import { imageResizes, type ImageResize } from "../images/decode";
+import { presetNames, type PresetName } from "../presets/preset";
+import { ResNet } from "../resnet";
+import { names as scoreNames, type ScoreName } from "../scores";
+import { dataHelp, dataSpec, randomSubset, readData, type DataSpec } from "./data-sets";
+import { readExtracted, readLabels } from "./extracted";
+import { choice, given, keyValue, realNumber, wholeNumber } from "./option-values";
+import { addSessionOptions, exitCodesHelp, runSession, type Session, type SessionOptions } from "./session";
+import { facts } from "./table";
+
+interface FitOptions extends SessionOptions {
+  out: string;
+  calibration?: number | DataSpec | string;
+  seed: number;
+  subset?: number;
+  features?: string;
+  labels?: string;
+  classNames?: string;
+  score?: ScoreName;
+  preset?: PresetName;
+  covariance?: Covariance;
+  scoreOption?: Record<string, unknown>;
+  falseAlarmRate?: number;
+  allowOverlap?: boolean;
+  resize?: ImageResize;
+  batchSize?: number;
+  precision?: "float32" | "bfloat16";
+  device?: string;
+  threads?: number;
+}
+
+const help = `
+A detector needs the images that the network was trained on and, for its p-values and false-alarm rate, others of the same kind that it was not
+trained on. If "train" held a share out (--validation 0.1 --seed 1), "--calibration 0.1 --seed 1" takes exactly those.
+
+${dataHelp}
+
+Features of any other model, instead of <model> <data>:
+  --features PATH and --calibration PATH, each a folder with features.npy, labels.npy and, if the model has them, logits.npy ("extract" writes
+  such folders), a .safetensors file with tensors of these names, or a features .npy (with --labels a list of class numbers).
+
+Examples:
+  libtorch-ood train cifar10:data --validation 0.1 --seed 1 --epochs 60 --milestones 40,50 --out cifar10.safetensors
+  libtorch-ood fit cifar10.safetensors cifar10:data --calibration 0.1 --seed 1 --covariance ledoit-wolf --out detector.safetensors
+  libtorch-ood fit --features embeddings.npy --labels classes.npy --calibration held-out.npy --covariance ledoit-wolf --out detector.safetensors
+
+${exitCodesHelp}`;
+
+export function fitCommand(): Command {
+  const command = new Command("fit")
+    .description("fit a detector, which says whether to trust an answer, and write it to a file")
+    .argument("[model]", 'a network that "train" wrote')
+    .argument("[data]", "the images that it was trained on, DATA below", dataSpec)
+    .requiredOption("--out <file>", "the .safetensors file to write")
+    .requiredOption(
+      "--calibration <share|data|path>",
+      "held-out share of the images (0.1), or a data set of its own; features in files with --features",
+    )
+    .optionsGroup("Data:")
+    .option("--seed <n>", "of the share and the subset", wholeNumber(0), 0)
+    .option("--subset <n>", "the subset that the network was trained on, where it was one", wholeNumber(1))
+    .option("--features <path>", "training features in files, in place of <model> and <data>")
+    .option("--labels <file>", "their class numbers in a .npy file, where --features has none beside them")
+    .option("--class-names <file>", "names of the classes, one a line, with --features")
+    .optionsGroup("Score:")
+    .addOption(choice("--score <name>", "(default gaussian-mixture)", scoreNames))
+    .addOption(choice("--preset <name>", "choices of a publication for the mixture", presetNames))
+    .addOption(
+      choice("--covariance <name>", "of the mixture (default full)", ["full", "tied", "diagonal", "ledoit-wolf", "oas", "low-rank"]),
+    )
+    .option("--score-option <name=value>", "any other option of the score, as rank=32 or prior=uniform; may be given again", keyValue)
+    .option("--false-alarm-rate <share>", "of familiar images that may be flagged (default 0.05)", realNumber)
+    .option("--allow-overlap", "take calibration images that were trained on: the false-alarm rate then does not hold")
+    .optionsGroup("Computation:")
+    .addOption(choice("--resize <how>", "images of another size than the network's (default center-crop)", imageResizes))
+    .option("--batch-size <n>", "images per forward pass (default 64)", wholeNumber(1))
+    .addOption(choice("--precision <name>", "of the convolutions, now and in use (default float32)", ["float32", "bfloat16"]))
+    .option("--device <name>", "cpu (default), cuda or cuda:N")
+    .option("--threads <n>", "of the CPU (default: all cores)", wholeNumber(1));
+  return addSessionOptions(command)
+    .addHelpText("after", help)
+    .action((model: string | undefined, data: DataSpec | undefined, options: FitOptions & { calibration: string }) => {
+      if (options.features === undefined && (model === undefined || data === undefined)) {
+        command.error("error: expected <model> and <data>, or --features <path>");
+      }
+      if (options.features !== undefined && model !== undefined)
+        command.error("error: expected <model> and <data> or --features, not both");
+      const work = async (session: Session): Promise<void> => {
+        if (options.threads !== undefined) await setThreads(options.threads);
+        const detector =
+          model === undefined || data === undefined
+            ? await fitFeatures(options.features as string, options, session)
+            : await fitImages(model, data, shareOrData(command, options.calibration), options, session);
+        await report(detector, options, session);
+      };
+      return runSession(options, work, { interrupted: () => "nothing was written" });
+    });
+}
+
+function shareOrData(command: Command, text: string): number | DataSpec {
+  try {
+    return /^[\d.]+$/.test(text) ? realNumber(text) : dataSpec(text);
+  } catch (error) {
+    command.error(`error: option '--calibration' argument '${text}' is invalid. ${(error as Error).message}`);
+  }
+}
+
+async function fitImages(
+  path: string,
+  spec: DataSpec,
+  calibration: number | DataSpec,
+  options: FitOptions,
+  session: Session,
+): Promise<Detector> {
+  const { progress, signal } = session;
+  const { seed, subset } = options;
+  const model = await ResNet.load(path, given({ device: options.device }));
+  try {
+    const { imageSize, inChannels: channels } = model.architecture;
+    const reading = { split: "train" as const, imageSize, channels, resize: options.resize, session };
+    const images = randomSubset(await readData(spec, reading), subset, seed);
+    const parts = typeof calibration === "number" ? images.split(calibration, seed) : undefined;
+    const held = parts?.validation ?? (await readData(calibration as DataSpec, { ...reading, split: "test" }));
+    const train = parts?.train ?? images;
+    let total = 0;
+    return await Detector.fit(
+      model,
+      train,
+      given({
+        ...scoreOf(options),
+        calibration: held,
+        resize: options.resize,
+        batchSize: options.batchSize,
+        precision: options.precision,
+        signal,
+        onProgress: (done: number, all: number) => {
+          if (total !== all) progress.start("extracting", all);
+          total = all;
+          progress.update(done);
+        },
+      }),
+    );
+  } finally {
+    model.dispose();
+  }
+}
+
+async function fitFeatures(path: string, options: FitOptions & { calibration: string }, { signal }: Session): Promise<Detector> {
+  const training = await readExtracted(path);
+  const labels = options.labels === undefined ? training.labels : await readLabels(options.labels);
+  if (labels === undefined) {
+    throw new LibtorchOodError("ERR_OPTION", `${path}: expected labels beside the features, or in a file with --labels; found none`);
+  }
+  const { features, rawFeatures, logits } = await readExtracted(options.calibration);
+  const classNames =
+    options.classNames === undefined
+      ? undefined
+      : (await io("read", options.classNames, readFile(options.classNames, "utf8"))).split(/\r?\n/).filter((line) => line !== "");
+  return Detector.fromFeatures({
+    ...training,
+    ...given({ ...scoreOf(options), classNames, device: options.device, signal }),
+    labels,
+    calibration: given({ features, rawFeatures, logits }),
+  });
+}
+
+function scoreOf({ score, preset, covariance, scoreOption, falseAlarmRate, allowOverlap }: FitOptions) {
+  const scoreOptions = given({ covariance, ...scoreOption });
+  return given({ score, preset, falseAlarmRate, allowOverlap, scoreOptions });
+}
+
+async function report(detector: Detector, options: FitOptions, session: Session): Promise<void> {
+  const { output, progress, note } = session;
+  progress.stop();
+  session.throwIfAborted();
+  await detector.save(options.out);
+  for (const warning of detector.warnings) note(`warning: ${warning}`);
+  const { scoreName, takes, classNames, falseAlarmRate, calibrationScores, preset, warnings } = detector;
+  const count = calibrationScores.length;
+  // The lowest score that is not flagged: floor(rate · (n + 1)) calibration scores are.
+  const flagged = Math.floor(falseAlarmRate * (count + 1) + 1e-9);
+  if (options.json) {
+    await output.json({
+      detector: options.out,
+      score: scoreName,
+      takes,
+      evidence: detector.evidence,
+      classNames,
+      falseAlarmRate,
+      calibration: { count, lowest: calibrationScores[0], highest: calibrationScores[count - 1] },
+      preset,
+      warnings,
+    });
+  } else {
+    await output.print(
+      facts([
+        ["detector", options.out],
+        ["takes", takes === "images" ? "images" : `features (${detector.evidence.join(", ")})`],
+        ["score", scoreName],
+        ["classes", classNames.length > 12 ? `${classNames.slice(0, 12).join(", ")}, … (${classNames.length})` : classNames.join(", ")],
+        ["calibration", `${count} held-out, of which the lowest ${flagged} would be flagged`],
+        ["false alarms", `at most ${Number((falseAlarmRate * 100).toPrecision(6))} in 100 familiar inputs`],
+      ]),
+    );
+  }
+  detector.dispose();
+}

@@ -1,0 +1,86 @@
+// What a detector says of many inputs: piece by piece, the next under way while one is answered, in order.
+
+import type { Dataset } from "../datasets";
+import type { Detector, Prediction } from "../detector";
+import { isLibtorchOodError } from "../errors";
+import type { Evidence } from "../scores";
+import type { Tensor } from "../tensor";
+
+/** Inputs at once: large enough that preparing the network, once per call, does not count. */
+const piece = 256;
+
+/** What one image came to: an answer, or why there is none. */
+export type Outcome = { readonly prediction: Prediction } | { readonly error: { readonly code: string; readonly message: string } };
+
+export interface PredictionOptions {
+  falseAlarmRate?: number;
+  batchSize?: number;
+  signal: AbortSignal;
+}
+
+/** Of image files; one that cannot be read or decoded spoils no other. @throws what `detector.predict` throws for other reasons */
+export async function* predictFiles(
+  detector: Detector,
+  files: readonly string[],
+  options: PredictionOptions,
+): AsyncGenerator<{ offset: number; outcomes: Outcome[] }> {
+  const outcomes = async (paths: readonly string[]): Promise<Outcome[]> => {
+    try {
+      return (await detector.predict(paths, options)).map((prediction) => ({ prediction }));
+    } catch (error) {
+      if (!isLibtorchOodError(error) || !["ERR_CORRUPT_FILE", "ERR_IO", "ERR_SHAPE"].includes(error.code)) throw error;
+      if (paths.length === 1) return [{ error: { code: error.code, message: error.message } }];
+      const middle = paths.length >> 1; // by halves: one bad file among many costs a few calls, not one per file
+      return [...(await outcomes(paths.slice(0, middle))), ...(await outcomes(paths.slice(middle)))];
+    }
+  };
+  for await (const { offset, result } of inOrder(pieces(files.length), ([start, end]) => outcomes(files.slice(start, end)))) {
+    yield { offset, outcomes: result };
+  }
+}
+
+/** Of a data set, or of evidence from files. */
+export async function* predictRows(
+  detector: Detector,
+  rows: Dataset | Evidence,
+  options: PredictionOptions,
+): AsyncGenerator<{ offset: number; predictions: Prediction[] }> {
+  const data = "images" in rows ? rows : undefined;
+  const count = data?.length ?? ((rows as Evidence)[detector.evidence[0] as keyof Evidence] as Tensor).shape[0] ?? 0;
+  const predict = async ([start, end]: readonly [number, number]): Promise<Prediction[]> => {
+    if (data !== undefined) {
+      const pixels = data.images.length / data.length;
+      return detector.predict({ data: data.images.subarray(start * pixels, end * pixels), shape: [end - start, ...data.shape] }, options);
+    }
+    const slices = detector.evidence.map((kind) => [kind, ((rows as Evidence)[kind] as Tensor).slice(start, end)] as const);
+    try {
+      return await detector.predict(Object.fromEntries(slices), options);
+    } finally {
+      for (const [, slice] of slices) slice.dispose();
+    }
+  };
+  for await (const { offset, result } of inOrder(pieces(count), predict)) yield { offset, predictions: result };
+}
+
+function pieces(count: number): (readonly [number, number])[] {
+  return Array.from({ length: Math.ceil(count / piece) }, (_, i) => [i * piece, Math.min((i + 1) * piece, count)] as const);
+}
+
+/** The results in order; while one is used the next is computed. */
+async function* inOrder<T>(
+  ranges: readonly (readonly [number, number])[],
+  work: (range: readonly [number, number]) => Promise<T>,
+): AsyncGenerator<{ offset: number; result: T }> {
+  const start = (i: number): Promise<T> | undefined => {
+    const range = ranges[i];
+    const promise = range && work(range);
+    promise?.catch(() => undefined); // it is awaited later, and reported then
+    return promise;
+  };
+  let next = start(0);
+  for (const [i, [offset]] of ranges.entries()) {
+    const current = next as Promise<T>;
+    next = start(i + 1);
+    yield { offset, result: await current };
+  }
+}

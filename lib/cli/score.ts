@@ -1,0 +1,156 @@
+// `libtorch-ood score`: images in, verdicts out.
+
+import { Command } from "commander";
+import type { Dataset } from "../datasets";
+import { Detector, type Prediction } from "../detector";
+import { setThreads } from "../device";
+import { LibtorchOodError } from "../errors";
+import type { Evidence } from "../scores";
+import { dataHelp, dataSpec, readData, type DataSpec } from "./data-sets";
+import { readExtracted } from "./extracted";
+import { listImages } from "./image-files";
+import { given, realNumber, wholeNumber } from "./option-values";
+import { predictFiles, predictRows, type Outcome } from "./predictions";
+import { addSessionOptions, exitCodes, exitCodesHelp, runSession, type Session, type SessionOptions } from "./session";
+
+import { number, share } from "./table";
+
+interface ScoreOptions extends SessionOptions {
+  data?: DataSpec;
+  features?: string;
+  falseAlarmRate?: number;
+  failOnOod?: boolean;
+  batchSize?: number;
+  device?: string;
+  threads?: number;
+}
+
+const help = `
+One line per image, as they come:
+  verdict     known: like the images that the detector knows; UNKNOWN: out of distribution, its p-value is at most the false-alarm rate;
+              error: the file is no image that can be read (the others are scored all the same)
+  p-value     share of familiar images that would look at least as strange
+  confidence  the network's own, which is often high for strange images as well
+  class       what the network takes it for
+--json prints one JSON object per line: image, label, className, confidence, score, logDensity (of the Gaussian mixture), pValue,
+outOfDistribution; or image and error.
+
+${dataHelp}
+
+Examples:
+  libtorch-ood score detector.safetensors inbox/*.jpg
+  libtorch-ood score detector.safetensors inbox/ --json | jq -r 'select(.outOfDistribution).image'
+  libtorch-ood score detector.safetensors upload.png --fail-on-ood --false-alarm-rate 0.01 || echo "not accepted"
+
+${exitCodesHelp}
+With --fail-on-ood also 3: at least one image is out of distribution. 1 goes before 3: a file could not be read.`;
+
+export function scoreCommand(): Command {
+  const command = new Command("score")
+    .description("say of each image what it is and whether to trust that")
+    .argument("<detector>", 'a detector that "fit" wrote')
+    .argument("[images...]", "image files, and folders in which all images are taken")
+    .optionsGroup("Images:")
+    .option("--data <data>", "a data set in place of image files (default part: test)", dataSpec)
+    .option("--features <path>", "features in files, for a detector without a network")
+    .optionsGroup("Verdict:")
+    .option("--false-alarm-rate <share>", "in place of the detector's own", realNumber)
+    .option("--fail-on-ood", "exit code 3 if any image is out of distribution")
+    .optionsGroup("Computation:")
+    .option("--batch-size <n>", "images per forward pass (default 64)", wholeNumber(1))
+    .option("--device <name>", "cpu (default), cuda or cuda:N")
+    .option("--threads <n>", "of the CPU (default: all cores)", wholeNumber(1));
+  return addSessionOptions(command)
+    .addHelpText("after", help)
+    .action((detector: string, images: string[], options: ScoreOptions) => {
+      const sources = [images.length > 0, options.data !== undefined, options.features !== undefined].filter(Boolean).length;
+      if (sources !== 1) command.error("error: expected image files, --data or --features, one of the three");
+      const tally = new Tally();
+      return runSession(options, (session) => score(detector, images, options, session, tally), {
+        endsWithOutput: true,
+        interrupted: () => `${tally.count} inputs had been scored`,
+      });
+    });
+}
+
+class Tally {
+  count = 0;
+  outOfDistribution = 0;
+  unreadable = 0;
+
+  add(outcome: Outcome): void {
+    this.count++;
+    if ("error" in outcome) this.unreadable++;
+    else if (outcome.prediction.outOfDistribution) this.outOfDistribution++;
+  }
+}
+
+async function score(path: string, images: readonly string[], options: ScoreOptions, session: Session, tally: Tally): Promise<void> {
+  const { output, progress, signal, note } = session;
+  if (options.threads !== undefined) await setThreads(options.threads);
+  const detector = await Detector.load(path, given({ device: options.device }));
+  const wanted = options.features === undefined ? "images" : "features";
+  if (detector.takes !== wanted) {
+    const expected = detector.takes === "images" ? "images" : `--features with ${detector.evidence.join(" and ")}`;
+    throw new LibtorchOodError("ERR_OPTION", `${path}: this detector takes ${expected}, found ${wanted}`);
+  }
+  const predictOptions = given({ falseAlarmRate: options.falseAlarmRate, batchSize: options.batchSize, signal });
+  const width = Math.min(40, Math.max("class".length, ...detector.classNames.map((name) => name.length)));
+  if (!options.json) await output.print(`verdict  p-value  confidence  score         ${"class".padEnd(width)}  image`);
+  const print = async (name: string, outcome: Outcome, more: object = {}): Promise<void> => {
+    tally.add(outcome);
+    if (options.json) await output.json({ image: name, ...more, ...("error" in outcome ? outcome : outcome.prediction) });
+    else
+      await output.print(
+        "error" in outcome ? `error    ${outcome.error.code}: ${outcome.error.message}` : row(outcome.prediction, name, width),
+      );
+  };
+  if (options.data === undefined && options.features === undefined) {
+    const files = await listImages(images);
+    progress.start("scoring", files.length);
+    for await (const { offset, outcomes } of predictFiles(detector, files, predictOptions)) {
+      for (const [i, outcome] of outcomes.entries()) await print(files[offset + i] as string, outcome);
+      progress.update(offset + outcomes.length);
+    }
+  } else {
+    const { imageSize = 0, inChannels: channels = 0 } = detector.architecture ?? {};
+    const data = options.data && (await readData(options.data, { split: "test", imageSize, channels, resize: detector.resize, session }));
+    const rows = data ?? (await readEvidence(detector, options.features as string));
+    if (data) progress.start("scoring", data.length);
+    for await (const { offset, predictions } of predictRows(detector, rows, predictOptions)) {
+      for (const [i, prediction] of predictions.entries()) {
+        const index = offset + i;
+        await print(data ? `${data.name}[${index}]` : `row ${index}`, { prediction }, data && truth(data, index));
+      }
+      progress.update(offset + predictions.length);
+    }
+  }
+  session.throwIfAborted();
+  detector.dispose();
+  const { count, outOfDistribution, unreadable } = tally;
+  note(`${count} scored, ${outOfDistribution} out of distribution${unreadable === 0 ? "" : `, ${unreadable} not readable`}`);
+  if (unreadable > 0) process.exitCode = exitCodes.error;
+  else if (options.failOnOod && outOfDistribution > 0) process.exitCode = exitCodes.outOfDistribution;
+}
+
+/** @throws ERR_OPTION where the files have not all that the detector looks at */
+async function readEvidence(detector: Detector, path: string): Promise<Evidence> {
+  const found = await readExtracted(path);
+  const missing = detector.evidence.find((kind) => found[kind] === undefined);
+  if (missing === undefined) return found;
+  const kinds = Object.keys(found).join(", ");
+  throw new LibtorchOodError(
+    "ERR_OPTION",
+    `${path}: expected ${detector.evidence.join(" and ")}, found ${kinds === "" ? "none of them" : kinds}`,
+  );
+}
+
+function truth(data: Dataset, index: number): { trueLabel: number; trueClassName: string | undefined } {
+  const trueLabel = data.labels[index] as number;
+  return { trueLabel, trueClassName: data.classNames[trueLabel] };
+}
+
+function row({ outOfDistribution, pValue, confidence, score, className }: Prediction, name: string, width: number): string {
+  const verdict = outOfDistribution ? "UNKNOWN" : "known  ";
+  return `${verdict}  ${share(pValue)}   ${share(confidence)}      ${number(score).padEnd(12)}  ${className.padEnd(width)}  ${name}`;
+}

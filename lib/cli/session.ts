@@ -1,0 +1,87 @@
+// What every long command has: an AbortSignal that Ctrl-C fires, progress and notes on stderr, results on stdout, and an exit code.
+
+import type { Command } from "commander";
+import { isLibtorchOodError } from "../errors";
+import { abortError } from "../native-call";
+import { Output } from "./output";
+import { Progress } from "./progress";
+
+/** What the process ends with; `outOfDistribution` only where `score --fail-on-ood` asks for it. */
+export const exitCodes = { ok: 0, error: 1, usage: 2, outOfDistribution: 3, interrupted: 130, terminated: 143 } as const;
+
+export const exitCodesHelp = `Exit codes: 0 done, 1 error (its code and reason on stderr), 2 wrong usage, 130 interrupted by Ctrl-C.`;
+
+export interface SessionOptions {
+  /** undefined: on a terminal. */
+  progress?: boolean;
+  json?: boolean;
+}
+
+export interface Session {
+  readonly signal: AbortSignal;
+  readonly progress: Progress;
+  readonly output: Output;
+  /** A line for people, on stderr. */
+  readonly note: (text: string) => void;
+  /** For work that takes no signal. @throws ERR_ABORTED */
+  readonly throwIfAborted: () => void;
+}
+
+export interface SessionRules {
+  /** What to say after an interruption: what there is, and how to go on. */
+  interrupted?: () => string;
+  /** Give up, successfully, when nobody reads stdout any more. Default false: the result is a file. */
+  endsWithOutput?: boolean;
+}
+
+/** The options that {@link runSession} serves. */
+export function addSessionOptions(command: Command): Command {
+  return command
+    .optionsGroup("Output:")
+    .option("--json", "print the result as JSON")
+    .option("--progress", "show progress also where stderr is no terminal")
+    .option("--no-progress", "show no progress");
+}
+
+/**
+ * Runs the work of a command. SIGINT and SIGTERM abort its signal, a second one ends the process at once; what the work throws is printed by the
+ * caller of this, except for the abort itself.
+ */
+export async function runSession(
+  options: SessionOptions,
+  work: (session: Session) => Promise<void>,
+  { interrupted, endsWithOutput = false }: SessionRules = {},
+): Promise<void> {
+  const controller = new AbortController();
+  const { signal } = controller;
+  const progress = new Progress(options.progress ?? Boolean(process.stderr.isTTY));
+  const output = new Output(progress);
+  let exitCode: number | undefined;
+  const stop = (name: NodeJS.Signals): void => {
+    const code = name === "SIGTERM" ? exitCodes.terminated : exitCodes.interrupted;
+    if (exitCode !== undefined) process.exit(code);
+    exitCode = code;
+    controller.abort(new Error(name));
+  };
+  if (endsWithOutput) output.onClosed(() => controller.abort(new Error("stdout was closed")));
+  const handled: NodeJS.Signals[] = ["SIGINT", "SIGTERM"];
+  for (const name of handled) process.on(name, stop);
+  const note = (text: string): void => {
+    progress.clear();
+    process.stderr.write(`${text}\n`);
+  };
+  const throwIfAborted = (): void => {
+    if (signal.aborted) throw abortError(signal);
+  };
+  try {
+    await work({ signal, progress, output, note, throwIfAborted });
+  } catch (error) {
+    if (!signal.aborted || !isLibtorchOodError(error) || error.code !== "ERR_ABORTED") throw error;
+    if (exitCode === undefined) return; // nobody reads on
+    note(`interrupted${interrupted === undefined ? "" : `; ${interrupted()}`}`);
+    process.exitCode = exitCode;
+  } finally {
+    progress.stop();
+    for (const name of handled) process.off(name, stop);
+  }
+}

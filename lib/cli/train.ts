@@ -1,0 +1,230 @@
+// `libtorch-ood train`: a network from a data set.
+
+import { existsSync } from "node:fs";
+import { Command } from "commander";
+import { computeNormalization } from "../datasets/normalization";
+import { setThreads } from "../device";
+import { LibtorchOodError } from "../errors";
+import { presetNames, type PresetName } from "../presets/preset";
+import { ResNet, type EpochReport, type FitOptions } from "../resnet";
+import { dataHelp, dataSpec, randomSubset, readData, type DataSpec } from "./data-sets";
+import { choice, given, realNumber, wholeNumber, wholeNumbers } from "./option-values";
+import { addSessionOptions, exitCodesHelp, runSession, type Session, type SessionOptions } from "./session";
+import { share } from "./table";
+
+interface TrainOptions extends SessionOptions {
+  out: string;
+  subset?: number;
+  imageSize: number;
+  channels: string;
+  preset?: PresetName;
+  depth?: string;
+  width?: number;
+  featureDim?: number;
+  temperature?: number;
+  l2?: boolean;
+  leakyRelu?: boolean;
+  poolShortcut?: boolean;
+  spectralNorm?: number | false;
+  device?: string;
+  threads?: number;
+  seed: number;
+  epochs?: number;
+  batchSize?: number;
+  learningRate?: number;
+  momentum?: number;
+  weightDecay?: number;
+  nesterov?: boolean;
+  schedule?: "milestones" | "cosine";
+  milestones?: number[];
+  gamma?: number;
+  augmentation?: "none" | "crop-flip";
+  shuffle?: boolean;
+  precision?: "float32" | "bfloat16";
+  validation?: number | DataSpec;
+  checkpoint?: string;
+  checkpointEvery?: number;
+  resume?: boolean;
+}
+
+const help = `
+${dataHelp}
+
+Examples:
+  libtorch-ood train cifar10:data --out cifar10.safetensors --preset seed-paper --precision bfloat16
+  libtorch-ood train photos/train --image-size 64 --epochs 60 --milestones 40,50 --augmentation crop-flip \\
+      --validation 0.1 --checkpoint photos.checkpoint --resume --out photos.safetensors
+
+With --checkpoint and --resume in the command, the same command again goes on where a run was stopped, also by a crash or kill -9.
+The images that --validation holds out are those that "fit --calibration" with the same share and --seed takes.
+
+${exitCodesHelp}`;
+
+export function trainCommand(): Command {
+  const command = new Command("train")
+    .description("train a network on a data set and write it to a file")
+    .argument("<data>", "the training set, DATA below", dataSpec)
+    .requiredOption("--out <file>", "the .safetensors file to write")
+    .optionsGroup("Data:")
+    .option("--subset <n>", "train on this many of the images, drawn at random", wholeNumber(1))
+    .option(
+      "--validation <share|data>",
+      "share of the images to hold out (0.1), or a data set, for the accuracy after every epoch",
+      shareOrData,
+    )
+    .option("--image-size <pixels>", "height and width of a folder's images", wholeNumber(1), 32)
+    .addOption(choice("--channels <n>", "of a folder's images: 3, or 1 for grey", ["3", "1"]).default("3"))
+    .optionsGroup("Network:")
+    .addOption(choice("--preset <name>", "choices of a publication for network and training; other options override them", presetNames))
+    .addOption(choice("--depth <n>", "ResNet18 or ResNet50 (default 18)", ["18", "50"]))
+    .option("--width <factor>", "multiplies the channels of every layer (default 1)", realNumber)
+    .option("--feature-dim <d>", "length of the feature vector (default 512·width, 2048·width for ResNet50)", wholeNumber(1))
+    .option("--l2", "L2-normalise the features (default)")
+    .option("--no-l2", "do not")
+    .option("--leaky-relu", "leaky ReLU (default)")
+    .option("--no-leaky-relu", "ReLU")
+    .option("--pool-shortcut", "shortcuts by average pooling (default)")
+    .option("--no-pool-shortcut", "shortcuts by 1×1 convolutions")
+    .option("--spectral-norm <coefficient>", "largest singular value of a convolution (default 3)", realNumber)
+    .option("--no-spectral-norm", "none")
+    .option("--temperature <t>", "divides the features before the last layer (default 1)", realNumber)
+    .optionsGroup("Training:")
+    .option("--epochs <n>", "passes over the images (needed unless there is a preset)", wholeNumber(1))
+    .option("--batch-size <n>", "images per step (default 128)", wholeNumber(1))
+    .option("--learning-rate <r>", "of SGD (default 0.1)", realNumber)
+    .option("--momentum <m>", "of SGD (default 0.9)", realNumber)
+    .option("--weight-decay <w>", "L2 penalty on all weights (default 5e-4)", realNumber)
+    .option("--nesterov", "Nesterov momentum")
+    .addOption(choice("--schedule <name>", "of the learning rate (default milestones)", ["milestones", "cosine"]))
+    .option("--milestones <epochs>", "epochs after which the learning rate is multiplied by gamma, as 40,50", wholeNumbers)
+    .option("--gamma <g>", "see --milestones (default 0.1)", realNumber)
+    .addOption(
+      choice("--augmentation <name>", "crop-flip: random crops with a margin of 4, and mirrored (default none)", ["none", "crop-flip"]),
+    )
+    .option("--no-shuffle", "keep the order of the images")
+    .addOption(choice("--precision <name>", "of the convolutions (default float32)", ["float32", "bfloat16"]))
+    .option("--seed <n>", "of weights, order, augmentation, subset and validation share", wholeNumber(0), 0)
+    .option("--device <name>", "cpu (default), cuda or cuda:N")
+    .option("--threads <n>", "of the CPU (default: all cores)", wholeNumber(1))
+    .optionsGroup("Interruptions:")
+    .option("--checkpoint <file>", "write everything that is needed to go on to this file")
+    .option("--checkpoint-every <n>", "after this many epochs (default 1)", wholeNumber(1))
+    .option("--resume", "go on from the checkpoint where there is one");
+  return addSessionOptions(command)
+    .addHelpText("after", help)
+    .action((data: DataSpec, options: TrainOptions) => {
+      if (options.epochs === undefined && options.preset === undefined) command.error("error: expected --epochs <n> or --preset <name>");
+      if (options.resume && options.checkpoint === undefined) command.error("error: --resume needs --checkpoint <file>");
+      const history: EpochReport[] = [];
+      return runSession(options, (session) => train(data, options, session, history), { interrupted: () => whatThereIs(options, history) });
+    });
+}
+
+function whatThereIs({ checkpoint, checkpointEvery = 1 }: TrainOptions, history: readonly EpochReport[]): string {
+  if (checkpoint === undefined) return "nothing was written (--checkpoint and --resume let a run go on)";
+  if (!existsSync(checkpoint)) return "no checkpoint had been written yet";
+  const done = Math.floor((history.at(-1)?.epoch ?? 0) / checkpointEvery) * checkpointEvery;
+  const what = done === 0 ? "what was done before" : `the first ${done} epochs`; // a resumed run that did no epoch of its own
+  return `${checkpoint} holds ${what}; the same command with --resume goes on from there`;
+}
+
+async function train(spec: DataSpec, options: TrainOptions, session: Session, history: EpochReport[]): Promise<void> {
+  const { output, progress, signal, note } = session;
+  if (options.threads !== undefined) await setThreads(options.threads);
+  const reading = { split: "train" as const, imageSize: options.imageSize, channels: Number(options.channels), session };
+  const images = randomSubset(await readData(spec, reading), options.subset, options.seed);
+  const [channels, height, width] = images.shape;
+  if (height !== width) throw new LibtorchOodError("ERR_SHAPE", `${spec.text}: expected square images, found ${height}×${width}`);
+  const validation =
+    typeof options.validation === "object"
+      ? await readData(options.validation, { ...reading, split: "test", imageSize: height, channels })
+      : options.validation;
+
+  const model = await ResNet.create(
+    given({
+      preset: options.preset,
+      depth: options.depth === undefined ? undefined : (Number(options.depth) as 18 | 50),
+      numClasses: images.classNames.length,
+      inChannels: channels,
+      imageSize: height,
+      width: options.width,
+      featureDim: options.featureDim,
+      temperature: options.temperature,
+      l2Normalize: options.l2,
+      leakyRelu: options.leakyRelu,
+      avgPoolShortcut: options.poolShortcut,
+      spectralNorm: typeof options.spectralNorm === "number" ? { coefficient: options.spectralNorm } : options.spectralNorm,
+      device: options.device,
+      seed: options.seed,
+      normalization: images.normalization === undefined ? computeNormalization(images) : undefined,
+    }),
+  );
+  note(`${images.name}: ${images.length} images of ${height}×${width}, ${images.classNames.length} classes`);
+  const header = `epoch  loss      accuracy${options.validation === undefined ? "" : "  validation"}  seconds`;
+  if (!options.json) await output.print(header);
+  let epochShown = 0;
+  const show = (epoch: number): boolean => {
+    const isNew = epoch !== epochShown;
+    if (epochShown === 0 && epoch > 1) note(`going on after epoch ${epoch - 1}, from ${options.checkpoint}`);
+    epochShown = epoch;
+    return isNew;
+  };
+  const fitOptions = given({
+    preset: options.preset,
+    epochs: options.epochs,
+    batchSize: options.batchSize,
+    learningRate: options.learningRate,
+    momentum: options.momentum,
+    weightDecay: options.weightDecay,
+    nesterov: options.nesterov,
+    schedule: options.schedule,
+    milestones: options.milestones,
+    gamma: options.gamma,
+    augmentation: options.augmentation,
+    shuffle: options.shuffle === false ? false : undefined,
+    precision: options.precision,
+    seed: options.seed,
+    validation,
+    checkpoint: options.checkpoint,
+    checkpointEvery: options.checkpointEvery,
+    resume: options.resume,
+    signal,
+    onBatch: ({ epoch, batch, batches, loss, imagesPerSecond }) => {
+      if (show(epoch)) progress.start(`epoch ${epoch}`, batches);
+      progress.update(batch, `loss ${loss.toFixed(3)}, ${imagesPerSecond.toFixed(0)} images/s`);
+    },
+    onEpoch: async (report) => {
+      show(report.epoch);
+      progress.stop();
+      history.push(report);
+      if (!options.json) await output.print(row(report));
+    },
+  } satisfies Partial<FitOptions>) as FitOptions;
+  const reports = await model.fit(images, fitOptions);
+  await model.save(options.out);
+  const seconds = reports.reduce((sum, report) => sum + report.seconds, 0);
+  if (options.json) {
+    await output.json({
+      model: options.out,
+      data: images.name,
+      images: images.length,
+      classNames: images.classNames,
+      architecture: model.architecture,
+      preset: model.preset,
+      seconds,
+      epochs: reports,
+    });
+  } else {
+    await output.print(`${options.out}: written after ${reports.length} epochs (${seconds.toFixed(1)} s of training)`);
+  }
+  model.dispose();
+}
+
+function row({ epoch, loss, accuracy, validationAccuracy, seconds }: EpochReport): string {
+  const validation = validationAccuracy === undefined ? "" : `  ${share(validationAccuracy).padEnd(10)}`;
+  return `${String(epoch).padStart(5)}  ${loss.toFixed(5).padEnd(8)}  ${share(accuracy).padEnd(8)}${validation}  ${seconds.toFixed(1).padStart(7)}`;
+}
+
+function shareOrData(text: string): number | DataSpec {
+  return /^[\d.]+$/.test(text) ? realNumber(text) : dataSpec(text);
+}

@@ -1,0 +1,141 @@
+// NumPy's .npy files: one array each, written row by row as it comes, and read with nothing in the file trusted.
+
+import { describe, fail, string, typedArrayName } from "../checks";
+import { LibtorchOodError } from "../errors";
+import { openAtomicFile, type AtomicFile } from "./atomic-write";
+import { corruptFile } from "./file-errors";
+import { formatNpyHeader, maxNpyHeaderBytes, npyDtypes, parseNpyHeader, type NpyDtype } from "./npy-header";
+import { allocateBytes, openRegularFile, readExactly } from "./regular-file";
+
+export type { NpyDtype } from "./npy-header";
+
+/** The typed array of each dtype. */
+export interface NpyArrays {
+  float32: Float32Array;
+  float64: Float64Array;
+  int32: Int32Array;
+  int64: BigInt64Array;
+}
+
+export type NpyArray = NpyArrays[NpyDtype];
+
+export interface Npy<D extends NpyDtype = NpyDtype> {
+  readonly dtype: D;
+  /** Sizes of the dimensions; none for a single number. */
+  readonly shape: readonly number[];
+  /** Row-major (C order), as many elements as the sizes multiply to. */
+  readonly data: NpyArrays[D];
+}
+
+const constructors = { float32: Float32Array, float64: Float64Array, int32: Int32Array, int64: BigInt64Array } as const;
+
+/**
+ * Reads an array of float32, float64, int32 or int64, little-endian and row-major, of any number of dimensions and of format versions 1 to 3.
+ *
+ * Stricter than `numpy.load`: bytes after the array are refused. Memory is taken only once the size of the file agrees with its header.
+ *
+ * @throws ERR_CORRUPT_FILE naming the file, what was expected and what was found (also for another dtype or Fortran order, with the call that
+ *   mends it); ERR_IO, ERR_OUT_OF_MEMORY
+ * @example
+ * const { shape, data } = await readNpy("features.npy"); // shape [N, d]
+ */
+export async function readNpy(path: string): Promise<Npy> {
+  const { handle, size } = await openRegularFile(string(path, "path"));
+  try {
+    const start = new Uint8Array(Math.min(maxNpyHeaderBytes, size));
+    await readExactly(handle, path, 0, start);
+    const { dtype, shape, dataOffset } = parseNpyHeader(start, path);
+    const elements = shape.reduce((product, length) => product * length, 1);
+    const byteLength = elements * npyDtypes[dtype].bytes;
+    if (!Number.isSafeInteger(byteLength) || byteLength !== size - dataOffset) {
+      const expected = `${byteLength} bytes of ${dtype} [${shape.join(", ")}] behind the header`;
+      throw corruptFile(path, expected, `${size - dataOffset}`);
+    }
+    const bytes = allocateBytes(byteLength, path);
+    await readExactly(handle, path, dataOffset, bytes);
+    return { dtype, shape, data: new constructors[dtype](bytes.buffer) };
+  } finally {
+    await handle.close();
+  }
+}
+
+/**
+ * Writes a .npy file whose number of rows is not known before its end: rows are appended, and {@link NpyWriter.commit} writes their number into the
+ * header and gives the file its name. Until then, and after {@link NpyWriter.discard}, what was at the path stays as it was. The bytes are those of
+ * `numpy.save`, whose header leaves room for any number of rows.
+ *
+ * @example
+ * const writer = await NpyWriter.open("features.npy", "float32", [512]);
+ * for (const rows of chunks) await writer.write(rows); // each a Float32Array of n · 512 numbers
+ * await writer.commit(); // shape [sum of n, 512]
+ */
+export class NpyWriter<D extends NpyDtype = NpyDtype> {
+  readonly #rowLength: number;
+  #position: number;
+  #rows = 0;
+  #writing = false;
+
+  private constructor(
+    readonly path: string,
+    readonly dtype: D,
+    readonly rowShape: readonly number[],
+    private readonly file: AtomicFile,
+  ) {
+    this.#rowLength = rowShape.reduce((product, length) => product * length, 1);
+    this.#position = formatNpyHeader(dtype, [0, ...rowShape]).length;
+  }
+
+  /**
+   * @param rowShape - of one row, each size at least 1: [d] for a matrix [N, d], [] for a list [N]
+   * @throws ERR_IO, ERR_OPTION for another dtype, ERR_SHAPE
+   */
+  static async open<D extends NpyDtype>(path: string, dtype: D, rowShape: readonly number[]): Promise<NpyWriter<D>> {
+    if (!Object.hasOwn(npyDtypes, dtype)) fail("ERR_OPTION", "dtype", `one of ${Object.keys(npyDtypes).join(", ")}`, dtype);
+    const sizes = rowShape.every((length) => Number.isSafeInteger(length) && length > 0);
+    if (!sizes) throw new LibtorchOodError("ERR_SHAPE", `rowShape: expected positive integers, found [${rowShape.join(", ")}]`);
+    return new NpyWriter(path, dtype, [...rowShape], await openAtomicFile(string(path, "path")));
+  }
+
+  /** Rows written. */
+  get rows(): number {
+    return this.#rows;
+  }
+
+  /**
+   * Appends whole rows. `values` must not be changed until the promise settles, which is when the next may be written.
+   *
+   * @throws ERR_DTYPE for another kind of array, ERR_SHAPE for a part of a row, ERR_BUSY while another write is under way, ERR_IO
+   */
+  async write(values: NpyArrays[D]): Promise<void> {
+    const expected = constructors[this.dtype].name;
+    if (!ArrayBuffer.isView(values) || typedArrayName(values) !== expected) fail("ERR_DTYPE", this.path, `a ${expected}`, values);
+    if (values.length % this.#rowLength !== 0) {
+      throw new LibtorchOodError("ERR_SHAPE", `${this.path}: expected rows of ${this.#rowLength} numbers, found ${describe(values)}`);
+    }
+    if (this.#writing) throw new LibtorchOodError("ERR_BUSY", `${this.path}: a write is under way; await it before the next`);
+    this.#writing = true;
+    try {
+      await this.file.write(new Uint8Array(values.buffer, values.byteOffset, values.byteLength), this.#position);
+    } finally {
+      this.#writing = false;
+    }
+    this.#position += values.byteLength;
+    this.#rows += values.length / this.#rowLength;
+  }
+
+  /** Completes the file, flushes it to the disk and gives it its name. @throws ERR_IO; the new file is then gone */
+  async commit(): Promise<void> {
+    try {
+      await this.file.write(formatNpyHeader(this.dtype, [this.#rows, ...this.rowShape]), 0);
+    } catch (error) {
+      await this.file.discard();
+      throw error;
+    }
+    await this.file.commit();
+  }
+
+  /** Gives up: the path is as it was. Idempotent, and nothing after {@link commit}. */
+  discard(): Promise<void> {
+    return this.file.discard();
+  }
+}
