@@ -16,14 +16,7 @@ export const header: HeaderRow = {
 };
 
 export function cell(changes: Partial<Cell> = {}): Cell {
-  const { depth, spectralNorm, leakyGap, l2, paperEpochs } = {
-    depth: 18,
-    spectralNorm: true,
-    leakyGap: true,
-    l2: true,
-    paperEpochs: 60,
-    ...changes,
-  };
+  const { depth = 18, spectralNorm = true, leakyGap = true, l2 = true, paperEpochs = 60 } = changes;
   const switches = [spectralNorm && "sn", leakyGap && "leaky"].filter(Boolean).join("+") || "plain";
   return {
     name: `resnet${depth} ${switches} ${l2 ? "L2" : "no L2"} ${paperEpochs}`,

@@ -4,7 +4,7 @@ import type { HeaderRow } from "../rows";
 import type { Figure } from "./figure";
 import { figure3, figure4, figure5, figure7 } from "./figures-by-epoch";
 import { figure6, figure8, histogramFigure, rocFigure } from "./figures-of-features";
-import { networksOf, type Network } from "./networks";
+import { groupBy, networksOf, type Network } from "./networks";
 import { collapseTable, detectionTable, runsTable, type PlainTable } from "./plain-tables";
 import type { Results } from "./read-results";
 import { paperTables, type ComparisonTable } from "./tables";
@@ -47,9 +47,12 @@ export function reportContents({ header, rows }: Results): Contents {
   };
 }
 
-/** Networks of which something was made smaller than in the paper, and what. */
+/** What was made smaller than in the paper, and of which networks. */
 export function scaledNetworks(networks: readonly Network[]): string[] {
-  return networks.filter(({ scaled }) => scaled.length > 0).map(({ label, scaled }) => `${label}: ${scaled.join("; ")}`);
+  const scaled = networks.filter((network) => network.scaled.length > 0);
+  return [...groupBy(scaled, (network) => network.scaled.join("; "))].map(
+    ([what, which]) => `${what}: ${which.map(({ cell }) => cell.name).join(", ")}`,
+  );
 }
 
 export const howToRead =

@@ -2,7 +2,7 @@
 
 import { LibtorchOodError } from "../../errors";
 import { systemCode } from "../../files/file-errors";
-import { describePanel, drawable, type Axis, type Figure, type Panel, type Series } from "./figure";
+import { describePanel, drawable, outsideStyle, quietStyle, type Axis, type Figure, type Panel, type Series } from "./figure";
 import { numberText } from "./numbers";
 
 /** A figure as SVG texts; colours are CSS variables (`--series-0` …), text is `currentColor`. Each is well-formed XML but for its namespace. */
@@ -117,7 +117,7 @@ function marks(plot: Libraries["plot"], series: Series, panel: Pick<Panel, "x" |
   }
   if (series.mark === "dots") {
     const points = drawable(series.points, panel);
-    const look = { fill: colour, fillOpacity: series.style < 0 ? 0.35 : 0.75, symbol: symbolOf(series.style), r: 2.5 };
+    const look = { fill: colour, fillOpacity: series.style === quietStyle ? 0.35 : 0.75, symbol: symbolOf(series.style), r: 2.5 };
     return [plot.dot(points, { x: "x", y: "y", ...look, title: (point: { title: string }) => point.title, className: `dots-${i}` })];
   }
   const points = drawable(series.points, panel);
@@ -193,7 +193,7 @@ function extentOf(panel: Panel, axis: "x" | "y"): readonly [number, number] {
     high = Math.max(high, value);
   };
   for (const point of panel.series.flatMap(({ points }) => drawable<(typeof points)[number]>(points, panel))) {
-    if (axis === "x") (("x" in point ? [point.x] : [point.x1, point.x2]) as number[]).forEach(take);
+    if (axis === "x") (("x" in point ? [point.x] : [point.x1, point.x2])).forEach(take);
     else ("low" in point ? [point.low, point.high, point.y] : "x1" in point ? [0, point.y] : [point.y]).forEach(take);
   }
   return low <= high ? [low, high] : panel[axis].log ? [1, 10] : [0, 1];
@@ -225,11 +225,13 @@ function tick(value: number): string {
 }
 
 function colourOf(style: number): string {
-  return style < 0 ? "var(--quiet)" : `var(--series-${style % seriesColours})`;
+  if (style === quietStyle) return "var(--quiet)";
+  return style === outsideStyle ? "var(--ink)" : `var(--series-${style % seriesColours})`;
 }
 
 function symbolOf(style: number) {
-  return style < 0 ? "circle" : (symbols[style % symbols.length] as (typeof symbols)[number]);
+  if (style === quietStyle) return "circle";
+  return style === outsideStyle ? "cross" : (symbols[style % symbols.length] as (typeof symbols)[number]);
 }
 
 function dashOf(style: number): string | undefined {

@@ -35,6 +35,10 @@ interface Named {
   readonly style: number;
 }
 
+/** Of what stands behind, and of what stands out against it: unlike any that a name can have. */
+export const quietStyle = -1;
+export const outsideStyle = -2;
+
 /** Over several seeds y is their mean, low and high their range; of one thing low and high are y. */
 export interface LinePoint {
   readonly x: number;

@@ -134,16 +134,16 @@ export function figure5(networks: readonly Network[]): Figure | undefined {
   const panels = sets.flatMap((set): Panel[] => {
     const series = shown.flatMap((network) =>
       (["training", "nc-loss", "control"] as const).flatMap((phase): Series[] => {
-        const values = rowsOf(network, phase).map((row) => [row.epoch, count(set)(row) ?? NaN] as const);
-        const points = acrossSeeds(values);
+        const points = acrossSeeds(phaseRows(network, phase).map((row) => [row.epoch, count(set)(row) ?? NaN]));
         const name = phase === "training" ? network.label : `${network.label}, ${phase === "control" ? "control" : "NC loss"}`;
-        return points.length === 0 ? [] : [{ name, style: style(name), mark: "line", points, dots: true }];
+        return points.length < 2 ? [] : [{ name, style: style(name), mark: "line", points, dots: true }];
       }),
     );
     return some(series, { title: setTitle(set), x: { label: "Epoch" }, y: { label: "False positives" } });
   });
   const { ncLossExtraIn20Epochs, l2Extra60to150, noL2Extra350to500 } = paper.figure5;
   const ours = (extra: (set: string) => LinePoint[]): string[] => sets.map((set) => extraText(extra(set)));
+  const scaled = shown.some((network) => network.scaled.length > 0) ? " (scaled)" : "";
   const table = [
     [
       "NC loss, 20 epochs",
@@ -157,7 +157,20 @@ export function figure5(networks: readonly Network[]): Figure | undefined {
     id: "figure5",
     title: "Figure 5",
     caption: `False positives by epoch: out-of-distribution images among the top |ID test| scores of the mixture, mean and range of ${seedsText(shown)}.`,
-    table: { caption: "False positives added", head: ["From", "Printed", ...sets.map((set) => `${setTitle(set)}, ours`)], rows: table },
+    table: {
+      caption: "False positives added",
+      head: ["From", "Printed", ...sets.map((set) => `${setTitle(set)}, ours${scaled}`)],
+      rows: table,
+    },
+  });
+}
+
+/** The rows of a phase; those after an intervention begin with the measurement that it starts from. */
+function phaseRows(network: Network, phase: Phase): MeasurementRow[] {
+  if (phase === "training") return rowsOf(network, phase);
+  return [...groupBy(network.rows, (row) => row.seed).values()].flatMap((rows) => {
+    const later = rows.filter((row) => row.phase === phase);
+    return later.length === 0 ? [] : [...rows.filter((row) => row.phase === "training").slice(-1), ...later];
   });
 }
 

@@ -3,7 +3,19 @@
 import { auroc } from "../../metrics/auroc";
 import { rocCurve } from "../../metrics/curves";
 import type { MeasurementRow, SampledPoints } from "../rows";
-import { acrossSeeds, seedsText, styles, type Bar, type DotPoint, type Figure, type LinePoint, type Panel, type Series } from "./figure";
+import {
+  acrossSeeds,
+  outsideStyle,
+  quietStyle,
+  seedsText,
+  styles,
+  type Bar,
+  type DotPoint,
+  type Figure,
+  type LinePoint,
+  type Panel,
+  type Series,
+} from "./figure";
 import { groupBy, rowsOf, setTitle, trained, type Network } from "./networks";
 import { numberText } from "./numbers";
 
@@ -51,11 +63,11 @@ export function figure8(networks: readonly Network[]): Figure | undefined {
       const points = members.map((i) => within[i] as DotPoint);
       return { name: labels === undefined ? setTitle(row.inDistribution) : `class ${label}`, style: label, mark: "dots", points };
     });
-    const behind: Series = { name: setTitle(row.inDistribution), style: -1, mark: "dots", points: within };
+    const behind: Series = { name: setTitle(row.inDistribution), style: quietStyle, mark: "dots", points: within };
     return [
       { ...axes, title: title(row.inDistribution), series: classes },
       ...others.map(({ set, features }): Panel => {
-        const series: Series[] = [behind, { name: "out of distribution", style: 1, mark: "dots", points: features }];
+        const series: Series[] = [behind, { name: "out of distribution", style: outsideStyle, mark: "dots", points: features }];
         return { ...axes, title: title(set), series };
       }),
     ];

@@ -3,7 +3,7 @@
 import { howToRead, scaledNetworks, type Contents } from "./contents";
 import type { Drawing } from "./draw";
 import type { Figure } from "./figure";
-import { meanText, rangeText } from "./numbers";
+import { numberText, rangeText, sdText } from "./numbers";
 import type { PlainTable } from "./plain-tables";
 import { pageStyle } from "./style";
 import type { ComparisonTable, Ours, TableEntry } from "./tables";
@@ -88,7 +88,7 @@ function comparison(table: ComparisonTable): string {
   const kinds = table.columns.map((_, i) => `<th scope="col">printed</th><th scope="col" class="ours">ours${badge(i)}</th>`);
   const rows = table.rows.map((row) => `<tr><th scope="row">${escapeHtml(row.head)}</th>${row.entries.map(pair).join("")}</tr>`);
   return `<h3 id="${table.id}">${escapeHtml(table.title)}</h3>
-<div class="scroll" tabindex="0" role="region" aria-labelledby="${table.id}"><table>
+<div class="scroll" tabindex="0" role="region" aria-labelledby="${table.id}"><table${table.columns.length > 4 ? ' class="wide"' : ""}>
 <caption>${escapeHtml(table.caption)}</caption>
 <colgroup></colgroup>${table.columns.map(() => '<colgroup span="2"></colgroup>').join("")}
 <thead>
@@ -103,7 +103,7 @@ ${rows.join("\n")}
 
 function pair({ printed, ours }: TableEntry): string {
   const range = rangeText(printed);
-  const theirs = meanText(printed) + (range === undefined ? "" : `<small>${range}</small>`);
+  const theirs = averageText(printed) + (range === undefined ? "" : `<small>${range}</small>`);
   const several = ours.length > 1;
   const numbers = ours.length === 0 ? '<span class="quiet">not run</span>' : ours.map((one) => ourEntry(one, several)).join("");
   return `<td>${theirs}</td><td class="ours">${numbers}</td>`;
@@ -113,21 +113,36 @@ function ourEntry(ours: Ours, several: boolean): string {
   const name = several ? `<small>${escapeHtml(ours.label)}</small>` : "";
   const seeds = `${ours.count} ${ours.count === 1 ? "seed" : "seeds"}${ours.undefinedIn > 0 ? `, undefined in ${ours.undefinedIn}` : ""}`;
   const range = ours.count === 1 ? "" : `<small>${rangeText(ours)}</small>`;
-  return `<div>${name}${meanText(ours)}${range}<small>${seeds}</small></div>`;
+  return `<div>${name}${averageText(ours)}${range}<small>${seeds}</small></div>`;
+}
+
+/** Mean ± sd, of which wide tables put the sd on a line of its own. */
+function averageText(averaged: { readonly mean: number; readonly sd: number | undefined }): string {
+  const sd = sdText(averaged);
+  return numberText(averaged.mean) + (sd === undefined ? "" : ` <span class="sd">± ${sd}</span>`);
 }
 
 function plainTable(table: PlainTable, look?: "text"): string {
-  const heads = table.head.map((head) => `<th scope="col">${escapeHtml(head)}</th>`);
+  const words = table.head.map((_, column) => table.rows.some((row) => isWords(row[column] ?? "")));
+  const side = (column: number): string => (words[column] ? ' class="text"' : "");
+  const heads = table.head.map((head, i) => `<th scope="col"${side(i)}>${escapeHtml(head)}</th>`);
   const rows = table.rows.map(([head = "", ...cells]) => {
-    return `<tr><th scope="row">${escapeHtml(head)}</th>${cells.map((cell) => `<td>${escapeHtml(cell)}</td>`).join("")}</tr>`;
+    const others = cells.map((cell, i) => `<td${side(i + 1)}>${escapeHtml(cell)}</td>`);
+    return `<tr><th scope="row">${escapeHtml(head)}</th>${others.join("")}</tr>`;
   });
-  return `<div class="scroll" tabindex="0" role="region" aria-label="${escapeHtml(table.caption)}"><table${look === undefined ? "" : ` class="${look}"`}>
+  const kind = look ?? (table.head.length > 7 ? "wide" : undefined);
+  return `<div class="scroll" tabindex="0" role="region" aria-label="${escapeHtml(table.caption)}"><table${kind === undefined ? "" : ` class="${kind}"`}>
 <caption>${escapeHtml(table.caption)}</caption>
 <thead><tr>${heads.join("")}</tr></thead>
 <tbody>
 ${rows.join("\n")}
 </tbody>
 </table></div>`;
+}
+
+/** Words stand left, numbers right, and so do the words that stand for a number. */
+function isWords(text: string): boolean {
+  return /\p{L}{2}/u.test(text) && !/^(undefined|not run)|undefined in/.test(text);
 }
 
 function figureElement(figure: Figure, { panels, legend }: Drawing): string {

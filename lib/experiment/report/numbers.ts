@@ -6,13 +6,29 @@ import type { Printed } from "./tables";
 /** Fixed decimals; two significant digits where a number is too small for them; a true minus sign. */
 export function numberText(value: number, decimals = 3): string {
   if (!Number.isFinite(value)) return "undefined";
-  const tooSmall = value !== 0 && Math.abs(value) < 0.5 * 10 ** -decimals;
-  return (tooSmall ? value.toExponential(1) : value.toFixed(decimals)).replace(/-/g, "−");
+  const text = value !== 0 && leavesNothing(value, decimals) ? value.toExponential(1) : value.toFixed(decimals);
+  return text.replace(/-/g, "−");
 }
 
-/** "0.938 ± 0.010": the standard deviation where there is one. */
-export function meanText({ mean, sd }: Pick<Spread, "mean"> & { readonly sd: number | undefined }, decimals = 3): string {
-  return sd === undefined || Number.isNaN(sd) ? numberText(mean, decimals) : `${numberText(mean, decimals)} ± ${numberText(sd, decimals)}`;
+function leavesNothing(value: number, decimals: number): boolean {
+  return Math.abs(value) < 0.5 * 10 ** -decimals;
+}
+
+/** The standard deviation to the places of its mean; undefined where there is none. */
+export function sdText({ mean, sd }: Averaged, decimals = 3): string | undefined {
+  if (sd === undefined || Number.isNaN(sd)) return undefined;
+  return mean !== 0 && leavesNothing(mean, decimals) ? sd.toExponential(1).replace("-", "−") : sd.toFixed(decimals);
+}
+
+/** "0.938 ± 0.010", or the mean alone. */
+export function meanText(averaged: Averaged, decimals = 3): string {
+  const sd = sdText(averaged, decimals);
+  return numberText(averaged.mean, decimals) + (sd === undefined ? "" : ` ± ${sd}`);
+}
+
+interface Averaged {
+  readonly mean: number;
+  readonly sd: number | undefined;
 }
 
 /** "0.924–0.961", or undefined where the paper does not print it. */

@@ -68,7 +68,14 @@ caption{caption-side:top;text-align:left;padding-bottom:.4rem;color:var(--quiet)
 th,td{padding:.35rem .7rem;text-align:right;vertical-align:top;border-bottom:1px solid var(--rule);white-space:nowrap}
 thead th{vertical-align:bottom;border-bottom:2px solid var(--rule);font-weight:600}
 thead th[scope=colgroup]{text-align:center;border-bottom:1px solid var(--rule)}
-tbody th,thead th:first-child{text-align:left;font-weight:600}
+tbody th,thead tr:first-child th:first-child{text-align:left;font-weight:600}
+th.text,td.text{text-align:left}
+table.wide{font-size:.85rem}
+table.wide .sd{display:block}
+table.wide th,table.wide td{padding:.3rem .4rem}
+table.wide thead th{white-space:normal}
+table.wide tbody th{white-space:normal;min-width:9rem}
+table.wide .badge{display:table;margin:0 0 0 auto}
 table.text th,table.text td{text-align:left;white-space:normal;overflow-wrap:break-word}
 td small,th small{display:block;font-weight:400}
 .ours{background:var(--ours)}
@@ -76,7 +83,7 @@ td.ours{font-weight:600}
 td.ours small{font-weight:400}
 .badge{display:inline-block;border:1px solid var(--notice-rule);background:var(--notice);color:var(--ink);border-radius:.6rem;padding:0 .45rem;
   font-size:.78rem;font-weight:600;line-height:1.35}
-figure{margin:1.5rem 0 2.5rem}
+figure{margin:.25rem 0 2.5rem}
 figcaption{margin-bottom:.6rem}
 .legend{display:flex;flex-wrap:wrap;gap:.2rem 1.2rem;margin:.4rem 0 .8rem;padding:0;list-style:none;font-size:.9rem}
 .legend li{display:flex;align-items:center;gap:.4rem}
@@ -88,8 +95,9 @@ figcaption{margin-bottom:.6rem}
   body{font-size:10pt;max-width:none;padding:0}
   nav{display:none}
   h2,h3{break-after:avoid}
-  table{font-size:7.5pt}
-  th,td{padding:.15rem .35rem}
+  table,table.wide{font-size:7pt}
+  th,td,table.wide th,table.wide td{padding:.15rem .25rem}
+  table.wide{font-size:5.5pt}
   tr,.panels>div,.notice{break-inside:avoid}
   .scroll{overflow:visible}
   .panels{grid-template-columns:repeat(2,1fr)}
