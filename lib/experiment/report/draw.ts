@@ -193,7 +193,7 @@ function extentOf(panel: Panel, axis: "x" | "y"): readonly [number, number] {
     high = Math.max(high, value);
   };
   for (const point of panel.series.flatMap(({ points }) => drawable<(typeof points)[number]>(points, panel))) {
-    if (axis === "x") (("x" in point ? [point.x] : [point.x1, point.x2])).forEach(take);
+    if (axis === "x") ("x" in point ? [point.x] : [point.x1, point.x2]).forEach(take);
     else ("low" in point ? [point.low, point.high, point.y] : "x1" in point ? [0, point.y] : [point.y]).forEach(take);
   }
   return low <= high ? [low, high] : panel[axis].log ? [1, 10] : [0, 1];

@@ -94,10 +94,11 @@ figcaption{margin-bottom:.6rem}
 @media print{
   body{font-size:10pt;max-width:none;padding:0}
   nav{display:none}
-  h2,h3{break-after:avoid}
-  table,table.wide{font-size:7pt}
+  h2,h3,h4,figcaption,.legend{break-after:avoid}
+  .badge{font-size:.85em;padding:0 .3em}
+  table{font-size:8pt}
   th,td,table.wide th,table.wide td{padding:.15rem .25rem}
-  table.wide{font-size:5.5pt}
+  table.wide{font-size:6pt}
   tr,.panels>div,.notice{break-inside:avoid}
   .scroll{overflow:visible}
   .panels{grid-template-columns:repeat(2,1fr)}
