@@ -122,8 +122,8 @@ test("Figure 6: singular values of each set by index", () => {
       return { x: i + 1, y: (a + b) / 2, low: Math.min(a, b), high: Math.max(a, b) };
     });
   expect(lines(figure, panel)).toEqual({
-    training: close(expected("training")),
-    "CIFAR-10": close(expected("cifar10")),
+    "CIFAR-10, training": close(expected("train")),
+    "CIFAR-10, test": close(expected("test")),
     SVHN: close(expected("svhn")),
   });
 });
@@ -146,7 +146,7 @@ test("Figure 8: the features of the first seed, by class and by set", () => {
   const points = samples("2-D", true);
   expect(figure.panels.map(({ title }) => title)).toEqual(["CIFAR-10", "SVHN", "CIFAR-100"].map((set) => `${set}, 2-D features (scaled)`));
   const at = (series: Series) => (series.points as DotPoint[]).map(({ x, y }) => [x, y]);
-  const { features, labels } = points["cifar10"]!;
+  const { features, labels } = points["test"]!;
   figure.panels[0]!.series.forEach((series, label) => {
     expect(series.name).toBe(`class ${label}`);
     expect(at(series)).toEqual(features!.filter((_, i) => labels![i] === label));
@@ -162,7 +162,7 @@ test("ROC curves: their area is the AUROC of the samples", () => {
   Object.entries({ SVHN: "svhn", "CIFAR-100": "cifar100" }).forEach(([title, set], i) => {
     const curve = lines(figure, 0)[title]!;
     const area = curve.slice(1).reduce((sum, { x, y }, k) => sum + ((x - curve[k]!.x) * (y + curve[k]!.y)) / 2, 0);
-    const expected = auroc(points["cifar10"]!.logDensity, points[set]!.logDensity);
+    const expected = auroc(points["test"]!.logDensity, points[set]!.logDensity);
     expect(area).toBeCloseTo(expected, 12);
     const ofAll = named("2-D features")[0]!.ood[set]!.mixture!.auroc;
     expect(figure.table!.rows[i]).toEqual(["2-D features (scaled)", "1", title, numberText(expected), numberText(ofAll)]);
@@ -204,6 +204,17 @@ test("an intervention that has only begun is shown as far as it is", () => {
   const figure = figure4(begun)!;
   expect(figure.panels[0]!.series.map(({ name }) => name)).toEqual(["NC loss"]);
   expect(figure.table!.rows[1]!.slice(4)).toEqual(["not run", "not run"]);
+});
+
+test("an intervention of a cell that was also trained to its end is measured from where it began", () => {
+  const both = cell({ l2: false, paperEpochs: 350, epochs: 10 });
+  const seed = [row(both, 1, 2), row(both, 1, 3, { final: true }), row(both, 1, 10), row(both, 1, 5, { phase: "nc-loss" })];
+  const gains = figure4(networksOf(seed))!.panels[0]!.series[0]!.points as LinePoint[];
+  const value = (i: number) => seed[i]!.ood.svhn.mixture!.auroc;
+  expect(gains.map(({ x, y }) => [x, y])).toEqual([
+    [0, 0],
+    [2, value(3) - value(1)],
+  ]);
 });
 
 test("points that an axis cannot show are left out, and no others", () => {

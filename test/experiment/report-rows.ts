@@ -106,12 +106,12 @@ export function samples(name: string, planar: boolean, count = 200): Record<stri
       labels: shift === 0 ? at.map((i) => i % 10) : undefined,
     };
   };
-  return { cifar10: of("cifar10", 0), svhn: of("svhn", 0.5), cifar100: of("cifar100", 0.25) };
+  return { test: of("test", 0), svhn: of("svhn", 0.5), cifar100: of("cifar100", 0.25) };
 }
 
 const singularValues = (name: string, seed: number) =>
   Object.fromEntries(
-    ["training", "cifar10", "svhn"].map((set, k) => [
+    ["train", "test", "svhn"].map((set, k) => [
       set,
       Array.from({ length: 15 }, (_, i) => (i < 9 ? 120 : 8) * Math.exp(-0.1 * i - 0.3 * k) * (1 + 0.1 * noise(name, seed, set, i))),
     ]),

@@ -114,15 +114,23 @@ function auroc(network: Network, phase: Phase, set: string): LinePoint[] {
 function sinceIntervention(network: Network, phase: Phase, value: (row: MeasurementRow) => number | undefined): [number, number][] {
   const bySeed = groupBy(network.rows, (row) => row.seed);
   return [...bySeed.values()].flatMap((rows) => {
-    const start = rows.filter((row) => row.phase === "training").at(-1);
-    const before = start === undefined ? undefined : value(start);
     const later = rows.filter((row) => row.phase === phase);
-    if (start === undefined || before === undefined || later.length === 0) return [];
+    const start = interventionStart(rows, later);
+    const before = start === undefined ? undefined : value(start);
+    if (start === undefined || before === undefined) return [];
     return [start, ...later].flatMap((row): [number, number][] => {
       const now = value(row);
       return now === undefined ? [] : [[row.epoch - start.epoch, now - before]];
     });
   });
+}
+
+/** Where training stopped for the phase; the same cell may also have been trained to its end. Rows are those of one seed, by epoch. */
+function interventionStart(rows: readonly MeasurementRow[], later: readonly MeasurementRow[]): MeasurementRow | undefined {
+  const first = later[0];
+  if (first === undefined) return undefined;
+  const before = rows.filter((row) => row.phase === "training" && row.epoch < first.epoch);
+  return before.filter((row) => row.final).at(-1) ?? before.at(-1);
 }
 
 /** Fig. 5: OoD images among the top |ID test| scores, by epoch. */
@@ -170,7 +178,8 @@ function phaseRows(network: Network, phase: Phase): MeasurementRow[] {
   if (phase === "training") return rowsOf(network, phase);
   return [...groupBy(network.rows, (row) => row.seed).values()].flatMap((rows) => {
     const later = rows.filter((row) => row.phase === phase);
-    return later.length === 0 ? [] : [...rows.filter((row) => row.phase === "training").slice(-1), ...later];
+    const start = interventionStart(rows, later);
+    return start === undefined ? [] : [start, ...later];
   });
 }
 

@@ -28,7 +28,8 @@ export function figure6(networks: readonly Network[]): Figure | undefined {
     const names = [...new Set(rows.flatMap((row) => Object.keys(row.singularValues ?? {})))];
     const series = names.map((set): Series => {
       const values = rows.flatMap((row) => (row.singularValues?.[set] ?? []).map((value, i) => [i + 1, value] as const));
-      return { name: setTitle(set), style: style(setTitle(set)), mark: "line", points: acrossSeeds(values), dots: true };
+      const name = seenTitle(network, set);
+      return { name, style: style(name), mark: "line", points: acrossSeeds(values), dots: true };
     });
     return { title: network.label, x: { label: "Index" }, y: { label: "Singular value", log: true }, series };
   });
@@ -121,7 +122,8 @@ export function histogramFigure(networks: readonly Network[]): Figure | undefine
     const sets = Object.entries(row.samples ?? {}).filter(([, { logDensity }]) => logDensity.length > 0);
     const bars = histograms(sets.map(([, { logDensity }]) => logDensity));
     const series = sets.map(([set], i): Series => {
-      return { name: setTitle(set), style: style(setTitle(set)), mark: "bars", points: bars[i] as Bar[] };
+      const name = seenTitle(network, set);
+      return { name, style: style(name), mark: "bars", points: bars[i] as Bar[] };
     });
     return [{ title: panelTitle(network, row), x: { label: "Log density" }, y: { label: "Share of images" }, series }];
   });
@@ -166,12 +168,18 @@ interface Sampled {
 function withSamples(networks: readonly Network[]): Sampled[] {
   return networks.flatMap((network): Sampled[] => {
     const row = lastWith(network, "samples")[0];
-    const inDistribution = row?.samples?.[row.inDistribution];
+    const inDistribution = row?.samples?.["test"];
     if (row?.samples === undefined || inDistribution === undefined) return [];
     return [
       { network, row, inDistribution, outOfDistribution: Object.entries(row.samples).filter(([set]) => Object.hasOwn(row.ood, set)) },
     ];
   });
+}
+
+/** The two parts of the in-distribution set go by what they are for. */
+function seenTitle({ inDistribution }: Network, name: string): string {
+  if (name === "train") return `${setTitle(inDistribution)}, training`;
+  return name === "test" ? `${setTitle(inDistribution)}, test` : setTitle(name);
 }
 
 /** Of each seed the last measurement of its training that has the field; after the whole schedule where there is such a one. */
