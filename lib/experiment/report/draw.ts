@@ -4,6 +4,7 @@ import { LibtorchOodError } from "../../errors";
 import { systemCode } from "../../files/file-errors";
 import { describePanel, drawable, outsideStyle, quietStyle, type Axis, type Figure, type Panel, type Series } from "./figure";
 import { numberText } from "./numbers";
+import { xmlCharacters } from "./xml-characters";
 
 /** A figure as SVG texts; colours are CSS variables (`--series-0` …), text is `currentColor`. Each is well-formed XML but for its namespace. */
 export interface Drawing {
@@ -94,7 +95,7 @@ function drawPanel({ plot, document }: Libraries, panel: Panel, title: string, i
   svg.setAttribute("role", "img");
   svg.setAttribute("aria-labelledby", `${id}-title`);
   svg.setAttribute("aria-describedby", `${id}-desc`);
-  return svg.toString();
+  return xmlCharacters(svg.toString());
 }
 
 /** Marks of series i carry the classes `line-i`, `dots-i`, `bars-i` and `band-i`, one element a point but for lines and bands, one a series. */

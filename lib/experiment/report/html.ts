@@ -7,6 +7,7 @@ import { numberText, rangeText, sdText } from "./numbers";
 import type { PlainTable } from "./plain-tables";
 import { pageStyle } from "./style";
 import type { ComparisonTable, Ours, TableEntry } from "./tables";
+import { xmlCharacters } from "./xml-characters";
 
 /** @param drawings of `contents.figures`, in their order; none leaves the figures out */
 export function htmlReport(contents: Contents, drawings: readonly Drawing[], source: string): string {
@@ -64,9 +65,9 @@ ${sections.map(({ html }) => html).join("\n")}
 `;
 }
 
-/** For text and for attributes in double quotes. Control characters, which XML does not know, become U+FFFD. */
+/** For text and for attributes in double quotes. */
 export function escapeHtml(text: string): string {
-  const known = text.replace(/[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\u{10000}-\u{10ffff}]/gu, "\ufffd");
+  const known = xmlCharacters(text);
   return known.replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;").replace(/"/g, "&quot;").replace(/'/g, "&#39;");
 }
 
