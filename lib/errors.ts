@@ -18,6 +18,7 @@ export const errorCodes = [
   "ERR_OUT_OF_MEMORY",
   "ERR_BUSY",
   "ERR_SHARP_NOT_FOUND",
+  "ERR_PLOT_NOT_FOUND",
   "ERR_INTERNAL",
 ] as const;
 

@@ -1,0 +1,26 @@
+// `libtorch-ood experiment report`: a page and a Markdown text of what was run, beside the numbers that the paper prints.
+
+import { Command } from "commander";
+import { writeReport } from "../experiment/report/write-report";
+
+export function experimentReportCommand(): Command {
+  return new Command("report")
+    .description("write what was run, beside the numbers printed in the paper: one HTML page, and Markdown with SVG files")
+    .argument("<runs>", "folder that `experiment run` wrote to; it may still be writing")
+    .option("--out <folder>", "where to write report.html, report.md and figures/ (default: report in the folder of runs)")
+    .option("--no-figures", "tables only, which need no optional packages")
+    .option("--json", "print the paths and what is in the report as JSON")
+    .action(async (runs: string, { json, ...options }: { out?: string; figures: boolean; json?: boolean }) => {
+      const report = await writeReport(runs, options);
+      if (json) {
+        console.log(JSON.stringify(report, null, 2));
+        return;
+      }
+      const list = (titles: readonly string[]): string => titles.join(", ") || "none";
+      console.log(report.html);
+      console.log(report.markdown);
+      console.error(`tables: ${list(report.tables)}`);
+      console.error(`figures: ${list(report.figures)}`);
+      console.error(`not run: ${list(report.notRun)}`);
+    });
+}

@@ -1,0 +1,161 @@
+// A report as one HTML page that loads nothing: style, tables and figures are all in it. It is well-formed XML too.
+
+import { howToRead, scaledNetworks, type Contents } from "./contents";
+import type { Drawing } from "./draw";
+import type { Figure } from "./figure";
+import { numberText, rangeText, sdText } from "./numbers";
+import type { PlainTable } from "./plain-tables";
+import { pageStyle } from "./style";
+import type { ComparisonTable, Ours, TableEntry } from "./tables";
+import { xmlCharacters } from "./xml-characters";
+
+/** @param drawings of `contents.figures`, in their order; none leaves the figures out */
+export function htmlReport(contents: Contents, drawings: readonly Drawing[], source: string): string {
+  const { header, networks, tables, results, notRun } = contents;
+  const figures = contents.figures.slice(0, drawings.length);
+  const title = `Experiment report${header.preset === undefined ? "" : `: ${header.preset}`}`;
+  const scaled = scaledNetworks(networks);
+  const sections = [
+    section("runs", "Runs", [plainTable(contents.runs, "text")]),
+    section("tables", "The paper's tables", [`<p>${escapeHtml(howToRead)}</p>`, ...tables.map(comparison)], tables.length),
+    section(
+      "figures",
+      "Figures",
+      figures.map((figure, i) => figureElement(figure, drawings[i] as Drawing)),
+      figures.length,
+    ),
+    section(
+      "results",
+      "All results",
+      results.map((table) => plainTable(table)),
+      results.length,
+    ),
+    section("not-run", "Not run", [`<p>No run fills these: ${escapeHtml(notRun.join(", "))}.</p>`], notRun.length),
+  ].filter((part) => part !== undefined);
+  const links = sections.map(({ id, heading }) => `<li><a href="#${id}">${escapeHtml(heading)}</a></li>`);
+  return `<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8" />
+<meta name="viewport" content="width=device-width, initial-scale=1" />
+<meta name="color-scheme" content="light dark" />
+<title>${escapeHtml(title)}</title>
+<style>
+${pageStyle}
+</style>
+</head>
+<body>
+<header>
+<h1>${escapeHtml(title)}</h1>
+<p>Runs of libtorch-ood beside the numbers printed in ${escapeHtml(source)}.</p>
+${scaled.length === 0 ? "" : scaledNotice(scaled)}
+<dl>
+<dt>Preset</dt><dd>${escapeHtml(header.preset ?? "none")}</dd>
+<dt>Configuration</dt><dd><code>${escapeHtml(header.configurationHash)}</code></dd>
+<dt>libtorch-ood</dt><dd>${escapeHtml(header.library)}</dd>
+<dt>libtorch</dt><dd>${escapeHtml(header.libtorch)}</dd>
+</dl>
+<nav aria-label="Contents"><ul>${links.join("")}</ul></nav>
+</header>
+<main>
+${sections.map(({ html }) => html).join("\n")}
+</main>
+</body>
+</html>
+`;
+}
+
+/** For text and for attributes in double quotes. */
+export function escapeHtml(text: string): string {
+  const known = xmlCharacters(text);
+  return known.replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;").replace(/"/g, "&quot;").replace(/'/g, "&#39;");
+}
+
+function section(id: string, heading: string, parts: readonly string[], items = 1) {
+  if (items === 0) return undefined;
+  const html = `<section id="${id}" aria-labelledby="${id}-heading">\n<h2 id="${id}-heading">${escapeHtml(heading)}</h2>\n${parts.join("\n")}\n</section>`;
+  return { id, heading, html };
+}
+
+function scaledNotice(scaled: readonly string[]): string {
+  const items = scaled.map((line) => `<li>${escapeHtml(line)}</li>`).join("");
+  return `<div class="notice" role="note"><p><span class="badge">scaled</span> These runs are smaller than the paper's. Their numbers show the shape of the results, not the results.</p><ul>${items}</ul></div>`;
+}
+
+function comparison(table: ComparisonTable): string {
+  const scaled = table.columns.map((_, i) => table.rows.some((row) => row.entries[i]?.ours.some((ours) => ours.scaled)));
+  const badge = (i: number): string => (scaled[i] ? ' <span class="badge">scaled</span>' : "");
+  const heads = table.columns.map((column) => `<th scope="colgroup" colspan="2">${escapeHtml(column)}</th>`);
+  const kinds = table.columns.map((_, i) => `<th scope="col">printed</th><th scope="col" class="ours">ours${badge(i)}</th>`);
+  const rows = table.rows.map((row) => `<tr><th scope="row">${escapeHtml(row.head)}</th>${row.entries.map(pair).join("")}</tr>`);
+  return `<h3 id="${table.id}">${escapeHtml(table.title)}</h3>
+<div class="scroll" tabindex="0" role="region" aria-labelledby="${table.id}"><table${table.columns.length > 4 ? ' class="wide"' : ""}>
+<caption>${escapeHtml(table.caption)}</caption>
+<colgroup></colgroup>${table.columns.map(() => '<colgroup span="2"></colgroup>').join("")}
+<thead>
+<tr><th scope="col" rowspan="2">${escapeHtml(table.rowHeading)}</th>${heads.join("")}</tr>
+<tr>${kinds.join("")}</tr>
+</thead>
+<tbody>
+${rows.join("\n")}
+</tbody>
+</table></div>`;
+}
+
+function pair({ printed, ours }: TableEntry): string {
+  const range = rangeText(printed);
+  const theirs = averageText(printed) + (range === undefined ? "" : `<small>${range}</small>`);
+  const several = ours.length > 1;
+  const numbers = ours.length === 0 ? '<span class="quiet">not run</span>' : ours.map((one) => ourEntry(one, several)).join("");
+  return `<td>${theirs}</td><td class="ours">${numbers}</td>`;
+}
+
+function ourEntry(ours: Ours, several: boolean): string {
+  const name = several ? `<small>${escapeHtml(ours.label)}</small>` : "";
+  const seeds = `${ours.count} ${ours.count === 1 ? "seed" : "seeds"}${ours.undefinedIn > 0 ? `, undefined in ${ours.undefinedIn}` : ""}`;
+  const range = ours.count === 1 ? "" : `<small>${rangeText(ours)}</small>`;
+  return `<div>${name}${averageText(ours)}${range}<small>${seeds}</small></div>`;
+}
+
+/** Mean ± sd, of which wide tables put the sd on a line of its own. */
+function averageText(averaged: { readonly mean: number; readonly sd: number | undefined }): string {
+  const sd = sdText(averaged);
+  return numberText(averaged.mean) + (sd === undefined ? "" : ` <span class="sd">± ${sd}</span>`);
+}
+
+function plainTable(table: PlainTable, look?: "text"): string {
+  const words = table.head.map((_, column) => table.rows.some((row) => isWords(row[column] ?? "")));
+  const side = (column: number): string => (words[column] ? ' class="text"' : "");
+  const heads = table.head.map((head, i) => `<th scope="col"${side(i)}>${escapeHtml(head)}</th>`);
+  const rows = table.rows.map(([head = "", ...cells]) => {
+    const others = cells.map((cell, i) => `<td${side(i + 1)}>${escapeHtml(cell)}</td>`);
+    return `<tr><th scope="row">${escapeHtml(head)}</th>${others.join("")}</tr>`;
+  });
+  const kind = look ?? (table.head.length > 7 ? "wide" : undefined);
+  return `<div class="scroll" tabindex="0" role="region" aria-label="${escapeHtml(table.caption)}"><table${kind === undefined ? "" : ` class="${kind}"`}>
+<caption>${escapeHtml(table.caption)}</caption>
+<thead><tr>${heads.join("")}</tr></thead>
+<tbody>
+${rows.join("\n")}
+</tbody>
+</table></div>`;
+}
+
+/** Words stand left, numbers right, and so do the words that stand for a number. */
+function isWords(text: string): boolean {
+  return /\p{L}{2}/u.test(text) && !/^(undefined|not run)|undefined in/.test(text);
+}
+
+function figureElement(figure: Figure, { panels, legend }: Drawing): string {
+  const entries = legend.map(({ name, swatch }) => `<li>${swatch}<span>${escapeHtml(name)}</span></li>`);
+  const drawn = panels.map((svg, i) => `<div><h4>${escapeHtml(figure.panels[i]?.title ?? "")}</h4>${svg}</div>`);
+  return `<h3 id="${figure.id}">${escapeHtml(figure.title)}</h3>
+<figure aria-labelledby="${figure.id}">
+<figcaption>${escapeHtml(figure.caption)}</figcaption>
+<ul class="legend">${entries.join("")}</ul>
+<div class="panels">
+${drawn.join("\n")}
+</div>
+${figure.table === undefined ? "" : plainTable(figure.table)}
+</figure>`;
+}

@@ -1,0 +1,66 @@
+// Reads a folder of runs and writes its report: `report.html`, `report.md` and the Markdown's figures.
+
+import { mkdir } from "node:fs/promises";
+import { join, dirname } from "node:path";
+import { boolean, optionsObject, string } from "../../checks";
+import { writeFileAtomically } from "../../files/atomic-write";
+import { io } from "../../files/file-errors";
+import paper from "../paper-tables.json";
+import { reportContents } from "./contents";
+import { loadDraw } from "./draw";
+import { htmlReport } from "./html";
+import { markdownReport } from "./markdown";
+import { readResults } from "./read-results";
+
+export interface ReportOptions {
+  /** Folder to write to; made where it is not there. Default: `report` in the folder of runs. */
+  out?: string;
+  /** Default true. Without figures neither of the optional packages is needed. */
+  figures?: boolean;
+}
+
+export interface WrittenReport {
+  readonly html: string;
+  readonly markdown: string;
+  /** Titles of what was shown. */
+  readonly tables: readonly string[];
+  readonly figures: readonly string[];
+  /** Titles of the paper's tables and figures that no row can fill. */
+  readonly notRun: readonly string[];
+}
+
+/**
+ * Writes the report of the runs in `runs`/results.jsonl: the tables of the seed paper with its printed numbers and those of the runs side by
+ * side, and its figures, as far as the rows fill them. Runs that are still going can be reported on.
+ *
+ * @returns paths of the files, and what is in them
+ * @throws ERR_IO, ERR_CORRUPT_FILE with file and line number, ERR_PLOT_NOT_FOUND where figures are wanted and the packages that draw them are
+ *   not installed, ERR_OPTION
+ */
+export async function writeReport(runs: string, options: ReportOptions = {}): Promise<WrittenReport> {
+  string(runs, "runs");
+  const given = optionsObject(options, "options", ["out", "figures"]);
+  const out = string(given.out ?? join(runs, "report"), "options.out");
+  const withFigures = boolean(given.figures ?? true, "options.figures");
+  const contents = reportContents(await readResults(runs));
+  const draw = withFigures && contents.figures.length > 0 ? await loadDraw() : undefined;
+  const drawings = draw === undefined ? [] : contents.figures.map(draw);
+  const html = join(out, "report.html");
+  const markdown = join(out, "report.md");
+  const { text, files } = markdownReport(contents, drawings, paper.source);
+  for (const [path, svg] of files) await write(join(out, path), svg);
+  await write(markdown, text);
+  await write(html, htmlReport(contents, drawings, paper.source));
+  return {
+    html,
+    markdown,
+    tables: contents.tables.map((table) => table.title),
+    figures: contents.figures.slice(0, drawings.length).map((figure) => figure.title),
+    notRun: contents.notRun,
+  };
+}
+
+async function write(path: string, text: string): Promise<void> {
+  await io("make the directory of", path, mkdir(dirname(path), { recursive: true }));
+  await writeFileAtomically(path, [Buffer.from(text)]);
+}
