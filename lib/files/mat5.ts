@@ -77,7 +77,7 @@ const headerBytes = 128;
 const maxNameBytes = 4096;
 const maxDimensions = 32;
 /** Each costs a read; a file of nothing but empty arrays would be walked for hours. */
-const maxArrays = 65_536;
+const maxArrays = 16_384;
 /** Deflate cannot compress better than this. */
 const maximumCompression = 1032;
 
