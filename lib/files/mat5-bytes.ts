@@ -20,13 +20,28 @@ export interface ByteReader {
   close(): Promise<void>;
 }
 
+/** As many bytes are read at once where few are asked for: tags, names and sizes lie close together. */
+const readAhead = 1024;
+
 /** `length` bytes from `start` on. */
 export function filePart(handle: FileHandle, path: string, start: number, length: number): ByteReader {
+  const end = start + length;
   let position = start;
+  let ahead = new Uint8Array(0);
   return {
     async read(into) {
-      if (into.length > start + length - position) throw corruptFile(path, `${into.length} bytes at byte ${position}`, "fewer");
-      await readExactly(handle, path, position, into);
+      if (into.length > end - position) throw corruptFile(path, `${into.length} bytes at byte ${position}`, `${end - position}`);
+      if (into.length > readAhead) {
+        ahead = new Uint8Array(0);
+        await readExactly(handle, path, position, into);
+      } else {
+        if (into.length > ahead.length) {
+          ahead = new Uint8Array(Math.min(readAhead, end - position));
+          await readExactly(handle, path, position, ahead);
+        }
+        into.set(ahead.subarray(0, into.length));
+        ahead = ahead.subarray(into.length);
+      }
       position += into.length;
     },
     finish: () => Promise.resolve(),

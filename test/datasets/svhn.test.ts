@@ -69,7 +69,7 @@ test.each<[string, Parameters<typeof matrix>[0][], string]>([
     "X to be uint8 [32, 32, 3, N], N images, found uint8 [32, 32, 3, 0]",
   ],
   ["images first", [{ ...X, shape: [2, 32, 32, 3] }, y], "X to be uint8 [32, 32, 3, N], N images, found uint8 [2, 32, 32, 3]"],
-  ["images of floats", [{ ...X, flags: 6 }, y], "N images, found double [32, 32, 3, 2]"],
+  ["images of floats", [{ ...X, flags: 6 }, y], "X to be uint8 [32, 32, 3, N], N images, found double [32, 32, 3, 2]"],
   ["images stored signed", [{ ...X, type: 1 }, y], "X to be stored as bytes, found a Int8Array"],
 ])("%s: ERR_CORRUPT_FILE that says so", async (_, arrays, message) => {
   mkdirSync(directory.path("wrong"), { recursive: true });
