@@ -1,5 +1,6 @@
 // The Python version of CIFAR-10 and CIFAR-100, which torchvision unpacks: pickles of N×3072 bytes (red, green, blue planes, row by row) and label lists.
 
+import { describe } from "../checks";
 import { corruptFile } from "../files/file-errors";
 import { parsePickle, PickledArray, type Pickled } from "../files/pickle";
 import { allocateBytes, openRegularFile, readExactly } from "../files/regular-file";
@@ -42,7 +43,7 @@ export async function readPythonBatches(
       if (!Array.isArray(list) || length !== recordsPerFile) throw corruptFile(path, `${recordsPerFile} "${key}"`, `${length}`);
       list.forEach((label: Pickled, record) => {
         if (!Number.isInteger(label) || (label as number) < 0 || (label as number) >= classes) {
-          throw corruptFile(path, `a ${name} from 0 to ${classes - 1}`, `${String(label)} in record ${record}`);
+          throw corruptFile(path, `a ${name} from 0 to ${classes - 1}`, `${describe(label)} in record ${record}`);
         }
         (labels[position] as Int32Array)[fileIndex * recordsPerFile + record] = label as number;
       });
