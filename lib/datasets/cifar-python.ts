@@ -63,7 +63,7 @@ export async function readPythonClassNames(path: string, key: string, count: num
   if (!sound || names.length !== count) {
     throw corruptFile(path, `${count} different class names in "${key}"`, Array.isArray(names) ? `${names.length} entries` : "none");
   }
-  return names as string[];
+  return names;
 }
 
 async function readDictionary(path: string): Promise<ReadonlyMap<string, Pickled>> {
