@@ -82,6 +82,24 @@ expectError(model.extract("image.png", { resize: "crop" }));
 expectType<Dataset>(Dataset.fromArrays({ images: new Uint8Array(784), labels: [3], shape: [1, 1, 28, 28] }));
 expectType<readonly [channels: number, height: number, width: number]>(train.shape);
 expectType<Promise<Record<"test", Dataset>>>(datasets.cifar10("data", { splits: ["test"] }));
+expectType<Promise<Record<"test", Dataset>>>(datasets.svhn("data", { splits: ["test"] }));
+expectType<Promise<Record<"train" | "test", Dataset>>>(datasets.svhn("data"));
+expectType<Promise<Record<"extra", Dataset>>>(datasets.svhn("data", { splits: ["extra"] }));
+expectError(datasets.cifar10("data", { splits: ["extra"] }));
+expectType<Promise<Record<"train" | "test", Dataset>>>(datasets.kmnist("data", { prefix: "kmnist-" }));
+expectType<Promise<{ validation: Dataset }>>(datasets.tinyImagenet("data", { imageSize: 32 }));
+expectError(datasets.tinyImagenet("data", { resize: "squash" }));
+expectType<Promise<Dataset>>(
+  datasets.imageFolder("pets", {
+    imageSize: 64,
+    channels: 1,
+    resize: "squash",
+    cache: "cache",
+    signal: new AbortController().signal,
+    onProgress: (progress) => expectType<datasets.DecodingProgress>(progress),
+  }),
+);
+expectError(datasets.imageFolder("pets", { channels: 4 }));
 
 // Mixture, statistics, collapse
 expectType<Promise<GaussianMixture>>(GaussianMixture.fit(extraction.features, extraction.labels, { covariance: "tied", prior: "uniform" }));

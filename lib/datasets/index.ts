@@ -3,6 +3,10 @@
 export { cifar10 } from "./cifar10";
 export { cifar100 } from "./cifar100";
 export { Dataset, type DatasetArrays, type DatasetSplit, type ImageShape } from "./dataset";
-export { fashionMnist, mnist, type MnistOptions } from "./mnist";
+export { type DecodingOptions, type DecodingProgress } from "./image-files";
+export { imageFolder, type ImageFolderOptions } from "./image-folder";
+export { fashionMnist, kmnist, mnist, type MnistOptions } from "./mnist";
 export { computeNormalization, normalizations, type Normalization } from "./normalization";
 export { type SplitName, type SplitOptions } from "./splits";
+export { svhn, type SvhnSplit } from "./svhn";
+export { tinyImagenet, type TinyImagenetOptions } from "./tiny-imagenet";

@@ -1,4 +1,4 @@
-// MNIST and Fashion-MNIST from their IDX files.
+// MNIST, Fashion-MNIST and KMNIST from their IDX files.
 
 import { join } from "node:path";
 import { optionsObject, string } from "../checks";
@@ -16,17 +16,18 @@ export interface MnistOptions<S extends SplitName = SplitName> extends SplitOpti
 
 interface Flavour {
   name: string;
-  /** The folder that torchvision makes. */
+  /** The folder that torchvision makes, and ours beside other data sets. */
   torchvision: string;
+  folder: string;
   classNames: readonly string[];
-  normalization: Normalization;
+  normalization: Normalization | undefined;
 }
 
 /**
  * MNIST: handwritten digits, 28×28 grey (60,000 to train, 10,000 to test in the full files).
  *
- * Reads `train-images-idx3-ubyte`, `train-labels-idx1-ubyte`, `t10k-…`, each plain or with `.gz`, from the directory itself
- * or from torchvision's `MNIST/raw` in it. Source: Y. LeCun, C. Cortes, C. Burges.
+ * Reads `train-images-idx3-ubyte`, `train-labels-idx1-ubyte`, `t10k-…`, each plain or with `.gz`, from the directory itself,
+ * or from torchvision's `MNIST/raw` or from `mnist` in it. Source: Y. LeCun, C. Cortes, C. Burges.
  *
  * @throws ERR_IO where a file is missing or cannot be read; ERR_CORRUPT_FILE, naming the file, what was expected and what was found
  * @example
@@ -36,14 +37,15 @@ export function mnist<S extends SplitName = SplitName>(directory: string, option
   return read(directory, options, {
     name: "MNIST",
     torchvision: "MNIST",
+    folder: "mnist",
     classNames: ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"],
     normalization: normalizations.mnist,
   });
 }
 
 /**
- * Fashion-MNIST: pieces of clothing in the format of {@link mnist}, and with its options (torchvision's folder is `FashionMNIST/raw`).
- * Source: H. Xiao, K. Rasul, R. Vollgraf 2017.
+ * Fashion-MNIST: pieces of clothing in the format of {@link mnist}, and with its options (torchvision's folder is `FashionMNIST/raw`, ours
+ * `fashion-mnist`). Source: H. Xiao, K. Rasul, R. Vollgraf 2017.
  *
  * @throws as {@link mnist}
  * @example
@@ -53,8 +55,27 @@ export function fashionMnist<S extends SplitName = SplitName>(directory: string,
   return read(directory, options, {
     name: "Fashion-MNIST",
     torchvision: "FashionMNIST",
+    folder: "fashion-mnist",
     classNames: ["T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"],
     normalization: normalizations.fashionMnist,
+  });
+}
+
+/**
+ * KMNIST (Kuzushiji-MNIST): cursive hiragana of ten classes in the format of {@link mnist}, and with its options (torchvision's folder is `KMNIST/raw`,
+ * ours `kmnist`). No normalisation is set. Source: T. Clanuwat et al. 2018.
+ *
+ * @throws as {@link mnist}
+ * @example
+ * const { test } = await datasets.kmnist("data", { splits: ["test"] });
+ */
+export function kmnist<S extends SplitName = SplitName>(directory: string, options?: MnistOptions<S>): Promise<Record<S, Dataset>> {
+  return read(directory, options, {
+    name: "KMNIST",
+    torchvision: "KMNIST",
+    folder: "kmnist",
+    classNames: ["o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo"],
+    normalization: undefined,
   });
 }
 
@@ -65,7 +86,7 @@ async function read<S extends SplitName>(
 ): Promise<Record<S, Dataset>> {
   const { prefix = "", splits } = optionsObject(options, "options", ["prefix", "splits"]);
   string(prefix, "prefix");
-  const directories = [string(directory, "directory"), join(directory, flavour.torchvision, "raw")];
+  const directories = [string(directory, "directory"), join(directory, flavour.torchvision, "raw"), join(directory, flavour.folder)];
   return readSplits(splits, async (split) => {
     const start = `${prefix}${split === "train" ? "train" : "t10k"}`;
     const find = (kind: string, file: string): Promise<string> =>

@@ -11,13 +11,15 @@ export interface Normalization {
 
 /**
  * The constants in use. MNIST and Fashion-MNIST: mean and std of the training images. CIFAR-10: those of the DDU benchmark, which uses
- * them for CIFAR-100 too; its stds are per-image averages, the data set's own are .2470, .2435, .2616 (OpenOOD uses those).
+ * them for CIFAR-100 too; its stds are per-image averages, the data set's own are .2470, .2435, .2616 (OpenOOD uses those). SVHN: mean and std of the
+ * training images.
  */
 export const normalizations = {
   mnist: normalizationOf([0.1307], [0.3081]),
   fashionMnist: normalizationOf([0.286], [0.353]),
   cifar10: normalizationOf([0.4914, 0.4822, 0.4465], [0.2023, 0.1994, 0.201]),
   cifar100: normalizationOf([0.4914, 0.4822, 0.4465], [0.2023, 0.1994, 0.201]),
+  svhn: normalizationOf([0.4377, 0.4438, 0.4728], [0.198, 0.201, 0.197]),
 } as const;
 
 /**

@@ -6,25 +6,32 @@ import type { Dataset } from "./dataset";
 
 export type SplitName = "train" | "test";
 
-export interface SplitOptions<S extends SplitName = SplitName> {
-  /** What to read; a file of these that is missing is an error. Default: both. */
+export interface SplitOptions<S extends string = SplitName> {
+  /** What to read; a file of these that is missing is an error. Default: "train" and "test". */
   splits?: readonly S[];
 }
 
-/** Reads the splits asked for, one after the other so that only one file is held beside the result. */
-export async function readSplits<S extends SplitName>(
+/**
+ * Reads the splits asked for, one after the other so that only one file is held beside the result.
+ *
+ * @param names - those that there are
+ */
+export async function readSplits<S extends string>(
   splits: readonly S[] | undefined,
-  read: (split: SplitName) => Promise<Dataset>,
+  read: (split: S) => Promise<Dataset>,
+  names: readonly string[] = ["train", "test"],
 ): Promise<Record<S, Dataset>> {
-  const result: Partial<Record<SplitName, Dataset>> = {};
-  for (const split of checkSplits(splits)) result[split] = await read(split);
+  const result: Partial<Record<S, Dataset>> = {};
+  for (const split of checkSplits(splits, names)) result[split] = await read(split);
   return result as Record<S, Dataset>;
 }
 
-function checkSplits(splits: readonly SplitName[] = ["train", "test"]): readonly SplitName[] {
-  const given: unknown = splits;
-  if (!Array.isArray(given) || given.length === 0) fail("ERR_OPTION", "splits", 'an array of "train" and "test"', given);
-  splits.forEach((split, index) => oneOf(split, `splits[${index}]`, ["train", "test"]));
-  if (new Set(splits).size !== splits.length) throw new LibtorchOodError("ERR_OPTION", "splits: expected each split once, found one twice");
-  return splits;
+function checkSplits<S extends string>(splits: readonly S[] | undefined, names: readonly string[]): readonly S[] {
+  const given: unknown = splits ?? ["train", "test"];
+  if (!Array.isArray(given) || given.length === 0) {
+    fail("ERR_OPTION", "splits", `an array of ${names.map((name) => `"${name}"`).join(" and ")}`, given);
+  }
+  given.forEach((split, index) => oneOf(split, `splits[${index}]`, names));
+  if (new Set(given).size !== given.length) throw new LibtorchOodError("ERR_OPTION", "splits: expected each split once, found one twice");
+  return given as S[];
 }

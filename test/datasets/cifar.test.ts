@@ -94,7 +94,9 @@ describe("CIFAR-10 files that do not fit", () => {
     await expect(cifar10(root)).rejects.toMatchObject({ code: "ERR_IO", message: expect.stringContaining("data_batch_4.bin") as string });
     await expect(cifar10(directory.path("."))).rejects.toMatchObject({
       code: "ERR_IO",
-      message: expect.stringContaining("cannot find the class names of CIFAR-10 (binary version): none of batches.meta.txt in") as string,
+      message: expect.stringContaining(
+        "cannot find the class names of CIFAR-10 (binary or Python version): none of batches.meta.txt, batches.meta in",
+      ) as string,
     });
     await expect(cifar10(root, { prefix: "x" } as never)).rejects.toMatchObject({ code: "ERR_OPTION" });
   });

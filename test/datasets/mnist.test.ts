@@ -1,7 +1,7 @@
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { gunzipSync, gzipSync } from "node:zlib";
-import { computeNormalization, fashionMnist, mnist } from "../../lib/datasets";
+import { computeNormalization, fashionMnist, kmnist, mnist } from "../../lib/datasets";
 import { temporaryDirectory } from "../files/temporary-directory";
 
 const directory = temporaryDirectory();
@@ -76,9 +76,28 @@ describe("where the files are looked for", () => {
   test.each([
     ["MNIST", mnist],
     ["FashionMNIST", fashionMnist],
+    ["KMNIST", kmnist],
   ] as const)("torchvision's %s/raw", async (name, read) => {
     folder(`torchvision/${name}/raw`, { ...test2, ...train3 });
     expect((await read(directory.path("torchvision"))).train.length).toBe(3);
+  });
+
+  test.each([
+    ["mnist", mnist, 3],
+    ["fashion-mnist", fashionMnist, 4],
+    ["kmnist", kmnist, 5],
+  ] as const)("%s beside other data sets", async (name, read, count) => {
+    folder(`beside/${name}`, {
+      "t10k-images-idx3-ubyte": imagesFile(count),
+      "t10k-labels-idx1-ubyte": labelsFile(new Array<number>(count).fill(1)),
+    });
+    expect((await read(directory.path("beside"), { splits: ["test"] })).test.length).toBe(count);
+  });
+
+  test("KMNIST's classes are the ten hiragana, as torchvision names them", async () => {
+    const { test: held } = await kmnist(folder("hiragana", test2), { splits: ["test"] });
+    expect(held).toMatchObject({ name: "KMNIST test", length: 2, shape: [1, 28, 28], normalization: undefined });
+    expect(held.classNames).toEqual(["o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo"]);
   });
 
   test("only the splits asked for are read", async () => {

@@ -1,0 +1,81 @@
+// The Python version of CIFAR-10 and CIFAR-100, which torchvision unpacks: pickles of N×3072 bytes (red, green, blue planes, row by row) and label lists.
+
+import { describe } from "../checks";
+import { corruptFile } from "../files/file-errors";
+import { parsePickle, PickledArray, type Pickled } from "../files/pickle";
+import { allocateBytes, openRegularFile, readExactly } from "../files/regular-file";
+import type { CifarRecords, LabelByte } from "./cifar-records";
+
+const pixels = 3 * 32 * 32;
+/** CIFAR-100's training images have 155 MB. */
+const maxFileBytes = 1 << 28;
+
+/** A list of labels in a pickle. */
+export interface LabelList extends LabelByte {
+  /** "labels", "fine_labels", … */
+  readonly key: string;
+}
+
+/**
+ * Reads files of `recordsPerFile` images each, in the order given.
+ *
+ * @throws ERR_CORRUPT_FILE where a file has another content or a label that is no class; ERR_IO; ERR_OUT_OF_MEMORY
+ */
+export async function readPythonBatches(
+  paths: readonly string[],
+  recordsPerFile: number,
+  lists: readonly LabelList[],
+): Promise<CifarRecords> {
+  const count = paths.length * recordsPerFile;
+  const images = allocateBytes(count * pixels, `${paths[0]} and its like`);
+  const labels = lists.map(() => new Int32Array(count));
+  for (const [fileIndex, path] of paths.entries()) {
+    const batch = await readDictionary(path);
+    const data = batch.get("data");
+    const shape = data instanceof PickledArray ? data.shape.join(", ") : "none";
+    if (!(data instanceof PickledArray) || shape !== `${recordsPerFile}, ${pixels}`) {
+      throw corruptFile(path, `"data" of bytes [${recordsPerFile}, ${pixels}]`, shape);
+    }
+    images.set(data.data, fileIndex * recordsPerFile * pixels);
+    lists.forEach(({ key, name, classes }, position) => {
+      const list = batch.get(key);
+      const length = Array.isArray(list) ? list.length : 0;
+      if (!Array.isArray(list) || length !== recordsPerFile) throw corruptFile(path, `${recordsPerFile} "${key}"`, `${length}`);
+      list.forEach((label: Pickled, record) => {
+        if (!Number.isInteger(label) || (label as number) < 0 || (label as number) >= classes) {
+          throw corruptFile(path, `a ${name} from 0 to ${classes - 1}`, `${describe(label)} in record ${record}`);
+        }
+        (labels[position] as Int32Array)[fileIndex * recordsPerFile + record] = label as number;
+      });
+    });
+  }
+  return { images, labels };
+}
+
+/**
+ * The class names in `batches.meta` or `meta`.
+ *
+ * @throws ERR_CORRUPT_FILE where there are not `count` different names; ERR_IO
+ */
+export async function readPythonClassNames(path: string, key: string, count: number): Promise<string[]> {
+  const names = (await readDictionary(path)).get(key);
+  const sound = Array.isArray(names) && names.every((name) => typeof name === "string") && new Set(names).size === names.length;
+  if (!sound || names.length !== count) {
+    throw corruptFile(path, `${count} different class names in "${key}"`, Array.isArray(names) ? `${names.length} entries` : "none");
+  }
+  return names;
+}
+
+async function readDictionary(path: string): Promise<ReadonlyMap<string, Pickled>> {
+  const { handle, size } = await openRegularFile(path);
+  try {
+    if (size > maxFileBytes) throw corruptFile(path, `a pickle of at most ${maxFileBytes} bytes`, `${size} bytes`);
+    const bytes = allocateBytes(size, path);
+    await readExactly(handle, path, 0, bytes);
+    const content = parsePickle(bytes, path);
+    if (!(content instanceof Map)) throw corruptFile(path, "a pickled dictionary", "something else");
+    return content as ReadonlyMap<string, Pickled>;
+  } finally {
+    await handle.close();
+  }
+}

@@ -1,0 +1,149 @@
+// From a list of image files with their labels to a Dataset: decoded side by side, or taken from the cache of an earlier time.
+
+import { stat } from "node:fs/promises";
+import { integer, oneOf, optionalFunction, optionalSignal, string, fail } from "../checks";
+import { isLibtorchOodError } from "../errors";
+import { io } from "../files/file-errors";
+import { allocateBytes } from "../files/regular-file";
+import { decodeImages, imageResizes, resizeKernel, type ImageResize } from "../images/decode";
+import { abortError, CallbackGuard } from "../native-call";
+import { Dataset } from "./dataset";
+import { decodedCache, defaultCacheFolder, readDecoded, writeDecoded, type DecodedCache, type SourceFile } from "./decoded-cache";
+
+export interface DecodingProgress {
+  /** Images decoded so far; all of them at once where they come from the cache. */
+  readonly done: number;
+  readonly total: number;
+}
+
+/** How images become bytes of one shape. */
+export interface DecodingOptions {
+  /** Height and width. Default: 32. */
+  imageSize?: number;
+  /** 1 (grey, ITU-R 601-2 luma) or 3 (RGB). Default: 3. */
+  channels?: 1 | 3;
+  /** Called about a hundred times while images are decoded, and at the end. What it throws, or what its promise rejects with, ends the call. */
+  onProgress?: (progress: DecodingProgress) => void | Promise<void>;
+  signal?: AbortSignal;
+  /**
+   * Whether decoded images are kept in a file, which makes the next call fast: `true` in `decoded` in the library's cache (`$LIBTORCH_OOD_CACHE`, else
+   * the user's cache directory; where it cannot be written, nothing is kept), a path in that folder (where it cannot be written, that is ERR_IO),
+   * `false` not at all. A file of another content, or a damaged one, is made anew. Default: true.
+   */
+  cache?: boolean | string;
+}
+
+export const decodingKeys = ["imageSize", "channels", "onProgress", "signal", "cache"] as const;
+
+/** {@link DecodingOptions}, checked. */
+export interface Decoding {
+  readonly size: number;
+  readonly channels: 1 | 3;
+  readonly resize: ImageResize;
+  readonly onProgress: DecodingOptions["onProgress"];
+  readonly signal: AbortSignal | undefined;
+  readonly cacheFolder: string | undefined;
+  /** Whether the caller named the folder and is owed an error where it cannot be written. */
+  readonly cacheRequired: boolean;
+}
+
+/** @throws ERR_OPTION, ERR_RANGE */
+export function checkDecoding(options: DecodingOptions, resize: ImageResize): Decoding {
+  const { imageSize = 32, channels = 3, onProgress, signal, cache = true } = options;
+  if (typeof cache !== "boolean" && typeof cache !== "string") fail("ERR_OPTION", "cache", "true, false or a path", cache);
+  return {
+    size: integer(imageSize, "imageSize", 1, 4096),
+    channels: oneOf(channels, "channels", [1, 3]),
+    resize: oneOf(resize, "resize", imageResizes),
+    onProgress: optionalFunction(onProgress, "onProgress"),
+    signal: optionalSignal(signal, "signal"),
+    cacheFolder: typeof cache === "string" ? string(cache, "cache") : cache ? defaultCacheFolder() : undefined,
+    cacheRequired: typeof cache === "string",
+  };
+}
+
+export interface LabelledFile {
+  readonly path: string;
+  /** Relative to the root, with slashes: the same on every machine. */
+  readonly name: string;
+  readonly label: number;
+}
+
+/**
+ * The images of `files`, in that order.
+ *
+ * @param root - the folder that they lie in, to which the cache belongs
+ * @throws what {@link decodeImages} throws; ERR_IO; ERR_OUT_OF_MEMORY; ERR_ABORTED
+ */
+export async function readImageFiles(
+  root: string,
+  files: readonly LabelledFile[],
+  dataset: { readonly name: string; readonly classNames: readonly string[] },
+  decoding: Decoding,
+): Promise<Dataset> {
+  const { size, channels, signal, cacheFolder } = decoding;
+  const shape = [channels, size, size] as const;
+  const cache = cacheFolder === undefined ? undefined : await cacheOf(cacheFolder, root, files, decoding);
+  let images = cache === undefined ? undefined : await readDecoded(cache, [files.length, ...shape], signal);
+  if (images === undefined) {
+    images = await decode(files, decoding);
+    if (cache !== undefined) await keep(cache, images, [files.length, ...shape], decoding);
+  } else {
+    await decoding.onProgress?.({ done: files.length, total: files.length });
+  }
+  return Dataset.fromArrays({ ...dataset, images, labels: Int32Array.from(files, ({ label }) => label), shape });
+}
+
+async function decode(files: readonly LabelledFile[], { size, channels, resize, onProgress, signal }: Decoding): Promise<Uint8Array> {
+  const length = channels * size * size;
+  const images = allocateBytes(files.length * length, `${files.length} images`);
+  const guard = new CallbackGuard(() => undefined);
+  const report = onProgress === undefined ? undefined : guard.wrap(onProgress);
+  const every = Math.max(1, Math.floor(files.length / 100));
+  let done = 0;
+  const taken = files.map(({ path }) => ({ name: path, path }));
+  await decodeImages(taken, { channels, size, resize, signal }, (index, bytes) => {
+    images.set(bytes, index * length);
+    done++;
+    if (done % every === 0 || done === files.length) report?.({ done, total: files.length });
+    guard.rethrow();
+  });
+  await guard.finish();
+  return images;
+}
+
+async function keep(cache: DecodedCache, images: Uint8Array, shape: readonly number[], decoding: Decoding): Promise<void> {
+  try {
+    await writeDecoded(cache, images, shape, decoding.signal);
+  } catch (error) {
+    // The images are there, and a read-only or full disk is no reason to be without them.
+    if (decoding.cacheRequired || !isLibtorchOodError(error) || error.code !== "ERR_IO") throw error;
+  }
+}
+
+async function cacheOf(folder: string, root: string, files: readonly LabelledFile[], decoding: Decoding): Promise<DecodedCache> {
+  const { size, channels, resize, signal } = decoding;
+  return decodedCache(folder, root, JSON.stringify({ size, channels, resize, kernel: resizeKernel }), await statAll(files, signal));
+}
+
+/** Calls of the file system under way at once; its pool has four threads. */
+const statsAtOnce = 16;
+
+async function statAll(files: readonly LabelledFile[], signal: AbortSignal | undefined): Promise<SourceFile[]> {
+  const sources = new Array<SourceFile>(files.length);
+  let next = 0;
+  const work = async () => {
+    try {
+      for (let index = next++; index < files.length; index = next++) {
+        if (signal?.aborted) throw abortError(signal);
+        const { path, name } = files[index] as LabelledFile;
+        const { size, mtimeNs } = await io("read", path, stat(path, { bigint: true }));
+        sources[index] = { name, size, modified: mtimeNs };
+      }
+    } finally {
+      next = files.length; // after a failure the others stop too
+    }
+  };
+  await Promise.all(Array.from({ length: statsAtOnce }, work));
+  return sources;
+}
