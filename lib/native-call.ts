@@ -86,15 +86,17 @@ export class CallbackGuard {
 
   constructor(private readonly cancel: () => void) {}
 
-  wrap<Args extends unknown[]>(callback: (...args: Args) => unknown): (...args: Args) => void {
+  /** The guarded callback; what it promises, if anything, is over when the promise that this one returns resolves. */
+  wrap<Args extends unknown[]>(callback: (...args: Args) => unknown): (...args: Args) => Promise<void> | undefined {
     return (...args) => {
-      if (this.#thrown) return;
+      if (this.#thrown) return undefined;
       try {
         const result = callback(...args);
-        if (isThenable(result)) this.#follow(result);
+        if (isThenable(result)) return this.#follow(result);
       } catch (error) {
         this.fail(error);
       }
+      return undefined;
     };
   }
 
@@ -113,7 +115,7 @@ export class CallbackGuard {
     this.rethrow();
   }
 
-  #follow(result: PromiseLike<unknown>): void {
+  #follow(result: PromiseLike<unknown>): Promise<void> {
     const settled: Promise<void> = Promise.resolve(result)
       .then(
         () => undefined,
@@ -121,6 +123,7 @@ export class CallbackGuard {
       )
       .finally(() => this.#promised.delete(settled));
     this.#promised.add(settled);
+    return settled;
   }
 }
 

@@ -6,9 +6,11 @@ import { loadAddon } from "./libtorch/load";
 export type NativeDtype = "float32" | "float64" | "int32" | "int64" | "uint8" | "int8";
 export type NativeArray = Float32Array | Float64Array | Int32Array | BigInt64Array | Uint8Array | Int8Array;
 
-/** native/job.cc: cancels the call it was given to. */
+/** native/job.cc: of the call it was given to. */
 export interface NativeJobControl {
   cancel(): void;
+  /** Lets a call go on that holds (`holdAfterEpoch`). Without effect on any other, or after its end. */
+  resume(): void;
 }
 
 /** native/tensor.cc: an array in host memory, held by handle. */
@@ -51,6 +53,7 @@ export interface NativeNormalization {
 }
 
 export interface NativeFitOptions {
+  loss: "cross-entropy" | "neural-collapse";
   epochs: number;
   batchSize: number;
   learningRate: number;
@@ -72,6 +75,8 @@ export interface NativeFitOptions {
   /** Epochs done already, with the momentum they left (names of parameters); 0 and empty for a fresh start. */
   startEpoch: number;
   momentumBuffers: NativeNamedTensor[];
+  /** After the event of every epoch but the last wait for the control's `resume()`; other calls compute meanwhile. */
+  holdAfterEpoch: boolean;
 }
 
 export interface NativeBatchEvent {
@@ -332,6 +337,14 @@ export interface Native {
     weight: NativeTensor,
     rcond: number | undefined,
   ): Promise<NativeCollapseNumbers>;
+  /** native/collapse_loss.cc: the six terms [6], and the gradients of their sum as features [B, d] and weight [C, d]; float64. */
+  collapseLoss(
+    control: NativeJobControl | undefined,
+    features: NativeTensor,
+    labels: NativeTensor,
+    weight: NativeTensor,
+    device: string,
+  ): Promise<{ terms: NativeTensor; features: NativeTensor; weight: NativeTensor }>;
   /** native/singular_values.cc: "values" [k], "basis" [d, k], "centre" [d], "outside" and "rank" [1], float64. */
   singularValues(
     control: NativeJobControl | undefined,

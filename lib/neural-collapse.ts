@@ -133,3 +133,61 @@ function ofStatistics(numbers: NativeCollapseNumbers, variants = false): Collaps
     variants: { nc1OverClasses: nc1 / classes.length, enMeansDdof0, enClassifierDdof0, nc3UnitColumns, nc4Labels },
   };
 }
+
+/** The terms of {@link loss}, each as in {@link CollapseOfStatistics}. */
+export type CollapseTerms = Pick<CollapseOfStatistics, "nc1" | "enMeans" | "enClassifier" | "eaMeans" | "eaClassifier" | "nc3">;
+
+export interface LossOptions {
+  /** Of the batch, [B, d], float32 or float64. */
+  features: Tensor | ArrayWithShape;
+  /** [B] */
+  labels: Labels;
+  /** Classifier weights [C, d]. */
+  weight: Tensor | ArrayWithShape;
+  /** `"cpu"` (default), `"cuda"` or `"cuda:N"`. */
+  device?: string;
+  signal?: AbortSignal;
+}
+
+export interface CollapseLoss {
+  /** The sum of the terms. */
+  readonly value: number;
+  readonly terms: CollapseTerms;
+  /** Of the value: `features` [B, d] and `weight` [C, d], float64. A class without samples in the batch has a row of zeros. */
+  readonly gradients: { readonly features: Tensor; readonly weight: Tensor };
+}
+
+/**
+ * The neural-collapse loss, Eq. 3 of Haas, Yolland and Rabus (2022), with its gradient, as `ResNet.fit` computes it for every batch with
+ * `loss: "neural-collapse"`: NC1 + EN of means + EN of classifier + EA of means + EA of classifier + NC3, unweighted, in float64.
+ *
+ * @throws ERR_NON_FINITE, ERR_SHAPE (also for samples of fewer than two classes), ERR_DTYPE, ERR_OPTION, ERR_ABORTED; ERR_RANGE for a label
+ *   outside 0 to C − 1, a zero row of W, a class mean that is the mean of the class means, and class means on a subspace of fewer dimensions
+ *   than min(C − 1, d)
+ * @example
+ * const { value, gradients } = await neuralCollapse.loss({ features, labels, weight });
+ */
+export async function loss(options: LossOptions): Promise<CollapseLoss> {
+  const given = optionsObject(options, "options", ["features", "labels", "weight", "device", "signal"]);
+  const features = handle(given.features, "features");
+  const labels = Tensor.handle(labelsTensor(given.labels, "labels"), "labels");
+  const weight = handle(given.weight, "weight");
+  const device = string(given.device ?? "cpu", "device");
+  const result = await runNative(optionalSignal(given.signal, "signal"), (control) =>
+    native().collapseLoss(control, features, labels, weight, device),
+  );
+  const [nc1, enMeans, enClassifier, eaMeans, eaClassifier, nc3] = result.terms.toTypedArray() as Iterable<number> as [
+    number,
+    number,
+    number,
+    number,
+    number,
+    number,
+  ];
+  result.terms.dispose();
+  return {
+    value: nc1 + enMeans + enClassifier + eaMeans + eaClassifier + nc3,
+    terms: { nc1, enMeans, enClassifier, eaMeans, eaClassifier, nc3 },
+    gradients: { features: new Tensor(result.features), weight: new Tensor(result.weight) },
+  };
+}

@@ -14,7 +14,7 @@ import {
   type ArchitectureOptions,
 } from "./resnet/architecture";
 import { CheckpointWriter } from "./resnet/checkpoint-writer";
-import { resolveFitOptions, type EpochReport, type FitOptions, type ResolvedFitOptions } from "./resnet/fit-options";
+import { resolveFitOptions, type EpochReport, type FitOptions, type ResolvedFitOptions, type TrainingRecipe } from "./resnet/fit-options";
 import { imageResizes, type ImageResize, type ImageTarget } from "./images/decode";
 import { presetOf, presets, withPreset, type PresetName, type PresetRecord } from "./presets/preset";
 import { dataHash, datasetTensor, imagesTensor, labelsTensor, requireDataset, type Images } from "./resnet/images";
@@ -242,15 +242,20 @@ export class ResNet {
   }
 
   /**
-   * Trains by SGD on cross entropy; the loop, augmentation included, is native and gives way to other calls between
-   * batches. Calling {@link extract} meanwhile reads the weights as they are between two batches.
+   * Trains by SGD on cross entropy, or on the neural-collapse loss; the loop, augmentation included, is native and gives way to
+   * other calls between batches. Calling {@link extract} meanwhile reads the weights as they are between two batches; in
+   * `onEpoch`, for which the next epoch waits, as they are at the end of the epoch.
+   *
+   * A network that has been trained, or loaded from a checkpoint, is trained further from its weights, by any recipe: epochs
+   * count from 1, learning rate and milestones are those of this call, and momentum starts at zero.
    *
    * With `checkpoint`, a run that was stopped at any moment (also by `kill -9`) continues with `resume: true`; on the CPU,
    * with the same number of threads, it ends with the weights of an uninterrupted run bit for bit.
    * After ERR_ABORTED the network holds the weights of the last finished batch.
    *
    * @returns a report per epoch, resumed ones included
-   * @throws ERR_BUSY while another `fit` runs, ERR_SHAPE, ERR_RANGE (labels), ERR_NON_FINITE when training diverges,
+   * @throws ERR_BUSY while another `fit` runs, ERR_SHAPE, ERR_RANGE (labels; batches on which the neural-collapse loss is not defined),
+   *   ERR_NON_FINITE when training diverges,
    *   ERR_ABORTED, ERR_IO when a checkpoint cannot be written, ERR_OPTION when the checkpoint is of other options or data,
    *   ERR_OUT_OF_MEMORY; and what `onEpoch` or `onBatch` throws
    */
@@ -311,6 +316,7 @@ export class ResNet {
               snapshotEvery: checkpoint === undefined ? 0 : resolved.checkpointEvery,
               startEpoch: history.length,
               momentumBuffers: (resumed?.momentum ?? []).map(({ name, tensor }) => ({ name, tensor: Tensor.handle(tensor, name) })),
+              holdAfterEpoch: onEpoch !== undefined,
             },
             images,
             labels,
@@ -337,7 +343,10 @@ export class ResNet {
                 const description = { ...this.#describe(normalization, train), training: record };
                 writer.add({ description, state: event.state, momentum: event.momentumBuffers });
               }
-              onEpoch?.({ ...report });
+              if (onEpoch === undefined) return;
+              const promised = onEpoch({ ...report });
+              if (promised === undefined) control.resume();
+              else void promised.then(() => control.resume());
             },
           );
           adopt();
@@ -575,7 +584,11 @@ export class ResNet {
       if (record === undefined) throw new LibtorchOodError("ERR_OPTION", `${path}: a model without a training record cannot be resumed`);
       const differences = [
         ...differing("architecture", file.description.architecture, this.architecture),
-        ...differing("option", record.recipe, options.recipe),
+        ...differing(
+          "option",
+          { ...record.recipe, loss: (record.recipe as Partial<TrainingRecipe>).loss ?? "cross-entropy" },
+          options.recipe,
+        ),
         ...differing("normalization", file.description.normalization ?? {}, normalization),
         ...differing("weights", { dtype: file.dtype }, { dtype: this.dtype }),
         ...(record.dataHash === hash ? [] : ["the training or validation data"]),

@@ -12,6 +12,7 @@
 #include "arguments.h"
 #include "augmentation.h"
 #include "class_statistics.h"
+#include "collapse_loss.h"
 #include "environment.h"
 #include "executor.h"
 #include "gaussian_mixture.h"
@@ -97,6 +98,7 @@ Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   NearestNeighbours::define(env, exports);
   VirtualLogit::define(env, exports);
   define_neural_collapse(env, exports);
+  define_collapse_loss(env, exports);
   define_singular_values(env, exports);
   define_linalg(env, exports);
   exports.Set("info", function<info>(env, "info"));

@@ -91,7 +91,7 @@ Environment::~Environment() = default;
 uint64_t Environment::add(Napi::Env env, PendingCall call) {
   const uint64_t id = next_call_++;
   calls_.emplace(id, std::move(call));
-  if (calls_.size() == 1) mailbox_->keep_alive(env, true);
+  if (calls_.size() - held_ == 1) mailbox_->keep_alive(env, true);
   return id;
 }
 
@@ -101,7 +101,17 @@ PendingCall* Environment::find(uint64_t call) {
 }
 
 void Environment::remove(Napi::Env env, uint64_t call) {
-  if (calls_.erase(call) > 0 && calls_.empty()) mailbox_->keep_alive(env, false);
+  set_held(env, call, false);
+  if (calls_.erase(call) > 0 && calls_.size() == held_) mailbox_->keep_alive(env, false);
+}
+
+void Environment::set_held(Napi::Env env, uint64_t call, bool held) {
+  PendingCall* const pending = find(call);
+  if (pending == nullptr || pending->held == held) return;
+  const bool kept_alive = calls_.size() > held_;
+  pending->held = held;
+  held_ = held ? held_ + 1 : held_ - 1;
+  if (const bool keep = calls_.size() > held_; keep != kept_alive) mailbox_->keep_alive(env, keep);
 }
 
 void Environment::end() noexcept {

@@ -44,6 +44,7 @@ struct PendingCall {
   Napi::Promise::Deferred deferred;
   Napi::FunctionReference on_event;
   std::shared_ptr<CancelFlag> flag;
+  bool held;  // waits for JavaScript, not for a compute thread
 };
 
 class Environment {
@@ -60,6 +61,9 @@ class Environment {
   PendingCall* find(uint64_t call);
   void remove(Napi::Env env, uint64_t call);
 
+  // A call that is held does not keep the process alive.
+  void set_held(Napi::Env env, uint64_t call, bool held);
+
   // Cancels every call in flight and waits until none computes any more. At the end of the environment, or, before exit
   // handlers run, of the process; idempotent.
   void end() noexcept;
@@ -72,6 +76,7 @@ class Environment {
  private:
   std::shared_ptr<Mailbox> mailbox_;
   std::unordered_map<uint64_t, PendingCall> calls_;
+  size_t held_ = 0;  // of them
   uint64_t next_call_ = 1;
   bool ended_ = false;
 };

@@ -79,10 +79,26 @@ void Executor::submit(std::shared_ptr<Job> job) {
   wake_.notify_one();
 }
 
+void Executor::hold(const std::shared_ptr<Job>& job) {
+  const std::lock_guard lock(mutex_);
+  job->held_ = true;
+}
+
+void Executor::resume(const std::shared_ptr<Job>& job) {
+  {
+    const std::lock_guard lock(mutex_);
+    job->held_ = false;
+    if (std::erase(held_, job) == 0) return;  // the step that holds it has not ended yet, or the job is over
+    jobs_.push_back(job);
+  }
+  wake_.notify_one();
+}
+
 void Executor::overtake(const std::shared_ptr<Job>& job) {
   {
     const std::lock_guard lock(mutex_);
-    if (std::erase(jobs_, job) == 0) return;
+    job->held_ = false;
+    if (std::erase(jobs_, job) + std::erase(held_, job) == 0) return;
   }
   if (device_.is_cpu()) {
     job->step();
@@ -138,7 +154,13 @@ void Executor::run() {
     {
       const std::lock_guard lock(mutex_);
       running_ = nullptr;
-      if (!finished) jobs_.push_back(std::move(job));
+      if (!finished) {
+        if (job->held_) {
+          held_.push_back(std::move(job));
+        } else {
+          jobs_.push_back(std::move(job));
+        }
+      }
     }
     stepped_.notify_all();
   }

@@ -10,6 +10,7 @@
 #include <memory>
 #include <mutex>
 #include <thread>
+#include <vector>
 
 namespace ood {
 
@@ -20,6 +21,10 @@ class Job {
   virtual ~Job() = default;
   // Runs the next step on the compute thread; true when the job has finished (well or not). Throws nothing.
   virtual bool step() noexcept = 0;
+
+ private:
+  friend class Executor;
+  bool held_ = false;  // guarded by the executor's mutex
 };
 
 class Executor {
@@ -32,8 +37,12 @@ class Executor {
 
   void submit(std::shared_ptr<Job> job);
 
-  // For a job that has been cancelled: one that waits for its turn ends now (on a CPU, in this thread), before the steps
-  // of others. One that is running a step sees the cancellation itself.
+  // From within a step of the job: it gets no further turn before it is resumed, while the jobs of others go on.
+  void hold(const std::shared_ptr<Job>& job);
+  void resume(const std::shared_ptr<Job>& job);
+
+  // For a job that has been cancelled: one that waits for its turn, or is held, ends now (on a CPU, in this thread), before
+  // the steps of others. One that is running a step sees the cancellation itself.
   void overtake(const std::shared_ptr<Job>& job);
 
   // As overtake, but waits for a step that is running: afterwards the job computes no more.
@@ -54,6 +63,7 @@ class Executor {
   std::condition_variable wake_;
   std::condition_variable stepped_;
   std::deque<std::shared_ptr<Job>> jobs_;
+  std::vector<std::shared_ptr<Job>> held_;
   const Job* running_ = nullptr;
   std::deque<std::function<void()>> releases_;
   std::thread thread_;

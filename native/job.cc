@@ -15,7 +15,7 @@ class JobControl : public Wrapped<JobControl> {
   static constexpr napi_type_tag type_tag{0x6c6962746f726368, 0x6a6f62636f6e7472};
 
   static Napi::Function define(Napi::Env env) {
-    return DefineClass(env, "JobControl", {method<&JobControl::cancel>("cancel")});
+    return DefineClass(env, "JobControl", {method<&JobControl::cancel>("cancel"), method<&JobControl::resume>("resume")});
   }
 
   explicit JobControl(const Napi::CallbackInfo& info) : Wrapped(info), flag_(std::make_shared<CancelFlag>()) {
@@ -26,8 +26,16 @@ class JobControl : public Wrapped<JobControl> {
 
   Napi::Value cancel(const Napi::CallbackInfo& info) {
     flag_->cancelled.store(true);
+    Environment::of(info.Env()).set_held(info.Env(), flag_->call, false);
     // A job that waits behind the steps of others need not wait to learn it.
     if (const std::shared_ptr<Job> job = flag_->job.lock()) Executor::of(flag_->device).overtake(job);
+    return info.Env().Undefined();
+  }
+
+  // Gives a job that holds its next turn; without effect on any other.
+  Napi::Value resume(const Napi::CallbackInfo& info) {
+    Environment::of(info.Env()).set_held(info.Env(), flag_->call, false);
+    if (const std::shared_ptr<Job> job = flag_->job.lock()) Executor::of(flag_->device).resume(job);
     return info.Env().Undefined();
   }
 
@@ -110,17 +118,38 @@ void JobContext::post(std::function<Napi::Value(Napi::Env)> make) const {
   });
 }
 
+void JobContext::post_and_hold(std::function<Napi::Value(Napi::Env)> make) const {
+  const std::shared_ptr<Job> job = flag_->job.lock();
+  Executor::of(flag_->device).hold(job);  // first: the answer may come before the step ends
+  mailbox_->post([call = call_, flag = flag_, make = std::move(make)](Napi::Env env, Environment& environment) {
+    PendingCall* pending = environment.find(call);
+    if (pending == nullptr) return;
+    try {
+      if (pending->on_event.IsEmpty()) fail("ERR_OPTION", "onEvent: expected a function");
+      const Napi::Value event = make(env);
+      environment.set_held(env, call, true);
+      pending->on_event.Call({event});
+    } catch (...) {
+      // Nobody has heard of the event who could resume the job.
+      environment.set_held(env, call, false);
+      if (const std::shared_ptr<Job> held = flag->job.lock()) Executor::of(flag->device).resume(held);
+      throw;
+    }
+  });
+}
+
 Napi::Value submit_steps(Napi::Env env, c10::Device device, const Napi::Value& control, const Napi::Value& on_event, Step step,
                          Finish finish) {
   Environment& environment = Environment::of(env);
   Executor& executor = Executor::of(device);  // may throw: before anything is pending
   std::shared_ptr<CancelFlag> flag = flag_of(control);
   if (environment.ended()) fail("ERR_ABORTED", "the process or worker is exiting");
-  PendingCall pending{Napi::Promise::Deferred::New(env), {}, flag};
+  PendingCall pending{Napi::Promise::Deferred::New(env), {}, flag, false};
   if (on_event.IsFunction()) pending.on_event = Napi::Persistent(on_event.As<Napi::Function>());
   const Napi::Promise promise = pending.deferred.Promise();
   const uint64_t call = environment.add(env, std::move(pending));
   auto job = std::make_shared<CooperativeJob>(flag, environment.mailbox(), call, std::move(step), std::move(finish));
+  flag->call = call;
   flag->job = job;
   flag->device = device;
   executor.submit(std::move(job));

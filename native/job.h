@@ -32,7 +32,8 @@ class Mailbox;
 // Shared by the JavaScript object JobControl, which sets it, and the compute thread, which polls it.
 struct CancelFlag {
   std::atomic<bool> cancelled{false};
-  // JavaScript thread only: the job of the call, so that one which waits for its turn can be ended at once.
+  // Set before the job is submitted: its call, its job, so that one which waits for its turn can be ended at once, and where it runs.
+  uint64_t call = 0;
   std::weak_ptr<Job> job;
   c10::Device device{c10::kCPU};
 };
@@ -48,6 +49,10 @@ class JobContext {
 
   // Calls the call's event callback with what `make` returns, on the JavaScript thread, some time later.
   void post(std::function<Napi::Value(Napi::Env)> make) const;
+
+  // As post, and the job takes no further step until JavaScript calls JobControl.resume(); others do. Meanwhile it does not
+  // keep the process alive: where nothing else does, nothing is left that could resume it.
+  void post_and_hold(std::function<Napi::Value(Napi::Env)> make) const;
 
  private:
   std::shared_ptr<CancelFlag> flag_;
@@ -118,7 +123,7 @@ class Wrapped : public Napi::ObjectWrap<T> {
   }
 };
 
-// Defines the class JobControl { cancel() } on `exports`.
+// Defines the class JobControl { cancel(), resume() } on `exports`.
 void define_job_control(Napi::Env env, Napi::Object exports);
 
 }  // namespace ood

@@ -72,6 +72,7 @@ NamedTensors copy_of(const NamedTensors& tensors) {
 TrainingOptions training_options_argument(const Napi::Value& value, const Architecture& architecture, at::ScalarType dtype) {
   const Napi::Object object = object_argument(value, "options");
   TrainingOptions options;
+  options.loss = string_argument(object.Get("loss"), "loss") == "neural-collapse" ? Loss::neural_collapse : Loss::cross_entropy;
   options.epochs = integer_argument(object.Get("epochs"), "epochs", 1, 1 << 24);
   options.batch_size = integer_argument(object.Get("batchSize"), "batchSize", 1, 1 << 20);
   options.learning_rate = number_argument(object.Get("learningRate"), "learningRate", 0);
@@ -308,9 +309,11 @@ Napi::Value ResNet::fit(const Napi::CallbackInfo& info) {
     validation_labels = tensor_argument(info[5], "validation labels", {at::kInt, at::kLong}, 1);
     require_pair(validation_images, validation_labels, architecture.num_classes, "validation labels");
   }
+  const bool holds = boolean_argument(object_argument(info[1], "options").Get("holdAfterEpoch"), "holdAfterEpoch");
   bool idle = false;
   if (!shared->training.compare_exchange_strong(idle, true)) fail("ERR_BUSY", "fit: the model is being trained already");
   const auto hold = std::make_shared<TrainingHold>(shared);
+  const int64_t epochs = options.epochs;
   auto training = std::make_shared<std::unique_ptr<Training>>();
   return submit_steps(
       info.Env(), shared->on, info[0], info[6],
@@ -319,8 +322,14 @@ Napi::Value ResNet::fit(const Napi::CallbackInfo& info) {
           if (images.is_floating_point()) require_finite(images, "images");
           *training = std::make_unique<Training>(hold->owned(), std::move(options), images, labels, validation_images, validation_labels);
           (*training)->on_batch = [job](const BatchReport& report) { job.post([report](Napi::Env env) { return to_js(env, report); }); };
-          (*training)->on_epoch = [job](EpochReport&& report) {
-            job.post([report = std::make_shared<EpochReport>(std::move(report))](Napi::Env env) { return to_js(env, *report); });
+          (*training)->on_epoch = [job, holds, epochs](EpochReport&& report) {
+            const bool between = report.epoch < epochs;
+            auto make = [report = std::make_shared<EpochReport>(std::move(report))](Napi::Env env) { return to_js(env, *report); };
+            if (holds && between) {
+              job.post_and_hold(std::move(make));
+            } else {
+              job.post(std::move(make));
+            }
           };
         }
         return (*training)->step([&job] { job.check(); });

@@ -10,6 +10,7 @@
 #include <numbers>
 #include <utility>
 
+#include "collapse_loss.h"
 #include "errors.h"
 
 namespace ood {
@@ -54,6 +55,7 @@ Training::Training(std::shared_ptr<Network> network, TrainingOptions options, co
   const at::Device device = network_->device();
   images_ = images.to(device);
   labels_ = labels.to(device, at::kLong);
+  if (options_.loss == Loss::neural_collapse) host_labels_ = labels.to(at::kLong);
   if (validation_images.defined()) {
     validation_images_ = validation_images.to(device);
     validation_labels_ = validation_labels.to(device, at::kLong);
@@ -117,7 +119,13 @@ void Training::begin_epoch() {
 void Training::train_batch(const Poll& poll) {
   const int64_t start = batch_ * options_.batch_size;
   const int64_t end = std::min(start + options_.batch_size, images_.size(0));
-  const at::Tensor index = order_.slice(0, start, end).to(images_.device());
+  const at::Tensor members = order_.slice(0, start, end);
+  std::optional<BatchClasses> classes;
+  if (options_.loss == Loss::neural_collapse) {
+    classes.emplace(host_labels_.index_select(0, members));
+    if (classes->count() < 2) return end_batch();  // nothing to tell apart: no step, no running statistics
+  }
+  const at::Tensor index = members.to(images_.device());
   at::Tensor batch = images_.index_select(0, index);
   if (!options_.augmentation.none()) {
     // Draws are by place in the epoch's order, not by image.
@@ -130,7 +138,8 @@ void Training::train_batch(const Poll& poll) {
   at::AutoGradMode with_grad(true);
   network_->train();
   const NetworkOutput output = network_->forward(normalise(batch, options_.normalization, options_.compute_dtype), options_.compute_dtype, poll);
-  const at::Tensor loss = at::cross_entropy_loss(output.logits, targets);
+  const at::Tensor loss = classes ? collapse_loss(output.features, network_->fc_weight(), *classes).sum()
+                                  : at::cross_entropy_loss(output.logits, targets);
   for (at::Tensor& parameter : parameters_) parameter.mutable_grad().reset();
   loss.backward();
   rate_ = learning_rate(options_, epoch_, batch_, batches_);
@@ -140,9 +149,13 @@ void Training::train_batch(const Poll& poll) {
   loss_sum_.add_(loss.detach().to(at::kDouble), static_cast<double>(end - start));
   correct_.add_(output.logits.detach().argmax(1).eq(targets).sum());
   seen_ += end - start;
+  end_batch();
+}
+
+void Training::end_batch() {
   ++batch_;
   const Clock::time_point now = Clock::now();
-  if (on_batch && (now - last_report_ >= report_interval || batch_ == batches_)) {
+  if (on_batch && seen_ > 0 && (now - last_report_ >= report_interval || batch_ == batches_)) {
     last_report_ = now;
     on_batch({epoch_ + 1, batch_, batches_, mean_loss(), static_cast<double>(seen_) / seconds_between(epoch_start_, now)});
   }
@@ -150,22 +163,25 @@ void Training::train_batch(const Poll& poll) {
 
 void Training::update(double rate) {
   const at::NoGradGuard no_grad;
-  std::vector<at::Tensor> gradients;
-  gradients.reserve(parameters_.size());
-  for (const at::Tensor& parameter : parameters_) {
+  std::vector<at::Tensor> values, gradients, momentum;
+  for (size_t i = 0; i < parameters_.size(); ++i) {
+    const at::Tensor& parameter = parameters_[i];
     at::Tensor gradient = parameter.grad();
+    if (!gradient.defined()) continue;  // the bias of the last layer, of which the neural-collapse loss knows nothing
     // The fused kernel walks the memory of parameter, gradient and momentum side by side.
     if (gradient.strides() != parameter.strides()) gradient = at::empty_like(parameter).copy_(gradient);
     gradients.push_back(std::move(gradient));
+    values.push_back(parameter.detach());
+    momentum.push_back(momentum_[i]);
   }
-  std::vector<at::Tensor> values;
-  values.reserve(parameters_.size());
-  for (const at::Tensor& parameter : parameters_) values.push_back(parameter.detach());
-  at::_fused_sgd_(values, gradients, momentum_, options_.weight_decay, options_.momentum, rate, /*dampening=*/0.0, options_.nesterov,
+  at::_fused_sgd_(values, gradients, momentum, options_.weight_decay, options_.momentum, rate, /*dampening=*/0.0, options_.nesterov,
                   /*maximize=*/false, /*is_first_step=*/false);
 }
 
 double Training::mean_loss() {
+  if (seen_ == 0) {
+    fail("ERR_RANGE", "the neural-collapse loss needs batches of at least 2 classes; epoch ", epoch_ + 1, " had none; a larger batch may help");
+  }
   const double loss = loss_sum_.item<double>() / static_cast<double>(seen_);
   if (!std::isfinite(loss)) {
     fail("ERR_NON_FINITE", "training diverged: the loss is ", loss, " in epoch ", epoch_ + 1, ", batch ", batch_, " of ", batches_,

@@ -17,7 +17,10 @@
 
 namespace ood {
 
+enum class Loss { cross_entropy, neural_collapse };
+
 struct TrainingOptions {
+  Loss loss = Loss::cross_entropy;
   int64_t epochs = 1;
   int64_t batch_size = 128;
   double learning_rate = 0.1;
@@ -44,7 +47,7 @@ struct BatchReport {
 
 struct EpochReport {
   int64_t epoch;
-  double loss, accuracy;  // means per sample over the epoch's training batches, as they were seen
+  double loss, accuracy;  // means per sample over the epoch's training batches, as they were seen; without batches left out
   std::optional<double> validation_accuracy;
   double learning_rate;  // of the epoch's last step
   double images_per_second, seconds;
@@ -77,6 +80,7 @@ class Training {
 
   void begin_epoch();
   void train_batch(const Poll& poll);
+  void end_batch();
   void validate_batch(const Poll& poll);
   void end_epoch();
   void update(double rate);
@@ -85,6 +89,7 @@ class Training {
   std::shared_ptr<Network> network_;
   TrainingOptions options_;
   at::Tensor images_, labels_, validation_images_, validation_labels_;
+  at::Tensor host_labels_;  // of the neural-collapse loss: which classes a batch has is known without waiting for the device
   std::vector<at::Tensor> parameters_, momentum_;
   std::vector<std::string> names_;
 

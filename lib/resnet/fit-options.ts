@@ -9,7 +9,7 @@ import { presetOf, withPreset, type PresetName, type PresetRecord } from "../pre
 export interface EpochReport {
   /** Epochs done, from 1. */
   epoch: number;
-  /** Mean cross entropy per training sample, as the batches were seen. */
+  /** Mean loss per training sample, as the batches were seen. */
   loss: number;
   /** Share of training samples classified rightly, as the batches were seen. */
   accuracy: number;
@@ -42,6 +42,12 @@ export type FitOptions = TrainingOptions & ({ epochs: number } | { preset: Prese
 export interface TrainingOptions {
   /** Gives schedule, optimiser, augmentation, validation share and, for the data sets it was published with, normalisation constants; other options override it. */
   preset?: PresetName;
+  /**
+   * "cross-entropy", the mean over the batch, or "neural-collapse": Eq. 3 of the seed paper, the sum of NC1, EN and EA of means and classifier,
+   * and NC3, over the classes that the batch has ({@link neuralCollapse.loss}). It knows nothing of the last layer's bias, which stays as it is,
+   * and leaves out a batch of a single class. Meant for large batches (2048) of a network that cross entropy has trained. Default "cross-entropy".
+   */
+  loss?: "cross-entropy" | "neural-collapse";
   /** Total number of epochs. */
   epochs?: number;
   /** Default 128. The last batch of an epoch may be smaller. */
@@ -77,13 +83,18 @@ export interface TrainingOptions {
   /** Continue from `checkpoint` where that file exists: same architecture, options, data required. Default false. */
   resume?: boolean;
   signal?: AbortSignal;
-  /** After every epoch. `fit` ends when the promises that it returns have settled; it may end the training by throwing. */
+  /**
+   * After every epoch; the next begins when it has returned and the promise that it returns, if any, has been kept. Meanwhile the network can be
+   * measured (`extract`, `weights`, `save`) as it is at the epoch's end, which changes nothing in the weights that training ends with.
+   * It may end the training by throwing; an abort does not wait for it.
+   */
   onEpoch?: (report: EpochReport) => void | Promise<void>;
-  /** About ten times a second; as `onEpoch`. */
+  /** About ten times a second. `fit` ends when the promises that it returns have settled; it may end the training by throwing. */
   onBatch?: (report: BatchReport) => void | Promise<void>;
 }
 
 export const fitKeys = [
+  "loss",
   "epochs",
   "batchSize",
   "learningRate",
@@ -109,6 +120,7 @@ export const fitKeys = [
 
 /** What decides the weights that training ends with, given the data: kept in a checkpoint and compared on resumption. */
 export interface TrainingRecipe {
+  loss: "cross-entropy" | "neural-collapse";
   batchSize: number;
   learningRate: number;
   momentum: number;
@@ -155,6 +167,7 @@ export function resolveFitOptions(given: FitOptions, depth: 18 | 50): ResolvedFi
     preset: record,
     epochs: integer(options.epochs, "epochs", 1, 1 << 24),
     recipe: {
+      loss: oneOf(options.loss ?? "cross-entropy", "loss", ["cross-entropy", "neural-collapse"] as const),
       batchSize: integer(options.batchSize ?? 128, "batchSize", 1, 1 << 20),
       learningRate: finite(options.learningRate ?? 0.1, "learningRate", 0),
       momentum: finite(options.momentum ?? 0.9, "momentum", 0, 1),

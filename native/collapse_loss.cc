@@ -1,0 +1,138 @@
+// The neural-collapse loss. No singular vector is differentiated: their gradients grow without bound as singular values
+// become equal, which those of a simplex frame are.
+#include "collapse_loss.h"
+
+#include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
+
+#include <cmath>
+#include <limits>
+#include <tuple>
+
+#include "arguments.h"
+#include "errors.h"
+#include "job.h"
+#include "tensor.h"
+
+namespace ood {
+
+namespace {
+
+// Lower Cholesky factor of a Gram matrix of class means; of NaN where they are not finite.
+at::Tensor factor(const at::Tensor& gram) {
+  const auto [lower, info] = at::linalg_cholesky_ex(gram);
+  const at::Tensor pivots = lower.detach().diagonal().square();
+  const double rounding = static_cast<double>(gram.size(0)) * std::numeric_limits<double>::epsilon();
+  if (info.eq(0).logical_and(pivots.min() > pivots.max() * rounding).item<bool>()) return lower;
+  if (!gram.isfinite().all().item<bool>()) return gram * std::numeric_limits<double>::quiet_NaN();
+  fail("ERR_RANGE", "features: expected class means in general position, found them on a subspace of fewer dimensions");
+}
+
+// tr(Σ_W Σ_B†) from centred rows [B, d] and centred class means [P, d].
+at::Tensor variability(const at::Tensor& rows, const at::Tensor& means) {
+  const int64_t classes = means.size(0);
+  const double scale = static_cast<double>(classes) / static_cast<double>(rows.size(0));
+  if (means.size(1) < classes - 1) {  // Σ_B has full rank: P/B · ‖L⁻¹ rowsᵀ‖² with L Lᵀ = meansᵀ·means
+    const at::Tensor lower = factor(means.t().mm(means));
+    return at::linalg_solve_triangular(lower, rows.t(), /*upper=*/false).square().sum() * scale;
+  }
+  // P/B · ‖rows·(K†·means)ᵀ‖² with K = means·meansᵀ. The null space of K is spanned by 1, which 1ᵀ·means = 0 makes
+  // harmless: (K + s·11ᵀ/P)⁻¹·means = K†·means for any s. Of the size of K's eigenvalues, s costs no digits.
+  const at::Tensor gram = means.mm(means.t());
+  const at::Tensor lift = gram.detach().trace() / static_cast<double>(classes * (classes - 1));
+  const at::Tensor duals = at::cholesky_solve(means, factor(gram + lift));
+  return rows.mm(duals.t()).square().sum() * scale;
+}
+
+at::Tensor norms(const at::Tensor& rows) { return at::linalg_vector_norm(rows, 2, 1, /*keepdim=*/true); }
+
+// Standard deviation (ddof 1) over mean of the row norms. The gradient of a norm is zero at zero, not NaN.
+at::Tensor norm_variation(const at::Tensor& rows) {
+  const at::Tensor lengths = norms(rows);
+  const at::Tensor mean = lengths.mean();
+  return at::linalg_vector_norm(lengths - mean) / (mean * std::sqrt(static_cast<double>(rows.size(0) - 1)));
+}
+
+// Mean over pairs of |cos + 1/(P−1)|.
+at::Tensor angle_deviation(const at::Tensor& rows) {
+  const auto classes = static_cast<double>(rows.size(0));
+  const at::Tensor unit = rows / norms(rows);
+  const at::Tensor deviation = (unit.mm(unit.t()) + 1 / (classes - 1)).abs();
+  return (deviation.sum() - deviation.trace()) / (classes * (classes - 1));
+}
+
+at::Tensor unit_norm(const at::Tensor& matrix) { return matrix / at::linalg_vector_norm(matrix); }
+
+struct LossAndGradients {
+  at::Tensor terms;             // [6] in host memory
+  at::Tensor features, weight;  // gradients
+};
+
+// collapseLoss(control, features, labels, weight, device)
+Napi::Value loss(const Napi::CallbackInfo& info) {
+  const at::Tensor features = tensor_argument(info[1], "features", {at::kFloat, at::kDouble}, 2);
+  const at::Tensor labels = tensor_argument(info[2], "labels", {at::kByte, at::kChar, at::kInt, at::kLong}, 1);
+  const at::Tensor weight = tensor_argument(info[3], "weight", {at::kFloat, at::kDouble}, 2);
+  const c10::Device device = device_argument(info[4], "device");
+  if (features.numel() == 0)
+    fail("ERR_SHAPE", "features: expected at least one row and one column, found ", features.sizes());
+  if (labels.size(0) != features.size(0))
+    fail("ERR_SHAPE", "labels: expected ", features.size(0), " values, found ", labels.size(0));
+  if (weight.size(1) != features.size(1))
+    fail("ERR_SHAPE", "weight: expected ", features.size(1), " columns as features has, found ", weight.size(1));
+  return submit<LossAndGradients>(
+      info, device,
+      [=](JobContext&) {
+        require_finite(features, "features");
+        require_finite(weight, "weight");
+        require_labels(labels, weight.size(0), "labels");
+        const BatchClasses classes(labels.to(at::kLong));
+        if (classes.count() < 2)
+          fail("ERR_SHAPE", "labels: expected samples of at least 2 classes, found ", classes.count());
+        const at::AutoGradMode with_grad(true);
+        const auto leaf = [&](const at::Tensor& tensor) {
+          return tensor.to(device, at::kDouble, /*non_blocking=*/false, /*copy=*/true).requires_grad_(true);
+        };
+        const at::Tensor x = leaf(features), w = leaf(weight);
+        const at::Tensor terms = collapse_loss(x, w, classes);
+        const at::Tensor values = terms.detach().to(at::kCPU);
+        if (!values.isfinite().all().item<bool>())
+          fail("ERR_RANGE", "expected no row of zeros in weight and no class mean at the mean of the class means");
+        terms.sum().backward();
+        return LossAndGradients{values, x.grad().to(at::kCPU), w.grad().to(at::kCPU)};
+      },
+      [](Napi::Env env, LossAndGradients& result) -> Napi::Value {
+        Napi::Object object = Napi::Object::New(env);
+        object.Set("terms", Tensor::wrap(env, result.terms));
+        object.Set("features", Tensor::wrap(env, result.features));
+        object.Set("weight", Tensor::wrap(env, result.weight));
+        return object;
+      });
+}
+
+}  // namespace
+
+BatchClasses::BatchClasses(const at::Tensor& labels) {
+  std::tie(present, place, counts) = at::_unique2(labels, /*sorted=*/true, /*return_inverse=*/true, /*return_counts=*/true);
+}
+
+at::Tensor collapse_loss(const at::Tensor& features, const at::Tensor& weight, const BatchClasses& classes) {
+  const c10::Device device = features.device();
+  const at::Tensor x = features.to(at::kDouble);
+  const at::Tensor w = weight.to(at::kDouble).index_select(0, classes.present.to(device));
+  // Products, since the sums of index_add and of index_select's gradient come in another order each time on a GPU.
+  const at::Tensor members =
+      at::zeros({classes.count(), x.size(0)}, x.options().requires_grad(false)).scatter_(0, classes.place.to(device).unsqueeze(0), 1.0);
+  const at::Tensor means = members.mm(x) / classes.counts.to(device).unsqueeze(1);
+  const at::Tensor centred = means - means.mean(0);
+  const at::Tensor rows = x - members.t().mm(means);
+  const at::Tensor self_duality = (unit_norm(w) - unit_norm(centred)).square().sum();
+  return at::stack({variability(rows, centred), norm_variation(centred), norm_variation(w), angle_deviation(centred),
+                    angle_deviation(w), self_duality});
+}
+
+void define_collapse_loss(Napi::Env env, Napi::Object exports) {
+  exports.Set("collapseLoss", function<loss>(env, "collapseLoss"));
+}
+
+}  // namespace ood
