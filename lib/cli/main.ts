@@ -4,13 +4,15 @@
 import { Command } from "commander";
 import { isLibtorchOodError } from "../errors";
 import { doctorCommand } from "./doctor";
+import { experimentCommand } from "./experiment";
 import { setupCommand } from "./setup";
 
 export function program(): Command {
   return new Command("libtorch-ood")
     .description("Tells when a neural classifier should not be trusted.")
     .addCommand(setupCommand())
-    .addCommand(doctorCommand());
+    .addCommand(doctorCommand())
+    .addCommand(experimentCommand());
 }
 
 async function main(): Promise<void> {
