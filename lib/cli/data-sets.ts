@@ -45,31 +45,18 @@ const prefixed =
     return (await read(directory, { splits: [split], prefix }))[split];
   };
 
-/** Readers that the index of data sets exports from the next merge on. */
-type Kmnist = typeof datasets.mnist;
-type FolderOptions = { imageSize: number; signal?: AbortSignal; resize?: ImageResize; channels?: 1 | 3 } & Progressing;
-interface Progressing {
-  onProgress?: (progress: { done: number; total: number }) => void;
-}
-const all = datasets as typeof datasets & {
-  kmnist: Kmnist;
-  svhn: typeof datasets.cifar10;
-  tinyImagenet: (path: string, options: FolderOptions) => Promise<{ validation: Dataset }>;
-  imageFolder: (path: string, options: FolderOptions) => Promise<Dataset>;
-};
-
 const readers = {
   mnist: prefixed(datasets.mnist),
   "fashion-mnist": prefixed(datasets.fashionMnist),
-  kmnist: prefixed((path, options) => all.kmnist(path, options)),
+  kmnist: prefixed(datasets.kmnist),
   cifar10: one(datasets.cifar10),
   cifar100: one(datasets.cifar100),
-  svhn: one((path, options) => all.svhn(path, options)),
+  svhn: one(datasets.svhn),
   "tiny-imagenet": async (path, _, { imageSize, session: { signal, progress } }) =>
-    (await all.tinyImagenet(path, { imageSize, signal, onProgress: progressOf(progress, path) })).validation,
+    (await datasets.tinyImagenet(path, { imageSize, signal, onProgress: progressOf(progress, path) })).validation,
   folder: async (path, _, { imageSize, channels, resize, session: { signal, progress } }) => {
     const onProgress = progressOf(progress, path);
-    return all.imageFolder(path, { imageSize, channels: channels === 1 ? 1 : 3, resize, signal, onProgress });
+    return datasets.imageFolder(path, { imageSize, channels: channels === 1 ? 1 : 3, resize, signal, onProgress });
   },
 } satisfies Record<string, Reader>;
 

@@ -5,6 +5,7 @@ import { Command, CommanderError } from "commander";
 import { isLibtorchOodError } from "../errors";
 import { doctorCommand } from "./doctor";
 import { evaluateCommand } from "./evaluate";
+import { experimentCommand } from "./experiment";
 import { extractCommand } from "./extract";
 import { fitCommand } from "./fit";
 import { tolerateClosedPipes } from "./output";
@@ -32,6 +33,7 @@ export function program(): Command {
     .addCommand(fitCommand())
     .addCommand(scoreCommand())
     .addCommand(evaluateCommand())
+    .addCommand(experimentCommand())
     .addHelpText("after", help);
 }
 

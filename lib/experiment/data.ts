@@ -1,0 +1,125 @@
+// The data sets of an experiment: read from one directory, made smaller where asked for, split, and fingerprinted.
+
+import * as datasets from "../datasets";
+import type { Dataset } from "../datasets/dataset";
+import { randomPermutation } from "../datasets/random-permutation";
+import { isLibtorchOodError, LibtorchOodError } from "../errors";
+import { dataHash } from "../resnet/images";
+import type { ResolvedConfiguration } from "./configuration";
+import type { OodName } from "./rows";
+
+/** How a data set is read from the data directory: `train` is missing for one that is only ever told apart. */
+export interface DatasetReader {
+  readonly train?: (directory: string) => Promise<Dataset>;
+  readonly test: (directory: string) => Promise<Dataset>;
+}
+
+/** Readers by the name that a configuration gives. */
+export type DatasetReaders = Readonly<Record<string, DatasetReader>>;
+
+type Splits = (directory: string, options: { splits: readonly ("train" | "test")[] }) => Promise<{ train?: Dataset; test?: Dataset }>;
+
+/** The data sets that the library reads, each in the layout that its reader documents. */
+export const datasetReaders: DatasetReaders = {
+  cifar10: bySplits(datasets.cifar10 as Splits),
+  cifar100: bySplits(datasets.cifar100 as Splits),
+  svhn: bySplits(datasets.svhn as Splits),
+  mnist: bySplits(datasets.mnist as Splits),
+  "fashion-mnist": bySplits(datasets.fashionMnist as Splits),
+  kmnist: bySplits(datasets.kmnist as Splits),
+  tinyimagenet: { test: async (directory) => (await datasets.tinyImagenet(directory, { imageSize: 32 })).validation },
+};
+
+function bySplits(read: Splits): DatasetReader {
+  const split = async (directory: string, name: "train" | "test"): Promise<Dataset> =>
+    (await read(directory, { splits: [name] }))[name] as Dataset;
+  return { train: (directory) => split(directory, "train"), test: (directory) => split(directory, "test") };
+}
+
+/** What is trained on and measured with. */
+export interface ExperimentData {
+  /** Un-augmented training images without those held out. */
+  readonly train: Dataset;
+  readonly validation: Dataset;
+  readonly test: Dataset;
+  readonly ood: ReadonlyMap<OodName, Dataset>;
+  /** SHA-256 of each set as it is used. */
+  readonly hashes: Readonly<Record<string, string>>;
+  /** Sets that were not there. */
+  readonly skipped: readonly OodName[];
+}
+
+export interface DataOptions {
+  readonly directory: string;
+  readonly readers: DatasetReaders;
+  /** Out-of-distribution sets that are not there are left out instead of being an error. */
+  readonly skipMissing: boolean;
+}
+
+/**
+ * @throws ERR_IO that names every data set that is not there; ERR_OPTION for a name without reader, and for images of another shape;
+ *   ERR_CORRUPT_FILE; ERR_RANGE where a subset is larger than its set
+ */
+export async function loadData(configuration: ResolvedConfiguration, options: DataOptions): Promise<ExperimentData> {
+  const { inDistribution, outOfDistribution, subset, validation: held } = configuration;
+  const { directory, readers, skipMissing } = options;
+  const known = Object.keys(readers);
+  for (const [index, name] of [inDistribution, ...outOfDistribution].entries()) {
+    if (known.includes(name)) continue;
+    const field = index === 0 ? "inDistribution" : `outOfDistribution[${index - 1}]`;
+    throw new LibtorchOodError("ERR_OPTION", `${field}: expected one of ${known.join(", ")}, found ${JSON.stringify(name)}`);
+  }
+  const reader = readers[inDistribution] as DatasetReader;
+  if (reader.train === undefined) {
+    throw new LibtorchOodError("ERR_OPTION", `inDistribution: expected a data set with training images, found ${JSON.stringify(inDistribution)}`);
+  }
+  const missing = new Map<string, string>();
+  const present = async (name: string, read: Promise<Dataset>): Promise<Dataset | undefined> => {
+    try {
+      return await read;
+    } catch (error) {
+      // A file that is not there; one that is there and cannot be read is an error in any case.
+      if (!isLibtorchOodError(error) || error.code !== "ERR_IO" || !isAbsence(error)) throw error;
+      missing.set(name, error.message);
+      return undefined;
+    }
+  };
+  const everyTraining = await present(inDistribution, reader.train(directory));
+  const everyTest = await present(inDistribution, reader.test(directory));
+  const found = new Map<OodName, Dataset>();
+  for (const name of outOfDistribution) {
+    const dataset = await present(name, (readers[name] as DatasetReader).test(directory));
+    if (dataset) found.set(name, fewer(dataset, subset.test, `subset.test of ${name}`, 0));
+  }
+  const needed = [...missing].filter(([name]) => !skipMissing || name === inDistribution || found.size === 0);
+  if (needed.length > 0 || everyTraining === undefined || everyTest === undefined) {
+    const list = needed.map(([name, reason]) => `${name} (${reason})`).join("; ");
+    const advice = missing.has(inDistribution) || found.size === 0 ? "" : ". The option that skips missing data sets leaves them out";
+    throw new LibtorchOodError("ERR_IO", `${directory}: data sets that are not there: ${list}${advice}`);
+  }
+  const { train, validation } = fewer(everyTraining, subset.train, "subset.train", 0).split(held.share, held.seed);
+  const test = fewer(everyTest, subset.test, "subset.test", 0);
+  for (const [name, { shape }] of found) {
+    if (shape.join() === train.shape.join()) continue;
+    const expected = `images of [${train.shape.join(", ")}] as in ${inDistribution}`;
+    throw new LibtorchOodError("ERR_OPTION", `outOfDistribution: ${name}: expected ${expected}, found [${shape.join(", ")}]`);
+  }
+  const hashes: Record<string, string> = { train: await dataHash([train]), validation: await dataHash([validation]), test: await dataHash([test]) };
+  for (const [name, dataset] of found) hashes[name] = await dataHash([dataset]);
+  return { train, validation, test, ood: found, hashes, skipped: [...missing.keys()] };
+}
+
+/** Evenly drawn, in the order of the files; the same on every machine. */
+function fewer(dataset: Dataset, count: number | undefined, name: string, seed: number): Dataset {
+  if (count === undefined || count === dataset.length) return dataset;
+  if (count > dataset.length) {
+    throw new LibtorchOodError("ERR_RANGE", `${name}: expected at most the ${dataset.length} images of ${dataset.name}, found ${count}`);
+  }
+  return dataset.subset(randomPermutation(dataset.length, seed).slice(0, count).sort());
+}
+
+/** `findFile` looks at several places and so has no cause to give; a file that was to be opened has one. */
+function isAbsence(error: LibtorchOodError): boolean {
+  const code = (error.cause as { code?: unknown } | undefined)?.code;
+  return error.cause === undefined || code === "ENOENT" || code === "ENOTDIR";
+}

@@ -1,0 +1,74 @@
+// What all rows of a folder have in common, and how to say in what two experiments differ.
+
+import { createHash } from "node:crypto";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import * as device from "../device";
+import { packageRoot } from "../package-root";
+import type { ResolvedConfiguration } from "./configuration";
+import type { HeaderRow } from "./rows";
+
+/**
+ * The part of a configuration that decides what a row of a cell and seed says. Cells, seeds and the epochs between measurements are not in it:
+ * those may be added to a folder.
+ */
+export interface Identity {
+  readonly inDistribution: string;
+  readonly outOfDistribution: readonly string[];
+  readonly validation: ResolvedConfiguration["validation"];
+  readonly training: ResolvedConfiguration["training"];
+  readonly mixture: ResolvedConfiguration["mixture"];
+  readonly measurements: Omit<ResolvedConfiguration["measurements"], "every">;
+  readonly subset: ResolvedConfiguration["subset"];
+  readonly scale: ResolvedConfiguration["scale"];
+  /** SHA-256 of each set as it is used. */
+  readonly data: Readonly<Record<string, string>>;
+}
+
+/** A configuration with what was found of its data: what a header holds. */
+export type RecordedConfiguration = ResolvedConfiguration & { readonly data: Identity["data"] };
+
+export function identityOf(configuration: RecordedConfiguration): Identity {
+  const { inDistribution, outOfDistribution, validation, training, mixture, subset, scale, data } = configuration;
+  const { scores, singularValues, samples } = configuration.measurements;
+  const measurements = { scores: [...scores].sort(), singularValues, samples };
+  return { inDistribution, outOfDistribution: [...outOfDistribution].sort(), validation, training, mixture, measurements, subset, scale, data };
+}
+
+/** The first line of results.jsonl. */
+export function headerOf(configuration: RecordedConfiguration, preset: string | undefined): HeaderRow {
+  return {
+    kind: "header",
+    version: 1,
+    preset,
+    configuration,
+    configurationHash: createHash("sha256").update(canonical(identityOf(configuration))).digest("hex"),
+    library: libraryVersion(),
+    libtorch: device.info().libtorch,
+  };
+}
+
+/** "scale.epochs.run (6 there, 12 here)" for every field that is not the same. */
+export function differences(there: unknown, here: unknown, path = ""): string[] {
+  if (canonical(there) === canonical(here)) return [];
+  if (isObject(there) && isObject(here)) {
+    const keys = [...new Set([...Object.keys(there), ...Object.keys(here)])];
+    return keys.flatMap((key) => differences(there[key], here[key], path === "" ? key : `${path}.${key}`));
+  }
+  return [`${path} (${JSON.stringify(there) ?? "none"} there, ${JSON.stringify(here) ?? "none"} here)`];
+}
+
+/** JSON with the keys in order. */
+function canonical(value: unknown): string {
+  return JSON.stringify(value, (_, item: unknown) =>
+    isObject(item) ? Object.fromEntries(Object.entries(item).sort(([a], [b]) => (a < b ? -1 : 1))) : item,
+  );
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+function libraryVersion(): string {
+  return (JSON.parse(readFileSync(join(packageRoot, "package.json"), "utf8")) as { version: string }).version;
+}

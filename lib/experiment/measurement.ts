@@ -1,0 +1,217 @@
+// What a network is like after an epoch: accuracy, neural collapse on the training features, and how each score tells the other sets apart.
+
+import type { Dataset } from "../datasets/dataset";
+import { ClassStatistics } from "../class-statistics";
+import { GaussianMixture, type Covariance } from "../gaussian-mixture";
+import { aupr } from "../metrics/aupr";
+import { accuracy } from "../metrics/accuracy";
+import { auroc } from "../metrics/auroc";
+import { falsePositivesAmongTop, fprAtTpr } from "../metrics/fpr";
+import { predictedClass, softmaxConfidence } from "../metrics/logit-scores";
+import * as neuralCollapse from "../neural-collapse";
+import type { Extraction, ResNet } from "../resnet";
+import type { Tensor } from "../tensor";
+import type { MeasurementChoices, MixtureChoices } from "./configuration";
+import type { ExperimentData } from "./data";
+import type { MeasuredScore, MeasurementRow, OodResult, SampledPoints } from "./rows";
+
+export interface MeasureChoices {
+  readonly scores: MeasurementChoices["scores"];
+  readonly mixture: MixtureChoices;
+  readonly precision: "float32" | "bfloat16";
+  /** How many of each; 0: none. */
+  readonly singularValues: number;
+  readonly samples: number;
+  readonly signal: AbortSignal | undefined;
+}
+
+/** The fields of a row that come from the network itself. */
+export type Measured = Pick<MeasurementRow, "accuracy" | "collapse" | "ood" | "jitter" | "singularValues" | "samples"> & {
+  /** Departures from the estimator that was asked for, in words. */
+  readonly notes: readonly string[];
+};
+
+type Score = (seen: Extraction) => Promise<Float64Array> | Float64Array;
+
+/**
+ * Measures a network. Its weights are read, never changed.
+ *
+ * @throws what extraction, the mixtures and the collapse numbers throw: ERR_NON_FINITE, ERR_NOT_POSITIVE_DEFINITE, ERR_RANGE for a network whose
+ *   class means coincide; ERR_ABORTED, ERR_OUT_OF_MEMORY
+ */
+export async function measure(model: ResNet, data: ExperimentData, choices: MeasureChoices): Promise<Measured> {
+  const open: { dispose(): void }[] = [];
+  const keep = <T extends { dispose(): void }>(item: T): T => (open.push(item), item);
+  try {
+    const see = async (dataset: Dataset): Promise<Extraction> => {
+      const { features, logits, labels } = await model.extract(dataset, { precision: choices.precision, signal: choices.signal });
+      return { features: keep(features), logits: keep(logits), labels };
+    };
+    const train = await see(data.train);
+    const collapse = await collapseOf(model, train, choices.signal);
+    const { features: mixture, logits: logitMixture, notes } = await fitMixtures(train, model.device, choices, keep);
+    const jitter = await relativeJitter(mixture, train);
+    const scorers: Record<MeasuredScore, Score> = {
+      mixture: ({ features }) => mixture.logDensity(features, { signal: choices.signal }),
+      softmax: ({ logits }) => softmaxConfidence(matrix(logits)),
+      "logit-mixture": ({ logits }) => (logitMixture as GaussianMixture).logDensity(logits, { signal: choices.signal }),
+    };
+    const directions = choices.singularValues > 0 ? await directionsOf(train, model.device, choices, keep) : undefined;
+    const singularValues: Record<string, readonly number[]> = {};
+    const samples: Record<string, SampledPoints> = {};
+    const lookAt = async (name: string, seen: Extraction): Promise<Map<MeasuredScore, Float64Array>> => {
+      const scores = new Map<MeasuredScore, Float64Array>();
+      for (const score of choices.scores) scores.set(score, await scorers[score](seen));
+      if (directions) singularValues[name] = await directions(seen.features);
+      if (choices.samples > 0) samples[name] = sampled(seen, scores.get("mixture") ?? (await scorers.mixture(seen)), choices.samples);
+      seen.features.dispose();
+      seen.logits.dispose();
+      return scores;
+    };
+    if (choices.samples > 0 || directions) await lookAt("train", train);
+    const test = await see(data.test);
+    const right = accuracy(predictedClass(matrix(test.logits)), test.labels);
+    const inside = await lookAt("test", test);
+    const ood: Record<string, Partial<Record<MeasuredScore, OodResult>>> = {};
+    for (const [name, dataset] of data.ood) {
+      const outside = await lookAt(name, await see(dataset));
+      const results = choices.scores.map((score) => [score, detection(inside.get(score), outside.get(score))]);
+      ood[name] = Object.fromEntries(results) as Partial<Record<MeasuredScore, OodResult>>;
+    }
+    return {
+      ...{ accuracy: right, collapse, ood: ood as MeasurementRow["ood"], jitter, notes },
+      singularValues: directions && singularValues,
+      samples: choices.samples > 0 ? samples : undefined,
+    };
+  } finally {
+    for (const item of open) item.dispose();
+  }
+}
+
+/** Section 4.1 of the seed paper: un-augmented training features, evaluation mode; NC4 against the network's own predictions. */
+async function collapseOf(model: ResNet, train: Extraction, signal: AbortSignal | undefined): Promise<MeasurementRow["collapse"]> {
+  const weights = await model.weights();
+  try {
+    const numbers = await neuralCollapse.measure({
+      features: train.features,
+      labels: train.labels,
+      predictions: predictedClass(matrix(train.logits)),
+      weight: weights.get("fc.weight") as Tensor,
+      device: model.device,
+      signal,
+    });
+    const { nc1, enMeans, enClassifier, eaMeans, eaClassifier, nc3, nc4, rank } = numbers;
+    return { nc1, enMeans, enClassifier, eaMeans, eaClassifier, nc3, nc4, rank };
+  } finally {
+    for (const tensor of weights.values()) tensor.dispose();
+  }
+}
+
+interface Mixtures {
+  readonly features: GaussianMixture;
+  /** Only where its score is asked for. */
+  readonly logits: GaussianMixture | undefined;
+  readonly notes: readonly string[];
+}
+
+async function fitMixtures(
+  train: Extraction,
+  device: string,
+  { mixture, scores, signal }: MeasureChoices,
+  keep: <T extends { dispose(): void }>(item: T) => T,
+): Promise<Mixtures> {
+  const { covariance, fewSamples, prior, jitter } = mixture;
+  const numClasses = train.logits.shape[1] as number;
+  const smallest = Math.min(...counts(train.labels, numClasses).filter((count) => count > 0));
+  const notes: string[] = [];
+  const fit = async (rows: Tensor, what: string): Promise<GaussianMixture> => {
+    const dimensions = rows.shape[1] as number;
+    const tooFew = covariance === "full" && fewSamples !== "full" && smallest <= dimensions;
+    const used: Covariance = tooFew ? fewSamples : covariance;
+    if (tooFew) notes.push(`mixture over ${what}: ${used} covariance, a class has no more samples than the ${dimensions} dimensions`);
+    return keep(await GaussianMixture.fit(rows, train.labels, { covariance: used, prior, jitter, numClasses, device, signal }));
+  };
+  const features = await fit(train.features, "features");
+  const logits = scores.includes("logit-mixture") ? await fit(train.logits, "logits") : undefined;
+  return { features, logits, notes };
+}
+
+function counts(labels: Int32Array, numClasses: number): number[] {
+  const found = new Array<number>(numClasses).fill(0);
+  for (const label of labels) (found[label] as number)++;
+  return found;
+}
+
+/** The largest jitter of a class in units of the mean variance tr(Σ_c)/d of its features, which makes different networks comparable. */
+async function relativeJitter(mixture: GaussianMixture, { features, labels }: Extraction): Promise<number> {
+  if (mixture.jitter.every((jitter) => jitter === 0)) return 0;
+  const { numClasses, featureDim, device } = mixture;
+  const statistics = new ClassStatistics({ numClasses, featureDim, scatter: "diagonal", device });
+  await statistics.update(features, labels);
+  let largest = 0;
+  for (const [label, jitter] of mixture.jitter.entries()) {
+    if (jitter === 0) continue;
+    const own = (mixture.counts[label] as number) > 1 ? await meanVariance(statistics, label) : 0;
+    largest = Math.max(largest, jitter / (own > 0 ? own : await meanVariance(statistics, "pooled")));
+  }
+  return largest;
+}
+
+async function meanVariance(statistics: ClassStatistics, of: number | "pooled"): Promise<number> {
+  const covariance = await statistics.covariance({ of });
+  const values = covariance.toArray() as Float64Array;
+  covariance.dispose();
+  const d = statistics.featureDim;
+  let trace = 0;
+  for (let i = 0; i < d; i++) trace += values[i * d + i] as number;
+  return trace / d;
+}
+
+/**
+ * Fig. 6: how far each set reaches along the leading right singular vectors of the training features, as a root mean square per image: lengths
+ * grow with the root of the number of images, which differs between sets. Of the training features these are the singular values / √N.
+ */
+async function directionsOf(
+  train: Extraction,
+  device: string,
+  { singularValues, signal }: MeasureChoices,
+  keep: <T extends { dispose(): void }>(item: T) => T,
+): Promise<(features: Tensor) => Promise<number[]>> {
+  const [rows, dimensions] = train.features.shape as [number, number];
+  const k = Math.min(singularValues, rows, dimensions);
+  const { basis, centre } = await neuralCollapse.singularValues(train.features, { k, device, signal });
+  keep(basis);
+  return async (features) => {
+    const { lengths, count } = await neuralCollapse.projectedSingularValues({ basis, centre }, features, { device, signal });
+    return Array.from(lengths, (length) => length / Math.sqrt(count));
+  };
+}
+
+/** Densities and confidences: in-distribution is the positive class. */
+function detection(inside: Float64Array | undefined, outside: Float64Array | undefined): OodResult {
+  const [id, ood] = [inside as Float64Array, outside as Float64Array];
+  return {
+    auroc: auroc(id, ood),
+    auprIn: aupr(id, ood, { positive: "in" }),
+    auprOut: aupr(id, ood, { positive: "out" }),
+    fpr95: fprAtTpr(id, ood, { positive: "in", tpr: 0.95 }),
+    falsePositives: falsePositivesAmongTop(id, ood),
+  };
+}
+
+/** Every n-th image of a set; its features only where a plane can show them. */
+function sampled({ features, labels }: Extraction, logDensity: Float64Array, wanted: number): SampledPoints {
+  const total = logDensity.length;
+  const count = Math.min(wanted, total);
+  const chosen = Array.from({ length: count }, (_, i) => Math.floor((i * total) / count));
+  const planar = features.shape[1] === 2 ? features.toArray() : undefined;
+  return {
+    logDensity: chosen.map((i) => logDensity[i] as number),
+    features: planar && chosen.map((i) => [Number(planar[2 * i]), Number(planar[2 * i + 1])]),
+    labels: chosen.map((i) => labels[i] as number),
+  };
+}
+
+function matrix(tensor: Tensor): { data: Float32Array; shape: readonly number[] } {
+  return { data: tensor.toArray() as Float32Array, shape: tensor.shape };
+}

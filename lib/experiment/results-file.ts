@@ -1,0 +1,165 @@
+// results.jsonl: the rows of an experiment, appended one line at a time by any number of processes, and read back after any kind of stop.
+
+import { mkdir, open, readFile, type FileHandle } from "node:fs/promises";
+import { join } from "node:path";
+import { LibtorchOodError } from "../errors";
+import { corruptFile, io, ioError, systemCode } from "../files/file-errors";
+import { withClaim } from "./claims";
+import { differences, identityOf, type RecordedConfiguration } from "./identity";
+import { rowKey } from "./plan";
+import type { HeaderRow, MeasurementRow, ResultRow } from "./rows";
+
+export const resultsFileName = "results.jsonl";
+export const claimsFolder = "claims";
+
+/**
+ * The rows of a folder. A row is written whole and flushed to the disk before {@link append} resolves; what a killed writer left of one is cut
+ * off before the next is written. All writing is under a claim, so that no process cuts off what another is just writing.
+ */
+export class ResultsFile {
+  readonly #file: string;
+  readonly #claims: string;
+  #rows = new Map<string, MeasurementRow>();
+
+  private constructor(directory: string) {
+    this.#file = join(directory, resultsFileName);
+    this.#claims = join(directory, claimsFolder);
+  }
+
+  /**
+   * Opens the file of a folder, or makes it.
+   *
+   * @param header of this experiment
+   * @throws ERR_OPTION naming the fields where the folder holds results of another configuration; ERR_IO; ERR_CORRUPT_FILE
+   */
+  static async open(directory: string, header: HeaderRow): Promise<ResultsFile> {
+    await io("make", directory, mkdir(directory, { recursive: true }));
+    const results = new ResultsFile(directory);
+    const found = await withClaim(results.#claims, "results", async () => {
+      const [first] = await results.#readRepaired();
+      if (first === undefined) await results.#write(header, true);
+      return first ?? header;
+    });
+    if (found.kind !== "header" || found.version !== 1) {
+      throw corruptFile(results.#file, "a header of version 1 in line 1", JSON.stringify(found).slice(0, 80));
+    }
+    if (found.configurationHash !== header.configurationHash) {
+      const [there, here] = [found, header].map(({ configuration }) => identityOf(configuration as RecordedConfiguration));
+      const different = differences(there, here);
+      const message = `${directory}: holds the results of another configuration; it differs in ${different.join(", ")}. Choose another folder`;
+      throw new LibtorchOodError("ERR_OPTION", message);
+    }
+    await results.refresh();
+    return results;
+  }
+
+  /** The measurement with this {@link rowKey}, as of the last refresh. */
+  get(key: string): MeasurementRow | undefined {
+    return this.#rows.get(key);
+  }
+
+  /** Reads what other processes have written. */
+  async refresh(): Promise<void> {
+    this.#take(parseRows(this.#file, await readText(this.#file)));
+  }
+
+  /**
+   * Appends a row, unless there is one of the same measurement.
+   *
+   * @param stillMine asked when nobody else can write: false makes it throw ERR_BUSY and write nothing
+   */
+  async append(row: MeasurementRow, stillMine: () => Promise<boolean>): Promise<void> {
+    await withClaim(this.#claims, "results", async () => {
+      if (!(await stillMine())) {
+        const message = `${this.#file}: another process has taken over ${row.cell.name}, seed ${row.seed}: this one was taken for dead`;
+        throw new LibtorchOodError("ERR_BUSY", message);
+      }
+      this.#take(await this.#readRepaired());
+      const key = rowKey(row);
+      if (this.#rows.has(key)) return;
+      await this.#write(row, false);
+      this.#rows.set(key, row);
+    });
+  }
+
+  #take(rows: readonly ResultRow[]): void {
+    this.#rows = new Map(rows.flatMap((row) => (row.kind === "measurement" ? [[rowKey(row), row]] : [])));
+  }
+
+  /** All rows; a last line without its end, of a writer that was killed, is cut off. Only under the claim. */
+  async #readRepaired(): Promise<ResultRow[]> {
+    const text = await readText(this.#file);
+    const end = text.lastIndexOf("\n") + 1;
+    if (end < text.length) {
+      await io("repair", this.#file, this.#with("r+", async (handle) => {
+        await handle.truncate(Buffer.byteLength(text.slice(0, end)));
+        await handle.sync();
+      })); // prettier-ignore
+    }
+    return parseRows(this.#file, text.slice(0, end));
+  }
+
+  async #write(row: ResultRow, created: boolean): Promise<void> {
+    const line = Buffer.from(`${JSON.stringify(row)}\n`);
+    await this.#with("a", async (handle) => {
+      try {
+        const { bytesWritten } = await handle.write(line);
+        if (bytesWritten !== line.length) throw ioError("write", this.#file, `${bytesWritten} of ${line.length} bytes were taken`);
+        await handle.sync();
+      } catch (error) {
+        throw ioError("write", this.#file, error);
+      }
+    });
+    if (created) await syncDirectory(join(this.#file, ".."));
+  }
+
+  async #with(flags: string, work: (handle: FileHandle) => Promise<void>): Promise<void> {
+    const handle = await io("open", this.#file, open(this.#file, flags));
+    try {
+      await work(handle);
+    } finally {
+      await handle.close();
+    }
+  }
+}
+
+/**
+ * The rows of a folder, for a report: the whole lines, whether or not an experiment is running.
+ *
+ * @throws ERR_IO, ERR_CORRUPT_FILE naming the line
+ */
+export async function readResults(directory: string): Promise<ResultRow[]> {
+  const file = join(directory, resultsFileName);
+  return parseRows(file, await io("read", file, readFile(file, "utf8")));
+}
+
+function parseRows(file: string, text: string): ResultRow[] {
+  const lines = text.split("\n");
+  lines.pop(); // what follows the last line end: nothing, or a row that is just being written
+  return lines.map((line, index) => {
+    try {
+      const row = JSON.parse(line) as ResultRow;
+      if (row.kind === "header" || row.kind === "measurement") return row;
+    } catch {
+      // said below
+    }
+    throw corruptFile(file, `a row of JSON in line ${index + 1}`, JSON.stringify(line.slice(0, 60)));
+  });
+}
+
+async function readText(file: string): Promise<string> {
+  try {
+    return await readFile(file, "utf8");
+  } catch (error) {
+    if (systemCode(error) === "ENOENT") return "";
+    throw ioError("read", file, error);
+  }
+}
+
+/** A new file is there after a power cut only when its directory is on the disk too. Windows and some network file systems cannot flush one. */
+async function syncDirectory(directory: string): Promise<void> {
+  if (process.platform === "win32") return;
+  const handle = await io("flush", directory, open(directory, "r"));
+  await handle.sync().catch(() => undefined);
+  await handle.close();
+}

@@ -1,0 +1,171 @@
+// Runs an experiment: takes up every cell and seed that no other process has, and leaves the rows in results.jsonl.
+
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { isLibtorchOodError, LibtorchOodError, type ErrorCode } from "../errors";
+import type { BatchReport } from "../resnet";
+import { isClaim, tryClaim, type Claim, type Holder } from "./claims";
+import { resolveConfiguration, type Configuration } from "./configuration";
+import { datasetReaders, loadData, type DatasetReaders, type ExperimentData } from "./data";
+import { headerOf } from "./identity";
+import { planOf, type Plan, type PlannedRun } from "./plan";
+import { claimsFolder, ResultsFile } from "./results-file";
+import type { MeasurementRow, OodName, Phase } from "./rows";
+import { completeRun, keysOf } from "./training-run";
+
+export interface ExperimentOptions {
+  /** Where the data sets are. */
+  readonly data: string;
+  /** Where results and checkpoints go; several processes may share it. */
+  readonly out: string;
+  /** Default "cpu". */
+  readonly device?: string;
+  /** Patterns of the names of the cells to run; see {@link planOf}. Default: all. */
+  readonly cells?: readonly string[];
+  /** Leaves out data sets that are not there instead of throwing. Default false. */
+  readonly skipMissing?: boolean;
+  /** Keeps the weights of finished runs. Default false. */
+  readonly keepCheckpoints?: boolean;
+  /** Name of the preset that the configuration is of, for the header. */
+  readonly preset?: string;
+  /** Default: those of the library. */
+  readonly readers?: DatasetReaders;
+  readonly signal?: AbortSignal;
+  readonly onProgress?: (event: ExperimentEvent) => void;
+}
+
+export type ExperimentEvent =
+  | { readonly type: "planned"; readonly plan: Plan; readonly skipped: readonly OodName[]; readonly done: readonly PlannedRun[] }
+  | { readonly type: "started"; readonly run: PlannedRun }
+  | { readonly type: "batch"; readonly run: PlannedRun; readonly phase: Phase; readonly report: BatchReport }
+  | { readonly type: "measuring"; readonly run: PlannedRun; readonly phase: Phase; readonly epoch: number }
+  | { readonly type: "measured"; readonly run: PlannedRun; readonly row: MeasurementRow }
+  /** By this process, or found done by another. */
+  | { readonly type: "finished"; readonly run: PlannedRun }
+  | { readonly type: "failed"; readonly run: PlannedRun; readonly error: LibtorchOodError }
+  /** Everything that is left is being done by others. */
+  | { readonly type: "waiting"; readonly run: PlannedRun; readonly holder: Holder };
+
+export interface ExperimentSummary {
+  /** All of the plan that have their rows. */
+  readonly finished: readonly PlannedRun[];
+  /** Networks that gave no numbers: training diverged, or features had no variance. */
+  readonly failed: readonly { readonly run: PlannedRun; readonly error: LibtorchOodError }[];
+  readonly skipped: readonly OodName[];
+}
+
+/** What a network may come to; anything else (a full disk, no memory, an abort) ends the experiment. */
+const failures: readonly ErrorCode[] = ["ERR_NON_FINITE", "ERR_NOT_POSITIVE_DEFINITE", "ERR_RANGE"];
+const waitMs = 2_000;
+
+/**
+ * Runs what a folder lacks of an experiment. It may be stopped at any moment, also by `kill -9`, and started again; on the CPU, with the same
+ * number of threads, the rows are those of an uninterrupted run but for their timings.
+ *
+ * @throws ERR_OPTION where the configuration is wrong or the folder holds results of another; ERR_IO naming data sets that are not there;
+ *   ERR_CORRUPT_FILE, ERR_ABORTED, ERR_OUT_OF_MEMORY, ERR_DEVICE; ERR_BUSY where another process took this one for dead
+ */
+export async function runExperiment(configuration: Configuration, options: ExperimentOptions): Promise<ExperimentSummary> {
+  const resolved = resolveConfiguration(configuration, options.preset ?? "configuration");
+  const plan = planOf(resolved, options.cells);
+  const { out, signal } = options;
+  const data = await loadData(resolved, {
+    directory: options.data,
+    readers: options.readers ?? datasetReaders,
+    skipMissing: options.skipMissing ?? false,
+  });
+  const recorded = { ...resolved, outOfDistribution: [...data.ood.keys()], data: data.hashes };
+  const results = await ResultsFile.open(out, headerOf(recorded, options.preset));
+  return new Experiment(plan, data, results, options).run(signal);
+}
+
+class Experiment {
+  readonly #finished = new Set<PlannedRun>();
+  readonly #failed = new Map<PlannedRun, LibtorchOodError>();
+
+  constructor(
+    private readonly plan: Plan,
+    private readonly data: ExperimentData,
+    private readonly results: ResultsFile,
+    private readonly options: ExperimentOptions,
+  ) {}
+
+  async run(signal: AbortSignal | undefined): Promise<ExperimentSummary> {
+    const { runs } = this.plan;
+    const { skipped } = this.data;
+    for (const run of runs) if (this.#isComplete(run)) this.#finished.add(run);
+    this.#tell({ type: "planned", plan: this.plan, skipped, done: [...this.#finished] });
+    for (;;) {
+      const open = runs.filter((run) => !this.#finished.has(run) && !this.#failed.has(run));
+      if (open.length === 0) break;
+      let elsewhere: { run: PlannedRun; holder: Holder } | undefined;
+      let progress = false;
+      for (const run of open) {
+        const claim = await tryClaim(join(this.options.out, claimsFolder), run.id);
+        if (isClaim(claim)) {
+          progress = true;
+          await this.#claimed(run, claim, signal);
+        } else elsewhere ??= { run, holder: claim };
+      }
+      if (progress || elsewhere === undefined) continue;
+      this.#tell({ type: "waiting", ...elsewhere });
+      await wait(signal);
+      await this.results.refresh();
+      for (const run of open) if (this.#isComplete(run)) this.#finish(run);
+    }
+    return { finished: [...this.#finished], failed: [...this.#failed].map(([run, error]) => ({ run, error })), skipped };
+  }
+
+  async #claimed(run: PlannedRun, claim: Claim, signal: AbortSignal | undefined): Promise<void> {
+    try {
+      await this.results.refresh();
+      if (this.#isComplete(run)) return this.#finish(run);
+      this.#tell({ type: "started", run });
+      await completeRun(run, {
+        configuration: this.plan.configuration,
+        data: this.data,
+        directory: this.options.out,
+        device: this.options.device ?? "cpu",
+        keepCheckpoints: this.options.keepCheckpoints ?? false,
+        signal,
+        written: (key) => this.results.get(key),
+        write: async (row) => {
+          await this.results.append(row, () => claim.held());
+          this.#tell({ type: "measured", run, row });
+        },
+        onBatch: (phase, report) => this.#tell({ type: "batch", run, phase, report }),
+        onMeasuring: (phase, epoch) => this.#tell({ type: "measuring", run, phase, epoch }),
+      });
+      this.#finish(run);
+    } catch (error) {
+      if (!isLibtorchOodError(error) || !failures.includes(error.code)) throw error;
+      const { cell } = run.planned;
+      const named = new LibtorchOodError(error.code, `${cell.name}, seed ${run.seed}: ${error.message}`, { cause: error });
+      this.#failed.set(run, named);
+      this.#tell({ type: "failed", run, error: named });
+    } finally {
+      await claim.release();
+    }
+  }
+
+  #isComplete(run: PlannedRun): boolean {
+    return keysOf(run).every((key) => this.results.get(key) !== undefined);
+  }
+
+  #finish(run: PlannedRun): void {
+    this.#finished.add(run);
+    this.#tell({ type: "finished", run });
+  }
+
+  #tell(event: ExperimentEvent): void {
+    this.options.onProgress?.(event);
+  }
+}
+
+async function wait(signal: AbortSignal | undefined): Promise<void> {
+  try {
+    await sleep(waitMs, undefined, signal && { signal });
+  } catch (cause) {
+    throw new LibtorchOodError("ERR_ABORTED", "the experiment was stopped while it waited for another process", { cause });
+  }
+}

@@ -1,0 +1,203 @@
+// One cell with one seed: training from measurement to measurement, and the two phases of an intervention after it.
+//
+// Training ends at each epoch that is to be measured, with its checkpoint on the disk; then the row is written and flushed; only then does
+// training go on, from that checkpoint. So whenever the process is killed, the checkpoint is never past a measurement that has no row: what is
+// lost is lost from the checkpoint on, and on the CPU comes out again bit for bit.
+
+import { mkdir, unlink } from "node:fs/promises";
+import { join } from "node:path";
+import type { Dataset } from "../datasets/dataset";
+import { io, ioError, systemCode } from "../files/file-errors";
+import { ResNet, type BatchReport, type EpochReport, type FitOptions } from "../resnet";
+import { openModelFile } from "../resnet/model-file";
+import type { ResolvedConfiguration } from "./configuration";
+import type { ExperimentData } from "./data";
+import { measure, type Measured } from "./measurement";
+import { rowKey, type PlannedIntervention, type PlannedRun } from "./plan";
+import type { MeasurementRow, Phase } from "./rows";
+
+export const checkpointsFolder = "checkpoints";
+
+/** What a run needs of the experiment that it is part of. */
+export interface RunContext {
+  readonly configuration: ResolvedConfiguration;
+  readonly data: ExperimentData;
+  /** Of the runs. */
+  readonly directory: string;
+  readonly device: string;
+  readonly keepCheckpoints: boolean;
+  readonly signal: AbortSignal | undefined;
+  /** The row of a {@link rowKey} that is written already. */
+  readonly written: (key: string) => MeasurementRow | undefined;
+  /** Resolves when the row is on the disk. */
+  readonly write: (row: MeasurementRow) => Promise<void>;
+  readonly onBatch?: (phase: Phase, report: BatchReport) => void;
+  readonly onMeasuring?: (phase: Phase, epoch: number) => void;
+}
+
+/** A stretch of training of one network with one loss. */
+interface Stretch {
+  readonly phase: Phase;
+  /** Epochs of the network before it. */
+  readonly before: number;
+  readonly measuredAt: readonly number[];
+  readonly checkpoint: string;
+  readonly fit: FitOptions;
+  /** The network that it begins with where there is no checkpoint yet. */
+  readonly start: () => Promise<ResNet>;
+}
+
+/** The keys of all rows that a run writes. */
+export function keysOf({ planned, seed }: PlannedRun): string[] {
+  const { cell, measuredAt, intervention } = planned;
+  const end = measuredAt.at(-1) as number;
+  const keys = (phase: Phase, epochs: readonly number[]): string[] => epochs.map((epoch) => rowKey({ cell, seed, phase, epoch }));
+  const after = intervention ? intervention.measuredAt.map((epoch) => end + epoch) : [];
+  return [...keys("training", measuredAt), ...keys("nc-loss", after), ...keys("control", after)];
+}
+
+/**
+ * Trains and measures whatever of a run has no row yet.
+ *
+ * @throws ERR_NON_FINITE where training diverges, ERR_IO, ERR_ABORTED, ERR_OUT_OF_MEMORY, what {@link measure} throws
+ */
+export async function completeRun(run: PlannedRun, context: RunContext): Promise<void> {
+  const { planned, seed } = run;
+  const { cell, intervention, measuredAt } = planned;
+  const { directory, data, device } = context;
+  await io("make", directory, mkdir(join(directory, checkpointsFolder), { recursive: true }));
+  const checkpoint = (part: string): string => join(directory, checkpointsFolder, `${run.id}${part}.safetensors`);
+  const stretches: Stretch[] = [
+    {
+      phase: "training",
+      before: 0,
+      measuredAt,
+      checkpoint: checkpoint(""),
+      fit: { ...fitOptions(context, seed), epochs: cell.epochs, milestones: cell.milestones, batchSize: cell.batchSize },
+      start: () =>
+        ResNet.create({
+          ...{ depth: cell.depth, width: cell.width, featureDim: cell.featureDim },
+          ...{ spectralNorm: cell.spectralNorm ? {} : false, leakyRelu: cell.leakyGap, avgPoolShortcut: cell.leakyGap },
+          l2Normalize: cell.l2,
+          numClasses: data.train.classNames.length,
+          inChannels: data.train.shape[0],
+          imageSize: data.train.shape[1],
+          ...{ seed, device },
+        }),
+    },
+  ];
+  if (intervention) {
+    const end = measuredAt.at(-1) as number;
+    const begin = () => ResNet.load(checkpoint(""), { device });
+    const phase = (name: "nc-loss" | "control", extra: object): Stretch => ({
+      phase: name,
+      before: end,
+      measuredAt: intervention.measuredAt,
+      checkpoint: checkpoint(`-${name}`),
+      fit: { ...fitOptions(context, seed), ...interventionOptions(intervention), ...extra },
+      start: begin,
+    });
+    // `loss` is an option of the fit that is merged beside this.
+    stretches.push(phase("nc-loss", { batchSize: intervention.batchSize, loss: "neural-collapse" }));
+    stretches.push(phase("control", { batchSize: cell.batchSize }));
+  }
+  for (const [index, stretch] of stretches.entries()) {
+    const needed = index === 0 && stretches.slice(1).some((later) => !isWritten(run, later, context));
+    await complete(run, stretch, context, needed);
+  }
+  if (!context.keepCheckpoints) for (const stretch of stretches) await remove(stretch.checkpoint);
+}
+
+/** @param needed also where all its rows are written its last checkpoint is wanted, since others begin with it */
+async function complete(run: PlannedRun, stretch: Stretch, context: RunContext, needed: boolean): Promise<void> {
+  const { checkpoint, measuredAt } = stretch;
+  const end = measuredAt.at(-1) as number;
+  const missing = measuredAt.filter((epoch) => !context.written(keyOf(run, stretch, epoch)));
+  const targets = needed && !missing.includes(end) ? [...missing, end] : missing;
+  const first = targets[0];
+  if (first === undefined) return;
+  // Rows of earlier epochs were asked for later, or this file has lost its rows: the way there has to be gone again.
+  if ((await epochsIn(checkpoint)) > first) await remove(checkpoint);
+  const model = await stretch.start();
+  try {
+    for (const epoch of targets) {
+      const history = await model.fit(context.data.train, {
+        ...stretch.fit,
+        epochs: epoch,
+        ...{ checkpoint, resume: true },
+        onBatch: (report) => context.onBatch?.(stretch.phase, report),
+      });
+      if (missing.includes(epoch)) await measureAndWrite(run, stretch, context, model, history.slice(0, epoch));
+    }
+  } finally {
+    model.dispose();
+  }
+}
+
+async function measureAndWrite(run: PlannedRun, stretch: Stretch, context: RunContext, model: ResNet, history: EpochReport[]): Promise<void> {
+  const { planned, seed } = run;
+  const { configuration, data, signal } = context;
+  const { scores, singularValues, samples } = configuration.measurements;
+  const epoch = history.length;
+  const last = epoch === (stretch.phase === "training" ? planned.cell.epochs : stretch.measuredAt.at(-1));
+  context.onMeasuring?.(stretch.phase, stretch.before + epoch);
+  const started = performance.now();
+  const { notes, ...measured }: Measured = await measure(model, data, {
+    ...{ scores, mixture: configuration.mixture, precision: configuration.training.precision },
+    ...{ singularValues: last ? singularValues : 0, samples: last ? samples : 0, signal },
+  });
+  const report = history.at(-1) as EpochReport;
+  await context.write({
+    kind: "measurement",
+    ...{ cell: planned.cell, seed, phase: stretch.phase, epoch: stretch.before + epoch, final: last },
+    inDistribution: configuration.inDistribution,
+    ...{ loss: report.loss, validationAccuracy: report.validationAccuracy, learningRate: report.learningRate },
+    ...measured,
+    scaled: [...planned.scaled, ...notes],
+    seconds: {
+      training: history.reduce((sum, { seconds }) => sum + seconds, 0),
+      measurement: (performance.now() - started) / 1000,
+    },
+  });
+}
+
+function fitOptions({ configuration, data, signal }: RunContext, seed: number): Omit<FitOptions, "epochs"> & { validation: Dataset } {
+  const { learningRate, momentum, weightDecay, gamma, augmentation, precision } = configuration.training;
+  return { learningRate, momentum, weightDecay, gamma, augmentation, precision, seed, validation: data.validation, signal };
+}
+
+function interventionOptions({ epochs, learningRate, milestones }: PlannedIntervention) {
+  return { epochs, learningRate, milestones };
+}
+
+function keyOf({ planned, seed }: PlannedRun, { phase, before }: Stretch, epoch: number): string {
+  return rowKey({ cell: planned.cell, seed, phase, epoch: before + epoch });
+}
+
+function isWritten(run: PlannedRun, stretch: Stretch, context: RunContext): boolean {
+  return stretch.measuredAt.every((epoch) => context.written(keyOf(run, stretch, epoch)));
+}
+
+/** Epochs that a checkpoint has done; 0 where there is none. */
+async function epochsIn(path: string): Promise<number> {
+  let file;
+  try {
+    file = await openModelFile(path);
+  } catch (error) {
+    if (systemCode((error as { cause?: unknown }).cause) === "ENOENT") return 0;
+    throw error;
+  }
+  try {
+    return file.description.training?.epochsDone ?? 0;
+  } finally {
+    await file.close();
+  }
+}
+
+async function remove(path: string): Promise<void> {
+  try {
+    await unlink(path);
+  } catch (error) {
+    if (systemCode(error) !== "ENOENT") throw ioError("remove", path, error);
+  }
+}
