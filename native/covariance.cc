@@ -8,6 +8,7 @@
 #include <limits>
 
 #include "errors.h"
+#include "symbol_versions.h"
 #include "triangular.h"
 
 namespace ood {

@@ -16,6 +16,7 @@
 #include "executor.h"
 #include "matrix_product.h"
 #include "named_state.h"
+#include "symbol_versions.h"
 #include "tensor.h"
 
 namespace ood {
