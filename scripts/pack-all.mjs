@@ -33,7 +33,8 @@ const kinds = {
 const wanted = options.only?.split(",") ?? Object.keys(kinds);
 const unknown = wanted.filter((kind) => !(kind in kinds));
 if (unknown.length > 0) stop(`--only: expected some of ${Object.keys(kinds).join(", ")}, found ${unknown.join(", ")}`);
-if (here === undefined) stop(`there are packages for ${platforms.map(({ name }) => name).join(", ")}, and this is ${process.platform}-${process.arch}`);
+if (here === undefined)
+  stop(`there are packages for ${platforms.map(({ name }) => name).join(", ")}, and this is ${process.platform}-${process.arch}`);
 
 fs.mkdirSync(output, { recursive: true });
 const packed = [];
@@ -42,7 +43,7 @@ writeList(packed);
 
 async function pack(kind) {
   const { stage, limit } = kinds[kind];
-  const directory = path.join(output, "staging", kind);
+  const directory = path.join(root, "build", `staging-${process.pid}`, kind);
   fs.rmSync(directory, { recursive: true, force: true });
   fs.mkdirSync(directory, { recursive: true });
   const manifest = await stage(directory);
@@ -51,9 +52,11 @@ async function pack(kind) {
   const file = path.join(output, filename.replace("@", "").replace("/", "-"));
   const bytes = fs.readFileSync(file);
   const integrity = `sha512-${createHash("sha512").update(bytes).digest("base64")}`;
-  console.log(`${manifest.name}@${manifest.version}: ${(size / megabyte).toFixed(2)} MB, ${(unpackedSize / megabyte).toFixed(1)} MB unpacked`);
+  console.log(
+    `${manifest.name}@${manifest.version}: ${(size / megabyte).toFixed(2)} MB, ${(unpackedSize / megabyte).toFixed(1)} MB unpacked`,
+  );
   if (size > limit) stop(`${file}: expected at most ${limit / megabyte} MB, found ${(size / megabyte).toFixed(2)}`);
-  fs.rmSync(directory, { recursive: true });
+  fs.rmSync(path.dirname(directory), { recursive: true });
   return { name: manifest.name, version: manifest.version, file: path.basename(file), size, unpackedSize, integrity };
 }
 
@@ -84,10 +87,13 @@ async function stageAddon(directory) {
   const prebuilt = at("prebuilds", here.name);
   if (!fs.existsSync(path.join(prebuilt, "build.json"))) run(process.execPath, [at("scripts", "prebuild.mjs")]);
   const { libtorch } = readJson(path.join(prebuilt, "build.json"));
-  for (const name of ["loader.node", "libtorch_ood.node", "build.json"]) fs.copyFileSync(path.join(prebuilt, name), path.join(directory, name));
+  for (const name of ["loader.node", "libtorch_ood.node", "build.json"])
+    fs.copyFileSync(path.join(prebuilt, name), path.join(directory, name));
   fs.copyFileSync(at("packages", "addon", "README.md"), path.join(directory, "README.md"));
   fs.copyFileSync(at("LICENSE"), path.join(directory, "LICENSE"));
-  return platformManifest("addon", version, `The native addon of libtorch-ood for ${here.name}, built for libtorch ${libtorch}.`, { libtorch });
+  return platformManifest("addon", version, `The native addon of libtorch-ood for ${here.name}, built for libtorch ${libtorch}.`, {
+    libtorch,
+  });
 }
 
 async function stageRuntime(directory) {

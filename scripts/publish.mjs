@@ -39,7 +39,8 @@ function collect(directory) {
       if (!found.has(name)) found.set(name, { name, version, file: path.resolve(place) });
     }
   }
-  const rank = ({ name }) => ["@libtorch-ood/libtorch-", "@libtorch-ood/addon-", "libtorch-ood"].findIndex((start) => name.startsWith(start));
+  const rank = ({ name }) =>
+    ["@libtorch-ood/libtorch-", "@libtorch-ood/addon-", "libtorch-ood"].findIndex((start) => name.startsWith(start));
   return [...found.values()].sort((a, b) => rank(a) - rank(b));
 }
 

@@ -21,7 +21,8 @@ run(process.execPath, ["scripts/prebuild.mjs"]);
 run(process.execPath, ["scripts/pack-all.mjs", "--only", "library,addon"]);
 // Packing libtorch takes a minute; what was packed of the pinned version stays right.
 const packed = JSON.parse(fs.readFileSync(path.join(packages, "packages.json"), "utf8"));
-if (!packed.some(({ name }) => name.startsWith("@libtorch-ood/libtorch-"))) run(process.execPath, ["scripts/pack-all.mjs", "--only", "libtorch"]);
+if (!packed.some(({ name }) => name.startsWith("@libtorch-ood/libtorch-")))
+  run(process.execPath, ["scripts/pack-all.mjs", "--only", "libtorch"]);
 
 const work = fs.mkdtempSync(path.join(os.tmpdir(), "packages-"));
 const served = path.join(work, "registry");

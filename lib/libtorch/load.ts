@@ -76,9 +76,11 @@ function openLoader(own: AddonFiles): { loader: Loader; files: AddonFiles } {
 // package takes the first one's addon where it is the same, and is refused where it is not.
 function addonOfThisProcess(loader: Loader, own: string): string {
   const other = loader.loaded(basename(own));
-  if (other === undefined || realpathSync(other) === realpathSync(own) || readFileSync(other).equals(readFileSync(own))) return other ?? own;
+  if (other === undefined || realpathSync(other) === realpathSync(own) || readFileSync(other).equals(readFileSync(own)))
+    return other ?? own;
   const what = "this process has loaded the addon of another version of libtorch-ood already, and can have one only";
-  const mend = "npm ls libtorch-ood says who brings which; npm dedupe, or one version for all, mends it; else use one of them in a child process";
+  const mend =
+    "npm ls libtorch-ood says who brings which; npm dedupe, or one version for all, mends it; else use one of them in a child process";
   throw new LibtorchOodError("ERR_LIBTORCH_VERSION", `${what}: ${other}; this one is ${own}. ${mend}.`);
 }
 

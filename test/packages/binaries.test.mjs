@@ -39,7 +39,11 @@ test("the addons name no path, and no libraries but libtorch's two and the syste
     assert.equal(runpath, undefined, file);
     const others = needed.filter((name) => !system.test(name));
     assert.deepEqual(others, file.includes("loader") ? [] : ["libtorch_cpu.so", "libc10.so"]);
-    assert.doesNotMatch(readFileSync(file, "latin1"), /\/(home|root|work|tmp|Users)\/[\w.-]+\//, `${file} holds a path of the machine that built it`);
+    assert.doesNotMatch(
+      readFileSync(file, "latin1"),
+      /\/(home|root|work|tmp|Users)\/[\w.-]+\//,
+      `${file} holds a path of the machine that built it`,
+    );
   }
 });
 

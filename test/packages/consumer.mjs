@@ -37,7 +37,12 @@ export function createProject(name, manifest = {}) {
   write(directory, "package.json", JSON.stringify({ name: "consumer", version: "1.0.0", private: true, ...manifest }, null, 2));
   write(directory, ".npmrc", `registry=${registry}\nignore-scripts=true\naudit=false\nfund=false\nupdate-notifier=false\n`);
   write(directory, ".yarnrc", `registry "${registry}"\nignore-scripts true\ndisable-self-update-check true\n`);
-  const yarn = [`npmRegistryServer: "${registry.slice(0, -1)}"`, "unsafeHttpWhitelist: [127.0.0.1]", "enableScripts: false", "enableTelemetry: false"];
+  const yarn = [
+    `npmRegistryServer: "${registry.slice(0, -1)}"`,
+    "unsafeHttpWhitelist: [127.0.0.1]",
+    "enableScripts: false",
+    "enableTelemetry: false",
+  ];
   write(directory, ".yarnrc.yml", [...yarn, "enableGlobalCache: false", "nodeLinker: pnp", "npmMinimalAgeGate: 0", ""].join("\n"));
   write(directory, "yarn.lock", "");
   return directory;
@@ -91,14 +96,22 @@ export function serveChanged(name, version, change = () => {}) {
   if (optional) for (const key of Object.keys(optional)) optional[key] = version;
   write(content, "package.json", JSON.stringify({ ...manifest, version }));
   change(content);
-  const packed = spawnSync("npm", ["pack", "--silent", "--ignore-scripts", "--pack-destination", served], { cwd: content, encoding: "utf8" });
+  const packed = spawnSync("npm", ["pack", "--silent", "--ignore-scripts", "--pack-destination", served], {
+    cwd: content,
+    encoding: "utf8",
+  });
   assert.equal(packed.status, 0, packed.stderr);
 }
 
 function cleanEnvironment(directory) {
   const home = path.join(directory, ".home");
   fs.mkdirSync(home, { recursive: true });
-  const nowhere = { http_proxy: "http://127.0.0.1:9", https_proxy: "http://127.0.0.1:9", no_proxy: "127.0.0.1", COREPACK_ENABLE_NETWORK: "0" };
+  const nowhere = {
+    http_proxy: "http://127.0.0.1:9",
+    https_proxy: "http://127.0.0.1:9",
+    no_proxy: "127.0.0.1",
+    COREPACK_ENABLE_NETWORK: "0",
+  };
   return { PATH: programs(), HOME: home, LANG: "C.UTF-8", CI: "1", TMPDIR: work, NPM_CONFIG_CACHE: path.join(home, "npm"), ...nowhere };
 }
 

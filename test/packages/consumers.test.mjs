@@ -2,12 +2,17 @@
 
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { mkdirSync, readdirSync } from "node:fs";
+import { readdirSync } from "node:fs";
 import path from "node:path";
 import { test } from "node:test";
+import { build } from "esbuild";
 import { here, installedProject, root, served, succeed, write } from "./consumer.mjs";
 
-const library = () => path.join(served, readdirSync(served).find((file) => /^libtorch-ood-0\.\d+\.\d+\.tgz$/.test(file)));
+const library = () =>
+  path.join(
+    served,
+    readdirSync(served).find((file) => /^libtorch-ood-0\.\d+\.\d+\.tgz$/.test(file)),
+  );
 
 function checker(...args) {
   const { status, stdout, stderr } = spawnSync(process.execPath, args, { encoding: "utf8", cwd: served });
@@ -66,13 +71,15 @@ for (const [what, external, format] of [
   ["with the library external", ["libtorch-ood"], "esm"],
   ["with the library in it and the addon external", ["@libtorch-ood/*", "*.node", "sharp"], "cjs"],
 ]) {
-  test(`an esbuild bundle ${what}`, () => {
+  test(`an esbuild bundle ${what}`, async () => {
     const { directory } = installedProject();
-    mkdirSync(path.join(directory, "out"), { recursive: true });
     const bundle = path.join("out", format === "esm" ? "bundle.mjs" : "bundle.cjs");
-    const flags = ["--bundle", "--platform=node", `--format=${format}`, `--outfile=${bundle}`, "--log-level=warning"];
-    const esbuild = path.join(here, "node_modules", "esbuild", "bin", "esbuild");
-    succeed(directory, ["node", esbuild, write(directory, "app.mjs", program), ...flags, ...external.map((name) => `--external:${name}`)]);
+    const entryPoints = [write(directory, "app.mjs", program)];
+    const { warnings } = await build({
+      ...{ entryPoints, external, format, bundle: true, platform: "node" },
+      ...{ outfile: path.join(directory, bundle), absWorkingDir: directory, logLevel: "silent" },
+    });
+    assert.deepEqual(warnings, []);
     const { covariance, libtorch } = JSON.parse(succeed(directory, ["node", bundle]));
     assert.deepEqual(covariance, [4, 7, 7, 13]);
     assert.match(libtorch, /^2\.13/);

@@ -36,13 +36,16 @@ test("no libtorch: the error lists the places and both commands that mend it; im
 });
 
 test("an addon for another minor of libtorch is refused before it is loaded", () => {
-  withChangedAddon((files) => {
-    const facts = JSON.parse(readFileSync(files.facts, "utf8"));
-    writeFileSync(files.facts, JSON.stringify({ ...facts, libtorch: "2.12.0+cpu" }));
-  }, ({ code, message }) => {
-    assert.equal(code, "ERR_LIBTORCH_VERSION");
-    assert.match(message, /built for libtorch 2\.12\.0\+cpu[^]*it is version 2\.13\.0\+cpu; 2\.12 is needed/);
-  });
+  withChangedAddon(
+    (files) => {
+      const facts = JSON.parse(readFileSync(files.facts, "utf8"));
+      writeFileSync(files.facts, JSON.stringify({ ...facts, libtorch: "2.12.0+cpu" }));
+    },
+    ({ code, message }) => {
+      assert.equal(code, "ERR_LIBTORCH_VERSION");
+      assert.match(message, /built for libtorch 2\.12\.0\+cpu[^]*it is version 2\.13\.0\+cpu; 2\.12 is needed/);
+    },
+  );
 });
 
 // The linker's own refusal, without an old system: a copy of an addon that asks for a version which no system has.
@@ -53,23 +56,29 @@ const older = [
 ];
 for (const { file, family, code: expected, says } of older) {
   test(`a system with too old a ${family} for the ${file} is told so`, { skip: process.platform !== "linux" }, () => {
-    withChangedAddon((files) => askForTheImpossible(files[file], family), ({ code, message }) => {
-      assert.equal(code, expected);
-      assert.match(message, says);
-      assert.match(message, /Debian 10/);
-    });
+    withChangedAddon(
+      (files) => askForTheImpossible(files[file], family),
+      ({ code, message }) => {
+        assert.equal(code, expected);
+        assert.match(message, says);
+        assert.match(message, /Debian 10/);
+      },
+    );
   });
 }
 
-test("two copies with the same addon share it; with different ones the second is refused, and the first goes on", { skip: process.platform !== "linux" }, () => {
-  serveChanged("libtorch-ood", "0.8.0");
-  serveChanged(addon, "0.8.0");
-  serveChanged("libtorch-ood", "0.9.0");
-  serveChanged(addon, "0.9.0", (content) => appendFileSync(path.join(content, "libtorch_ood.node"), "another build"));
-  const { directory: first } = installedProject();
-  const directory = createProject("two");
-  succeed(directory, [...managers.npm.add, "libtorch-ood@0.1.0", "same@npm:libtorch-ood@0.8.0", "other@npm:libtorch-ood@0.9.0"]);
-  const program = `
+test(
+  "two copies with the same addon share it; with different ones the second is refused, and the first goes on",
+  { skip: process.platform !== "linux" },
+  () => {
+    serveChanged("libtorch-ood", "0.8.0");
+    serveChanged(addon, "0.8.0");
+    serveChanged("libtorch-ood", "0.9.0");
+    serveChanged(addon, "0.9.0", (content) => appendFileSync(path.join(content, "libtorch_ood.node"), "another build"));
+    const { directory: first } = installedProject();
+    const directory = createProject("two");
+    succeed(directory, [...managers.npm.add, "libtorch-ood@0.1.0", "same@npm:libtorch-ood@0.8.0", "other@npm:libtorch-ood@0.9.0"]);
+    const program = `
     const [own, same, other] = ["libtorch-ood", "same", "other"].map((name) => require(name));
     const outcome = (library) => {
       try { return library.device.info().libtorch; } catch ({ code, message }) { return { code, message }; }
@@ -81,18 +90,19 @@ test("two copies with the same addon share it; with different ones the second is
       const x = own.Tensor.from(Float64Array.of(1, 2, 3, 4, 5, 9), [3, 2]);
       console.log(JSON.stringify({ answers, worker: code, still: [...(await own.linalg.covariance(x)).toArray()] }));
     });`;
-  const found = succeed(directory, ["node", write(directory, "two.cjs", program)], {
-    LIBTORCH_OOD_HOME: path.join(first, "node_modules", runtime),
-  });
-  const { answers, worker, still } = JSON.parse(found);
-  assert.match(answers[0], /^2\.13/);
-  assert.equal(answers[1], answers[0]);
-  assert.equal(answers[2].code, "ERR_LIBTORCH_VERSION");
-  assert.match(answers[2].message, /another version of libtorch-ood already[^]*npm ls libtorch-ood/);
-  assert.equal(worker, "ERR_LIBTORCH_VERSION");
-  assert.deepEqual(still, [4, 7, 7, 13]);
-  rmSync(directory, { recursive: true });
-});
+    const found = succeed(directory, ["node", write(directory, "two.cjs", program)], {
+      LIBTORCH_OOD_HOME: path.join(first, "node_modules", runtime),
+    });
+    const { answers, worker, still } = JSON.parse(found);
+    assert.match(answers[0], /^2\.13/);
+    assert.equal(answers[1], answers[0]);
+    assert.equal(answers[2].code, "ERR_LIBTORCH_VERSION");
+    assert.match(answers[2].message, /another version of libtorch-ood already[^]*npm ls libtorch-ood/);
+    assert.equal(worker, "ERR_LIBTORCH_VERSION");
+    assert.deepEqual(still, [4, 7, 7, 13]);
+    rmSync(directory, { recursive: true });
+  },
+);
 
 /** Changes the files of the installed addon, looks at what a program gets, and puts them back. */
 function withChangedAddon(change, check) {

@@ -44,7 +44,11 @@ for (const name of ["pnpm", "yarn", "yarn-pnp"]) {
 
 test("nothing runs at installation: no package has a script for it, nor a binding.gyp that implies one", () => {
   const { directory } = installedProject();
-  const listed = succeed(directory, ["npm", "query", ":attr(scripts, [install]), :attr(scripts, [postinstall]), :attr(scripts, [preinstall])"]);
+  const listed = succeed(directory, [
+    "npm",
+    "query",
+    ":attr(scripts, [install]), :attr(scripts, [postinstall]), :attr(scripts, [preinstall])",
+  ]);
   assert.deepEqual(
     JSON.parse(listed).map(({ name }) => name),
     [],

@@ -48,7 +48,8 @@ test("a release that lacks a platform's addon names it", () => {
 });
 
 test("a whole release: libtorch and the addons before the library, and it ends where npm fails", () => {
-  for (const platform of platforms) folder(platform, ["libtorch-ood", `@libtorch-ood/addon-${platform}`, `@libtorch-ood/libtorch-${platform}`]);
+  for (const platform of platforms)
+    folder(platform, ["libtorch-ood", `@libtorch-ood/addon-${platform}`, `@libtorch-ood/libtorch-${platform}`]);
   const { status, stdout, stderr } = publish();
   expect(status).toBe(1);
   expect(stdout).toMatch(new RegExp(`^npm was called: publish \\S+2\\.tgz --access public --dry-run\\n$`));

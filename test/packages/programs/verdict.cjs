@@ -18,5 +18,10 @@ function images(count, seed) {
   let state = seed;
   const random = () => (state = (state * 48271) % 2147483647) / 2147483647;
   const pixels = Uint8Array.from({ length: count * size }, (_, i) => 100 * random() + 140 * (Math.floor(i / size) % 2));
-  return Dataset.fromArrays({ images: pixels, labels: Int32Array.from({ length: count }, (_, i) => i % 2), shape: [3, 32, 32], classNames });
+  return Dataset.fromArrays({
+    images: pixels,
+    labels: Int32Array.from({ length: count }, (_, i) => i % 2),
+    shape: [3, 32, 32],
+    classNames,
+  });
 }
