@@ -14,9 +14,11 @@ const prebuilds = path.join(root, "prebuilds", platform);
 
 fs.rmSync(work, { recursive: true, force: true });
 fs.mkdirSync(work, { recursive: true });
-const gyp = fs.readFileSync(path.join(root, "binding.gyp"), "utf8");
-const builder = path.join(root, "scripts", "build-native.mjs").replaceAll("\\", "/");
-fs.writeFileSync(path.join(work, "binding.gyp"), gyp.replace("scripts/build-native.mjs", builder));
+let gyp = fs.readFileSync(path.join(root, "binding.gyp"), "utf8");
+for (const file of ["scripts/build-native.mjs", "CMakeLists.txt"]) {
+  gyp = gyp.replace(`"${file}"`, JSON.stringify(path.join(root, file).replaceAll("\\", "/")));
+}
+fs.writeFileSync(path.join(work, "binding.gyp"), gyp);
 fs.copyFileSync(path.join(root, "package.json"), path.join(work, "package.json"));
 
 const prebuildify = path.join(root, "node_modules", "prebuildify", "bin.js");

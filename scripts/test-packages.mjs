@@ -1,5 +1,6 @@
-// `npm run test:packages [-- NAME...]`: packs what is published and tests the tarballs as their users meet them, in empty folders,
-// against a registry on the loopback interface, with no compiler on the PATH. NAME chooses among test/packages/NAME.test.mjs.
+// `npm run test:packages [-- [--packed] NAME...]`: packs what is published and tests the tarballs as their users meet them, in empty
+// folders, against a registry on the loopback interface, with no compiler on the PATH. NAME chooses among test/packages/NAME.test.mjs;
+// with --packed the tarballs are those that `npm run pack:all` has written.
 // Needs the public registry once, for the package managers and checkers in test/packages/package.json.
 
 import { spawn, spawnSync } from "node:child_process";
@@ -7,30 +8,25 @@ import fs from "node:fs";
 import os from "node:os";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
 import { startRegistry } from "../test/packages/registry.mjs";
 
 const root = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
 const tests = path.join(root, "test", "packages");
 const packages = path.join(root, "build", "packages");
 
-run(process.execPath, ["scripts/bootstrap.mjs"]);
+const { values: options, positionals: chosen } = parseArgs({ options: { packed: { type: "boolean" } }, allowPositionals: true });
+
+if (!options.packed) packAll();
 if (isOlder(path.join(tests, "node_modules", ".package-lock.json"), path.join(tests, "package-lock.json"))) {
   run("npm", ["ci", "--no-audit", "--no-fund", "--ignore-scripts", "--loglevel=error"], tests);
 }
-run(process.execPath, ["scripts/prebuild.mjs"]);
-run(process.execPath, ["scripts/pack-all.mjs", "--only", "library,addon"]);
-// Packing libtorch takes a minute; what was packed of the pinned version stays right.
-const packed = JSON.parse(fs.readFileSync(path.join(packages, "packages.json"), "utf8"));
-if (!packed.some(({ name }) => name.startsWith("@libtorch-ood/libtorch-")))
-  run(process.execPath, ["scripts/pack-all.mjs", "--only", "libtorch"]);
 
 const work = fs.mkdtempSync(path.join(os.tmpdir(), "packages-"));
 const served = path.join(work, "registry");
 try {
   fs.mkdirSync(served);
-  for (const { file } of JSON.parse(fs.readFileSync(path.join(packages, "packages.json"), "utf8"))) {
-    fs.copyFileSync(path.join(packages, file), path.join(served, file));
-  }
+  for (const { file } of packed()) fs.copyFileSync(path.join(packages, file), path.join(served, file));
   packDependencies();
   packOtherPlatforms();
   const registry = await startRegistry(served);
@@ -40,8 +36,19 @@ try {
   fs.rmSync(work, { recursive: true, force: true });
 }
 
+// Packing libtorch takes a minute; what was packed of the pinned version stays right.
+function packAll() {
+  run(process.execPath, ["scripts/bootstrap.mjs"]);
+  run(process.execPath, ["scripts/prebuild.mjs"]);
+  run(process.execPath, ["scripts/pack-all.mjs", "--only", "library,addon"]);
+  if (!packed().some(({ name }) => name.startsWith("@libtorch-ood/libtorch-"))) run(process.execPath, ["scripts/pack-all.mjs", "--only", "libtorch"]);
+}
+
+function packed() {
+  return JSON.parse(fs.readFileSync(path.join(packages, "packages.json"), "utf8"));
+}
+
 function runTests(address) {
-  const chosen = process.argv.slice(2);
   const files = fs.readdirSync(tests).filter((file) => file.endsWith(".test.mjs"));
   const wanted = files.filter((file) => chosen.length === 0 || chosen.includes(file.replace(".test.mjs", "")));
   const args = ["--test", "--test-concurrency=1", "--test-reporter=spec", ...wanted.map((file) => path.join(tests, file))];
@@ -70,12 +77,17 @@ function packOtherPlatforms() {
   const { version } = JSON.parse(fs.readFileSync(path.join(root, "package.json"), "utf8"));
   for (const { name, os, cpu, libc } of JSON.parse(fs.readFileSync(path.join(root, "packages", "platforms.json"), "utf8"))) {
     if (name === `${process.platform}-${process.arch}`) continue;
-    const directory = path.join(work, "platforms", name);
-    const manifest = { name: `@libtorch-ood/addon-${name}`, version, os: [os], cpu: [cpu], ...(libc && { libc: [libc] }) };
-    fs.mkdirSync(directory, { recursive: true });
-    fs.writeFileSync(path.join(directory, "package.json"), JSON.stringify(manifest));
-    pack(directory);
+    packManifest({ name: `@libtorch-ood/addon-${name}`, version, os: [os], cpu: [cpu], ...(libc && { libc: [libc] }) });
   }
+  // Yarn 4 adds it to every package whose own scripts name it, as those of node-addon-api do; nothing runs it here.
+  packManifest({ name: "node-gyp", version: "12.0.0" });
+}
+
+function packManifest(manifest) {
+  const directory = path.join(work, "manifests", manifest.name);
+  fs.mkdirSync(directory, { recursive: true });
+  fs.writeFileSync(path.join(directory, "package.json"), JSON.stringify(manifest));
+  pack(directory);
 }
 
 function pack(directory) {

@@ -6,6 +6,7 @@ const size = 3 * 32 * 32;
 
 void (async () => {
   const network = await ResNet.create({ depth: 18, width: 4, numClasses: 2, seed: 1 });
+  network.normalization = { mean: [0.5, 0.5, 0.5], std: [0.25, 0.25, 0.25] };
   const detector = await Detector.fit(network, images(200, 1), { calibration: images(50, 2) });
   await detector.save("detector.safetensors");
   const image = Tensor.from(images(1, 3).images, [1, 3, 32, 32]);
