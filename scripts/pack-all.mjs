@@ -64,9 +64,9 @@ async function pack(kind) {
 async function stageLibrary(directory) {
   run(process.execPath, [at("scripts", "build-ts.mjs")]);
   for (const name of [...source.files, "README.md", "LICENSE"]) fs.cpSync(at(name), path.join(directory, name), { recursive: true });
-  const { scripts, devDependencies, tsd, ...published } = source;
+  const ours = ["scripts", "devDependencies", "tsd"];
   return {
-    ...published,
+    ...Object.fromEntries(Object.entries(source).filter(([key]) => !ours.includes(key))),
     version,
     optionalDependencies: Object.fromEntries(platforms.map(({ name }) => [`@libtorch-ood/addon-${name}`, version])),
     peerDependencies: { ...source.peerDependencies, ...Object.fromEntries(platforms.map(runtimePeer)) },

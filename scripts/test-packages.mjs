@@ -41,7 +41,8 @@ function packAll() {
   run(process.execPath, ["scripts/bootstrap.mjs"]);
   run(process.execPath, ["scripts/prebuild.mjs"]);
   run(process.execPath, ["scripts/pack-all.mjs", "--only", "library,addon"]);
-  if (!packed().some(({ name }) => name.startsWith("@libtorch-ood/libtorch-"))) run(process.execPath, ["scripts/pack-all.mjs", "--only", "libtorch"]);
+  if (!packed().some(({ name }) => name.startsWith("@libtorch-ood/libtorch-")))
+    run(process.execPath, ["scripts/pack-all.mjs", "--only", "libtorch"]);
 }
 
 function packed() {
