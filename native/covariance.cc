@@ -9,6 +9,7 @@
 
 #include "errors.h"
 #include "matrix_product.h"
+#include "symbol_versions.h"
 #include "triangular.h"
 
 namespace ood {

@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "host_memory.h"
+#include "symbol_versions.h"
 
 namespace ood {
 
@@ -133,7 +134,8 @@ void Executor::run() {
     {
       std::unique_lock lock(mutex_);
       const auto woken = [this] { return stopping() || !jobs_.empty() || !releases_.empty(); };
-      if (!wake_.wait_for(lock, idle_time, woken)) {
+      // By the wall clock, since to wait by the steady one takes glibc 2.30; a jump of it only moves the moment.
+      if (!wake_.wait_until(lock, std::chrono::system_clock::now() + idle_time, woken)) {
         lock.unlock();
         release_host_blocks();
         lock.lock();

@@ -11,6 +11,7 @@
 #include "class_parallel.h"
 #include "errors.h"
 #include "matrix_product.h"
+#include "symbol_versions.h"
 #include "triangular.h"
 
 namespace ood {

@@ -13,6 +13,8 @@
 #include <mutex>
 #include <string>
 
+#include "symbol_versions.h"
+
 namespace {
 
 // What this process has loaded; workers share it.

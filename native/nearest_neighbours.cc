@@ -15,6 +15,7 @@
 #include "matrix_product.h"
 #include "named_state.h"
 #include "parallel.h"
+#include "symbol_versions.h"
 #include "tensor.h"
 
 namespace ood {

@@ -1,2 +1,3 @@
-// npm's install script: present so that npm does not compile implicitly because of binding.gyp. It does nothing, and
-// never fails or uses the network: what is missing is explained when the package is first used.
+// npm's install script in a clone: present so that npm does not compile implicitly because of binding.gyp. It does nothing.
+// The published package has neither the script nor binding.gyp (scripts/pack-all.mjs): nothing runs at installation, and what
+// is missing is explained when the package is first used.

@@ -1,7 +1,8 @@
 // The text of what was tried to find libtorch, and the errors made of it.
 
 import { LibtorchOodError } from "../errors";
-import type { Attempt, Discovery } from "./discover";
+import { runtimePackage, type Attempt, type Discovery } from "./discover";
+import { minorOf, pinnedVersion } from "./versions";
 
 /** One line for each place: what named it, the path, and the reason why it does not serve. */
 export function describeAttempts(attempts: readonly Attempt[]): string {
@@ -20,7 +21,9 @@ export function describeAttempts(attempts: readonly Attempt[]): string {
  */
 export function discoveryError({ attempts }: Discovery, builtFor: string): LibtorchOodError {
   const version = builtFor.replace(/\+.*/, "");
-  const tried = `Tried, in order:\n${describeAttempts(attempts)}\nTo mend it, run: npx libtorch-ood setup --version ${version}`;
+  // The package is published for the pinned minor; its third number is its own.
+  const packaged = minorOf(version) === minorOf(pinnedVersion) ? `, or: npm install ${runtimePackage}@~${minorOf(version)}` : "";
+  const tried = `Tried, in order:\n${describeAttempts(attempts)}\nTo mend it, run: npx libtorch-ood setup --version ${version}${packaged}`;
   if (attempts.some(({ torch }) => torch !== undefined)) {
     const reason = `the addon was built for libtorch ${builtFor}, and libtorch keeps no C++ ABI from one minor version to the next.`;
     return new LibtorchOodError("ERR_LIBTORCH_VERSION", `No libtorch of a fitting version: ${reason} ${tried}`);

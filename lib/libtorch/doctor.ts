@@ -5,6 +5,7 @@ import { addonFiles, type AddonFiles } from "./addon-files";
 import { describeAttempts } from "./diagnosis";
 import { discover, type Attempt } from "./discover";
 import { load } from "./load";
+import { glibcVersion } from "./system";
 import type { TorchDirectory } from "./torch-directory";
 import { minorOf, supportedMinors } from "./versions";
 
@@ -60,9 +61,8 @@ function addonOrNothing(): AddonFiles | undefined {
 }
 
 function glibc(): { glibc?: string } {
-  if (process.platform !== "linux") return {};
-  const { header } = process.report.getReport() as unknown as { header: { glibcVersionRuntime?: string } };
-  return { glibc: header.glibcVersionRuntime };
+  const version = glibcVersion();
+  return version === "" ? {} : { glibc: version };
 }
 
 /** The diagnosis as a table for a terminal. */

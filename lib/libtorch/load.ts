@@ -1,12 +1,14 @@
 // Loads the addon: finds libtorch, checks its version, opens its libraries by absolute path, and only then the addon.
 
+import { readFileSync, realpathSync } from "node:fs";
 import { constants } from "node:os";
-import { dirname } from "node:path";
+import { basename, dirname } from "node:path";
 import { LibtorchOodError } from "../errors";
-import { addonFiles, type AddonFiles } from "./addon-files";
+import { addonFiles, buildAnew, type AddonFiles } from "./addon-files";
 import { describeAttempts, discoveryError } from "./diagnosis";
 import { discover, type Attempt, type Discovery } from "./discover";
 import { librariesOf } from "./libraries";
+import { systemProblem } from "./system";
 import { libraryFile, readTorchDirectory, type TorchDirectory } from "./torch-directory";
 import { minorOf } from "./versions";
 
@@ -32,7 +34,8 @@ let loaded: LoadedAddon | undefined;
  * The exports of the native addon, loaded by the first call in this thread.
  *
  * @throws LibtorchOodError `ERR_LIBTORCH_NOT_FOUND` or `ERR_LIBTORCH_VERSION`, with each place that was tried, the
- *   reason why it does not serve, and the command that mends it; `ERR_IO` where the addon itself was not built.
+ *   reason why it does not serve, and the command that mends it, or where another copy of this package has loaded a different
+ *   addon; `ERR_IO` where the addon itself is missing or this system is too old for it.
  */
 export function loadAddon(): unknown {
   return load().exports;
@@ -44,8 +47,7 @@ export function load(): LoadedAddon {
 }
 
 function loadOnce(): LoadedAddon {
-  const files = addonFiles();
-  const loader = openNode(files.loader) as Loader;
+  const { loader, files } = openLoader(addonFiles());
   const minor = minorOf(files.built.libtorch);
   const discovery = inThisProcess(loader, minor) ?? discover({ minors: minor === undefined ? [] : [minor] });
   const { chosen: torch, attempts } = discovery;
@@ -54,8 +56,32 @@ function loadOnce(): LoadedAddon {
   try {
     return { exports: openNode(files.addon), files, torch, attempts, withoutCuda };
   } catch (cause) {
-    throw loadingFailed(files.addon, cause, attempts, "To build the addon anew, run in its package: npx node-gyp rebuild");
+    throw loadingFailed(files.addon, cause, attempts, buildAnew());
   }
+}
+
+function openLoader(own: AddonFiles): { loader: Loader; files: AddonFiles } {
+  let loader: Loader;
+  try {
+    loader = openNode(own.loader) as Loader;
+  } catch (cause) {
+    const { message } = cause as Error;
+    const reason = systemProblem(message) ?? buildAnew();
+    throw new LibtorchOodError("ERR_IO", `${own.loader} does not load: ${message}. ${reason}`, { cause });
+  }
+  return { loader, files: { ...own, addon: addonOfThisProcess(loader, own.addon) } };
+}
+
+// Each addon has compute threads, an allocator and an exit guard, of which a process can have one: a second copy of this
+// package takes the first one's addon where it is the same, and is refused where it is not.
+function addonOfThisProcess(loader: Loader, own: string): string {
+  const other = loader.loaded(basename(own));
+  if (other === undefined || realpathSync(other) === realpathSync(own) || readFileSync(other).equals(readFileSync(own)))
+    return other ?? own;
+  const what = "this process has loaded the addon of another version of libtorch-ood already, and can have one only";
+  const mend =
+    "npm ls libtorch-ood says who brings which; npm dedupe, or one version for all, mends it; else use one of them in a child process";
+  throw new LibtorchOodError("ERR_LIBTORCH_VERSION", `${what}: ${other}; this one is ${own}. ${mend}.`);
 }
 
 // OpenMP threads that spin long at a barrier burn the time slices that their team mates need wherever another process shares
@@ -134,7 +160,9 @@ function openNode(file: string): unknown {
 }
 
 function loadingFailed(path: string, cause: unknown, attempts: readonly Attempt[], mend: string): LibtorchOodError {
-  const what = `libtorch was found but ${path} does not load: ${(cause as Error).message}`;
+  const { message: said } = cause as Error;
+  const system = systemProblem(said);
+  const what = `libtorch was found but ${path} does not load: ${said}${system === undefined ? "" : `\n${system}`}`;
   const message = `${what}\nTried, in order:\n${describeAttempts(attempts)}\nTo see more, run: npx libtorch-ood doctor. ${mend}`;
   return new LibtorchOodError("ERR_LIBTORCH_NOT_FOUND", message, { cause });
 }

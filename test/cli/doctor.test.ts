@@ -46,7 +46,8 @@ test("where the addon is missing: exit code 1 and how to build it", () => {
   const found = diagnosis(copy);
   expect(found).toMatchObject({ ok: false, status: 1, problem: { code: "ERR_IO" } });
   expect(found.problem!.message).toContain(`no native addon for ${process.platform}-${process.arch}`);
-  expect(found.problem!.message).toContain("npx node-gyp rebuild");
+  expect(found.problem!.message).toMatch(/npm install @libtorch-ood\/addon-\w+-\w+@\d/);
+  expect(found.problem!.message).toContain(`node ${join(copy, "scripts", "build-native.mjs")}`);
 });
 
 test("where a file of the addon is missing: which", () => {
@@ -66,7 +67,7 @@ test("an addon that does not load: the linker's reason, and how to build it anew
   const found = diagnosis(copy);
   expect(found).toMatchObject({ ok: false, status: 1, problem: { code: "ERR_LIBTORCH_NOT_FOUND" } });
   expect(found.problem!.message).toMatch(/libtorch_ood\.node does not load: .*libtorch_ood\.node/);
-  expect(found.problem!.message).toContain("npx node-gyp rebuild");
+  expect(found.problem!.message).toContain(`node ${join(copy, "scripts", "build-native.mjs")}`);
 });
 
 test("an addon built for another minor than the libtorch there is: refused, with both versions", () => {

@@ -73,7 +73,7 @@ test("only wrong minors: ERR_LIBTORCH_VERSION with both versions, each place, an
   expect(positions.every((position) => position > 0)).toBe(true);
   expect(error.message).toContain("built for libtorch 2.13.0+cpu");
   expect(error.message).toContain("it is version 2.14.1; 2.13 is needed");
-  expect(error.message).toMatch(/npx libtorch-ood setup --version 2\.13\.0$/);
+  expect(error.message).toMatch(/npx libtorch-ood setup --version 2\.13\.0, or: npm install @libtorch-ood\/libtorch-\w+-\w+@~2\.13$/);
 });
 
 test("nothing anywhere: ERR_LIBTORCH_NOT_FOUND lists all seven places in order, each with its reason", () => {
@@ -98,7 +98,9 @@ test("nothing anywhere: ERR_LIBTORCH_NOT_FOUND lists all seven places in order, 
     expect(lines[index]!.trim().startsWith(source)).toBe(true);
     expect(lines[index]).toContain(reason);
   }
-  expect(error.message).toMatch(/To mend it, run: npx libtorch-ood setup --version 2\.13\.0$/);
+  expect(error.message).toMatch(
+    /To mend it, run: npx libtorch-ood setup --version 2\.13\.0, or: npm install @libtorch-ood\/libtorch-\w+-\w+@~2\.13$/,
+  );
 });
 
 test("the python on the PATH is asked only with LIBTORCH_USE_PYTORCH=1, and one without torch is reported", () => {

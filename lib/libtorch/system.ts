@@ -1,0 +1,35 @@
+// What the C and C++ libraries of this system lack, told from the dynamic linker's message.
+
+interface Report {
+  header: { glibcVersionRuntime?: string };
+}
+
+/** The version of glibc; empty where there is none (musl, macOS, Windows). */
+export function glibcVersion(): string {
+  if (process.platform !== "linux") return "";
+  const { header } = process.report.getReport() as unknown as Report;
+  return header.glibcVersionRuntime ?? "";
+}
+
+/**
+ * Why a library of ours cannot be loaded on this system, with what mends it; undefined where the message tells of something
+ * else.
+ *
+ * @param message What dlopen said.
+ * @param glibc The version of glibc in this process, for tests.
+ */
+export function systemProblem(message: string, glibc: string = glibcVersion()): string | undefined {
+  const [, family, version] = /version [`'"](GLIBC|GLIBCXX|CXXABI)_([\d.]+)['"`] not found/.exec(message) ?? [];
+  if (family === "GLIBC") {
+    return `This system is too old for it: glibc ${version} is needed, and here is ${glibc === "" ? "none" : `glibc ${glibc}`}. ${newer}`;
+  }
+  if (family !== undefined) {
+    return `This system's libstdc++ is too old for it: ${family}_${version} is needed. Update the package libstdc++6. ${newer}`;
+  }
+  if (process.platform === "linux" && glibc === "") {
+    return "This system has another C library than glibc (Alpine has musl), and libtorch is made for glibc only. Use an image such as node:22-slim.";
+  }
+  return undefined;
+}
+
+const newer = "Debian 10, Ubuntu 20.04, RHEL 8 and newer ones are new enough.";

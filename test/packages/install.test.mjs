@@ -1,0 +1,64 @@
+// From an empty folder to a verdict, with each package manager; and how long that takes.
+
+import assert from "node:assert/strict";
+import { rmSync } from "node:fs";
+import { test } from "node:test";
+import { addon, copyProgram, createProject, installedProject, managers, run, runtime, succeed } from "./consumer.mjs";
+
+function checkVerdict(answer) {
+  assert.ok(["dark", "bright"].includes(answer.className), JSON.stringify(answer));
+  assert.equal(typeof answer.outOfDistribution, "boolean");
+  assert.ok(answer.pValue > 0 && answer.pValue <= 1 && Number.isFinite(answer.logDensity), JSON.stringify(answer));
+}
+
+test("npm: installed, required, imported, and an image judged; the goal is 30 s for all of it", (t) => {
+  const { directory, answer, seconds } = installedProject();
+  checkVerdict(answer);
+  t.diagnostic(`npm install to the first verdict: ${seconds.toFixed(1)} s`);
+  const { same, covariance } = JSON.parse(succeed(directory, ["node", copyProgram(directory, "verdict.mjs")]));
+  assert.equal(same, true);
+  // Rows (1, 2), (3, 4), (5, 9): variances 4 and 13, covariance 7.
+  assert.deepEqual(covariance, [4, 7, 7, 13]);
+  assert.match(succeed(directory, ["node", "node_modules/libtorch-ood/dist/cli/main.js", "doctor"]), /^It works\.$/m);
+  assert.ok(seconds < 300, `expected less than 300 s, on a loaded machine too, found ${seconds.toFixed(1)} s`);
+});
+
+test("from require to the native part's first answer; the goal is 0.4 s", (t) => {
+  const { directory } = installedProject();
+  const program = copyProgram(directory, "ready.cjs");
+  const times = Array.from({ length: 5 }, () => Number(succeed(directory, ["node", program]))).sort((a, b) => a - b);
+  t.diagnostic(`require to ready: ${times.map((time) => time.toFixed(0)).join(", ")} ms`);
+  assert.ok(times[0] < 2000, `expected the fastest below 2000 ms, on a loaded machine too, found ${times[0]}`);
+});
+
+for (const name of ["pnpm", "yarn", "yarn-pnp"]) {
+  test(`${name}: installed, required, imported, and an image judged`, () => {
+    const { add, node } = managers[name];
+    const directory = createProject(name);
+    succeed(directory, [...add, "libtorch-ood", runtime]);
+    checkVerdict(JSON.parse(succeed(directory, [...node, copyProgram(directory, "verdict.cjs")])));
+    assert.equal(JSON.parse(succeed(directory, [...node, copyProgram(directory, "verdict.mjs")])).same, true);
+    rmSync(directory, { recursive: true });
+  });
+}
+
+test("nothing runs at installation: no package has a script for it, nor a binding.gyp that implies one", () => {
+  const { directory } = installedProject();
+  const listed = succeed(directory, [
+    "npm",
+    "query",
+    ":attr(scripts, [install]), :attr(scripts, [postinstall]), :attr(scripts, [preinstall])",
+  ]);
+  assert.deepEqual(
+    JSON.parse(listed).map(({ name }) => name),
+    [],
+  );
+  const found = run(directory, ["node", "-p", `require("fs").existsSync("node_modules/libtorch-ood/binding.gyp")`]);
+  assert.equal(found.stdout.trim(), "false");
+});
+
+test("the addons of other platforms are left out", () => {
+  const { directory } = installedProject();
+  const installed = succeed(directory, ["node", "-p", `require("fs").readdirSync("node_modules/@libtorch-ood").join()`]).trim();
+  assert.equal(installed, [addon, runtime].map((name) => name.split("/")[1]).join());
+});
