@@ -105,7 +105,7 @@ async function decode(files: readonly LabelledFile[], { size, channels, resize, 
   await decodeImages(taken, { channels, size, resize, signal }, (index, bytes) => {
     images.set(bytes, index * length);
     done++;
-    if (done % every === 0 || done === files.length) report?.({ done, total: files.length });
+    if (done % every === 0 || done === files.length) void report?.({ done, total: files.length });
     guard.rethrow();
   });
   await guard.finish();

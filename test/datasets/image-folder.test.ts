@@ -5,7 +5,7 @@ import { dirname, join } from "node:path";
 import { imageFolder, type DecodingProgress, type ImageFolderOptions } from "../../lib/datasets";
 import expected from "../reference/datasets_images.json";
 import { temporaryDirectory } from "../files/temporary-directory";
-import { largestGap, meanGap, planesOf } from "./pixel-gaps";
+import { countBeyond, largestGap, meanGap, planesOf } from "./pixel-gaps";
 
 const directory = temporaryDirectory();
 const { samples, classNames, size } = expected.folder;
@@ -37,13 +37,15 @@ test("classes, labels and order are torchvision's, at any depth and by code poin
   expect(data).toMatchObject({ name: "all", length: samples.length, shape: [3, 32, 32], normalization: undefined });
 });
 
-// Why the pixels differ at all is told in test/images/decode.test.ts. These images have more noise and odder ratios than those there: 10 found at most.
+// Why the pixels differ at all is told in test/images/decode.test.ts, whose bound for single values is 8. Here, where both sides are reduced by odd ratios,
+// 4 of 41,472 values lie beyond it, 11 at most and one an image; the mean, which aliasing would raise to 15, was 0.36 at most.
 test.each(["squash", "center-crop"] as const)("pixels are Pillow's antialiased ones, image by image, %s", async (resize) => {
   const data = await read(root, { imageSize: size, resize });
   samples.forEach((sample, i) => {
     const wanted = planesOf(Buffer.from(resize === "squash" ? sample.squash : sample.centerCrop, "base64"));
-    expect(largestGap(data.image(i), wanted)).toBeLessThanOrEqual(10);
-    expect(meanGap(data.image(i), wanted)).toBeLessThan(0.7);
+    expect(largestGap(data.image(i), wanted)).toBeLessThanOrEqual(11);
+    expect(countBeyond(8, data.image(i), wanted)).toBeLessThanOrEqual(1);
+    expect(meanGap(data.image(i), wanted)).toBeLessThan(0.4);
   });
 });
 

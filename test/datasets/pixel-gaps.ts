@@ -14,6 +14,10 @@ export function meanGap(found: Uint8Array, wanted: Uint8Array): number {
   return gaps(found, wanted).reduce((a, b) => a + b) / wanted.length;
 }
 
+export function countBeyond(limit: number, found: Uint8Array, wanted: Uint8Array): number {
+  return gaps(found, wanted).filter((gap) => gap > limit).length;
+}
+
 function gaps(found: Uint8Array, wanted: Uint8Array): number[] {
   expect(found).toHaveLength(wanted.length);
   return Array.from(wanted, (value, i) => Math.abs(value - (found[i] as number)));
