@@ -325,7 +325,7 @@ export class ResNet {
             (event) => {
               if (event.type === "batch") {
                 const { epoch, batch, batches, loss, imagesPerSecond } = event;
-                onBatch?.({ epoch, batch, batches, loss, imagesPerSecond });
+                void onBatch?.({ epoch, batch, batches, loss, imagesPerSecond });
                 return;
               }
               const { epoch, loss, accuracy, validationAccuracy, learningRate, imagesPerSecond, seconds } = event;
@@ -638,7 +638,7 @@ class BoundExtractor {
       const { features, logits } = await runNative(this.signal, (control) => {
         guard = new CallbackGuard(() => control.cancel());
         const report = onProgress && guard.wrap((done: number) => onProgress(done, total));
-        return this.handle.extract(control, images, this.options, report);
+        return this.handle.extract(control, images, this.options, report && ((done) => void report(done)));
       });
       await guard?.finish();
       return { features: new Tensor(features), logits: new Tensor(logits) };
