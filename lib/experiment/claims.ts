@@ -109,7 +109,13 @@ async function create(file: string, prepared: string, content: string): Promise<
 async function livingOther(directory: string, name: string, mine: string): Promise<Holder | undefined> {
   for (const entry of await readdir(directory)) {
     const file = join(directory, entry);
-    if (file === mine || !entry.startsWith(`${name}.`) || !/^\d+-[0-9a-f]{12}\.claim$/.test(entry.slice(name.length + 1))) continue;
+    const [, kind] = (entry.startsWith(`${name}.`) && /^\d+-[0-9a-f]{12}\.(claim|new)$/.exec(entry.slice(name.length + 1))) || [];
+    if (file === mine || kind === undefined) continue;
+    if (kind === "new") {
+      // Lasts for a moment, or for ever where its maker was killed in that moment.
+      if (!(await touchedWithin(file, abandonedMs))) await unlink(file).catch(() => undefined);
+      continue;
+    }
     const owner = await ownerOf(file);
     if (owner === undefined) continue;
     if (await lives(owner, file)) return { pid: owner.pid, host: owner.host };
@@ -129,19 +135,21 @@ async function ownerOf(file: string): Promise<Owner | undefined> {
 }
 
 async function lives({ pid, host, processStart: start }: Owner, file: string): Promise<boolean> {
-  if (host !== hostname()) {
-    const touched = await stat(file).then(
-      ({ mtimeMs }) => mtimeMs,
-      () => 0,
-    );
-    return Date.now() - touched < abandonedMs;
-  }
+  if (host !== hostname()) return touchedWithin(file, abandonedMs);
   try {
     process.kill(pid, 0);
   } catch (error) {
     if (systemCode(error) === "ESRCH") return false;
   }
   return start === processStart(pid);
+}
+
+async function touchedWithin(file: string, ms: number): Promise<boolean> {
+  const touched = await stat(file).then(
+    ({ mtimeMs }) => mtimeMs,
+    () => 0,
+  );
+  return Date.now() - touched < ms;
 }
 
 /** Field 22 of /proc/PID/stat; the name in field 2 may hold spaces and parentheses, so counting begins after the last of these. */

@@ -21,12 +21,12 @@ type Splits = (directory: string, options: { splits: readonly ("train" | "test")
 
 /** The data sets that the library reads, each in the layout that its reader documents. */
 export const datasetReaders: DatasetReaders = {
-  cifar10: bySplits(datasets.cifar10 as Splits),
-  cifar100: bySplits(datasets.cifar100 as Splits),
-  svhn: bySplits(datasets.svhn as Splits),
-  mnist: bySplits(datasets.mnist as Splits),
-  "fashion-mnist": bySplits(datasets.fashionMnist as Splits),
-  kmnist: bySplits(datasets.kmnist as Splits),
+  cifar10: bySplits(datasets.cifar10),
+  cifar100: bySplits(datasets.cifar100),
+  svhn: bySplits(datasets.svhn),
+  mnist: bySplits(datasets.mnist),
+  "fashion-mnist": bySplits(datasets.fashionMnist),
+  kmnist: bySplits(datasets.kmnist),
   tinyimagenet: { test: async (directory) => (await datasets.tinyImagenet(directory, { imageSize: 32 })).validation },
 };
 

@@ -4,10 +4,10 @@
 // training go on, from that checkpoint. So whenever the process is killed, the checkpoint is never past a measurement that has no row: what is
 // lost is lost from the checkpoint on, and on the CPU comes out again bit for bit.
 
-import { mkdir, unlink } from "node:fs/promises";
+import { mkdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { Dataset } from "../datasets/dataset";
-import { io, ioError, systemCode } from "../files/file-errors";
+import { io, systemCode } from "../files/file-errors";
 import { ResNet, type BatchReport, type EpochReport, type FitOptions } from "../resnet";
 import { openModelFile } from "../resnet/model-file";
 import type { ResolvedConfiguration } from "./configuration";
@@ -64,15 +64,16 @@ export function keysOf({ planned, seed }: PlannedRun): string[] {
 export async function completeRun(run: PlannedRun, context: RunContext): Promise<void> {
   const { planned, seed } = run;
   const { cell, intervention, measuredAt } = planned;
-  const { directory, data, device } = context;
-  await io("make", directory, mkdir(join(directory, checkpointsFolder), { recursive: true }));
-  const checkpoint = (part: string): string => join(directory, checkpointsFolder, `${run.id}${part}.safetensors`);
+  const { data, device } = context;
+  const directory = join(context.directory, checkpointsFolder, run.id);
+  await io("make", directory, mkdir(directory, { recursive: true }));
+  const checkpoint = (phase: Phase): string => join(directory, `${phase}.safetensors`);
   const stretches: Stretch[] = [
     {
       phase: "training",
       before: 0,
       measuredAt,
-      checkpoint: checkpoint(""),
+      checkpoint: checkpoint("training"),
       fit: { ...fitOptions(context, seed), epochs: cell.epochs, milestones: cell.milestones, batchSize: cell.batchSize },
       start: () =>
         ResNet.create({
@@ -88,12 +89,12 @@ export async function completeRun(run: PlannedRun, context: RunContext): Promise
   ];
   if (intervention) {
     const end = measuredAt.at(-1) as number;
-    const begin = () => ResNet.load(checkpoint(""), { device });
+    const begin = () => ResNet.load(checkpoint("training"), { device });
     const phase = (name: "nc-loss" | "control", extra: object): Stretch => ({
       phase: name,
       before: end,
       measuredAt: intervention.measuredAt,
-      checkpoint: checkpoint(`-${name}`),
+      checkpoint: checkpoint(name),
       fit: { ...fitOptions(context, seed), ...interventionOptions(intervention), ...extra },
       start: begin,
     });
@@ -105,7 +106,8 @@ export async function completeRun(run: PlannedRun, context: RunContext): Promise
     const needed = index === 0 && stretches.slice(1).some((later) => !isWritten(run, later, context));
     await complete(run, stretch, context, needed);
   }
-  if (!context.keepCheckpoints) for (const stretch of stretches) await remove(stretch.checkpoint);
+  // The whole folder: a killed writer may have left a file beside the checkpoint.
+  if (!context.keepCheckpoints) await io("remove", directory, rm(directory, { recursive: true, force: true }));
 }
 
 /** @param needed also where all its rows are written its last checkpoint is wanted, since others begin with it */
@@ -117,7 +119,7 @@ async function complete(run: PlannedRun, stretch: Stretch, context: RunContext, 
   const first = targets[0];
   if (first === undefined) return;
   // Rows of earlier epochs were asked for later, or this file has lost its rows: the way there has to be gone again.
-  if ((await epochsIn(checkpoint)) > first) await remove(checkpoint);
+  if ((await epochsIn(checkpoint)) > first) await io("remove", checkpoint, rm(checkpoint, { force: true }));
   const model = await stretch.start();
   try {
     for (const epoch of targets) {
@@ -191,13 +193,5 @@ async function epochsIn(path: string): Promise<number> {
     return file.description.training?.epochsDone ?? 0;
   } finally {
     await file.close();
-  }
-}
-
-async function remove(path: string): Promise<void> {
-  try {
-    await unlink(path);
-  } catch (error) {
-    if (systemCode(error) !== "ENOENT") throw ioError("remove", path, error);
   }
 }

@@ -1,0 +1,171 @@
+// The runner: rows say what the library's own functions say, measuring changes nothing, what differs or is missing is refused, failures are told.
+
+import { rmSync } from "node:fs";
+import { Dataset, datasets, GaussianMixture, metrics, neuralCollapse, ResNet, type Tensor } from "../../lib";
+import { isClaim, tryClaim } from "../../lib/experiment/claims";
+import { planOf } from "../../lib/experiment/plan";
+import { resolveConfiguration } from "../../lib/experiment/configuration";
+import { runExperiment, type ExperimentEvent, type ExperimentOptions } from "../../lib/experiment/runner";
+import type { MeasurementRow } from "../../lib/experiment/rows";
+import { temporaryDirectory } from "../files/temporary-directory";
+import { libraryFailureOf, useOneThread } from "../resnet/tiny-network";
+import { comparable, readers, readRows, smallExperiment } from "./tiny-experiment";
+
+const folder = temporaryDirectory();
+useOneThread();
+
+const one = { ...smallExperiment, seeds: 1, cells: [{ depth: 18, l2: true, epochs: 3, milestones: [2] }] } as const;
+const run = (configuration: object, name: string, options: Partial<ExperimentOptions> = {}) =>
+  runExperiment(configuration as typeof one, { data: "", out: folder.path(name), readers, ...options });
+const finalRow = (name: string): MeasurementRow => readRows(folder.path(name)).rows.find(({ final }) => final) as MeasurementRow;
+
+describe("a row", () => {
+  beforeAll(() => run(one, "one"));
+
+  it("says what the public functions say of a network that was trained without measuring", async () => {
+    const whole = await (readers.cifar10?.train as () => Promise<Dataset>)();
+    const test = await (readers.cifar10?.test as () => Promise<Dataset>)();
+    const svhn = await (readers.svhn?.test as () => Promise<Dataset>)();
+    const { train, validation } = whole.split(0.1, 0);
+    const model = await ResNet.create({ numClasses: 3, inChannels: 1, imageSize: 8, width: 0.0625, seed: 1 });
+    const options = { milestones: [2], batchSize: 64, augmentation: "crop-flip", seed: 1, validation } as const;
+    const history = await model.fit(train, { epochs: 3, ...options });
+    const [seen, inside, outside] = [await model.extract(train), await model.extract(test), await model.extract(svhn)];
+    const mixture = await GaussianMixture.fit(seen.features, seen.labels);
+    const scores = [await mixture.logDensity(inside.features), await mixture.logDensity(outside.features)] as const;
+    const weight = (await model.weights()).get("fc.weight") as Tensor;
+    const logits = (tensor: Tensor) => ({ data: tensor.toArray() as Float32Array, shape: tensor.shape });
+    const row = finalRow("one");
+
+    expect(row.loss).toBe(history[2]?.loss);
+    expect(row.validationAccuracy).toBe(history[2]?.validationAccuracy);
+    expect(row.learningRate).toBe(history[2]?.learningRate);
+    expect(row.accuracy).toBe(metrics.accuracy(metrics.predictedClass(logits(inside.logits)), test.labels));
+    expect(row.ood.svhn?.mixture).toEqual({
+      auroc: metrics.auroc(...scores),
+      auprIn: metrics.aupr(...scores),
+      auprOut: metrics.aupr(...scores, { positive: "out" }),
+      fpr95: metrics.fprAtTpr(...scores, { positive: "in" }),
+      falsePositives: metrics.falsePositivesAmongTop(...scores),
+    });
+    const softmax = [metrics.softmaxConfidence(logits(inside.logits)), metrics.softmaxConfidence(logits(outside.logits))] as const;
+    expect(row.ood.svhn?.softmax?.auroc).toBe(metrics.auroc(...softmax));
+    const overLogits = await GaussianMixture.fit(seen.logits, seen.labels);
+    const densities = [await overLogits.logDensity(inside.logits), await overLogits.logDensity(outside.logits)] as const;
+    expect(row.ood.svhn?.["logit-mixture"]?.auroc).toBe(metrics.auroc(...densities));
+    expect(await neuralCollapse.measure({ features: seen.features, labels: seen.labels, weight })).toMatchObject({ ...row.collapse, nc4: expect.any(Number) });
+    const { values, count } = await neuralCollapse.singularValues(seen.features, { k: 20 });
+    row.singularValues?.train?.forEach((value, i) => expect(value).toBeCloseTo((values[i] as number) / Math.sqrt(count), 10));
+    expect(row.samples?.test?.logDensity).toEqual(Array.from({ length: 10 }, (_, i) => scores[0][6 * i]));
+    model.dispose();
+  });
+
+  it("is there for every epoch, once, and a second run has nothing to do", async () => {
+    const before = comparable(folder.path("one"));
+    expect(readRows(folder.path("one")).rows.map(({ epoch, final }) => [epoch, final])).toEqual([[1, false], [2, false], [3, true]]); // prettier-ignore
+    const events: ExperimentEvent["type"][] = [];
+    await run(one, "one", { onProgress: ({ type }) => events.push(type) });
+    expect(events).toEqual(["planned"]);
+    expect(comparable(folder.path("one"))).toEqual(before);
+  });
+
+  it("of more epochs can be asked for later: the network is trained again, and its rows are the same", async () => {
+    const every = (n: number) => ({ ...one, measurements: { samples: 10, every: n } });
+    await run(every(3), "later");
+    expect(readRows(folder.path("later")).rows).toHaveLength(1);
+    await run(every(1), "later");
+    expect(comparable(folder.path("later"))).toEqual(comparable(folder.path("one")));
+  });
+});
+
+it("a class with few samples is named with the estimator that was used", async () => {
+  await run({ ...one, subset: { train: 60 } }, "few");
+  const row = finalRow("few");
+  expect(row.scaled).toContain("60 training images");
+  expect(row.scaled).toContain("mixture over features: ledoit-wolf covariance, a class has no more samples than the 32 dimensions");
+  await run({ ...one, subset: { train: 60 }, mixture: { fewSamples: "full" } }, "singular");
+  expect(finalRow("singular").jitter).toBeGreaterThan(0);
+  expect(finalRow("singular").jitter).toBeLessThan(1);
+});
+
+describe("refuses", () => {
+  it("results of another scale in the same folder, before anything is trained", async () => {
+    await run(one, "scale");
+    const before = comparable(folder.path("scale"));
+    const error = await libraryFailureOf(() => run({ ...one, scale: { ...one.scale, batchSize: 32 } }, "scale"));
+    expect(error).toMatchObject({ code: "ERR_OPTION", message: expect.stringContaining("scale.batchSize (64 there, 32 here)") });
+    expect(comparable(folder.path("scale"))).toEqual(before);
+  });
+
+  it("data sets that are not there, all by name; skips them when asked, and never mixes the two", async () => {
+    const absent = (name: string) => ({ test: () => datasets.cifar10(folder.path(name)).then(({ test }) => test) });
+    const some = { ...readers, svhn: absent("no-svhn"), cifar100: absent("no-cifar100") };
+    const wanted = { ...one, outOfDistribution: ["svhn", "tinyimagenet", "cifar100"] };
+    const error = await libraryFailureOf(() => run(wanted, "missing", { readers: some }));
+    expect(error.code).toBe("ERR_IO");
+    expect(error.message).toMatch(/svhn \(cannot find .*; cifar100 \(cannot find/s);
+    const { skipped } = await run(wanted, "missing", { readers: some, skipMissing: true });
+    expect(skipped).toEqual(["svhn", "cifar100"]);
+    expect(Object.keys(finalRow("missing").ood)).toEqual(["tinyimagenet"]);
+    await expect(run(wanted, "missing")).rejects.toMatchObject({ code: "ERR_OPTION" });
+    await expect(run(wanted, "none", { readers: { ...some, tinyimagenet: absent("x") }, skipMissing: true })).rejects.toMatchObject({ code: "ERR_IO" });
+  });
+
+  it("names that it has no reader for, images of another shape, a subset larger than its set", async () => {
+    await expect(run({ ...one, outOfDistribution: ["imagenet"] }, "x")).rejects.toMatchObject({ code: "ERR_OPTION" });
+    const large = { test: async () => Dataset.fromArrays({ images: new Uint8Array(300), labels: [0, 1, 2], shape: [1, 10, 10] }) };
+    const error = await libraryFailureOf(() => run(one, "x", { readers: { ...readers, svhn: large } }));
+    expect(error.message).toContain("svhn: expected images of [1, 8, 8] as in cifar10, found [1, 10, 10]");
+    await expect(run({ ...one, subset: { train: 181 } }, "x")).rejects.toMatchObject({ code: "ERR_RANGE" });
+  });
+});
+
+it("tells of a network that diverges, and goes on with the others", async () => {
+  const events: ExperimentEvent[] = [];
+  const configuration = { ...one, training: { learningRate: 1e30 }, cells: [{ ...one.cells[0], l2: [true, false] }] };
+  const { failed, finished } = await run(configuration, "diverges", { onProgress: (event) => events.push(event) });
+  expect(failed.length + finished.length).toBe(2);
+  expect(failed.length).toBeGreaterThan(0);
+  for (const { error } of failed) expect(error.message).toMatch(/^resnet18 sn\+leaky (no)?L2 3, seed 1: /);
+  expect(events.filter(({ type }) => type === "started")).toHaveLength(2);
+});
+
+it("stops when told to, and goes on from there", async () => {
+  const stop = new AbortController();
+  const onProgress = ({ type }: ExperimentEvent): void => {
+    if (type === "measured") stop.abort();
+  };
+  await expect(run(one, "stopped", { signal: stop.signal, onProgress })).rejects.toMatchObject({ code: "ERR_ABORTED" });
+  expect(readRows(folder.path("stopped")).rows).toHaveLength(1);
+  const events: ExperimentEvent[] = [];
+  await run(one, "stopped", { onProgress: (event) => events.push(event) });
+  const epochs = events.flatMap((event) => (event.type === "batch" ? [event.report.epoch] : []));
+  expect(Math.min(...epochs)).toBe(2); // the first epoch is not trained again
+  expect(comparable(folder.path("stopped"))).toEqual(comparable(folder.path("one")));
+});
+
+it("leaves to another process what it holds, and takes it up when that one is gone", async () => {
+  const out = folder.path("shared");
+  const [{ id }] = planOf(resolveConfiguration(one, "it")).runs as [{ id: string }];
+  const claim = await tryClaim(folder.path("shared/claims"), id);
+  if (!isClaim(claim)) throw new Error("nobody else is there");
+  const types: string[] = [];
+  await runExperiment(one, {
+    ...{ data: "", out, readers },
+    onProgress: ({ type }) => {
+      types.push(type);
+      if (type === "waiting") void claim.release();
+    },
+  });
+  expect(types.slice(0, 3)).toEqual(["planned", "waiting", "started"]);
+  expect(comparable(out)).toEqual(comparable(folder.path("one")));
+});
+
+it("keeps the weights where that is asked for", async () => {
+  await run(one, "kept", { keepCheckpoints: true });
+  const [{ id }] = planOf(resolveConfiguration(one, "it")).runs as [{ id: string }];
+  const model = await ResNet.load(folder.path(`kept/checkpoints/${id}/training.safetensors`));
+  expect(model.classNames).toEqual(["upper", "middle", "lower"]);
+  model.dispose();
+  rmSync(folder.path("kept"), { recursive: true });
+});
