@@ -4,6 +4,7 @@ import { mkdir, open, readFile, type FileHandle } from "node:fs/promises";
 import { join } from "node:path";
 import { LibtorchOodError } from "../errors";
 import { corruptFile, io, ioError, systemCode } from "../files/file-errors";
+import { flush } from "../files/flush";
 import { withClaim } from "./claims";
 import { differences, identityOf, type RecordedConfiguration } from "./identity";
 import { rowKey } from "./plan";
@@ -93,7 +94,7 @@ export class ResultsFile {
     if (end < text.length) {
       await io("repair", this.#file, this.#with("r+", async (handle) => {
         await handle.truncate(Buffer.byteLength(text.slice(0, end)));
-        await handle.sync();
+        await flush(handle);
       })); // prettier-ignore
     }
     return parseRows(this.#file, text.slice(0, end));
@@ -105,7 +106,7 @@ export class ResultsFile {
       try {
         const { bytesWritten } = await handle.write(line);
         if (bytesWritten !== line.length) throw ioError("write", this.#file, `${bytesWritten} of ${line.length} bytes were taken`);
-        await handle.sync();
+        await flush(handle);
       } catch (error) {
         throw ioError("write", this.#file, error);
       }
@@ -160,6 +161,6 @@ async function readText(file: string): Promise<string> {
 async function syncDirectory(directory: string): Promise<void> {
   if (process.platform === "win32") return;
   const handle = await io("flush", directory, open(directory, "r"));
-  await handle.sync().catch(() => undefined);
+  await flush(handle).catch(() => undefined);
   await handle.close();
 }

@@ -4,6 +4,7 @@ import { randomBytes } from "node:crypto";
 import { open, readdir, realpath, rename, stat, unlink, type FileHandle } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { io, ioError, systemCode } from "./file-errors";
+import { flush } from "./flush";
 
 /** One write call never takes more than this: Linux moves 2 GiB − 4 KiB at most. */
 const bytesPerCall = 64 * 1024 * 1024;
@@ -59,7 +60,7 @@ export async function openAtomicFile(path: string): Promise<AtomicFile> {
     discard,
     commit: async () => {
       try {
-        await io("write", path, handle.sync());
+        await io("write", path, flush(handle));
         await close();
         await io("write", path, rename(temporary, target));
         over = true;
@@ -154,7 +155,7 @@ async function syncDirectory(directory: string, path: string): Promise<void> {
   if (process.platform === "win32") return;
   const handle = await io("flush the directory of", path, open(directory, "r"));
   try {
-    await handle.sync();
+    await flush(handle);
   } catch (error) {
     const code = systemCode(error);
     if (code !== "EINVAL" && code !== "ENOTSUP" && code !== "EISDIR") throw ioError("flush the directory of", path, error);

@@ -12,6 +12,9 @@ export const root = path.dirname(path.dirname(here));
 export const platform = `${process.platform}-${process.arch}`;
 export const runtime = `@libtorch-ood/libtorch-${platform}`;
 export const addon = `@libtorch-ood/addon-${platform}`;
+const version = JSON.parse(fs.readFileSync(path.join(root, "package.json"), "utf8")).version;
+/** The library in the version that was packed; tests have the registry serve later ones too. */
+export const library = `libtorch-ood@${version}`;
 /** The directory whose tarballs the registry serves. */
 export const served = process.env.PACKAGES_SERVED;
 const registry = process.env.PACKAGES_REGISTRY;
@@ -72,7 +75,7 @@ export function installedProject() {
   if (fs.existsSync(marker)) return JSON.parse(fs.readFileSync(marker, "utf8"));
   const directory = createProject("npm");
   const start = performance.now();
-  succeed(directory, [...managers.npm.add, "libtorch-ood", runtime]);
+  succeed(directory, [...managers.npm.add, library, runtime]);
   const answer = JSON.parse(succeed(directory, [...managers.npm.node, copyProgram(directory, "verdict.cjs")]));
   const result = { directory, answer, seconds: (performance.now() - start) / 1000 };
   fs.writeFileSync(marker, JSON.stringify(result));
@@ -85,8 +88,14 @@ export function copyProgram(directory, name) {
   return name;
 }
 
-/** Packs another version of a served package, changed by `change(directory)`, for the registry to serve as well. */
-export function serveChanged(name, version, change = () => {}) {
+/** Has the registry serve a later release, whose addon for this platform is changed by `change(directory)`. */
+export function serveRelease(version, change) {
+  const platforms = JSON.parse(fs.readFileSync(path.join(root, "packages", "platforms.json"), "utf8"));
+  serveChanged("libtorch-ood", version);
+  for (const { name } of platforms) serveChanged(`@libtorch-ood/addon-${name}`, version, name === platform ? change : undefined);
+}
+
+function serveChanged(name, version, change = () => {}) {
   const file = fs.readdirSync(served).find((file) => file.startsWith(name.replace("@", "").replace("/", "-") + "-0"));
   const directory = fs.mkdtempSync(path.join(work, "changed-"));
   assert.equal(spawnSync("tar", ["-xzf", path.join(served, file), "-C", directory]).status, 0);

@@ -5,7 +5,7 @@ import { appendFileSync, copyFileSync, cpSync, readFileSync, rmSync, writeFileSy
 import path from "node:path";
 import { test } from "node:test";
 import { readElf } from "../../scripts/elf.mjs";
-import { addon, createProject, installedProject, managers, run, runtime, serveChanged, succeed, write } from "./consumer.mjs";
+import { addon, createProject, installedProject, library, managers, run, runtime, serveRelease, succeed, write } from "./consumer.mjs";
 
 const askForInfo = `try { console.log(JSON.stringify(require("libtorch-ood").device.info())); }
   catch ({ code, message }) { console.log(JSON.stringify({ code, message })); }`;
@@ -14,7 +14,7 @@ const report = (directory, environment) => JSON.parse(succeed(directory, ["node"
 
 test("no addon, since optional packages were left out: the error names the package and the command", () => {
   const directory = createProject("no-addon");
-  succeed(directory, [...managers.npm.add, "--omit=optional", "libtorch-ood"]);
+  succeed(directory, [...managers.npm.add, "--omit=optional", library]);
   const { code, message } = report(directory);
   assert.equal(code, "ERR_IO");
   assert.match(message, new RegExp(`no native addon for .*npm install ${addon}@\\d.*--omit=optional.*scripts/build-native\\.mjs`));
@@ -23,7 +23,7 @@ test("no addon, since optional packages were left out: the error names the packa
 
 test("no libtorch: the error lists the places and both commands that mend it; import alone works", () => {
   const directory = createProject("no-libtorch");
-  succeed(directory, [...managers.npm.add, "libtorch-ood"]);
+  succeed(directory, [...managers.npm.add, library]);
   const { code, message } = report(directory);
   assert.equal(code, "ERR_LIBTORCH_NOT_FOUND");
   assert.match(message, /npx libtorch-ood setup --version 2\.13\.0/);
@@ -71,13 +71,11 @@ test(
   "two copies with the same addon share it; with different ones the second is refused, and the first goes on",
   { skip: process.platform !== "linux" },
   () => {
-    serveChanged("libtorch-ood", "0.8.0");
-    serveChanged(addon, "0.8.0");
-    serveChanged("libtorch-ood", "0.9.0");
-    serveChanged(addon, "0.9.0", (content) => appendFileSync(path.join(content, "libtorch_ood.node"), "another build"));
+    serveRelease("0.8.0");
+    serveRelease("0.9.0", (content) => appendFileSync(path.join(content, "libtorch_ood.node"), "another build"));
     const { directory: first } = installedProject();
     const directory = createProject("two");
-    succeed(directory, [...managers.npm.add, "libtorch-ood@0.1.0", "same@npm:libtorch-ood@0.8.0", "other@npm:libtorch-ood@0.9.0"]);
+    succeed(directory, [...managers.npm.add, library, "same@npm:libtorch-ood@0.8.0", "other@npm:libtorch-ood@0.9.0"]);
     const program = `
     const [own, same, other] = ["libtorch-ood", "same", "other"].map((name) => require(name));
     const outcome = (library) => {

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { rmSync } from "node:fs";
 import { test } from "node:test";
-import { addon, copyProgram, createProject, installedProject, managers, run, runtime, succeed } from "./consumer.mjs";
+import { addon, copyProgram, createProject, installedProject, library, managers, run, runtime, succeed } from "./consumer.mjs";
 
 function checkVerdict(answer) {
   assert.ok(["dark", "bright"].includes(answer.className), JSON.stringify(answer));
@@ -35,7 +35,7 @@ for (const name of ["pnpm", "yarn", "yarn-pnp"]) {
   test(`${name}: installed, required, imported, and an image judged`, () => {
     const { add, node } = managers[name];
     const directory = createProject(name);
-    succeed(directory, [...add, "libtorch-ood", runtime]);
+    succeed(directory, [...add, library, runtime]);
     checkVerdict(JSON.parse(succeed(directory, [...node, copyProgram(directory, "verdict.cjs")])));
     assert.equal(JSON.parse(succeed(directory, [...node, copyProgram(directory, "verdict.mjs")])).same, true);
     rmSync(directory, { recursive: true });

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { copyFileSync, existsSync, readFileSync, rmSync } from "node:fs";
 import path from "node:path";
 import { test } from "node:test";
-import { addon, copyProgram, createProject, installedProject, managers, runtime, serveChanged, succeed } from "./consumer.mjs";
+import { addon, copyProgram, createProject, installedProject, managers, runtime, serveRelease, succeed } from "./consumer.mjs";
 
 const version = (directory, name) => JSON.parse(readFileSync(path.join(directory, "node_modules", name, "package.json"), "utf8")).version;
 
@@ -14,8 +14,7 @@ test("upgrade from a lock file, and a clean installation from the new one", () =
   succeed(directory, [...managers.npm.add, "libtorch-ood@0.1.0"]);
   assert.deepEqual([version(directory, "libtorch-ood"), version(directory, addon)], ["0.1.0", "0.1.0"]);
 
-  serveChanged("libtorch-ood", "0.1.1");
-  serveChanged(addon, "0.1.1");
+  serveRelease("0.1.1");
   succeed(directory, [...managers.npm.install]);
   assert.equal(version(directory, "libtorch-ood"), "0.1.0", "a lock file holds the version");
   succeed(directory, [...managers.npm.add, "--prefer-online", "libtorch-ood@0.1.1"]);
