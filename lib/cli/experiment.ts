@@ -161,7 +161,8 @@ function positive(text: string): number {
 function seeds(text: string): number | number[] {
   if (!text.includes(",")) return whole(text);
   const values = text.split(",").map(Number);
-  if (!values.every((value) => Number.isInteger(value) && value >= 0)) throw new InvalidArgumentError("expected a number, or whole numbers with commas");
+  if (!values.every((value) => Number.isInteger(value) && value >= 0))
+    throw new InvalidArgumentError("expected a number, or whole numbers with commas");
   return values;
 }
 

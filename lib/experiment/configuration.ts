@@ -124,7 +124,8 @@ export function resolveConfiguration(value: unknown, name: string): ResolvedConf
     }
     if (intervention === undefined) return;
     ascending(intervention.milestones ?? [], `cells[${index}].intervention.milestones`);
-    if (intervention.epoch > epochs) at(`cells[${index}].intervention.epoch`, `at most the ${epochs} epochs of the cell`, intervention.epoch);
+    if (intervention.epoch > epochs)
+      at(`cells[${index}].intervention.epoch`, `at most the ${epochs} epochs of the cell`, intervention.epoch);
   });
   return filled;
 }

@@ -32,7 +32,17 @@ export function identityOf(configuration: RecordedConfiguration): Identity {
   const { inDistribution, outOfDistribution, validation, training, mixture, subset, scale, data } = configuration;
   const { scores, singularValues, samples } = configuration.measurements;
   const measurements = { scores: [...scores].sort(), singularValues, samples };
-  return { inDistribution, outOfDistribution: [...outOfDistribution].sort(), validation, training, mixture, measurements, subset, scale, data };
+  return {
+    inDistribution,
+    outOfDistribution: [...outOfDistribution].sort(),
+    validation,
+    training,
+    mixture,
+    measurements,
+    subset,
+    scale,
+    data,
+  };
 }
 
 /** The first line of results.jsonl. */
@@ -42,7 +52,9 @@ export function headerOf(configuration: RecordedConfiguration, preset: string | 
     version: 1,
     preset,
     configuration,
-    configurationHash: createHash("sha256").update(canonical(identityOf(configuration))).digest("hex"),
+    configurationHash: createHash("sha256")
+      .update(canonical(identityOf(configuration)))
+      .digest("hex"),
     library: libraryVersion(),
     libtorch: device.info().libtorch,
   };

@@ -116,7 +116,8 @@ function objectProblem(value: Record<string, unknown>, schema: JsonSchema, root:
   for (const [key, item] of Object.entries(value)) {
     const property = Object.hasOwn(properties, key) ? properties[key] : undefined;
     if (property === undefined) {
-      if (additionalProperties === false) return { path: at(key), expected: `one of the fields ${Object.keys(properties).join(", ")}`, found: item };
+      if (additionalProperties === false)
+        return { path: at(key), expected: `one of the fields ${Object.keys(properties).join(", ")}`, found: item };
     } else if (item !== undefined) {
       const problem = firstProblem(item, property, root, at(key));
       if (problem) return problem;

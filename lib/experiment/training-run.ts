@@ -136,7 +136,13 @@ async function complete(run: PlannedRun, stretch: Stretch, context: RunContext, 
   }
 }
 
-async function measureAndWrite(run: PlannedRun, stretch: Stretch, context: RunContext, model: ResNet, history: EpochReport[]): Promise<void> {
+async function measureAndWrite(
+  run: PlannedRun,
+  stretch: Stretch,
+  context: RunContext,
+  model: ResNet,
+  history: EpochReport[],
+): Promise<void> {
   const { planned, seed } = run;
   const { configuration, data, signal } = context;
   const { scores, singularValues, samples } = configuration.measurements;

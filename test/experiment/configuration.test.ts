@@ -91,8 +91,14 @@ describe("schema and validator", () => {
     [{ validation: { share: 1 } }, "validation.share: expected less than 1, found 1"],
     [{ cells: [] }, "cells: expected at least 1 item, found an array of length 0"],
     [{ outOfDistribution: ["cifar10"] }, 'outOfDistribution[0]: expected another data set than inDistribution, found "cifar10"'],
-    [{ cells: [{ depth: 18, l2: true, epochs: 9, milestones: [5, 4] }] }, "cells[0].milestones[1]: expected more than 5, the one before, found 4"],
-    [{ cells: [{ depth: [18, 50], l2: true, epochs: 9, featureDim: 2 }] }, "cells[0].featureDim: expected a multiple of 4 for depth 50, found 2"],
+    [
+      { cells: [{ depth: 18, l2: true, epochs: 9, milestones: [5, 4] }] },
+      "cells[0].milestones[1]: expected more than 5, the one before, found 4",
+    ],
+    [
+      { cells: [{ depth: [18, 50], l2: true, epochs: 9, featureDim: 2 }] },
+      "cells[0].featureDim: expected a multiple of 4 for depth 50, found 2",
+    ],
     [
       { cells: [{ depth: 18, l2: true, epochs: 9, intervention: { epoch: 10, epochs: 1 } }] },
       "cells[0].intervention.epoch: expected at most the 9 epochs of the cell, found 10",
@@ -121,8 +127,14 @@ it("fills in the paper's choices and changes nothing that was given", () => {
 
 describe("files", () => {
   it("reads JSON, and YAML to the same", async () => {
-    const yaml = "inDistribution: cifar10\noutOfDistribution: [svhn]\nseeds: 2\ncells:\n  - depth: 18\n    l2: [true, false]\n    epochs: 60\n";
-    const json = { inDistribution: "cifar10", outOfDistribution: ["svhn"], seeds: 2, cells: [{ depth: 18, l2: [true, false], epochs: 60 }] };
+    const yaml =
+      "inDistribution: cifar10\noutOfDistribution: [svhn]\nseeds: 2\ncells:\n  - depth: 18\n    l2: [true, false]\n    epochs: 60\n";
+    const json = {
+      inDistribution: "cifar10",
+      outOfDistribution: ["svhn"],
+      seeds: 2,
+      cells: [{ depth: 18, l2: [true, false], epochs: 60 }],
+    };
     expect(await readConfiguration(folder.put("a.yaml", yaml))).toEqual(json);
     expect(await readConfiguration(folder.put("a.json", JSON.stringify(json)))).toEqual(json);
   });

@@ -18,7 +18,9 @@ interface Ending {
 
 /** @param kill milliseconds after the experiment has begun */
 function run(out: string, { fatal, kill }: { fatal?: number; kill?: number } = {}): Promise<Ending> {
-  const child = spawn(process.execPath, [program, out, ...(fatal === undefined ? [] : [String(fatal)])], { stdio: ["ignore", "pipe", "inherit"] });
+  const child = spawn(process.execPath, [program, out, ...(fatal === undefined ? [] : [String(fatal)])], {
+    stdio: ["ignore", "pipe", "inherit"],
+  });
   let stdout = "";
   let begun = false;
   child.stdout.setEncoding("utf8").on("data", (text: string) => {
@@ -33,7 +35,8 @@ function run(out: string, { fatal, kill }: { fatal?: number; kill?: number } = {
   });
 }
 
-const answer = ({ stdout }: Ending) => JSON.parse(stdout.trimEnd().split("\n").at(-1) as string) as { finished: number; operations: number };
+const answer = ({ stdout }: Ending) =>
+  JSON.parse(stdout.trimEnd().split("\n").at(-1) as string) as { finished: number; operations: number };
 const startedIn = ({ stdout }: Ending) => stdout.split("\n").filter((line) => line.startsWith("started "));
 
 /** Files that a reader could take for whole are; others are hidden ones of a writer that was killed. */
@@ -90,8 +93,6 @@ it("killed between the operations on its files, a write half done", async () => 
     }
     expect(signal).toBe("SIGKILL");
     kills++;
-
-
   }
   expect(kills).toBeGreaterThan(8);
   expect(comparable(out)).toEqual(expected);

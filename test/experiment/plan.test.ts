@@ -58,7 +58,8 @@ describe("presets", () => {
 });
 
 describe("scaling", () => {
-  const scaled = (preset: ExperimentPresetName, run: number) => plan({ ...experimentPresets[preset], scale: { epochs: { run, of: 60 } } }).cells;
+  const scaled = (preset: ExperimentPresetName, run: number) =>
+    plan({ ...experimentPresets[preset], scale: { epochs: { run, of: 60 } } }).cells;
 
   it("keeps the proportions of schedules, milestones and measurements", () => {
     const [long, short] = scaled("table1", 6);
@@ -105,9 +106,9 @@ describe("cells", () => {
     expect(plan({ ...base, cells: [cell, { ...cell, milestones: [] }] }).runs).toHaveLength(2);
     const error = await libraryFailureOf(() => plan({ ...base, cells: [cell, { ...cell, milestones: [30] }] }));
     expect(error).toMatchObject({ code: "ERR_OPTION", message: expect.stringContaining("resnet18 sn+leaky L2 60") });
-    expect(plan({ ...base, cells: [cell, { ...cell, batchSize: 128 }, { ...cell, width: 2 }] }).cells.map((planned) => planned.cell.name)).toEqual([
-      ...["resnet18 sn+leaky L2 60", "resnet18 sn+leaky L2 60 batch 128", "resnet18 sn+leaky L2 60 width 2"],
-    ]);
+    expect(
+      plan({ ...base, cells: [cell, { ...cell, batchSize: 128 }, { ...cell, width: 2 }] }).cells.map((planned) => planned.cell.name),
+    ).toEqual([...["resnet18 sn+leaky L2 60", "resnet18 sn+leaky L2 60 batch 128", "resnet18 sn+leaky L2 60 width 2"]]);
   });
 
   it("keep their key through a file", () => {

@@ -14,8 +14,9 @@ import { smallExperiment } from "./tiny-experiment";
 const folder = temporaryDirectory();
 const configuration = resolveConfiguration(smallExperiment, "it");
 const header = (change: object = {}) => headerOf({ ...configuration, data: { train: "a" }, ...change }, undefined);
-const [{ cell }] = planOf(configuration).cells as [{ cell: MeasurementRow["cell"] }];
-const row = (epoch: number): MeasurementRow => ({ kind: "measurement", cell, seed: 1, phase: "training", epoch }) as unknown as MeasurementRow;
+const [{ cell }] = planOf(configuration).cells as readonly [{ cell: MeasurementRow["cell"] }];
+const row = (epoch: number): MeasurementRow =>
+  ({ kind: "measurement", cell, seed: 1, phase: "training", epoch }) as unknown as MeasurementRow;
 const yes = async () => true;
 
 it("keeps rows, each measurement once, and reads what others wrote", async () => {
@@ -56,7 +57,10 @@ it("names the line that is no row", async () => {
 it("refuses the rows of another configuration, naming the fields; more cells, seeds and measurements are welcome", async () => {
   const directory = folder.path("mixed");
   await ResultsFile.open(directory, header());
-  await ResultsFile.open(directory, header({ seeds: 5, cells: [], measurements: { ...configuration.measurements, every: 7 }, name: "other" }));
+  await ResultsFile.open(
+    directory,
+    header({ seeds: 5, cells: [], measurements: { ...configuration.measurements, every: 7 }, name: "other" }),
+  );
   const training = { ...configuration.training, learningRate: 0.2 };
   const error = await libraryFailureOf(() => ResultsFile.open(directory, header({ training, data: { train: "b" } })));
   expect(error.code).toBe("ERR_OPTION");

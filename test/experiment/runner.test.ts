@@ -53,7 +53,10 @@ describe("a row", () => {
     const overLogits = await GaussianMixture.fit(seen.logits, seen.labels);
     const densities = [await overLogits.logDensity(inside.logits), await overLogits.logDensity(outside.logits)] as const;
     expect(row.ood.svhn?.["logit-mixture"]?.auroc).toBe(metrics.auroc(...densities));
-    expect(await neuralCollapse.measure({ features: seen.features, labels: seen.labels, weight })).toMatchObject({ ...row.collapse, nc4: expect.any(Number) });
+    expect(await neuralCollapse.measure({ features: seen.features, labels: seen.labels, weight })).toMatchObject({
+      ...row.collapse,
+      nc4: expect.any(Number),
+    });
     const { values, count } = await neuralCollapse.singularValues(seen.features, { k: 20 });
     row.singularValues?.train?.forEach((value, i) => expect(value).toBeCloseTo((values[i] as number) / Math.sqrt(count), 10));
     expect(row.samples?.test?.logDensity).toEqual(Array.from({ length: 10 }, (_, i) => scores[0][6 * i]));
@@ -108,7 +111,9 @@ describe("refuses", () => {
     expect(skipped).toEqual(["svhn", "cifar100"]);
     expect(Object.keys(finalRow("missing").ood)).toEqual(["tinyimagenet"]);
     await expect(run(wanted, "missing")).rejects.toMatchObject({ code: "ERR_OPTION" });
-    await expect(run(wanted, "none", { readers: { ...some, tinyimagenet: absent("x") }, skipMissing: true })).rejects.toMatchObject({ code: "ERR_IO" });
+    await expect(run(wanted, "none", { readers: { ...some, tinyimagenet: absent("x") }, skipMissing: true })).rejects.toMatchObject({
+      code: "ERR_IO",
+    });
   });
 
   it("names that it has no reader for, images of another shape, a subset larger than its set", async () => {
@@ -146,7 +151,7 @@ it("stops when told to, and goes on from there", async () => {
 
 it("leaves to another process what it holds, and takes it up when that one is gone", async () => {
   const out = folder.path("shared");
-  const [{ id }] = planOf(resolveConfiguration(one, "it")).runs as [{ id: string }];
+  const [{ id }] = planOf(resolveConfiguration(one, "it")).runs as readonly [{ id: string }];
   const claim = await tryClaim(folder.path("shared/claims"), id);
   if (!isClaim(claim)) throw new Error("nobody else is there");
   const types: string[] = [];
@@ -163,7 +168,7 @@ it("leaves to another process what it holds, and takes it up when that one is go
 
 it("keeps the weights where that is asked for", async () => {
   await run(one, "kept", { keepCheckpoints: true });
-  const [{ id }] = planOf(resolveConfiguration(one, "it")).runs as [{ id: string }];
+  const [{ id }] = planOf(resolveConfiguration(one, "it")).runs as readonly [{ id: string }];
   const model = await ResNet.load(folder.path(`kept/checkpoints/${id}/training.safetensors`));
   expect(model.classNames).toEqual(["upper", "middle", "lower"]);
   model.dispose();
