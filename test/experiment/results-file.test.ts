@@ -14,7 +14,7 @@ import { smallExperiment } from "./tiny-experiment";
 const folder = temporaryDirectory();
 const configuration = resolveConfiguration(smallExperiment, "it");
 const header = (change: object = {}) => headerOf({ ...configuration, data: { train: "a" }, ...change }, undefined);
-const [{ cell }] = planOf(configuration).cells as readonly [{ cell: MeasurementRow["cell"] }];
+const { cell } = planOf(configuration).cells[0] as { cell: MeasurementRow["cell"] };
 const row = (epoch: number): MeasurementRow =>
   ({ kind: "measurement", cell, seed: 1, phase: "training", epoch }) as unknown as MeasurementRow;
 const yes = async () => true;

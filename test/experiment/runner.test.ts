@@ -151,7 +151,7 @@ it("stops when told to, and goes on from there", async () => {
 
 it("leaves to another process what it holds, and takes it up when that one is gone", async () => {
   const out = folder.path("shared");
-  const [{ id }] = planOf(resolveConfiguration(one, "it")).runs as readonly [{ id: string }];
+  const { id } = planOf(resolveConfiguration(one, "it")).runs[0] as { id: string };
   const claim = await tryClaim(folder.path("shared/claims"), id);
   if (!isClaim(claim)) throw new Error("nobody else is there");
   const types: string[] = [];
@@ -168,7 +168,7 @@ it("leaves to another process what it holds, and takes it up when that one is go
 
 it("keeps the weights where that is asked for", async () => {
   await run(one, "kept", { keepCheckpoints: true });
-  const [{ id }] = planOf(resolveConfiguration(one, "it")).runs as readonly [{ id: string }];
+  const { id } = planOf(resolveConfiguration(one, "it")).runs[0] as { id: string };
   const model = await ResNet.load(folder.path(`kept/checkpoints/${id}/training.safetensors`));
   expect(model.classNames).toEqual(["upper", "middle", "lower"]);
   model.dispose();
