@@ -73,6 +73,9 @@ const share: Check = (value, path) =>
   typeof value === "number" && value >= 0 && value <= 1 ? value : problem(path, "a number from 0 to 1", value);
 const count: Check = (value, path) =>
   Number.isSafeInteger(value) && (value as number) >= 0 ? value : problem(path, "a whole number", value);
+/** Scores that tie at the last place share it: a fraction. */
+const amount: Check = (value, path) =>
+  typeof value === "number" && Number.isFinite(value) && value >= 0 ? value : problem(path, "a number of at least 0", value);
 const anything: Check = (value) => value;
 
 const header = object({
@@ -99,7 +102,7 @@ const cell = object({
   featureDim: optional(count),
 });
 
-const oodResult = object({ auroc: share, auprIn: share, auprOut: share, fpr95: share, falsePositives: count });
+const oodResult = object({ auroc: share, auprIn: share, auprOut: share, fpr95: share, falsePositives: amount });
 
 const measurement = object({
   kind: text,
