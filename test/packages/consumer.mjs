@@ -46,7 +46,11 @@ export function createProject(name, manifest = {}) {
     "enableScripts: false",
     "enableTelemetry: false",
   ];
-  write(directory, ".yarnrc.yml", [...yarn, "enableGlobalCache: false", "nodeLinker: pnp", "pnpEnableEsmLoader: true", "npmMinimalAgeGate: 0", ""].join("\n"));
+  write(
+    directory,
+    ".yarnrc.yml",
+    [...yarn, "enableGlobalCache: false", "nodeLinker: pnp", "pnpEnableEsmLoader: true", "npmMinimalAgeGate: 0", ""].join("\n"),
+  );
   write(directory, "yarn.lock", "");
   return directory;
 }

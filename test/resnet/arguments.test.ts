@@ -202,7 +202,12 @@ const ofFit: Case[] = [
     /^train: expected a Dataset .*, found an object \(Tensor\)$/,
   ],
   ["fit: no options", () => model.fit(train, wrong(undefined)), "ERR_OPTION", "epochs: expected an integer, found undefined"],
-  ["fit: unknown option", () => fit({ lr: 0.1 }), "ERR_OPTION", /^fit options: unknown option "lr"; known options: loss, epochs, batchSize, /],
+  [
+    "fit: unknown option",
+    () => fit({ lr: 0.1 }),
+    "ERR_OPTION",
+    /^fit options: unknown option "lr"; known options: loss, epochs, batchSize, /,
+  ],
   ["fit: no epochs", () => fit({ epochs: 0 }), "ERR_RANGE", "epochs: expected 1 to 16777216, found 0"],
   ["fit: batchSize", () => fit({ batchSize: 0 }), "ERR_RANGE", "batchSize: expected 1 to 1048576, found 0"],
   ["fit: learningRate", () => fit({ learningRate: -0.1 }), "ERR_RANGE", "learningRate: expected at least 0, found -0.1"],
