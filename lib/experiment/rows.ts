@@ -64,7 +64,7 @@ export interface MeasurementRow {
   readonly ood: Readonly<Record<OodName, Readonly<Partial<Record<MeasuredScore, OodResult>>>>>;
   /** Jitter (times trace/d) that the mixture reported, the largest of the classes. */
   readonly jitter: number;
-  /** Fig. 6, where asked for: of the training features, and of each set projected on their right singular vectors; the first k, not centred. */
+  /** Fig. 6, where asked for: of the training features, and of each set projected on their right singular vectors, `train` and `test` being the in-distribution ones; the first k, not centred. */
   readonly singularValues: Readonly<Record<string, readonly number[]>> | undefined;
   /** Fig. 8 and the histograms and ROC curves of the report, where asked for: at most some hundred points a set. */
   readonly samples: Readonly<Record<string, SampledPoints>> | undefined;
