@@ -10,8 +10,13 @@ export interface Progress {
   stop(): void;
 }
 
-/** Bars where the stream is a terminal, lines where it is not. */
-export function showProgress(stream: NodeJS.WriteStream): Progress {
+/**
+ * Bars where the stream is a terminal, lines where it is not.
+ *
+ * @param wanted false: nothing
+ */
+export function showProgress(stream: NodeJS.WriteStream, wanted = true): Progress {
+  if (!wanted) return { show: () => undefined, stop: () => undefined };
   const left = new TimeLeft();
   return stream.isTTY ? new Bars(stream, left) : new Lines(stream, left);
 }
@@ -95,6 +100,15 @@ function position(run: PlannedRun, event: ExperimentEvent): number | undefined {
   return before(phase) + epoch - (phase === "training" ? 0 : trained);
 }
 
+const barOptions = {
+  hideCursor: false, // a process that is killed could not show it again
+  gracefulExit: false, // its own handler of SIGINT would end the process
+  clearOnComplete: false,
+  stopOnComplete: false,
+  fps: 4,
+  barsize: 24,
+};
+
 class Bars implements Progress {
   readonly #bars: MultiBar;
   #runs: SingleBar | undefined;
@@ -108,7 +122,7 @@ class Bars implements Progress {
     private readonly left: TimeLeft,
   ) {
     const format = "{what} {bar} {value}/{total} {unit} {note}";
-    this.#bars = new MultiBar({ stream, format, hideCursor: true, clearOnComplete: false, fps: 4, barsize: 24, stopOnComplete: false });
+    this.#bars = new MultiBar({ stream, format, ...barOptions });
   }
 
   show(event: ExperimentEvent): void {

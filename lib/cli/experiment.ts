@@ -3,6 +3,7 @@
 import { Command, InvalidArgumentError } from "commander";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
+import { setThreads } from "../device";
 import { configurationSchema, readConfiguration, resolveConfiguration, type Configuration } from "../experiment/configuration";
 import { planOf, type Plan } from "../experiment/plan";
 import { experimentPreset, experimentPresets, presetReferenceEpochs } from "../experiment/presets";
@@ -10,11 +11,14 @@ import { resultsFileName } from "../experiment/results-file";
 import { runExperiment } from "../experiment/runner";
 import { showProgress } from "./experiment-progress";
 import { experimentReportCommand } from "./experiment-report";
+import { choice, realNumber, wholeNumber, wholeNumbers } from "./option-values";
+import { addSessionOptions, exitCodes, exitCodesHelp, runSession, type Session, type SessionOptions } from "./session";
 
-interface RunOptions {
+interface RunOptions extends SessionOptions {
   data: string;
   out: string;
   device: string;
+  threads?: number;
   precision?: "float32" | "bfloat16";
   epochs?: number;
   seeds?: number | number[];
@@ -38,33 +42,53 @@ export function experimentCommand(): Command {
     .addCommand(schemaCommand());
 }
 
+const help = `
+Presets, at the size of the paper (15 seeds, batch 1024: meant for a GPU, or to be made smaller):
+${Object.entries(experimentPresets).map(([key, { name }]) => `  ${key.padEnd(8)} ${name.replace(/^[^:]*: /, "")}`).join("\n")}
+
+Examples:
+  libtorch-ood experiment run table1 --data data --out runs --device cuda
+  libtorch-ood experiment run table3 --data data --out small --epochs 6 --subset 20000 --seeds 2 --batch-size 128 --cells 'resnet18*60'
+  libtorch-ood experiment run my.yaml --data data --out mine --dry-run
+
+What OUT holds already is not done again: the same command goes on where a run was stopped, also by a crash or kill -9, and several
+processes may work on one OUT. OUT takes more cells, seeds and presets of the same scale and data, and refuses any other.
+
+${exitCodesHelp}`;
+
 function runCommand(): Command {
   const command = new Command("run")
-    .description(
-      "train and measure networks; what is in OUT already is not done again, so a stopped run is continued by the same command, and several may share OUT",
-    )
-    .argument("<experiment>", `a preset (${Object.keys(experimentPresets).join(", ")}) or a configuration file (.json, .yaml)`)
-    .requiredOption("--data <directory>", "where the data sets are, each in its usual folder or directly")
-    .requiredOption("--out <directory>", "where results and checkpoints go")
-    .option("--device <device>", "cpu, cuda or cuda:N", "cpu")
-    .option("--precision <precision>", "float32 or bfloat16: of the convolutions", oneOf(["float32", "bfloat16"]))
+    .description("train and measure the networks of an experiment")
+    .argument("<experiment>", "a preset, see below, or a configuration file (.json, .yaml)")
+    .requiredOption("--data <folder>", "where the data sets are, each in its usual folder or directly")
+    .requiredOption("--out <folder>", "where results and checkpoints go, OUT below")
+    .option("--device <name>", "cpu, cuda or cuda:N", "cpu")
+    .option("--threads <n>", "of the CPU (default: all cores)", wholeNumber(1))
+    .option("--dry-run", "print the networks, their schedules and seeds, and stop")
+    .optionsGroup("What is run:")
+    .option("--cells <patterns>", "only these networks, with commas: part of a name, or all of it with * for any text", list)
+    .option("--seeds <n|list>", "how many, 2 (the seeds 1 and 2), or which, 1,5,7", seeds)
+    .option("--ood <names>", "out-of-distribution sets, with commas", list)
+    .option("--skip-missing", "leave out out-of-distribution sets that are not there")
+    .option("--keep-checkpoints", "keep the weights of finished networks (about 100 MB each)")
+    .optionsGroup("Smaller than the paper (every row says so):")
     .option(
       "--epochs <n>",
-      `make schedules shorter: n epochs in place of ${presetReferenceEpochs} (in a file: of its shortest); longer schedules, milestones and the epochs between measurements in proportion`,
-      whole,
+      `n epochs in place of the paper's ${presetReferenceEpochs} (of a file: of its shortest schedule), all else in proportion: longer ` +
+        "schedules, milestones, epochs between measurements",
+      wholeNumber(1),
     )
-    .option("--seeds <n or list>", "how many, or which: 2, or 1,5,7", seeds)
-    .option("--subset <n>", "training images, evenly drawn, a share of them held out for validation", whole)
-    .option("--test-subset <n>", "images of the test set and of each out-of-distribution set", whole)
-    .option("--width <factor>", "of the networks: 0.5 has half as many channels", positive)
-    .option("--batch-size <n>", "of training", whole)
-    .option("--ood <names>", "out-of-distribution sets, separated by commas", list)
-    .option("--cells <patterns>", "only these, separated by commas: part of the name of a cell, or all of it with * for any text", list)
-    .option("--skip-missing", "leave out data sets that are not there")
-    .option("--keep-checkpoints", "keep the weights of finished networks (about 100 MB each)")
-    .option("--dry-run", "print the cells, their seeds and epochs, and stop");
+    .option("--subset <n>", "training images, evenly drawn, those held out for validation included", wholeNumber(2))
+    .option("--test-subset <n>", "images of the test set and of each out-of-distribution set", wholeNumber(1))
+    .option("--width <factor>", "multiplies the channels of every layer", realNumber)
+    .option("--batch-size <n>", "images per step", wholeNumber(1))
+    .addOption(choice("--precision <name>", "of the convolutions (default float32)", ["float32", "bfloat16"]));
   command.addOption(command.createOption("--only <patterns>", "the same as --cells").argParser(list).hideHelp());
-  return command.action(run);
+  return addSessionOptions(command)
+    .addHelpText("after", help)
+    .action((experiment: string, options: RunOptions) =>
+      runSession(options, (session) => run(experiment, options, session), { interrupted: () => "the same command goes on from here" }),
+    );
 }
 
 function schemaCommand(): Command {
@@ -73,43 +97,38 @@ function schemaCommand(): Command {
   });
 }
 
-async function run(experiment: string, options: RunOptions): Promise<void> {
+async function run(experiment: string, options: RunOptions, { output, signal }: Session): Promise<void> {
   const isPreset = Object.hasOwn(experimentPresets, experiment);
-  if (!isPreset && !existsSync(experiment)) experimentPreset(experiment); // throws, and lists the presets
-  const given = isPreset ? experimentPreset(experiment) : await readConfiguration(experiment);
+  // What is no file is taken for a misspelt preset: the error lists them.
+  const given = isPreset || !existsSync(experiment) ? experimentPreset(experiment) : await readConfiguration(experiment);
   const configuration = adjusted(given, options, isPreset);
   const cells = [...(options.cells ?? []), ...(options.only ?? [])];
-  if (options.dryRun) return console.log(describePlan(planOf(resolveConfiguration(configuration, experiment), cells)));
-  const stop = new AbortController();
-  const onSignal = (): void => {
-    stop.abort();
-    process.removeListener("SIGINT", onSignal); // a second one ends the process at once, which is as safe
-    process.removeListener("SIGTERM", onSignal);
-  };
-  process.on("SIGINT", onSignal);
-  process.on("SIGTERM", onSignal);
-  const progress = showProgress(process.stderr);
+  if (options.dryRun) {
+    const plan = planOf(resolveConfiguration(configuration, experiment), cells);
+    return options.json ? output.json({ cells: plan.cells, seeds: plan.seeds }) : output.print(describePlan(plan));
+  }
+  if (options.threads !== undefined) await setThreads(options.threads);
+  const progress = showProgress(process.stderr, options.progress);
   try {
     const { finished, failed, skipped } = await runExperiment(configuration, {
-      ...{ data: options.data, out: options.out, device: options.device, cells },
+      ...{ data: options.data, out: options.out, device: options.device, cells, signal },
       ...{ skipMissing: options.skipMissing, keepCheckpoints: options.keepCheckpoints },
-      preset: isPreset ? experiment : undefined,
-      signal: stop.signal,
+      ...(isPreset ? { preset: experiment } : { name: experiment }),
       onProgress: (event) => progress.show(event),
     });
     progress.stop();
-    console.log(`${finished.length} runs are in ${join(options.out, resultsFileName)}`);
-    if (skipped.length > 0) console.log(`skipped, since they were not in ${options.data}: ${skipped.join(", ")}`);
+    const results = join(options.out, resultsFileName);
+    if (failed.length > 0) process.exitCode = exitCodes.error;
+    if (options.json) {
+      const named = ({ planned, seed }: Plan["runs"][number]) => ({ cell: planned.cell.name, seed });
+      const failures = failed.map(({ run: of, error }) => ({ ...named(of), code: error.code, message: error.message }));
+      return await output.json({ results, finished: finished.map(named), failed: failures, skipped });
+    }
     for (const { error } of failed) console.error(`${error.code}: ${error.message}`);
-    if (failed.length > 0) process.exitCode = 1;
-  } catch (error) {
-    progress.stop();
-    if (!stop.signal.aborted) throw error;
-    console.error("stopped; the same command continues");
-    process.exitCode = 130;
+    if (skipped.length > 0) await output.print(`not in ${options.data}, and left out: ${skipped.join(", ")}`);
+    await output.print(`${results}: ${finished.length} networks, each with its seed${failed.length > 0 ? `; ${failed.length} failed` : ""}`);
   } finally {
-    process.removeListener("SIGINT", onSignal);
-    process.removeListener("SIGTERM", onSignal);
+    progress.stop();
   }
 }
 
@@ -146,35 +165,12 @@ function describePlan({ cells, seeds, runs }: Plan): string {
   return [...lines, `${cells.length} cells × ${seeds.length} seeds (${seeds.join(", ")}) = ${runs.length} runs`].join("\n");
 }
 
-function whole(text: string): number {
-  const value = Number(text);
-  if (!/^\d+$/.test(text) || value < 1) throw new InvalidArgumentError("expected a whole number of at least 1");
-  return value;
-}
-
-function positive(text: string): number {
-  const value = Number(text);
-  if (!(value > 0 && Number.isFinite(value))) throw new InvalidArgumentError("expected a number above 0");
-  return value;
-}
-
 function seeds(text: string): number | number[] {
-  if (!text.includes(",")) return whole(text);
-  const values = text.split(",").map(Number);
-  if (!values.every((value) => Number.isInteger(value) && value >= 0))
-    throw new InvalidArgumentError("expected a number, or whole numbers with commas");
-  return values;
+  return text.includes(",") ? wholeNumbers(text) : wholeNumber(1)(text);
 }
 
 function list(text: string): string[] {
   const items = text.split(",").map((item) => item.trim());
-  if (items.includes("")) throw new InvalidArgumentError("expected names with commas between them");
+  if (items.includes("")) throw new InvalidArgumentError("Expected names with commas between them.");
   return items;
-}
-
-function oneOf(allowed: readonly string[]): (text: string) => string {
-  return (text) => {
-    if (!allowed.includes(text)) throw new InvalidArgumentError(`expected ${allowed.join(" or ")}`);
-    return text;
-  };
 }

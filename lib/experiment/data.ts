@@ -17,23 +17,26 @@ export interface DatasetReader {
 /** Readers by the name that a configuration gives. */
 export type DatasetReaders = Readonly<Record<string, DatasetReader>>;
 
-type Splits = (directory: string, options: { splits: readonly ("train" | "test")[] }) => Promise<{ train?: Dataset; test?: Dataset }>;
+type BySplit = <S extends "train" | "test">(directory: string, options: { splits: readonly S[] }) => Promise<Record<S, Dataset>>;
 
-/** The data sets that the library reads, each in the layout that its reader documents. */
+const { cifar10, cifar100, fashionMnist, kmnist, mnist, svhn, tinyImagenet } = datasets;
+
+/** The data sets that the library reads, each in the layouts that its reader documents. */
 export const datasetReaders: DatasetReaders = {
-  cifar10: bySplits(datasets.cifar10),
-  cifar100: bySplits(datasets.cifar100),
-  svhn: bySplits(datasets.svhn),
-  mnist: bySplits(datasets.mnist),
-  "fashion-mnist": bySplits(datasets.fashionMnist),
-  kmnist: bySplits(datasets.kmnist),
-  tinyimagenet: { test: async (directory) => (await datasets.tinyImagenet(directory, { imageSize: 32 })).validation },
+  cifar10: bySplit(cifar10),
+  cifar100: bySplit(cifar100),
+  svhn: bySplit(svhn),
+  mnist: bySplit(mnist),
+  "fashion-mnist": bySplit(fashionMnist),
+  kmnist: bySplit(kmnist),
+  tinyimagenet: { test: async (directory) => (await tinyImagenet(directory, { imageSize: 32 })).validation },
 };
 
-function bySplits(read: Splits): DatasetReader {
-  const split = async (directory: string, name: "train" | "test"): Promise<Dataset> =>
-    (await read(directory, { splits: [name] }))[name] as Dataset;
-  return { train: (directory) => split(directory, "train"), test: (directory) => split(directory, "test") };
+function bySplit(read: BySplit): DatasetReader {
+  return {
+    train: async (directory) => (await read(directory, { splits: ["train"] })).train,
+    test: async (directory) => (await read(directory, { splits: ["test"] })).test,
+  };
 }
 
 /** What is trained on and measured with. */
@@ -71,10 +74,7 @@ export async function loadData(configuration: ResolvedConfiguration, options: Da
   }
   const reader = readers[inDistribution] as DatasetReader;
   if (reader.train === undefined) {
-    throw new LibtorchOodError(
-      "ERR_OPTION",
-      `inDistribution: expected a data set with training images, found ${JSON.stringify(inDistribution)}`,
-    );
+    throw new LibtorchOodError("ERR_OPTION", `inDistribution: expected a data set with training images, found ${JSON.stringify(inDistribution)}`);
   }
   const missing = new Map<string, string>();
   const present = async (name: string, read: Promise<Dataset>): Promise<Dataset | undefined> => {
@@ -107,11 +107,7 @@ export async function loadData(configuration: ResolvedConfiguration, options: Da
     const expected = `images of [${train.shape.join(", ")}] as in ${inDistribution}`;
     throw new LibtorchOodError("ERR_OPTION", `outOfDistribution: ${name}: expected ${expected}, found [${shape.join(", ")}]`);
   }
-  const hashes: Record<string, string> = {
-    train: await dataHash([train]),
-    validation: await dataHash([validation]),
-    test: await dataHash([test]),
-  };
+  const hashes: Record<string, string> = { train: await dataHash([train]), validation: await dataHash([validation]), test: await dataHash([test]) };
   for (const [name, dataset] of found) hashes[name] = await dataHash([dataset]);
   return { train, validation, test, ood: found, hashes, skipped: [...missing.keys()] };
 }

@@ -28,6 +28,8 @@ export interface ExperimentOptions {
   readonly keepCheckpoints?: boolean;
   /** Name of the preset that the configuration is of, for the header. */
   readonly preset?: string;
+  /** Of the configuration, for messages. Default: that of the preset, or "configuration". */
+  readonly name?: string;
   /** Default: those of the library. */
   readonly readers?: DatasetReaders;
   readonly signal?: AbortSignal;
@@ -66,7 +68,7 @@ const waitMs = 2_000;
  *   ERR_CORRUPT_FILE, ERR_ABORTED, ERR_OUT_OF_MEMORY, ERR_DEVICE; ERR_BUSY where another process took this one for dead
  */
 export async function runExperiment(configuration: Configuration, options: ExperimentOptions): Promise<ExperimentSummary> {
-  const resolved = resolveConfiguration(configuration, options.preset ?? "configuration");
+  const resolved = resolveConfiguration(configuration, options.name ?? options.preset ?? "configuration");
   const plan = planOf(resolved, options.cells);
   const { out, signal } = options;
   const data = await loadData(resolved, {

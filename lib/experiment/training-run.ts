@@ -90,7 +90,7 @@ export async function completeRun(run: PlannedRun, context: RunContext): Promise
   if (intervention) {
     const end = measuredAt.at(-1) as number;
     const begin = () => ResNet.load(checkpoint("training"), { device });
-    const phase = (name: "nc-loss" | "control", extra: object): Stretch => ({
+    const phase = (name: "nc-loss" | "control", extra: Pick<FitOptions, "batchSize" | "loss">): Stretch => ({
       phase: name,
       before: end,
       measuredAt: intervention.measuredAt,
@@ -98,7 +98,6 @@ export async function completeRun(run: PlannedRun, context: RunContext): Promise
       fit: { ...fitOptions(context, seed), ...interventionOptions(intervention), ...extra },
       start: begin,
     });
-    // `loss` is an option of the fit that is merged beside this.
     stretches.push(phase("nc-loss", { batchSize: intervention.batchSize, loss: "neural-collapse" }));
     stretches.push(phase("control", { batchSize: cell.batchSize }));
   }

@@ -4,6 +4,7 @@ import { readdirSync } from "node:fs";
 import { experimentPresets, type ExperimentPresetName } from "../../lib/experiment/presets";
 import { runExperiment, type ExperimentSummary } from "../../lib/experiment/runner";
 import type { MeasurementRow } from "../../lib/experiment/rows";
+import { checkRow } from "../../lib/experiment/report/row-checks";
 import { temporaryDirectory } from "../files/temporary-directory";
 import { useOneThread } from "../resnet/tiny-network";
 import { readers, readRows, tiny } from "./tiny-experiment";
@@ -56,6 +57,7 @@ it("cells in common are run once", () => {
 
 it("every row is labelled as scaled, and its numbers are numbers", () => {
   for (const row of rows) {
+    expect(() => checkRow(row)).not.toThrow(); // the report takes it
     expect(row.scaled).toEqual(expect.arrayContaining([expect.stringMatching(/^epochs \d+ of \d+$/), "batch size 64 in place of 1024"]));
     expect(row.scaled).toContain("width 0.0625 in place of 1");
     expect(Object.keys(row.ood).sort()).toEqual(["cifar100", "svhn", "tinyimagenet"]);
