@@ -44,7 +44,9 @@ export function experimentCommand(): Command {
 
 const help = `
 Presets, at the size of the paper (15 seeds, batch 1024: meant for a GPU, or to be made smaller):
-${Object.entries(experimentPresets).map(([key, { name }]) => `  ${key.padEnd(8)} ${name.replace(/^[^:]*: /, "")}`).join("\n")}
+${Object.entries(experimentPresets)
+  .map(([key, { name }]) => `  ${key.padEnd(8)} ${name.replace(/^[^:]*: /, "")}`)
+  .join("\n")}
 
 Examples:
   libtorch-ood experiment run table1 --data data --out runs --device cuda
@@ -126,7 +128,9 @@ async function run(experiment: string, options: RunOptions, { output, signal }: 
     }
     for (const { error } of failed) console.error(`${error.code}: ${error.message}`);
     if (skipped.length > 0) await output.print(`not in ${options.data}, and left out: ${skipped.join(", ")}`);
-    await output.print(`${results}: ${finished.length} networks, each with its seed${failed.length > 0 ? `; ${failed.length} failed` : ""}`);
+    await output.print(
+      `${results}: ${finished.length} networks, each with its seed${failed.length > 0 ? `; ${failed.length} failed` : ""}`,
+    );
   } finally {
     progress.stop();
   }

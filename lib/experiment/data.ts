@@ -74,7 +74,10 @@ export async function loadData(configuration: ResolvedConfiguration, options: Da
   }
   const reader = readers[inDistribution] as DatasetReader;
   if (reader.train === undefined) {
-    throw new LibtorchOodError("ERR_OPTION", `inDistribution: expected a data set with training images, found ${JSON.stringify(inDistribution)}`);
+    throw new LibtorchOodError(
+      "ERR_OPTION",
+      `inDistribution: expected a data set with training images, found ${JSON.stringify(inDistribution)}`,
+    );
   }
   const missing = new Map<string, string>();
   const present = async (name: string, read: Promise<Dataset>): Promise<Dataset | undefined> => {
@@ -107,7 +110,11 @@ export async function loadData(configuration: ResolvedConfiguration, options: Da
     const expected = `images of [${train.shape.join(", ")}] as in ${inDistribution}`;
     throw new LibtorchOodError("ERR_OPTION", `outOfDistribution: ${name}: expected ${expected}, found [${shape.join(", ")}]`);
   }
-  const hashes: Record<string, string> = { train: await dataHash([train]), validation: await dataHash([validation]), test: await dataHash([test]) };
+  const hashes: Record<string, string> = {
+    train: await dataHash([train]),
+    validation: await dataHash([validation]),
+    test: await dataHash([test]),
+  };
   for (const [name, dataset] of found) hashes[name] = await dataHash([dataset]);
   return { train, validation, test, ood: found, hashes, skipped: [...missing.keys()] };
 }

@@ -98,7 +98,7 @@ const cell = object({
   epochs: count,
   milestones: list(count),
   batchSize: count,
-  width: count,
+  width: amount,
   featureDim: optional(count),
 });
 

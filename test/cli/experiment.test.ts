@@ -1,0 +1,75 @@
+// `libtorch-ood experiment run` and `report` on data sets in their official files: digits as the known classes, clothes as the others.
+
+import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import type { ResultRow } from "../../lib/experiment/rows";
+import { temporaryDirectory } from "../files/temporary-directory";
+import { cli, dataDirectory, good, json } from "./command";
+
+const directory = temporaryDirectory();
+const [data, out, configuration] = [directory.path("data"), directory.path("runs"), directory.path("digits.json")];
+const run = (...more: string[]) => ["experiment", "run", configuration, "--data", data, "--out", out, "--threads", "1", ...more];
+interface Summary {
+  finished: { cell: string; seed: number }[];
+  failed: unknown[];
+  skipped: string[];
+}
+const rows = () =>
+  readFileSync(join(out, "results.jsonl"), "utf8")
+    .trim()
+    .split("\n")
+    .map((line) => JSON.parse(line) as ResultRow);
+
+beforeAll(() => {
+  for (const [folder, prefix] of [
+    ["mnist", "mnist-"],
+    ["fashion-mnist", "fashion-"],
+  ] as const) {
+    mkdirSync(join(data, folder), { recursive: true });
+    for (const split of prefix === "mnist-" ? ["train", "t10k"] : ["t10k"]) {
+      for (const file of [`${split}-images-idx3-ubyte.gz`, `${split}-labels-idx1-ubyte.gz`]) {
+        copyFileSync(join(dataDirectory, prefix + file), join(data, folder, file));
+      }
+    }
+  }
+  const experiment = {
+    name: "Digits and clothes",
+    inDistribution: "mnist",
+    outOfDistribution: ["fashion-mnist"],
+    seeds: 1,
+    training: { augmentation: "none" },
+    subset: { train: 600, test: 100 },
+    cells: [{ depth: 18, l2: [true, false], epochs: 2, milestones: [1], batchSize: 32, width: 0.0625 }],
+  };
+  writeFileSync(configuration, JSON.stringify(experiment));
+});
+
+test("runs, does nothing twice, and reports what the rows say", async () => {
+  expect(await json<{ cells: unknown[] }>(run("--dry-run"))).toMatchObject({ cells: [{}, {}] });
+  const first = await json<Summary>(run());
+  expect(first).toMatchObject({ finished: [{ seed: 1 }, { seed: 1 }], failed: [], skipped: [] });
+  const made = rows();
+  const again = await json<Summary>(run());
+  expect(again.finished).toEqual(first.finished);
+  expect(rows()).toEqual(made);
+
+  const final = made.filter((row) => row.kind === "measurement").filter(({ final: last }) => last);
+  expect(final.map(({ cell }) => cell.l2).sort()).toEqual([false, true]);
+  await good(["experiment", "report", out]);
+  const markdown = readFileSync(join(out, "report", "report.md"), "utf8");
+  for (const { ood } of final) expect(markdown).toContain((ood["fashion-mnist"]?.mixture?.auroc as number).toFixed(3));
+  expect(readFileSync(join(out, "report", "report.html"), "utf8")).toContain("<svg");
+});
+
+test("a folder of another configuration, a misspelt preset and a data set that is not there are errors that name them", async () => {
+  const other = await cli(run("--subset", "300"));
+  expect(other).toMatchObject({ code: 1, stderr: expect.stringMatching(/ERR_OPTION.*train/s) });
+  expect(await cli(["experiment", "run", "tabel1", "--data", data, "--out", out])).toMatchObject({
+    code: 1,
+    stderr: expect.stringMatching(/ERR_OPTION.*table1/s),
+  });
+  expect(await cli(["experiment", "run", "table1", "--data", data, "--out", directory.path("elsewhere")])).toMatchObject({
+    code: 1,
+    stderr: expect.stringContaining("batches.meta.txt"),
+  });
+});
