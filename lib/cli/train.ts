@@ -6,13 +6,29 @@ import { computeNormalization } from "../datasets/normalization";
 import { setThreads } from "../device";
 import { LibtorchOodError } from "../errors";
 import { presetNames, type PresetName } from "../presets/preset";
-import { ResNet, type EpochReport, type FitOptions } from "../resnet";
+import { ResNet, type EpochReport, type FitOptions, type TrainingOptions } from "../resnet";
 import { dataHelp, dataSpec, randomSubset, readData, type DataSpec } from "./data-sets";
 import { choice, given, realNumber, wholeNumber, wholeNumbers } from "./option-values";
 import { addSessionOptions, exitCodesHelp, runSession, type Session, type SessionOptions } from "./session";
 import { share } from "./table";
 
-interface TrainOptions extends SessionOptions {
+type TrainingChoices = Pick<
+  TrainingOptions,
+  | "epochs"
+  | "batchSize"
+  | "learningRate"
+  | "momentum"
+  | "weightDecay"
+  | "nesterov"
+  | "schedule"
+  | "milestones"
+  | "gamma"
+  | "shuffle"
+  | "precision"
+>;
+
+interface TrainOptions extends SessionOptions, TrainingChoices, Pick<TrainingOptions, "checkpoint" | "checkpointEvery" | "resume"> {
+  augmentation?: "none" | "crop-flip";
   out: string;
   subset?: number;
   imageSize: number;
@@ -29,22 +45,7 @@ interface TrainOptions extends SessionOptions {
   device?: string;
   threads?: number;
   seed: number;
-  epochs?: number;
-  batchSize?: number;
-  learningRate?: number;
-  momentum?: number;
-  weightDecay?: number;
-  nesterov?: boolean;
-  schedule?: "milestones" | "cosine";
-  milestones?: number[];
-  gamma?: number;
-  augmentation?: "none" | "crop-flip";
-  shuffle?: boolean;
-  precision?: "float32" | "bfloat16";
   validation?: number | DataSpec;
-  checkpoint?: string;
-  checkpointEvery?: number;
-  resume?: boolean;
 }
 
 const help = `
