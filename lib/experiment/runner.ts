@@ -1,5 +1,6 @@
 // Runs an experiment: takes up every cell and seed that no other process has, and leaves the rows in results.jsonl.
 
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { isLibtorchOodError, LibtorchOodError, type ErrorCode } from "../errors";
@@ -11,7 +12,7 @@ import { headerOf } from "./identity";
 import { planOf, type Plan, type PlannedRun } from "./plan";
 import { claimsFolder, ResultsFile } from "./results-file";
 import type { MeasurementRow, OodName, Phase } from "./rows";
-import { completeRun, keysOf } from "./training-run";
+import { checkpointsFolder, completeRun, keysOf, putAway } from "./training-run";
 
 export interface ExperimentOptions {
   /** Where the data sets are. */
@@ -24,7 +25,7 @@ export interface ExperimentOptions {
   readonly cells?: readonly string[];
   /** Leaves out data sets that are not there instead of throwing. Default false. */
   readonly skipMissing?: boolean;
-  /** Keeps the weights of finished runs. Default false. */
+  /** Keeps the weights of finished runs, in `networks` below `out`. Default false. */
   readonly keepCheckpoints?: boolean;
   /** Name of the preset that the configuration is of, for the header. */
   readonly preset?: string;
@@ -95,7 +96,11 @@ class Experiment {
   async run(signal: AbortSignal | undefined): Promise<ExperimentSummary> {
     const { runs } = this.plan;
     const { skipped } = this.data;
-    for (const run of runs) if (this.#isComplete(run)) this.#finished.add(run);
+    for (const run of runs) {
+      if (!this.#isComplete(run)) continue;
+      this.#finished.add(run);
+      await this.#clear(run);
+    }
     this.#tell({ type: "planned", plan: this.plan, skipped, done: [...this.#finished] });
     for (;;) {
       const open = runs.filter((run) => !this.#finished.has(run) && !this.#failed.has(run));
@@ -121,14 +126,16 @@ class Experiment {
   async #claimed(run: PlannedRun, claim: Claim, signal: AbortSignal | undefined): Promise<void> {
     try {
       await this.results.refresh();
-      if (this.#isComplete(run)) return this.#finish(run);
+      if (this.#isComplete(run)) {
+        await putAway(run.id, this.#place);
+        return this.#finish(run);
+      }
       this.#tell({ type: "started", run });
       await completeRun(run, {
         configuration: this.plan.configuration,
         data: this.data,
-        directory: this.options.out,
+        ...this.#place,
         device: this.options.device ?? "cpu",
-        keepCheckpoints: this.options.keepCheckpoints ?? false,
         signal,
         written: (key) => this.results.get(key),
         write: async (row) => {
@@ -148,6 +155,22 @@ class Experiment {
     } finally {
       await claim.release();
     }
+  }
+
+  /** A run that was killed after its last row has left its checkpoints; one that another process is about to put away is left to it. */
+  async #clear({ id }: PlannedRun): Promise<void> {
+    if (!existsSync(join(this.options.out, checkpointsFolder, id))) return;
+    const claim = await tryClaim(join(this.options.out, claimsFolder), id);
+    if (!isClaim(claim)) return;
+    try {
+      await putAway(id, this.#place);
+    } finally {
+      await claim.release();
+    }
+  }
+
+  get #place() {
+    return { directory: this.options.out, keepCheckpoints: this.options.keepCheckpoints ?? false };
   }
 
   #isComplete(run: PlannedRun): boolean {

@@ -4,7 +4,8 @@
 // training go on, from that checkpoint. So whenever the process is killed, the checkpoint is never past a measurement that has no row: what is
 // lost is lost from the checkpoint on, and on the CPU comes out again bit for bit.
 
-import { mkdir, rm } from "node:fs/promises";
+import { existsSync } from "node:fs";
+import { mkdir, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { Dataset } from "../datasets/dataset";
 import { io, systemCode } from "../files/file-errors";
@@ -16,7 +17,10 @@ import { measure, type Measured } from "./measurement";
 import { rowKey, type PlannedIntervention, type PlannedRun } from "./plan";
 import type { MeasurementRow, Phase } from "./rows";
 
+/** Of runs that are not finished. */
 export const checkpointsFolder = "checkpoints";
+/** Of finished ones, where they are kept. */
+export const networksFolder = "networks";
 
 /** What a run needs of the experiment that it is part of. */
 export interface RunContext {
@@ -105,8 +109,26 @@ export async function completeRun(run: PlannedRun, context: RunContext): Promise
     const needed = index === 0 && stretches.slice(1).some((later) => !isWritten(run, later, context));
     await complete(run, stretch, context, needed);
   }
-  // The whole folder: a killed writer may have left a file beside the checkpoint.
-  if (!context.keepCheckpoints) await io("remove", directory, rm(directory, { recursive: true, force: true }));
+  await putAway(run.id, context);
+}
+
+/**
+ * What becomes of the checkpoints of a run whose rows are all written: removed, the whole folder, since a killed writer may have left a file beside
+ * them; or moved to where finished networks are kept. A run that was killed between its last row and this is put away by the next one.
+ *
+ * @throws ERR_IO
+ */
+export async function putAway(
+  id: string,
+  { directory, keepCheckpoints }: Pick<RunContext, "directory" | "keepCheckpoints">,
+): Promise<void> {
+  const checkpoints = join(directory, checkpointsFolder, id);
+  if (!keepCheckpoints) return io("remove", checkpoints, rm(checkpoints, { recursive: true, force: true }));
+  if (!existsSync(checkpoints)) return;
+  const kept = join(directory, networksFolder, id);
+  await io("make", kept, mkdir(join(directory, networksFolder), { recursive: true }));
+  await io("remove", kept, rm(kept, { recursive: true, force: true }));
+  await io("move", checkpoints, rename(checkpoints, kept));
 }
 
 /** @param needed also where all its rows are written its last checkpoint is wanted, since others begin with it */

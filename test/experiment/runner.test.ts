@@ -1,6 +1,7 @@
 // The runner: rows say what the library's own functions say, measuring changes nothing, what differs or is missing is refused, failures are told.
 
-import { rmSync } from "node:fs";
+import { existsSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { Dataset, datasets, GaussianMixture, metrics, neuralCollapse, ResNet, type Tensor } from "../../lib";
 import { isClaim, tryClaim } from "../../lib/experiment/claims";
 import { planOf } from "../../lib/experiment/plan";
@@ -166,10 +167,19 @@ it("leaves to another process what it holds, and takes it up when that one is go
   expect(comparable(out)).toEqual(comparable(folder.path("one")));
 });
 
+it("removes the checkpoints that a run killed after its last row has left", async () => {
+  const { id } = planOf(resolveConfiguration(one, "it")).runs[0] as { id: string };
+  const left = folder.path(`one/checkpoints/${id}`);
+  mkdirSync(left, { recursive: true });
+  writeFileSync(join(left, "training.safetensors"), "of a run that is over");
+  await run(one, "one");
+  expect(existsSync(left)).toBe(false);
+});
+
 it("keeps the weights where that is asked for", async () => {
   await run(one, "kept", { keepCheckpoints: true });
   const { id } = planOf(resolveConfiguration(one, "it")).runs[0] as { id: string };
-  const model = await ResNet.load(folder.path(`kept/checkpoints/${id}/training.safetensors`));
+  const model = await ResNet.load(folder.path(`kept/networks/${id}/training.safetensors`));
   expect(model.classNames).toEqual(["upper", "middle", "lower"]);
   model.dispose();
   rmSync(folder.path("kept"), { recursive: true });
