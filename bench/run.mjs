@@ -27,8 +27,9 @@ for (const row of rows.filter(({ name }) => name.includes(values.only))) {
   await run(); // warm-up, as the peer's
   await peer.ask({ ...row.request, repeats: 1 });
   for (let round = 0; round < rounds; round++) {
-    await pause(50); // OpenMP threads of the peer spin for some 10 ms after its work, on the cores that ours needs
+    await pause(50); // OpenMP threads of either side spin for some 10 ms after its work, on the cores that the other needs
     ours.push(await run());
+    await pause(50);
     peers.push((await peer.ask({ ...row.request, repeats: 1 })).seconds[0]);
   }
   await peer.ask({ operation: "forget" });

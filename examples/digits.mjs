@@ -8,8 +8,8 @@ import { datasets, device, ResNet } from "libtorch-ood";
 /** 6,000 digits to train on, 1,000 to test, and 1,000 clothes, which no network here has ever seen. */
 export async function loadImages() {
   const directory = fileURLToPath(new URL("data", import.meta.url));
-  const { train, test } = await datasets.mnist(directory, { prefix: "mnist-" });
-  const { test: clothes } = await datasets.fashionMnist(directory, { prefix: "fashion-", splits: ["test"] });
+  const { train, test } = await datasets.mnist(directory);
+  const { test: clothes } = await datasets.fashionMnist(directory, { splits: ["test"] });
   return { train, test, clothes };
 }
 

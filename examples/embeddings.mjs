@@ -7,8 +7,8 @@ import { fileURLToPath } from "node:url";
 import { datasets, Detector } from "libtorch-ood";
 
 const directory = fileURLToPath(new URL("data", import.meta.url));
-const { train, test } = await datasets.mnist(directory, { prefix: "mnist-" });
-const { test: clothes } = await datasets.fashionMnist(directory, { prefix: "fashion-", splits: ["test"] });
+const { train, test } = await datasets.mnist(directory);
+const { test: clothes } = await datasets.fashionMnist(directory, { splits: ["test"] });
 const { train: fitted, validation: heldOut } = train.split(0.2, 1);
 
 const detector = await Detector.fromFeatures({

@@ -22,15 +22,18 @@ namespace {
 // computed above the diagonal.
 int64_t solve_block(int64_t dim) { return dim <= 512 ? 128 : 256; }
 
-// Columns of one product of a screen, over all its classes: they bound its memory.
+// Columns of one product of a screen, over all its classes, and rows: they bound its memory, and keep a product of a few
+// classes in the cache until its norms are taken.
 constexpr int64_t screen_columns = int64_t{1} << 14;
+constexpr int64_t screen_rows = 512;
 
 // Dimensions that a bound is made of.
 int64_t leading_dimensions(int64_t dim) { return std::min(dim, std::max<int64_t>(64, dim / 8)); }
 
-// A class is left out where its term is below e^-50 of the largest one, whose last bit is e^-36; the second number
-// covers rounding of the log densities themselves, which under collapse reach -1e14 and more.
-constexpr double negligible_gap = 50;
+// Classes are left out whose terms together are below half a unit in the last place of what is returned: below 2^-53 of the
+// largest term, and of that what the logarithm's own magnitude allows. The share covers rounding of the log densities
+// themselves, which under collapse reach -1e14 and more.
+const double negligible_gap = 53 * std::numbers::ln2;
 constexpr double negligible_share = 1e-6;
 
 const double log_two_pi = std::log(2 * std::numbers::pi);
@@ -237,7 +240,7 @@ void GaussianDensity::whiten(const Factor& factor, const at::Tensor& rows, at::T
     if (start > 0)
       add_product(block, white.slice(1, 0, start), factor.lower.slice(0, start, end).slice(1, 0, start).t(), -1);
     at::Tensor out = white.slice(1, start, end);
-    at::mm_out(out, block, factor.inverse_blocks[static_cast<size_t>(start / width)]);
+    set_product(out, block, factor.inverse_blocks[static_cast<size_t>(start / width)]);
   }
 }
 
@@ -370,28 +373,33 @@ at::Tensor GaussianDensity::leading_bound(const Workspace& workspace) const {
 // class means, many classes in one product. With v its rounding unit, what is computed differs from the true one by
 // (d + 5)·v·‖L⁻¹‖_F·(‖x − m‖ + ‖u − m‖) at most (rounding of L⁻¹, of both vectors, and of d products and sums), and its
 // norm by a factor 1 ± (d + 5)·v.
-at::Tensor GaussianDensity::screened_bound(Workspace& workspace, const Poll& poll) const {
+at::Tensor GaussianDensity::screened_bound(const Workspace& workspace, const Poll& poll) const {
   const int64_t count = workspace.rows.size(0);
   const double rounding = static_cast<double>(dim() + 5) * 0.5 * std::numeric_limits<float>::epsilon() * 1.01;
   const at::Tensor bound = at::full({count, classes()}, -std::numeric_limits<double>::infinity(), mean_.options());
-  at::sub_out(workspace.first, workspace.rows, screen_centre_);
-  const at::Tensor reach = at::linalg_vector_norm(workspace.first, 2, 1);
-  const at::Tensor single = workspace.first.to(at::kFloat);
-  for (const Screen& screen : screens_) {
-    const auto members = static_cast<int64_t>(screen.classes.size());
-    at::Tensor square = at::zeros({count, members}, mean_.options());
-    for (size_t block = 0; block < screen.weights.size(); ++block) {
-      poll();
-      const at::Tensor& weight = screen.weights[block];
-      const at::Tensor white = linear_float32(single.slice(1, 0, weight.size(1)), weight, screen.biases[block]);
-      square.add_(at::linalg_vector_norm(white.view({count, members, -1}), 2, 2).to(at::kDouble).square_());
-    }
-    const at::Tensor length = square.sqrt_().mul_(1 - rounding);
-    for (int64_t i = 0; i < members; ++i) {
-      const int64_t c = screen.classes[static_cast<size_t>(i)];
-      const at::Tensor error = (reach + screen_reach_[c]).mul_(rounding * screen.norms[static_cast<size_t>(i)]);
-      const at::Tensor least = length.select(1, i).sub(error).clamp_min_(0).square_();
-      bound.select(1, c).copy_(least.mul_(-0.5).add_(constant(factors_[static_cast<size_t>(c)].half_log_determinant)));
+  for (int64_t start = 0; start < count; start += screen_rows) {
+    const int64_t end = std::min(start + screen_rows, count);
+    const at::Tensor centred = workspace.rows.slice(0, start, end) - screen_centre_;
+    const at::Tensor reach = at::linalg_vector_norm(centred, 2, 1);
+    const at::Tensor single = centred.to(at::kFloat);
+    for (const Screen& screen : screens_) {
+      const auto members = static_cast<int64_t>(screen.classes.size());
+      at::Tensor square = at::zeros({end - start, members}, mean_.options());
+      for (size_t block = 0; block < screen.weights.size(); ++block) {
+        poll();
+        const at::Tensor& weight = screen.weights[block];
+        const at::Tensor white = linear_float32(single.slice(1, 0, weight.size(1)), weight, screen.biases[block]);
+        square.add_(at::linalg_vector_norm(white.view({end - start, members, -1}), 2, 2).to(at::kDouble).square_());
+      }
+      const at::Tensor length = square.sqrt_().mul_(1 - rounding);
+      for (int64_t i = 0; i < members; ++i) {
+        const int64_t c = screen.classes[static_cast<size_t>(i)];
+        const at::Tensor error = (reach + screen_reach_[c]).mul_(rounding * screen.norms[static_cast<size_t>(i)]);
+        const at::Tensor least = length.select(1, i).sub(error).clamp_min_(0).square_();
+        bound.slice(0, start, end)
+            .select(1, c)
+            .copy_(least.mul_(-0.5).add_(constant(factors_[static_cast<size_t>(c)].half_log_determinant)));
+      }
     }
   }
   return bound;
@@ -426,7 +434,9 @@ at::Tensor GaussianDensity::joint_log_density(Workspace& workspace, const Poll& 
   const at::Tensor first = at::zeros_like(bound, at::kBool).scatter_(1, likeliest, true);
   evaluate(first);
   const at::Tensor reached = joint.gather(1, likeliest);
-  const at::Tensor needed = reached - negligible_gap - negligible_share * reached.abs();
+  const at::Tensor magnitude = reached.abs();
+  const double gap = negligible_gap + std::log(static_cast<double>(classes()));
+  const at::Tensor needed = reached - gap + magnitude.clamp_min(1).log_() - negligible_share * magnitude;
   const at::Tensor left_out = bound.lt(needed).logical_or_(prior.isinf());  // not where the bound is NaN
   const at::Tensor others = left_out.logical_or_(first).logical_not_();
   evaluate(others);

@@ -104,7 +104,7 @@ class GaussianDensity {
   };
   void make_screens(const Poll& poll);
   at::Tensor leading_bound(const Workspace& workspace) const;
-  at::Tensor screened_bound(Workspace& workspace, const Poll& poll) const;
+  at::Tensor screened_bound(const Workspace& workspace, const Poll& poll) const;
   void centre(at::Tensor& out, const at::Tensor& rows, int64_t c, int64_t columns) const;
   double constant(double half_log_determinant) const;
   static void whiten(const Factor& factor, const at::Tensor& rows, at::Tensor& white);

@@ -79,6 +79,15 @@ void add_tiled_product(const at::Tensor& target, const at::Tensor& a, const at::
 
 }  // namespace
 
+void set_product(at::Tensor& target, const at::Tensor& a, const at::Tensor& b) {
+  if (!has_tiles(target) || target.numel() * a.size(1) < least_work) {
+    at::mm_out(target, a, b);
+    return;
+  }
+  target.zero_();
+  add_product(target, a, b);
+}
+
 bool has_tiles(const at::Tensor& target) { return target.is_cpu() && tile_product::pays(); }
 
 void add_product(const at::Tensor& target, const at::Tensor& a, const at::Tensor& b, double scale, Wanted wanted) {

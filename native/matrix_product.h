@@ -15,6 +15,9 @@ enum class Wanted { all, lower_triangle };
 // Whether a float64 product into this tensor is made of our own AVX-512 tiles, which need no help from blocking.
 bool has_tiles(const at::Tensor& target);
 
+// target = a·b for float64 a [m, k], b [k, n], target [m, n].
+void set_product(at::Tensor& target, const at::Tensor& a, const at::Tensor& b);
+
 // target += scale·a·b for float64 a [m, k], b [k, n], target [m, n].
 void add_product(const at::Tensor& target, const at::Tensor& a, const at::Tensor& b, double scale = 1, Wanted wanted = Wanted::all);
 

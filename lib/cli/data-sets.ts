@@ -38,11 +38,10 @@ const one =
 
 /** The files of the MNIST family may have something before their names: what follows the last folder of the path. */
 const prefixed =
-  (read: (path: string, options: { splits: SplitName[]; prefix: string }) => Promise<Record<SplitName, Dataset>>): Reader =>
+  (read: (path: string, options: { splits: SplitName[]; prefix?: string }) => Promise<Record<SplitName, Dataset>>): Reader =>
   async (path, split) => {
-    const folder = isDirectory(path);
-    const [directory, prefix] = folder ? [path, ""] : [dirname(path), basename(path)];
-    return (await read(directory, { splits: [split], prefix }))[split];
+    if (isDirectory(path)) return (await read(path, { splits: [split] }))[split];
+    return (await read(dirname(path), { splits: [split], prefix: basename(path) }))[split];
   };
 
 const readers = {

@@ -3,6 +3,7 @@
 
 import { Command, CommanderError } from "commander";
 import { isLibtorchOodError } from "../errors";
+import { packageVersion } from "../package-root";
 import { doctorCommand } from "./doctor";
 import { evaluateCommand } from "./evaluate";
 import { experimentCommand } from "./experiment";
@@ -26,6 +27,7 @@ From images to verdicts:
 export function program(): Command {
   return new Command("libtorch-ood")
     .description("Tells when a neural classifier should not be trusted.")
+    .version(packageVersion(), "-V, --version", "print the version")
     .addCommand(setupCommand())
     .addCommand(doctorCommand())
     .addCommand(trainCommand())

@@ -10,7 +10,10 @@ import { normalizations, type Normalization } from "./normalization";
 import { readSplits, type SplitName, type SplitOptions } from "./splits";
 
 export interface MnistOptions<S extends SplitName = SplitName> extends SplitOptions<S> {
-  /** What stands before the usual file names, as in "mnist-train-images-idx3-ubyte". Default: nothing. */
+  /**
+   * What stands before the usual file names, as in "mnist-train-images-idx3-ubyte". Default: nothing, or the set's own "mnist-", "fashion-" or
+   * "kmnist-" where there are such files, since a folder that holds several sets needs them.
+   */
   prefix?: string;
 }
 
@@ -19,6 +22,7 @@ interface Flavour {
   /** The folder that torchvision makes, and ours beside other data sets. */
   torchvision: string;
   folder: string;
+  prefix: string;
   classNames: readonly string[];
   normalization: Normalization | undefined;
 }
@@ -38,6 +42,7 @@ export function mnist<S extends SplitName = SplitName>(directory: string, option
     name: "MNIST",
     torchvision: "MNIST",
     folder: "mnist",
+    prefix: "mnist-",
     classNames: ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"],
     normalization: normalizations.mnist,
   });
@@ -56,6 +61,7 @@ export function fashionMnist<S extends SplitName = SplitName>(directory: string,
     name: "Fashion-MNIST",
     torchvision: "FashionMNIST",
     folder: "fashion-mnist",
+    prefix: "fashion-",
     classNames: ["T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"],
     normalization: normalizations.fashionMnist,
   });
@@ -74,6 +80,7 @@ export function kmnist<S extends SplitName = SplitName>(directory: string, optio
     name: "KMNIST",
     torchvision: "KMNIST",
     folder: "kmnist",
+    prefix: "kmnist-",
     classNames: ["o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo"],
     normalization: undefined,
   });
@@ -84,13 +91,15 @@ async function read<S extends SplitName>(
   options: MnistOptions<S> | undefined,
   flavour: Flavour,
 ): Promise<Record<S, Dataset>> {
-  const { prefix = "", splits } = optionsObject(options, "options", ["prefix", "splits"]);
-  string(prefix, "prefix");
+  const { prefix, splits } = optionsObject(options, "options", ["prefix", "splits"]);
+  const prefixes = prefix === undefined ? [flavour.prefix, ""] : [string(prefix, "prefix")];
   const directories = [string(directory, "directory"), join(directory, flavour.torchvision, "raw"), join(directory, flavour.folder)];
   return readSplits(splits, async (split) => {
-    const start = `${prefix}${split === "train" ? "train" : "t10k"}`;
-    const find = (kind: string, file: string): Promise<string> =>
-      findFile(directories, [`${start}-${file}`, `${start}-${file}.gz`], `the ${kind} of the ${flavour.name} ${split} split`);
+    const start = split === "train" ? "train" : "t10k";
+    const find = (kind: string, file: string): Promise<string> => {
+      const names = prefixes.flatMap((before) => [`${before}${start}-${file}`, `${before}${start}-${file}.gz`]);
+      return findFile(directories, names, `the ${kind} of the ${flavour.name} ${split} split`);
+    };
     const imagesPath = await find("images", "images-idx3-ubyte");
     const labelsPath = await find("labels", "labels-idx1-ubyte");
     return readPair(imagesPath, labelsPath, `${flavour.name} ${split}`, flavour);

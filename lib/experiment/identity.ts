@@ -1,10 +1,8 @@
 // What all rows of a folder have in common, and how to say in what two experiments differ.
 
 import { createHash } from "node:crypto";
-import { readFileSync } from "node:fs";
-import { join } from "node:path";
 import * as device from "../device";
-import { packageRoot } from "../package-root";
+import { packageVersion } from "../package-root";
 import type { ResolvedConfiguration } from "./configuration";
 import type { HeaderRow } from "./rows";
 
@@ -55,7 +53,7 @@ export function headerOf(configuration: RecordedConfiguration, preset: string | 
     configurationHash: createHash("sha256")
       .update(canonical(identityOf(configuration)))
       .digest("hex"),
-    library: libraryVersion(),
+    library: packageVersion(),
     libtorch: device.info().libtorch,
   };
 }
@@ -79,8 +77,4 @@ function canonical(value: unknown): string {
 
 function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null && !Array.isArray(value);
-}
-
-function libraryVersion(): string {
-  return (JSON.parse(readFileSync(join(packageRoot, "package.json"), "utf8")) as { version: string }).version;
 }

@@ -1,6 +1,7 @@
 // How the commands behave beside what they compute: help, exit codes, interruption, a reader that leaves, progress.
 
 import { existsSync, readFileSync } from "node:fs";
+import { packageVersion } from "../../lib/package-root";
 import { temporaryDirectory } from "../files/temporary-directory";
 import { cli, digits, good, smallTraining } from "./command";
 
@@ -11,6 +12,10 @@ test("--help of the whole: every command, and the way from images to verdicts", 
   const { stdout } = await good(["--help"]);
   for (const command of ["setup", "doctor", ...commands]) expect(stdout).toMatch(new RegExp(`^  ${command} `, "m"));
   expect(stdout).toMatch(/train .*\n.* fit .*\n.* evaluate .*\n.* score /);
+});
+
+test("--version: that of the package", async () => {
+  expect((await good(["--version"])).stdout).toBe(`${packageVersion()}\n`);
 });
 
 test.each(commands)("%s --help: what it is for, its data sets, examples that are commands, exit codes", async (command) => {

@@ -1,14 +1,16 @@
 // `libtorch-ood experiment run` and `report` on data sets in their official files: digits as the known classes, clothes as the others.
 
-import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import type { Configuration } from "../../lib/experiment/configuration";
 import type { ResultRow } from "../../lib/experiment/rows";
+import { packageRoot } from "../../lib/package-root";
 import { temporaryDirectory } from "../files/temporary-directory";
 import { cli, dataDirectory, good, json } from "./command";
 
 const directory = temporaryDirectory();
-const [data, out, configuration] = [directory.path("data"), directory.path("runs"), directory.path("digits.json")];
-const run = (...more: string[]) => ["experiment", "run", configuration, "--data", data, "--out", out, "--threads", "1", ...more];
+const [out, configuration] = [directory.path("runs"), directory.path("digits.json")];
+const run = (...more: string[]) => ["experiment", "run", configuration, "--data", dataDirectory, "--out", out, "--threads", "1", ...more];
 interface Summary {
   finished: { cell: string; seed: number }[];
   failed: unknown[];
@@ -20,28 +22,11 @@ const rows = () =>
     .split("\n")
     .map((line) => JSON.parse(line) as ResultRow);
 
+// The experiment of examples/, on fewer images and with smaller networks.
 beforeAll(() => {
-  for (const [folder, prefix] of [
-    ["mnist", "mnist-"],
-    ["fashion-mnist", "fashion-"],
-  ] as const) {
-    mkdirSync(join(data, folder), { recursive: true });
-    for (const split of prefix === "mnist-" ? ["train", "t10k"] : ["t10k"]) {
-      for (const file of [`${split}-images-idx3-ubyte.gz`, `${split}-labels-idx1-ubyte.gz`]) {
-        copyFileSync(join(dataDirectory, prefix + file), join(data, folder, file));
-      }
-    }
-  }
-  const experiment = {
-    name: "Digits and clothes",
-    inDistribution: "mnist",
-    outOfDistribution: ["fashion-mnist"],
-    seeds: 1,
-    training: { augmentation: "none" },
-    subset: { train: 600, test: 100 },
-    cells: [{ depth: 18, l2: [true, false], epochs: 2, milestones: [1], batchSize: 32, width: 0.0625 }],
-  };
-  writeFileSync(configuration, JSON.stringify(experiment));
+  const shipped = JSON.parse(readFileSync(join(packageRoot, "examples", "digits-experiment.json"), "utf8")) as Configuration;
+  const cells = shipped.cells.map((cell) => ({ ...cell, epochs: 2, milestones: [1], batchSize: 32, width: 0.0625 }));
+  writeFileSync(configuration, JSON.stringify({ ...shipped, subset: { train: 600, test: 100 }, cells }));
 });
 
 test("runs, does nothing twice, and reports what the rows say", async () => {
@@ -64,11 +49,11 @@ test("runs, does nothing twice, and reports what the rows say", async () => {
 test("a folder of another configuration, a misspelt preset and a data set that is not there are errors that name them", async () => {
   const other = await cli(run("--subset", "300"));
   expect(other).toMatchObject({ code: 1, stderr: expect.stringMatching(/ERR_OPTION.*train/s) });
-  expect(await cli(["experiment", "run", "tabel1", "--data", data, "--out", out])).toMatchObject({
+  expect(await cli(["experiment", "run", "tabel1", "--data", dataDirectory, "--out", out])).toMatchObject({
     code: 1,
     stderr: expect.stringMatching(/ERR_OPTION.*table1/s),
   });
-  expect(await cli(["experiment", "run", "table1", "--data", data, "--out", directory.path("elsewhere")])).toMatchObject({
+  expect(await cli(["experiment", "run", "table1", "--data", dataDirectory, "--out", directory.path("elsewhere")])).toMatchObject({
     code: 1,
     stderr: expect.stringContaining("batches.meta.txt"),
   });

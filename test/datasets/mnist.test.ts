@@ -42,6 +42,13 @@ describe("the shipped images", () => {
     expect(Buffer.from(held.images).equals(file.subarray(16))).toBe(true);
   });
 
+  test("one folder of several sets needs no prefix: each finds its own names", async () => {
+    const [digits, clothes] = [await mnist(shipped, { splits: ["test"] }), await fashionMnist(shipped, { splits: ["test"] })];
+    expect(digits.test.images).toEqual((await mnist(shipped, { prefix: "mnist-", splits: ["test"] })).test.images);
+    expect(clothes.test.images).toEqual((await fashionMnist(shipped, { prefix: "fashion-", splits: ["test"] })).test.images);
+    await expect(mnist(shipped, { prefix: "", splits: ["test"] })).rejects.toMatchObject({ code: "ERR_IO" });
+  });
+
   test("MNIST's constants are the mean and std of its images, to what 6,000 of 60,000 allow", async () => {
     const { train } = await mnist(shipped, { prefix: "mnist-", splits: ["train"] });
     const { mean, std } = computeNormalization(train);
