@@ -22,6 +22,7 @@ const megabyte = 1e6;
 
 const { values: options } = parseArgs({ options: { only: { type: "string" }, version: { type: "string" } } });
 const version = options.version ?? source.version;
+const repository = source.repository ?? repositoryOfWorkflow();
 // The third number counts what was packed of a minor of libtorch; the first two are the library's ABI.
 const libtorchVersion = "2.13.0";
 
@@ -57,7 +58,8 @@ async function pack(kind) {
   );
   if (size > limit) stop(`${file}: expected at most ${limit / megabyte} MB, found ${(size / megabyte).toFixed(2)}`);
   fs.rmSync(path.dirname(directory), { recursive: true });
-  return { name: manifest.name, version: manifest.version, file: path.basename(file), size, unpackedSize, integrity };
+  const { name, version, repository } = manifest;
+  return { name, version, file: path.basename(file), size, unpackedSize, integrity, repository: repository?.url };
 }
 
 // Without scripts and binding.gyp: nothing runs at installation, and no package manager takes it for one to be compiled.
@@ -68,6 +70,7 @@ async function stageLibrary(directory) {
   return {
     ...Object.fromEntries(Object.entries(source).filter(([key]) => !ours.includes(key))),
     version,
+    repository,
     optionalDependencies: Object.fromEntries(platforms.map(({ name }) => [`@libtorch-ood/addon-${name}`, version])),
     peerDependencies: { ...source.peerDependencies, ...Object.fromEntries(platforms.map(runtimePeer)) },
     peerDependenciesMeta: { ...source.peerDependenciesMeta, ...Object.fromEntries(platforms.map(optionalPeer)) },
@@ -110,7 +113,14 @@ function platformManifest(kind, version, description, facts) {
   const fits = { os: [os], cpu: [cpu], ...(libc && { libc: [libc] }) };
   const { license, engines } = source;
   // A shared library cannot be opened inside the zip files of Yarn's Plug'n'Play.
-  return { name: `@libtorch-ood/${kind}-${name}`, version, description, license, engines, ...fits, preferUnplugged: true, ...facts };
+  const known = { name: `@libtorch-ood/${kind}-${name}`, version, description, license, repository, engines };
+  return { ...known, ...fits, preferUnplugged: true, ...facts };
+}
+
+// npm compares it with the repository in which a tarball with provenance was built: where a workflow packs, it is that one.
+function repositoryOfWorkflow() {
+  const { GITHUB_SERVER_URL: server, GITHUB_REPOSITORY: name } = process.env;
+  return server && name ? { type: "git", url: `git+${server}/${name}.git` } : undefined;
 }
 
 function npmPack(directory) {

@@ -3,9 +3,10 @@
 
 import { spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { release, tmpdir } from "node:os";
 import { join } from "node:path";
 import { load, loadAddon } from "../../lib/libtorch/load";
+import { glibcVersion } from "../../lib/libtorch/system";
 import { packageRoot } from "../../lib/package-root";
 import { fakeTorch } from "./fake-torch";
 
@@ -23,6 +24,31 @@ test("the addon loads, once, for the libtorch that it was built for", () => {
   expect(info).toMatchObject({ builtFor: files.built.libtorch });
   expect(torch.version.startsWith(String(info.libtorch))).toBe(true);
   if (torch.cuda === null) expect(withoutCuda).toBe("this libtorch is a CPU build");
+});
+
+// Linux has MADV_POPULATE_WRITE since 5.14.
+const [major = 0, minor = 0] = release().split(".").map(Number);
+const populates = glibcVersion() !== "" && (major > 5 || (major === 5 && minor >= 14));
+(populates ? test : test.skip)("the loader has memory ready for libtorch's operators, about as much as they take", () => {
+  const { files, torch } = load();
+  const program = `
+    const { open } = (() => {
+      const holder = { exports: {} };
+      process.dlopen(holder, ${JSON.stringify(files.loader)});
+      return holder.exports;
+    })();
+    const used = [process.memoryUsage.rss()];
+    for (const name of ["c10", "torch_cpu"]) {
+      open(${JSON.stringify(join(torch.directory, "lib", "lib"))} + name + ".so");
+      used.push(process.memoryUsage.rss());
+    }
+    console.log(JSON.stringify(used.map((bytes) => bytes / 2 ** 20)));`;
+  const { status, stdout, stderr } = runNode(program);
+  expect([status, stderr]).toEqual([0, ""]);
+  const [before, ready, after] = JSON.parse(stdout) as [number, number, number];
+  expect(ready - before).toBeGreaterThan(50);
+  // In MiB: the libraries' own pages; without what was made ready it is 100, and were that not used it would be too.
+  expect(after - ready).toBeLessThan(75);
 });
 
 test("two workers and the main thread load it at once, and it works in each", () => {

@@ -14,21 +14,27 @@ function checkVerdict(answer) {
 test("npm: installed, required, imported, and an image judged; the goal is 30 s for all of it", (t) => {
   const { directory, answer, seconds } = installedProject();
   checkVerdict(answer);
-  t.diagnostic(`npm install to the first verdict: ${seconds.toFixed(1)} s`);
+  const { installation, verdict } = seconds;
+  const total = installation + verdict;
+  t.diagnostic(`npm install ${installation.toFixed(1)} s, then to the first verdict ${verdict.toFixed(1)} s: ${total.toFixed(1)} s`);
   const { same, covariance } = JSON.parse(succeed(directory, ["node", copyProgram(directory, "verdict.mjs")]));
   assert.equal(same, true);
   // Rows (1, 2), (3, 4), (5, 9): variances 4 and 13, covariance 7.
   assert.deepEqual(covariance, [4, 7, 7, 13]);
   assert.match(succeed(directory, ["node", "node_modules/libtorch-ood/dist/cli/main.js", "doctor"]), /^It works\.$/m);
-  assert.ok(seconds < 300, `expected less than 300 s, on a loaded machine too, found ${seconds.toFixed(1)} s`);
+  assert.ok(total < 300, `expected less than 300 s, on a loaded machine too, found ${total.toFixed(1)} s`);
 });
 
-test("from require to the native part's first answer; the goal is 0.4 s", (t) => {
+test("from require until a tensor is made, in a new process; the goal is 0.4 s", (t) => {
   const { directory } = installedProject();
   const program = copyProgram(directory, "ready.cjs");
-  const times = Array.from({ length: 5 }, () => Number(succeed(directory, ["node", program]))).sort((a, b) => a - b);
-  t.diagnostic(`require to ready: ${times.map((time) => time.toFixed(0)).join(", ")} ms`);
-  assert.ok(times[0] < 2000, `expected the fastest below 2000 ms, on a loaded machine too, found ${times[0]}`);
+  const runs = Array.from({ length: 7 }, () => JSON.parse(succeed(directory, ["node", program])));
+  runs.sort((a, b) => a.ready - b.ready);
+  for (const { required, ready, answered } of runs) {
+    const [first, second, third] = [required, ready, answered].map((time) => time.toFixed(0));
+    t.diagnostic(`required after ${first} ms, ready after ${second} ms, first operation answered after ${third} ms`);
+  }
+  assert.ok(runs[0].ready < 2000, `expected the fastest below 2000 ms, on a loaded machine too, found ${runs[0].ready}`);
 });
 
 for (const name of ["pnpm", "yarn", "yarn-pnp"]) {
