@@ -3,9 +3,11 @@ import js from "@eslint/js";
 import { defineConfig, globalIgnores } from "eslint/config";
 import tseslint from "typescript-eslint";
 
-const names = "console process performance URL Buffer fetch AbortController AbortSignal structuredClone TextDecoder TextEncoder";
+const names =
+  "console process performance URL Buffer fetch Request Response File AbortController AbortSignal structuredClone TextDecoder TextEncoder";
 const timers = "setTimeout clearTimeout setInterval clearInterval setImmediate queueMicrotask";
 const nodeGlobals = Object.fromEntries(`${names} ${timers}`.split(" ").map((name) => [name, "readonly"]));
+const pageGlobals = { document: "readonly", window: "readonly", URL: "readonly" };
 const commonJsGlobals = { module: "writable", exports: "writable", require: "readonly", __filename: "readonly", __dirname: "readonly" };
 
 export default defineConfig(
@@ -14,6 +16,7 @@ export default defineConfig(
   { linterOptions: { reportUnusedDisableDirectives: "error" } },
   { files: ["**/*.mjs"], languageOptions: { globals: nodeGlobals } },
   { files: ["**/*.js", "**/*.cjs"], languageOptions: { sourceType: "commonjs", globals: { ...nodeGlobals, ...commonJsGlobals } } },
+  { files: ["examples/electron/renderer/*.js"], languageOptions: { sourceType: "module", globals: pageGlobals } },
   {
     files: ["lib/**/*.ts"],
     extends: [tseslint.configs.recommendedTypeChecked],
@@ -21,7 +24,7 @@ export default defineConfig(
   },
   // The public methods name themselves to Error.captureStackTrace, which only compares the function and never calls it.
   { files: ["lib/resnet.ts", "lib/detector.ts"], rules: { "@typescript-eslint/unbound-method": "off" } },
-  { files: ["test/**/*.ts", "types/**/*.ts"], extends: [tseslint.configs.recommended] },
+  { files: ["test/**/*.ts", "types/**/*.ts", "examples/**/*.ts"], extends: [tseslint.configs.recommended] },
   {
     files: ["**/*.ts"],
     rules: {

@@ -1,4 +1,4 @@
-// Everything that can be checked without running the library, side by side: ESLint, Prettier, and the types of the tests.
+// Everything that can be checked without running the library, side by side: ESLint, Prettier, and the types of the tests and of the Electron example.
 
 import { spawn } from "node:child_process";
 import path from "node:path";
@@ -9,6 +9,7 @@ const checks = [
   ["eslint/bin/eslint.js", "."],
   ["prettier/bin/prettier.cjs", "--check", ".", "--log-level", "warn"],
   ["typescript/bin/tsc", "--noEmit", "-p", "tsconfig.test.json"],
+  ["typescript/bin/tsc", "-p", "test/examples/electron/tsconfig.json"],
 ];
 
 const results = await Promise.all(checks.map(run));

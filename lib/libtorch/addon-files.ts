@@ -1,6 +1,7 @@
 // Where the two addons are: in build/Release where they were built here, else in the package that carries them for this
 // platform. node-gyp-build knows the directories of a build (also prebuilds/<platform>-<arch> and that beside the executable)
 // but thinks of one .node in each; we take the directory of what it finds, with loader.node, libtorch_ood.node and build.json.
+// Of a program in an archive, each file is taken from beside it where it is there.
 
 import { existsSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
@@ -8,6 +9,7 @@ import { dirname, join } from "node:path";
 import nodeGypBuild from "node-gyp-build";
 import { LibtorchOodError } from "../errors";
 import { packageRoot } from "../package-root";
+import { unpacked } from "./asar";
 
 export interface AddonFiles {
   readonly loader: string;
@@ -34,7 +36,7 @@ export function addonFiles(root: string = packageRoot): AddonFiles {
     const places = `${join(root, "build", "Release")} and ${join(root, "prebuilds", `${process.platform}-${process.arch}`)}`;
     throw missing(`no native addon for ${process.platform}-${process.arch} in ${places}, nor the package ${addonPackage}`, root);
   }
-  const [loader, addon, facts] = ["loader.node", "libtorch_ood.node", "build.json"].map((name) => join(directory, name)) as [
+  const [loader, addon, facts] = ["loader.node", "libtorch_ood.node", "build.json"].map((name) => unpacked(join(directory, name))) as [
     string,
     string,
     string,

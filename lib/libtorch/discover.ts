@@ -5,6 +5,7 @@ import { existsSync, readdirSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { packageRoot } from "../package-root";
+import { unpacked } from "./asar";
 import { cacheDirectory, cacheEntries } from "./cache";
 import { readTorchDirectory, type TorchDirectory } from "./torch-directory";
 import { minorOf, supportedMinors } from "./versions";
@@ -44,16 +45,18 @@ export const runtimePackage = `@libtorch-ood/libtorch-${process.platform}-${proc
 /**
  * Looks for libtorch at `LIBTORCH_OOD_HOME`, `LIBTORCH`, the runtime package, the site-packages of `VIRTUAL_ENV` and of
  * `CONDA_PREFIX`, with `LIBTORCH_USE_PYTORCH=1` the python on the PATH, and the cache of `setup`, in this order. System
- * directories are never searched. A copy of the wrong minor is skipped and reported.
+ * directories are never searched. A copy of the wrong minor is skipped and reported. For a path in Electron's `app.asar` the
+ * one beside it in `app.asar.unpacked` is taken.
  */
 export function discover(options: DiscoveryOptions = {}): Discovery {
   const { minors = supportedMinors, headers = false, environment = process.env, root = packageRoot } = options;
   const attempts: Attempt[] = [];
-  for (const place of places(environment, root)) {
-    if (place.path === undefined) {
-      attempts.push(place);
+  for (const candidate of places(environment, root)) {
+    if (candidate.path === undefined) {
+      attempts.push(candidate);
       continue;
     }
+    const place = { ...candidate, path: unpacked(candidate.path) };
     const found = readTorchDirectory(place.path);
     if ("problem" in found) {
       attempts.push({ ...place, problem: found.problem });

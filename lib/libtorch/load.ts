@@ -5,6 +5,7 @@ import { constants } from "node:os";
 import { basename, dirname } from "node:path";
 import { LibtorchOodError } from "../errors";
 import { addonFiles, buildAnew, type AddonFiles } from "./addon-files";
+import { archiveProblem } from "./asar";
 import { describeAttempts, discoveryError } from "./diagnosis";
 import { discover, type Attempt, type Discovery } from "./discover";
 import { librariesOf } from "./libraries";
@@ -66,7 +67,7 @@ function openLoader(own: AddonFiles): { loader: Loader; files: AddonFiles } {
     loader = openNode(own.loader) as Loader;
   } catch (cause) {
     const { message } = cause as Error;
-    const reason = systemProblem(message) ?? buildAnew();
+    const reason = systemProblem(message) ?? archiveProblem(own.loader) ?? buildAnew();
     throw new LibtorchOodError("ERR_IO", `${own.loader} does not load: ${message}. ${reason}`, { cause });
   }
   return { loader, files: { ...own, addon: addonOfThisProcess(loader, own.addon) } };
@@ -161,8 +162,8 @@ function openNode(file: string): unknown {
 
 function loadingFailed(path: string, cause: unknown, attempts: readonly Attempt[], mend: string): LibtorchOodError {
   const { message: said } = cause as Error;
-  const system = systemProblem(said);
-  const what = `libtorch was found but ${path} does not load: ${said}${system === undefined ? "" : `\n${system}`}`;
+  const reason = systemProblem(said) ?? archiveProblem(path);
+  const what = `libtorch was found but ${path} does not load: ${said}${reason === undefined ? "" : `\n${reason}`}`;
   const message = `${what}\nTried, in order:\n${describeAttempts(attempts)}\nTo see more, run: npx libtorch-ood doctor. ${mend}`;
   return new LibtorchOodError("ERR_LIBTORCH_NOT_FOUND", message, { cause });
 }

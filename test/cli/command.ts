@@ -21,10 +21,15 @@ export function cli(args: readonly string[], onOutput?: (child: ChildProcess, st
 }
 
 /** Any program of Node, in the same way. */
-export function program(file: string, args: readonly string[], onOutput?: (child: ChildProcess, stdout: string) => void): Promise<Ending> {
+export function program(
+  file: string,
+  args: readonly string[],
+  onOutput?: (child: ChildProcess, stdout: string) => void,
+  directory: string = packageRoot,
+): Promise<Ending> {
   const child = spawn(process.execPath, [file, ...args], {
     stdio: ["ignore", "pipe", "pipe"],
-    cwd: packageRoot,
+    cwd: directory,
     env: { ...process.env, OMP_NUM_THREADS: "1" }, // on networks so small two threads only wait for each other
   });
   let stdout = "";

@@ -14,6 +14,8 @@ export interface Ending {
 
 export interface RunOptions {
   nodeOptions?: string[];
+  /** Beside that of this process. */
+  environment?: NodeJS.ProcessEnv;
   /** Called once when the program has printed the line `ready`. */
   whenReady?: (child: ChildProcess) => void;
   /** The program is ended by force, and the test fails, after this. Default 100,000. */
@@ -22,7 +24,10 @@ export interface RunOptions {
 
 export function run(program: string, args: readonly (string | number)[], options: RunOptions = {}): Promise<Ending> {
   const file = join(__dirname, "programs", program);
-  const child = spawn(process.execPath, [...(options.nodeOptions ?? []), file, ...args.map(String)], { stdio: ["ignore", "pipe", "pipe"] });
+  const child = spawn(process.execPath, [...(options.nodeOptions ?? []), file, ...args.map(String)], {
+    stdio: ["ignore", "pipe", "pipe"],
+    env: { ...process.env, ...options.environment },
+  });
   let stdout = "";
   let stderr = "";
   let endingSince = NaN;

@@ -1,0 +1,22 @@
+// Electron packs a program into an archive, app.asar, whose files JavaScript alone can read. What the system has to open
+// lies beside it under the same name, in app.asar.unpacked.
+
+import { existsSync } from "node:fs";
+
+/** The end of an archive's name inside a path; not that of `app.asar.unpacked`. */
+const archiveName = /\.asar(?=[\\/])/gi;
+
+/** The path that the system can open: in `app.asar.unpacked` for one in `app.asar`, where that is there; else the path itself. */
+export function unpacked(path: string): string {
+  const beside = path.replace(archiveName, "$&.unpacked");
+  return beside !== path && existsSync(beside) ? beside : path;
+}
+
+/** Why the system cannot open a path that lies in an archive, with what mends it; undefined for a path that does not. */
+export function archiveProblem(path: string): string | undefined {
+  const [end] = [...path.matchAll(archiveName)];
+  if (end === undefined) return undefined;
+  const archive = path.slice(0, end.index + end[0].length);
+  const mend = 'have the packages unpacked: asarUnpack: ["node_modules/@libtorch-ood/**"] of electron-builder, see docs/electron.md';
+  return `It lies in the archive ${archive}, from which the system loads no library; ${mend}.`;
+}
