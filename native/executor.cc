@@ -98,22 +98,31 @@ void Executor::resume(const std::shared_ptr<Job>& job) {
 void Executor::overtake(const std::shared_ptr<Job>& job) {
   {
     const std::lock_guard lock(mutex_);
-    job->held_ = false;
-    if (std::erase(jobs_, job) + std::erase(held_, job) == 0) return;
+    if (!withdraw(job)) return;
   }
-  if (device_.is_cpu()) {
-    job->step();
-  } else {
-    release([job] { job->step(); });  // frees device memory
-  }
+  end(job);
 }
 
 void Executor::drain(const std::shared_ptr<Job>& job) {
   {
     std::unique_lock lock(mutex_);
     stepped_.wait(lock, [&] { return running_ != job.get(); });
+    if (!withdraw(job)) return;  // under the same lock: else the job's next step could begin in between
   }
-  overtake(job);
+  end(job);
+}
+
+bool Executor::withdraw(const std::shared_ptr<Job>& job) {
+  job->held_ = false;
+  return std::erase(jobs_, job) + std::erase(held_, job) > 0;
+}
+
+void Executor::end(const std::shared_ptr<Job>& job) {
+  if (device_.is_cpu()) {
+    job->step();
+  } else {
+    release([job] { job->step(); });  // frees device memory
+  }
 }
 
 void Executor::release(std::function<void()> release) {

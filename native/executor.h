@@ -58,6 +58,11 @@ class Executor {
   void run();
   static void stop_all();
 
+  // With the mutex locked: takes the job out of the queue; false where it is not in it.
+  bool withdraw(const std::shared_ptr<Job>& job);
+  // Has a job that has been withdrawn take its last step.
+  void end(const std::shared_ptr<Job>& job);
+
   const c10::Device device_;
   std::mutex mutex_;
   std::condition_variable wake_;
