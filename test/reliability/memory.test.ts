@@ -1,6 +1,9 @@
 // Memory of tensors, networks and calls goes back: after dispose(), and by collection where nobody disposes.
 
+import { temporaryDirectory } from "../files/temporary-directory";
 import { answerOf } from "./child";
+
+const directory = temporaryDirectory();
 
 interface Memory {
   rss: number;
@@ -31,6 +34,15 @@ test.each([
 test("tensors that nobody disposes of are collected in time, unasked", async () => {
   const { before, after } = await answerOf<{ before: Memory; after: Memory }>("memory.cjs", ["tensor, dropped", 2000]);
   expect(after.rss - before.rss).toBeLessThan(300);
+});
+
+// Each object has 0.1 to 4 MiB. V8's own figure moves by some kB between any two readings.
+test("what V8 is told of each object is the size of its arrays, and nothing of it after dispose()", async () => {
+  type Counted = Record<string, { grown: number; expected: number; left: number }>;
+  const counted = await answerOf<Counted>("accounted-memory.cjs", [directory.path("object.safetensors")], { nodeOptions: ["--expose-gc"] });
+  const wrong = Object.entries(counted).filter(([, { grown, expected, left }]) => Math.abs(grown - expected) > 8192 || Math.abs(left) > 8192);
+  expect(wrong).toEqual([]);
+  expect(Object.keys(counted)).toHaveLength(19);
 });
 
 test("an idle process gives the memory that calls took back to the system", async () => {
