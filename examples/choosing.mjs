@@ -28,6 +28,8 @@ console.log(`${fitted.length} digits to fit, ${heldOut.length} to calibrate, ${t
 const stored = options.weights !== undefined && existsSync(options.weights);
 const model = stored ? await ResNet.load(options.weights, { device: options.device }) : await trainNetwork(fitted, options);
 if (options.weights && !stored) await model.save(options.weights);
+const { indices: trainedOn } = await model.overlap(heldOut);
+if (trainedOn.length > 0) throw new Error(`${options.weights} was trained on ${trainedOn.length} of the digits that are held out here`);
 const [training, calibration, digits, others] = await extractAll(model, [fitted, heldOut, test, clothes]);
 const [rawDigits, rawOthers] = await extractAll(model, [test, clothes], { features: "raw" });
 const weights = await model.weights();

@@ -19,8 +19,9 @@ import {
   type Tensors,
 } from "./detector/evidence";
 import { commonKeys, type DetectorFeatures, type DetectorFitOptions, type PredictOptions, type Prediction } from "./detector/options";
-import { hashDisjoint, imageRows, tensorRows, type Rows } from "./detector/overlap";
+import { compareInputs } from "./detector/overlap";
 import { requireConsistent, type Parts } from "./detector/parts";
+import { resizeWarnings, usualResize } from "./detector/resizing";
 import { LibtorchOodError } from "./errors";
 import { GaussianMixture } from "./gaussian-mixture";
 import { labelsTensor } from "./labels";
@@ -30,6 +31,7 @@ import type { ImageResize } from "./images/decode";
 import type { PresetRecord } from "./presets/preset";
 import { ResNet, type Architecture, type Images } from "./resnet";
 import { requireDataset } from "./resnet/images";
+import { imageRows, tensorRows, type Overlap, type Rows } from "./seen-inputs";
 import { fit as fitScore, requirements, restoreScore } from "./scores/fit";
 import { GaussianMixtureScore } from "./scores/gaussian-mixture-score";
 import { scoreRows } from "./scores/rows";
@@ -60,7 +62,7 @@ export class Detector {
   readonly calibrationHash: string;
   /** Which score it is, and what {@link predict} needs for it: see `evidence`. */
   readonly scoreName: ScoreName;
-  /** What a user should know about the fit of the score. */
+  /** What a user should know about the inputs and the fit of the score. */
   readonly warnings: readonly string[];
   /** The preset that the score's options came from; undefined without one. */
   readonly preset: PresetRecord | undefined;
@@ -82,7 +84,7 @@ export class Detector {
     this.calibrationScores = Float64Array.from(parts.calibrationScores);
     this.calibrationHash = parts.calibrationHash;
     this.scoreName = parts.score.name;
-    this.warnings = parts.score.warnings;
+    this.warnings = [...parts.warnings, ...parts.score.warnings];
     this.preset = parts.preset;
     this.takes = parts.network === undefined ? "features" : "images";
     this.evidence = parts.evidence;
@@ -95,8 +97,8 @@ export class Detector {
    *
    * @param model - a trained network; the detector takes a copy of it
    * @param train - the images that it was trained on (without a validation part)
-   * @throws ERR_RANGE where there are too few calibration images for the rate, ERR_OPTION where calibration images are among the training images;
-   *   what `model.extract` and `scores.fit` throw; ERR_ABORTED, and what `onProgress` throws
+   * @throws ERR_RANGE where there are too few calibration images for the rate, ERR_OPTION where calibration images are among the training images or
+   *   those that the network was trained on; what `model.extract` and `scores.fit` throw; ERR_ABORTED, and what `onProgress` throws
    */
   static fit<N extends ScoreName = "gaussian-mixture">(model: ResNet, train: Dataset, options: DetectorFitOptions<N>): Promise<Detector> {
     return calledFrom(Detector.fit, () => Detector.#fit(model, train, options));
@@ -111,7 +113,7 @@ export class Detector {
     const { name, scoreOptions, record } = chooseScore(given);
     const falseAlarmRate = checkFalseAlarmRate(given.falseAlarmRate ?? defaultRate, calibration.length);
     const signal = optionalSignal(given.signal, "signal");
-    const extraction: Extraction = { precision: given.precision ?? "float32", resize: given.resize ?? "center-crop" };
+    const extraction: Extraction = { precision: given.precision ?? "float32", resize: given.resize ?? usualResize(train) };
     const needs = requirements(name, scoreOptions);
     const scored = unique<keyof Evidence>([...needs.score, "logits"]);
     const fitted = needs.fit.filter(isEvidenceKind);
@@ -127,7 +129,7 @@ export class Detector {
     let score: Score | undefined;
     const owned: Tensor[] = [];
     try {
-      const calibrationHash = await hashDisjoint(imageRows(train), imageRows(calibration), allowOverlap);
+      const compared = await compareInputs(imageRows(train), imageRows(calibration), allowOverlap, network.trainedOn);
       const passes = (kinds: readonly (keyof Evidence)[]): number => extractions(kinds).length;
       const total = passes(fitted) * train.length + passes(scored) * calibration.length;
       let before = 0;
@@ -165,7 +167,8 @@ export class Detector {
         evidence: scored,
         classNames,
         falseAlarmRate,
-        calibrationHash,
+        ...compared,
+        warnings: [...compared.warnings, ...resizeWarnings(train, calibration, extraction.resize)],
         calibrationScores,
         extraction,
         preset: record,
@@ -233,7 +236,7 @@ export class Detector {
       const all: TrainingEvidence = { ...training.evidence, labels, weight, bias };
       const kind = scored[0] as keyof Evidence;
       const [trainingRows, heldRows] = [training, held].map(({ evidence }) => tensorRows(evidence[kind] as Tensor)) as [Rows, Rows];
-      const calibrationHash = await hashDisjoint(trainingRows, heldRows, boolean(given.allowOverlap ?? false, "allowOverlap"));
+      const compared = await compareInputs(trainingRows, heldRows, boolean(given.allowOverlap ?? false, "allowOverlap"));
       score = await fitScore(name, all, withClasses(name, scoreOptions, numClasses, device, signal));
       if (score instanceof GaussianMixtureScore && labelsFrom === "score" && score.mixture.numClasses !== numClasses) {
         const expected = `${numClasses}, as there are names or labels`;
@@ -250,7 +253,7 @@ export class Detector {
         evidence: scored,
         classNames: given.classNames ? [...given.classNames] : Array.from({ length: numClasses }, (_, label) => String(label)),
         falseAlarmRate,
-        calibrationHash,
+        ...compared,
         calibrationScores: await calibrate(score, held.evidence, signal),
         extraction: { precision: "float32", resize: "center-crop" },
         preset: record,
@@ -336,6 +339,34 @@ export class Detector {
       return { labels, confidences: await scoreRows(posterior, "posterior", signal, maxLogit) };
     } finally {
       posterior.dispose();
+    }
+  }
+
+  /**
+   * Which of these inputs the network was trained on, the score was fitted to or the calibration was made of: an evaluation on them would flatter
+   * the detector. The record is in its file.
+   *
+   * @param input - a Dataset; of a detector over features evidence, or features alone, as {@link predict} takes it
+   * @throws ERR_OPTION, ERR_SHAPE, ERR_DTYPE, ERR_DISPOSED
+   * @example
+   * const { indices } = await detector.overlap(test); // []: none of them
+   */
+  overlap(input: Dataset | Tensor | ArrayWithShape | Evidence): Promise<Overlap> {
+    return calledFrom(this.overlap, () => this.#overlap(input));
+  }
+
+  async #overlap(input: Dataset | Tensor | ArrayWithShape | Evidence): Promise<Overlap> {
+    this.#requireLive();
+    const { network, seen } = this.#parts;
+    if (network !== undefined) return seen.join(network.trainedOn).among(imageRows(requireDataset(input, "input")));
+    const kind = this.evidence[0] as keyof Evidence;
+    const owned: Tensor[] = [];
+    try {
+      const given = isEvidence(input as Evidence) ? (input as Evidence) : { [kind]: input as Tensor | ArrayWithShape };
+      const { evidence } = takeEvidence(given, [kind], "input", owned);
+      return await seen.among(tensorRows(evidence[kind] as Tensor));
+    } finally {
+      disposeAll(owned);
     }
   }
 

@@ -24,6 +24,8 @@ export { Tensor } from "./tensor";
 export type { ArrayWithShape, Dtype, TensorArray } from "./tensor";
 export { isLibtorchOodError, LibtorchOodError } from "./errors";
 export type { ErrorCode } from "./errors";
+export type { ResizeRecord } from "./images/decode";
+export type { Overlap } from "./seen-inputs";
 export { Dataset } from "./datasets/dataset";
 export { ClassStatistics } from "./class-statistics";
 export type { ClassStatisticsOptions, Scatter } from "./class-statistics";

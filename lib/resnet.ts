@@ -27,6 +27,7 @@ import {
   type TrainingRecord,
 } from "./resnet/model-file";
 import { ReadAhead } from "./resnet/read-ahead";
+import { imageRows, SeenInputs, type Overlap } from "./seen-inputs";
 import { Tensor, toTensor, type ArrayWithShape } from "./tensor";
 
 export type { Architecture, ArchitectureOptions, SpectralNormOptions } from "./resnet/architecture";
@@ -105,6 +106,7 @@ export class ResNet {
   classNames: readonly string[] | undefined;
   readonly #native: NativeResNet;
   #normalization: Normalization | undefined;
+  #trainedOn = SeenInputs.none;
   #disposed = false;
 
   private constructor(
@@ -159,7 +161,7 @@ export class ResNet {
     const checked = optionsObject(options, "options", ["device", "dtype"]);
     const file = await openModelFile(path);
     try {
-      const { architecture, normalization, classNames, preset } = file.description;
+      const { architecture, normalization, classNames, preset, trainedOn } = file.description;
       requireSizes(path, architecture, file.shapeOf);
       const state = await file.state();
       const model = await ResNet.#create({ ...architecture, ...checked, normalization }, preset);
@@ -172,6 +174,7 @@ export class ResNet {
         for (const { tensor } of state) tensor.dispose();
       }
       model.classNames = classNames;
+      model.#trainedOn = trainedOn;
       return model;
     } finally {
       await file.close();
@@ -192,13 +195,14 @@ export class ResNet {
       for (const tensor of weights.values()) tensor.dispose();
     }
     copy.classNames = this.classNames;
+    copy.#trainedOn = this.#trainedOn;
     return copy;
   }
 
   /** @internal From what a file of which a network is a part says of it. @throws ERR_CORRUPT_FILE and what {@link create} throws */
   static async restore(
     path: string,
-    { architecture, normalization, classNames, preset }: ModelDescription,
+    { architecture, normalization, classNames, preset, trainedOn }: ModelDescription,
     state: readonly { name: string; tensor: NativeTensor }[],
     device: string,
   ): Promise<ResNet> {
@@ -214,12 +218,30 @@ export class ResNet {
       throw error;
     }
     model.classNames = classNames;
+    model.#trainedOn = trainedOn;
     return model;
   }
 
   /** @internal What a file says of this network. */
   get description(): ModelDescription {
     return this.#describe(this.#normalization);
+  }
+
+  /** @internal The images of every {@link fit}, also of those before the network was saved. */
+  get trainedOn(): SeenInputs {
+    return this.#trainedOn;
+  }
+
+  /**
+   * Which of these images the network has been trained on, byte by byte the same: an evaluation on them would flatter it. The record goes with the
+   * network into its files. Weights that come from elsewhere ({@link setWeights}) bring none.
+   *
+   * @throws ERR_OPTION
+   * @example
+   * const { indices, checked } = await model.overlap(test); // [] of 10,000
+   */
+  async overlap(images: Dataset): Promise<Overlap> {
+    return this.#trainedOn.among(imageRows(requireDataset(images, "images")));
   }
 
   /** Length d of a feature vector. */
@@ -279,7 +301,9 @@ export class ResNet {
     const hash = checkpoint === undefined ? "" : await dataHash([training, validation]);
     const resumed = resolved.resume && checkpoint !== undefined ? await this.#resume(checkpoint, resolved, hash, normalization) : undefined;
     const history: EpochReport[] = resumed ? [...resumed.record.history] : [];
+    const trainedOn = (resumed?.trainedOn ?? this.#trainedOn).join(await SeenInputs.of(imageRows(training)));
     const adopt = () => {
+      this.#trainedOn = trainedOn;
       this.normalization = normalization;
       this.classNames ??= [...train.classNames];
     };
@@ -568,7 +592,8 @@ export class ResNet {
 
   #describe(normalization: Normalization | undefined, train?: Dataset) {
     const { architecture, preset } = this;
-    return { architecture, normalization, classNames: this.classNames ?? train?.classNames, preset, training: undefined };
+    const classNames = this.classNames ?? train?.classNames;
+    return { architecture, normalization, classNames, preset, trainedOn: this.#trainedOn, training: undefined };
   }
 
   async #resume(path: string, options: ResolvedFitOptions, hash: string, normalization: Normalization) {
@@ -580,7 +605,7 @@ export class ResNet {
       throw error;
     }
     try {
-      const record = file.description.training;
+      const { training: record, trainedOn } = file.description;
       if (record === undefined) throw new LibtorchOodError("ERR_OPTION", `${path}: a model without a training record cannot be resumed`);
       const differences = [
         ...differing("architecture", file.description.architecture, this.architecture),
@@ -601,7 +626,7 @@ export class ResNet {
       const momentum = await file.momentum();
       await this.#loadStateOfFile(path, state);
       for (const { tensor } of state) tensor.dispose();
-      return { record, momentum };
+      return { record, momentum, trainedOn };
     } finally {
       await file.close();
     }

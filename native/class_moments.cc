@@ -225,6 +225,16 @@ at::Tensor ClassMoments::scatter_diagonals() const {
   return diagonals;
 }
 
+int64_t ClassMoments::nbytes() const {
+  int64_t bytes = 0;
+  const auto add = [&bytes](const at::Tensor& tensor) {
+    if (tensor.defined()) bytes += static_cast<int64_t>(tensor.nbytes());
+  };
+  for (const at::Tensor* tensor : {&mean_, &mean_low_, &trace_, &cube_, &fourth_}) add(*tensor);
+  std::for_each(scatter_.begin(), scatter_.end(), add);
+  return bytes;
+}
+
 NamedState ClassMoments::state() const {
   NamedState state{{"count", at::tensor(counts_, at::kLong)},
                    {"mean", mean_.clone()},

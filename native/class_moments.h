@@ -57,6 +57,8 @@ class ClassMoments {
   const at::Tensor& traces() const { return trace_; }                         // [C]: Σ‖y‖² of the centred rows
   const at::Tensor& fourths() const { return fourth_; }                       // [C]: Σ‖y‖⁴ (full only)
 
+  int64_t nbytes() const;  // of all arrays
+
   // Every array under its name in a file, scatters as packed triangles; and back.
   NamedState state() const;
   static ClassMoments from_state(int64_t classes, int64_t dim, ScatterKind kind, c10::Device device,

@@ -34,6 +34,15 @@ at::Tensor global_scatter(const ClassMoments& moments) {
   return scatter;
 }
 
+// new ClassStatistics(numClasses, featureDim, scatter, device)
+std::shared_ptr<SharedStatistics> statistics_argument(const Napi::CallbackInfo& info) {
+  const int64_t classes = integer_argument(info[0], "numClasses", 1, 1 << 24);
+  const int64_t dim = integer_argument(info[1], "featureDim", 1, 1 << 20);
+  const ScatterKind scatter = scatter_argument(info[2], "scatter");
+  const c10::Device device = device_argument(info[3], "device");
+  return std::make_shared<SharedStatistics>(ClassMoments(classes, dim, scatter, device), device);
+}
+
 }  // namespace
 
 at::Tensor features_argument(const Napi::Value& value, const char* name) {
@@ -114,6 +123,12 @@ ClassMoments& SharedStatistics::up_to_date() {
   return moments_;
 }
 
+int64_t SharedStatistics::nbytes() const {
+  int64_t bytes = moments_.nbytes() + (features_.defined() ? static_cast<int64_t>(features_.nbytes()) : 0);
+  for (const auto& [features, labels] : pending_) bytes += static_cast<int64_t>(features.nbytes() + labels.nbytes());
+  return bytes;
+}
+
 void SharedStatistics::replace(ClassMoments moments) {
   moments_ = std::move(moments);
   pending_.clear();
@@ -132,7 +147,7 @@ void ClassStatistics::define(Napi::Env env, Napi::Object exports) {
                                                  method<&ClassStatistics::covariance>("covariance"),
                                                  method<&ClassStatistics::state>("state"),
                                                  method<&ClassStatistics::load_state>("loadState"),
-                                                 method<&ClassStatistics::dispose>("dispose"),
+                                                 dispose_method(),
                                              }));
 }
 
@@ -143,22 +158,9 @@ std::shared_ptr<SharedStatistics> ClassStatistics::unwrap(const Napi::Value& val
   return ClassStatistics::Unwrap(value.As<Napi::Object>())->live();
 }
 
-ClassStatistics::ClassStatistics(const Napi::CallbackInfo& info) : Wrapped(info) {
-  guarded(info.Env(), [&] {
-    info.This().As<Napi::Object>().TypeTag(&statistics_tag);
-    const int64_t classes = integer_argument(info[0], "numClasses", 1, 1 << 24);
-    const int64_t dim = integer_argument(info[1], "featureDim", 1, 1 << 20);
-    const ScatterKind scatter = scatter_argument(info[2], "scatter");
-    const c10::Device device = device_argument(info[3], "device");
-    shared_ = std::make_shared<SharedStatistics>(ClassMoments(classes, dim, scatter, device), device);
-  });
-}
-
-ClassStatistics::~ClassStatistics() { release_on(shared_); }
-
-const std::shared_ptr<SharedStatistics>& ClassStatistics::live() const {
-  if (!shared_) fail("ERR_DISPOSED", "statistics: they have been disposed");
-  return shared_;
+ClassStatistics::ClassStatistics(const Napi::CallbackInfo& info)
+    : Holder(info, "statistics", [&info] { return statistics_argument(info); }) {
+  guarded(info.Env(), [&] { info.This().As<Napi::Object>().TypeTag(&statistics_tag); });
 }
 
 // update(control, features, labels)
@@ -169,8 +171,8 @@ Napi::Value ClassStatistics::update(const Napi::CallbackInfo& info) {
   if (features.size(1) != shared->dim())
     fail("ERR_SHAPE", "features: expected ", shared->dim(), " columns, found ", features.size(1));
   require_pairs(features, labels);
-  return submit_steps(
-      info.Env(), shared->device(), info[0], info.Env().Undefined(),
+  return submit_keeping(
+      info,
       [shared, features, labels, accepted = false](JobContext&) mutable {
         const at::NoGradGuard no_grad;
         if (!accepted) {
@@ -189,32 +191,36 @@ Napi::Value ClassStatistics::merge(const Napi::CallbackInfo& info) {
   if (other->device() != shared->device()) {
     fail("ERR_DEVICE", "other: expected statistics on ", shared->device().str(), ", found ", other->device().str());
   }
-  return submit_void(info, shared->device(), [shared, other](JobContext&) {
-    const at::NoGradGuard no_grad;
-    ClassMoments& own = shared->up_to_date();
-    if (shared == other) {
-      const ClassMoments copy =
-          ClassMoments::from_state(own.classes(), own.dim(), own.kind(), own.device(), own.state());
-      own.merge(copy);
-    } else {
-      own.merge(other->up_to_date());
-    }
-  });
+  return submit_keeping(
+      info,
+      [shared, other](JobContext&) {
+        const at::NoGradGuard no_grad;
+        ClassMoments& own = shared->up_to_date();
+        if (shared == other) {
+          const ClassMoments copy =
+              ClassMoments::from_state(own.classes(), own.dim(), own.kind(), own.device(), own.state());
+          own.merge(copy);
+        } else {
+          own.merge(other->up_to_date());
+        }
+        return true;
+      },
+      [](Napi::Env env) -> Napi::Value { return env.Undefined(); });
 }
 
 // counts(control): int64 [C]
 Napi::Value ClassStatistics::counts(const Napi::CallbackInfo& info) {
   const auto shared = live();
-  return submit<at::Tensor>(
-      info, shared->device(), [shared](JobContext&) { return at::tensor(shared->up_to_date().counts(), at::kLong); },
+  return submit_keeping<at::Tensor>(
+      info, [shared](JobContext&) { return at::tensor(shared->up_to_date().counts(), at::kLong); },
       [](Napi::Env env, at::Tensor& result) { return Tensor::wrap(env, result); });
 }
 
 // means(control): float64 [C, d]
 Napi::Value ClassStatistics::means(const Napi::CallbackInfo& info) {
   const auto shared = live();
-  return submit<at::Tensor>(
-      info, shared->device(),
+  return submit_keeping<at::Tensor>(
+      info,
       [shared](JobContext&) {
         const at::NoGradGuard no_grad;
         return shared->up_to_date().mean().to(at::kCPU, at::kDouble, false, /*copy=*/true);
@@ -230,8 +236,8 @@ Napi::Value ClassStatistics::covariance(const Napi::CallbackInfo& info) {
   const bool global = info[1].IsString() && info[1].As<Napi::String>().Utf8Value() == "global";
   const int64_t label = pooled || global ? -1 : integer_argument(info[1], "class", 0, shared->classes() - 1);
   const int64_t ddof = integer_argument(info[2], "ddof", 0, 1 << 20);
-  return submit<at::Tensor>(
-      info, shared->device(),
+  return submit_keeping<at::Tensor>(
+      info,
       [=](JobContext&) {
         const at::NoGradGuard no_grad;
         const ClassMoments& moments = shared->up_to_date();
@@ -256,8 +262,8 @@ Napi::Value ClassStatistics::covariance(const Napi::CallbackInfo& info) {
 // state(control): [{ name, tensor }]
 Napi::Value ClassStatistics::state(const Napi::CallbackInfo& info) {
   const auto shared = live();
-  return submit<NamedState>(
-      info, shared->device(),
+  return submit_keeping<NamedState>(
+      info,
       [shared](JobContext&) {
         const at::NoGradGuard no_grad;
         return shared->up_to_date().state();
@@ -270,15 +276,14 @@ Napi::Value ClassStatistics::load_state(const Napi::CallbackInfo& info) {
   const auto shared = live();
   const ScatterKind scatter = scatter_argument(info[1], "scatter");
   const NamedState state = state_argument(info[2], "state");
-  return submit_void(info, shared->device(), [=](JobContext&) {
-    const at::NoGradGuard no_grad;
-    shared->replace(ClassMoments::from_state(shared->classes(), shared->dim(), scatter, shared->device(), state));
-  });
-}
-
-Napi::Value ClassStatistics::dispose(const Napi::CallbackInfo& info) {
-  release_on(shared_);
-  return info.Env().Undefined();
+  return submit_keeping(
+      info,
+      [=](JobContext&) {
+        const at::NoGradGuard no_grad;
+        shared->replace(ClassMoments::from_state(shared->classes(), shared->dim(), scatter, shared->device(), state));
+        return true;
+      },
+      [](Napi::Env env) -> Napi::Value { return env.Undefined(); });
 }
 
 }  // namespace ood

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "class_moments.h"
-#include "job.h"
+#include "holder.h"
 
 namespace ood {
 
@@ -27,6 +27,7 @@ class SharedStatistics {
   c10::Device device() const { return device_; }
   int64_t classes() const { return classes_; }
   int64_t dim() const { return dim_; }
+  int64_t nbytes() const;  // of the moments, and of rows that wait
 
   // Checks a batch, then keeps it aside (small ones are gathered, since each update costs a pass over the scatters) or
   // cuts it into parts; take() then adds the next ones and says whether those were the last.
@@ -51,14 +52,13 @@ class SharedStatistics {
   size_t next_part_ = 0;
 };
 
-class ClassStatistics : public Wrapped<ClassStatistics> {
+class ClassStatistics : public Holder<ClassStatistics, SharedStatistics> {
  public:
   static void define(Napi::Env env, Napi::Object exports);
   static std::shared_ptr<SharedStatistics> unwrap(const Napi::Value& value, const char* name);
 
   // new ClassStatistics(numClasses, featureDim, scatter, device)
   explicit ClassStatistics(const Napi::CallbackInfo& info);
-  ~ClassStatistics() override;
 
  private:
   Napi::Value update(const Napi::CallbackInfo& info);
@@ -68,11 +68,6 @@ class ClassStatistics : public Wrapped<ClassStatistics> {
   Napi::Value covariance(const Napi::CallbackInfo& info);
   Napi::Value state(const Napi::CallbackInfo& info);
   Napi::Value load_state(const Napi::CallbackInfo& info);
-  Napi::Value dispose(const Napi::CallbackInfo& info);
-
-  const std::shared_ptr<SharedStatistics>& live() const;
-
-  std::shared_ptr<SharedStatistics> shared_;
 };
 
 }  // namespace ood

@@ -7,6 +7,7 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <utility>
 
 #include "arguments.h"
@@ -15,13 +16,22 @@
 
 namespace ood {
 
-// State: made from a device, with device() and nbytes(); written by one job, read by later ones, on the compute thread.
+// State: with device() and nbytes(); written by one job, read by later ones, on the compute thread.
 template <class T, class State>
 class Holder : public Wrapped<T> {
  protected:
   // info[0] is the device; `name` is what errors call the object.
-  Holder(const Napi::CallbackInfo& info, const char* name) : Wrapped<T>(info), name_(name) {
-    guarded(info.Env(), [&] { shared_ = std::make_shared<State>(device_argument(info[0], "device")); });
+  Holder(const Napi::CallbackInfo& info, const char* name)
+      : Holder(info, name, [&info] { return std::make_shared<State>(device_argument(info[0], "device")); }) {}
+
+  // `make` gives the state from further arguments.
+  template <class Make>
+  Holder(const Napi::CallbackInfo& info, const char* name, Make make) : Wrapped<T>(info), name_(name) {
+    guarded(info.Env(), [&] {
+      shared_ = make();
+      account_->count(*shared_);
+      account_->report(info.Env());
+    });
   }
   ~Holder() override { release(this->Env()); }
 
@@ -38,13 +48,26 @@ class Holder : public Wrapped<T> {
         info.Env(), shared->device(), info[0], info.Env().Undefined(),
         [shared, account = account_, step = std::move(step)](JobContext& job) {
           if (!step(job)) return false;
-          account->kept = shared->device().is_cpu() ? shared->nbytes() : 0;
+          account->count(*shared);
           return true;
         },
         [account = account_, finish = std::move(finish)](Napi::Env env) {
           account->report(env);
           return finish(env);
         });
+  }
+
+  // The same for a job of one step whose result `convert` makes into a JavaScript value.
+  template <class Result, class Compute, class Convert>
+  Napi::Value submit_keeping(const Napi::CallbackInfo& info, Compute compute, Convert convert) {
+    auto result = std::make_shared<std::optional<Result>>();
+    return submit_keeping(
+        info,
+        [result, compute = std::move(compute)](JobContext& job) mutable {
+          result->emplace(compute(job));
+          return true;
+        },
+        [result, convert = std::move(convert)](Napi::Env env) mutable -> Napi::Value { return convert(env, **result); });
   }
 
   static Napi::ClassPropertyDescriptor<T> dispose_method() {
@@ -59,6 +82,7 @@ class Holder : public Wrapped<T> {
     int64_t reported = 0;          // JavaScript thread only, as is all below
     bool open = true;
 
+    void count(const State& state) { kept = state.device().is_cpu() ? state.nbytes() : 0; }
     void report(Napi::Env env) {
       if (!open) return;
       const int64_t now = kept;

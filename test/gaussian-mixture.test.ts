@@ -338,6 +338,10 @@ describe("mixture", () => {
       const other = await (await GaussianMixture.fit(s.features, s.labels, { covariance })).logDensity(s.queries);
       one.forEach((value, k) => expect(relative(value, other[k] as number)).toBeLessThan(1e-12));
     }
+    const lowRankOptions = { covariance: "low-rank", rank: 2 } as const;
+    const streamed = await (await GaussianMixture.fromStatistics(statistics, lowRankOptions)).logDensity(s.queries);
+    const direct = await (await GaussianMixture.fit(s.features, s.labels, lowRankOptions)).logDensity(s.queries);
+    streamed.forEach((value, k) => expect(relative(value, direct[k] as number)).toBeLessThan(1e-12));
     const pooled = new ClassStatistics({ numClasses: 4, featureDim: 5, scatter: "pooled" });
     await pooled.update(s.features, s.labels);
     await GaussianMixture.fromStatistics(pooled, { covariance: "tied" });

@@ -251,3 +251,37 @@ describe("eigh and svdvals", () => {
     await expect(linalg.svdvals({ data: Float64Array.of(1, Infinity), shape: [1, 2] })).rejects.toThrow(refused("ERR_NON_FINITE"));
   });
 });
+
+type Matrix = Tensor | ArrayWithShape;
+const functions: Record<string, (matrix: Matrix) => Promise<ArrayLike<number>[]>> = {
+  covariance: async (matrix) => [values(await linalg.covariance(matrix))],
+  pinv: async (matrix) => [values(await linalg.pinv(matrix))],
+  cholesky: async (matrix) => [values((await linalg.cholesky(matrix)).factor)],
+  logdet: async (matrix) => Object.values(await linalg.logdet(matrix)),
+  eigh: async (matrix) => [values((await linalg.eigh(matrix)).values)],
+  svdvals: async (matrix) => [values(await linalg.svdvals(matrix))],
+};
+
+test.each(Object.entries(functions))(
+  "%s: a Tensor gives what its array gives, float32 nearly what float64 does, a batch what each of it does",
+  async (_, call) => {
+    const wanted = await call(positive);
+    expect(await call(Tensor.from(positive.data, positive.shape))).toEqual(wanted);
+    // Condition numbers of these matrices are a few hundred: so many float32 roundings.
+    (await call(single(positive))).forEach((found, i) => expectClose(found, wanted[i] as ArrayLike<number>, 1e-4));
+    const parts = await Promise.all([0, 1, 2].map((k) => call({ data: positive.data.slice(49 * k, 49 * (k + 1)), shape: [7, 7] })));
+    wanted.forEach((whole, i) => {
+      const joined = parts.flatMap((part) => Array.from(part[i] as ArrayLike<number>));
+      expectClose(joined, whole, 1e-12);
+    });
+  },
+);
+
+test("cholesky of a batch: with the relative rule each matrix has the jitter that it needs, with DDU's all have one", async () => {
+  const eight = multiply(array("linalg.full", 8, 8).data, transposed(array("linalg.full", 8, 8).data, 8, 8), 8, 8, 8);
+  const both = { data: Float64Array.from([...eight, ...lowSymmetric.data]), shape: [2, 8, 8] };
+  const own = (await linalg.cholesky(lowSymmetric, { jitter: "relative" })).jitter[0] as number;
+  expect(Array.from((await linalg.cholesky(both, { jitter: "relative" })).jitter)).toEqual([0, own]);
+  const ddu = (await linalg.cholesky(lowSymmetric, { jitter: "ddu" })).jitter[0] as number;
+  expect(Array.from((await linalg.cholesky(both, { jitter: "ddu" })).jitter)).toEqual([ddu, ddu]);
+});

@@ -4,7 +4,7 @@ import { expectAssignable, expectError, expectNotAssignable, expectType } from "
 import { ClassStatistics, Dataset, datasets, device, GaussianMixture, isLibtorchOodError, LibtorchOodError, linalg } from "..";
 import { metrics, neuralCollapse, ResNet, scores, Tensor } from "..";
 import { Detector, files, presets } from "..";
-import type { Evaluation, Prediction, PresetRecord } from "..";
+import type { Evaluation, Overlap, Prediction, PresetRecord, ResizeRecord } from "..";
 import type { Architecture, ErrorCode, EpochReport, Extraction, ExtractionChunk, FitOptions, ResNetOptions, TensorArray } from "..";
 
 // Tensor
@@ -58,6 +58,9 @@ expectNotAssignable<FitOptions>({ epochs: 1, precision: "float16" });
 expectNotAssignable<FitOptions>({ epochs: 1, schedule: "step" });
 expectError(model.fit(train, {}));
 expectError(model.fit(train.images, { epochs: 1 }));
+expectType<Promise<Overlap>>(model.overlap(test));
+expectType<Promise<readonly number[]>>(model.overlap(test).then(({ indices }) => indices));
+expectError(model.overlap(test.images));
 
 expectType<Promise<Extraction>>(model.extract(test));
 expectType<Promise<Extraction>>(model.extract({ data: new Uint8Array(784), shape: [1, 1, 28, 28] }, { precision: "bfloat16" }));
@@ -100,6 +103,9 @@ expectType<Promise<Dataset>>(
   }),
 );
 expectError(datasets.imageFolder("pets", { channels: 4 }));
+expectType<ResizeRecord | undefined>(train.resize);
+Dataset.fromArrays({ images: new Uint8Array(784), labels: [3], shape: [1, 28, 28], resize: { mode: "squash", kernel: "bilinear" } });
+expectError(Dataset.fromArrays({ images: new Uint8Array(784), labels: [3], shape: [1, 28, 28], resize: "squash" }));
 
 // Mixture, statistics, collapse
 expectType<Promise<GaussianMixture>>(GaussianMixture.fit(extraction.features, extraction.labels, { covariance: "tied", prior: "uniform" }));
@@ -144,6 +150,9 @@ declare const detector: Detector;
 expectType<Promise<Prediction[]>>(detector.predict(["a.png", "b.jpg"], { falseAlarmRate: 0.01 }));
 expectType<Promise<Prediction[]>>(detector.predict({ features, logits: features }));
 expectType<PresetRecord | undefined>(detector.preset);
+expectType<Promise<Overlap>>(detector.overlap(test));
+expectType<Promise<Overlap>>(detector.overlap({ data: new Float32Array(4), shape: [2, 2] }));
+expectError(detector.overlap("photo.jpg"));
 expectType<number>(presets["seed-paper"].training[18].epochs);
 expectType<Promise<EpochReport[]>>(model.fit(train, { preset: "ddu-2021" }));
 expectError(model.fit(train, { preset: "ddu" }));

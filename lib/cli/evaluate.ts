@@ -9,6 +9,7 @@ import { accuracy, ece, evaluate as evaluateScores, type Evaluation } from "../m
 import { presetNames, type PresetName } from "../presets/preset";
 import { ResNet } from "../resnet";
 import { fit, names as scoreNames, requirements, type ScoreName } from "../scores";
+import { imageRows, judgeOverlap, SeenInputs, type Overlap } from "../seen-inputs";
 import { dataHelp, dataSpec, dataSpecs, randomSubset, readData, setName, type DataSpec, type ReadDataOptions } from "./data-sets";
 import { classify, extractEvidence } from "./evidence";
 import { fileFormat } from "./file-format";
@@ -26,6 +27,7 @@ interface EvaluateOptions extends SessionOptions {
   preset?: PresetName;
   tpr?: number;
   falseAlarmRate?: number;
+  allowOverlap?: boolean;
   subset?: number;
   seed: number;
   batchSize?: number;
@@ -41,6 +43,9 @@ that lets 95 in 100 of the other through. "flagged" is the share that the detect
 
 <file> is a detector of "fit", or a network of "train": then --score names what is measured, without fitting where it looks at logits
 (max-softmax, the default, max-logit, entropy, energy) or at feature-norm, else fitted to --train.
+
+A set of which more than 1 in 100 images were trained on, fitted to or calibrated on is refused (--allow-overlap takes it); fewer give a warning.
+The files of "train" and "fit" say which they were.
 
 ${dataHelp}
 
@@ -64,6 +69,7 @@ export function evaluateCommand(): Command {
     .addOption(choice("--preset <name>", "choices of a publication (positive class, estimator, groups of sets)", presetNames))
     .option("--tpr <share>", "true-positive rate of the FPR (default 0.95)", realNumber)
     .option("--false-alarm-rate <share>", 'in place of the detector\'s own, for "flagged"', realNumber)
+    .option("--allow-overlap", "take images that were trained on, fitted to or calibrated on: the numbers then flatter")
     .option("--subset <n>", "at most this many images of each set, drawn at random", wholeNumber(1))
     .option("--seed <n>", "of the subset", wholeNumber(0), 0)
     .optionsGroup("Computation:")
@@ -86,6 +92,8 @@ interface Scored {
   confidences: Float64Array;
   /** Only a detector flags. */
   flagged?: number;
+  /** Images that the subject was made from. */
+  seen: number;
 }
 
 interface Subject {
@@ -95,7 +103,8 @@ interface Subject {
   numClasses: number;
   /** Images that have to be resized become of this size, in this way. */
   reading: Pick<ReadDataOptions, "imageSize" | "channels" | "resize">;
-  score(data: Dataset): Promise<Scored>;
+  score(data: Dataset): Promise<Omit<Scored, "seen">>;
+  overlap(data: Dataset): Promise<Overlap>;
   dispose(): void;
 }
 
@@ -107,20 +116,24 @@ async function evaluate(file: string, options: EvaluateOptions, session: Session
     const data = await readData(spec, { ...subject.reading, split: "test", session });
     return randomSubset(data, options.subset, options.seed);
   };
-  const score = async (data: Dataset): Promise<Scored> => {
+  const score = async (spec: DataSpec, data: Dataset): Promise<Scored> => {
+    const overlap = await subject.overlap(data);
+    const remedy = "evaluate on others, or set --allow-overlap";
+    const warning = judgeOverlap(spec.text, overlap, seenBy[subject.kind], { allowed: options.allowOverlap ?? false, remedy });
+    if (warning !== undefined) note(`warning: ${warning}`);
     progress.start(`scoring ${data.name}`, data.length);
     const scored = await subject.score(data);
     progress.stop();
     session.throwIfAborted();
-    return scored;
+    return { ...scored, seen: overlap.indices.length };
   };
   for (const warning of subject.warnings) note(`warning: ${warning}`);
-  const test = await score(await read(options.test));
+  const test = await score(options.test, await read(options.test));
   const others = new Map<string, Scored>();
   for (const spec of options.ood) {
     const data = await read(spec); // one set in memory at a time
     const name = others.has(setName(data)) ? spec.text : setName(data);
-    others.set(name, await score(data));
+    others.set(name, await score(spec, data));
   }
   const scores = Object.fromEntries([...others].map(([name, scored]) => [name, scored.scores]));
   const evaluation = evaluateScores(test.scores, scores, given({ preset: options.preset, tpr: options.tpr }));
@@ -133,10 +146,10 @@ async function evaluate(file: string, options: EvaluateOptions, session: Session
     await output.json({
       [subject.kind]: file,
       score: subject.scoreName,
-      test: { name: test.data.name, count: test.data.length, accuracy: right, ece: calibrationError, flagged: test.flagged },
+      test: { name: test.data.name, count: test.data.length, accuracy: right, ece: calibrationError, ...recordOf(test) },
       ...evaluation,
       sets: Object.fromEntries(
-        Object.entries(evaluation.sets).map(([name, set]) => [name, { ...set, flagged: others.get(name)?.flagged }]),
+        Object.entries(evaluation.sets).map(([name, set]) => [name, { ...set, ...recordOf(others.get(name) as Scored) }]),
       ),
     });
     return;
@@ -153,6 +166,13 @@ async function evaluate(file: string, options: EvaluateOptions, session: Session
   );
   await output.print(`\n${metricsTable(evaluation, others)}`);
 }
+
+/** What is to be known of a set beside its numbers. */
+function recordOf({ data, flagged, seen }: Scored) {
+  return { flagged, seen, resize: data.resize };
+}
+
+const seenBy = { detector: "trained on, fitted to or calibrated on", network: "trained on or fitted to" } as const;
 
 function metricsTable({ sets, groups, choices }: Evaluation, others: ReadonlyMap<string, Scored>): string {
   const flags = [...others.values()].some(({ flagged }) => flagged !== undefined);
@@ -193,6 +213,7 @@ async function detectorSubject(file: string, options: EvaluateOptions, { signal,
     numClasses: detector.classNames.length,
     reading: { imageSize: architecture.imageSize, channels: architecture.inChannels, resize: detector.resize },
     dispose: () => detector.dispose(),
+    overlap: (data) => detector.overlap(data),
     score: async (data) => {
       const scores = new Float64Array(data.length);
       const labels = new Int32Array(data.length);
@@ -230,8 +251,10 @@ async function networkSubject(file: string, options: EvaluateOptions, session: S
   const { temperature } = model.architecture;
   const weight = weights.get("fc.weight");
   let training = {};
+  let seen = model.trainedOn;
   if (options.train !== undefined && needs.fit.length > 0) {
     const data = await readData(options.train, { ...reading, split: "train", session });
+    seen = seen.join(await SeenInputs.of(imageRows(data)));
     progress.start(`reading ${data.name}`, data.length);
     training = {
       ...(await extract(data, needs.fit)),
@@ -253,6 +276,7 @@ async function networkSubject(file: string, options: EvaluateOptions, session: S
       score.dispose();
       model.dispose();
     },
+    overlap: (data) => seen.among(imageRows(data)),
     score: async (data) => {
       const { logits, ...evidence } = await extract(data, [...needs.score, "logits"]);
       const { labels, confidences } = await classify(logits, signal);

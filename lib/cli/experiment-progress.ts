@@ -126,7 +126,7 @@ class Bars implements Progress {
   }
 
   show(event: ExperimentEvent): void {
-    if (event.type === "planned") return this.#begin(event.plan, event.done, event.skipped);
+    if (event.type === "planned") return this.#begin(event.plan, event.done, notesOf(event));
     const { run } = event;
     const done = position(run, event);
     if (done !== undefined) this.left.at(run, done);
@@ -148,11 +148,11 @@ class Bars implements Progress {
     this.#bars.stop();
   }
 
-  #begin(plan: Plan, done: readonly PlannedRun[], skipped: readonly string[]): void {
+  #begin(plan: Plan, done: readonly PlannedRun[], notes: readonly string[]): void {
     this.#plan = plan;
     this.left.plan(plan, done);
     for (const run of done) this.#finished.add(run);
-    if (skipped.length > 0) this.#bars.log(`skipped, not there: ${skipped.join(", ")}\n`);
+    for (const note of notes) this.#bars.log(`${note}\n`);
     const pad = Math.max(...plan.cells.map(({ cell }) => cell.name.length));
     const bar = (what: string, total: number, value: number, unit: string): SingleBar =>
       this.#bars.create(total, value, { what: what.padEnd(pad), unit, note: "" });
@@ -185,6 +185,11 @@ class Bars implements Progress {
   }
 }
 
+function notesOf({ skipped, warnings }: Extract<ExperimentEvent, { type: "planned" }>): string[] {
+  const left = skipped.length > 0 ? [`skipped, not there: ${skipped.join(", ")}`] : [];
+  return [...left, ...warnings.map((warning) => `warning: ${warning}`)];
+}
+
 class Lines implements Progress {
   #finished = 0;
   #total = 0;
@@ -199,7 +204,7 @@ class Lines implements Progress {
       this.left.plan(event.plan, event.done);
       this.#total = event.plan.runs.length;
       this.#finished = event.done.length;
-      if (event.skipped.length > 0) this.#write(`skipped, not there: ${event.skipped.join(", ")}`);
+      for (const note of notesOf(event)) this.#write(note);
       return this.#write(`${this.#finished} of ${this.#total} runs are done`);
     }
     const done = position(event.run, event);

@@ -5,7 +5,7 @@ import { setThreads } from "../device";
 import type { Dataset } from "../datasets";
 import { LibtorchOodError } from "../errors";
 import { openAtomicFile, type AtomicFile } from "../files/atomic-write";
-import { imageResizes, type ImageResize } from "../images/decode";
+import { imageResizes, resizeKernel, type ImageResize } from "../images/decode";
 import { ResNet, type ImageChunk } from "../resnet";
 import { dataHelp, dataSpec, randomSubset, readData, type DataSpec } from "./data-sets";
 import { openExtracted } from "./extracted";
@@ -123,7 +123,8 @@ async function extract(path: string, images: readonly string[], options: Extract
   progress.stop();
   const seconds = (performance.now() - start) / 1000;
   if (options.json) {
-    await output.json({ count, arrays: written, images: list?.path, seconds, peakResidentBytes: peak });
+    const resized = data === undefined ? { mode: options.resize ?? "center-crop", kernel: resizeKernel } : data.resize;
+    await output.json({ count, arrays: written, images: list?.path, resize: resized, seconds, peakResidentBytes: peak });
     return;
   }
   const rows = written.map(({ name, file, dtype, shape }) => [name, `${dtype} [${shape.join(", ")}] in ${file}`] as const);

@@ -81,7 +81,7 @@ export async function readImageFiles(
   dataset: { readonly name: string; readonly classNames: readonly string[] },
   decoding: Decoding,
 ): Promise<Dataset> {
-  const { size, channels, signal, cacheFolder } = decoding;
+  const { size, channels, resize: mode, signal, cacheFolder } = decoding;
   const shape = [channels, size, size] as const;
   const cache = cacheFolder === undefined ? undefined : await cacheOf(cacheFolder, root, files, decoding);
   let images = cache === undefined ? undefined : await readDecoded(cache, [files.length, ...shape], signal);
@@ -91,7 +91,8 @@ export async function readImageFiles(
   } else {
     await decoding.onProgress?.({ done: files.length, total: files.length });
   }
-  return Dataset.fromArrays({ ...dataset, images, labels: Int32Array.from(files, ({ label }) => label), shape });
+  const labels = Int32Array.from(files, ({ label }) => label);
+  return Dataset.fromArrays({ ...dataset, images, labels, shape, resize: { mode, kernel: resizeKernel } });
 }
 
 async function decode(files: readonly LabelledFile[], { size, channels, resize, onProgress, signal }: Decoding): Promise<Uint8Array> {

@@ -5,6 +5,7 @@ import { storedPresetRecord, type PresetRecord } from "../presets/preset";
 import { imageResizes, resizeKernel, type ImageResize } from "../images/decode";
 import { parseModelDescription, requireSizes, type ModelDescription } from "../resnet/model-file";
 import { names as scoreNames } from "../scores/fit";
+import { SeenInputs } from "../seen-inputs";
 import type { Evidence, ScoreName } from "../scores/score";
 import { corrupt, readStateFile, writeStateFile } from "../state-file";
 
@@ -30,6 +31,10 @@ export interface DetectorDescription {
   readonly classNames: readonly string[];
   readonly falseAlarmRate: number;
   readonly calibrationHash: string;
+  /** What the score was fitted to and the calibration made of. */
+  readonly seen: SeenInputs;
+  /** About these inputs; the score has its own. */
+  readonly warnings: readonly string[];
   readonly preset: PresetRecord | undefined;
 }
 
@@ -85,7 +90,7 @@ function ascending(path: string, tensor: NativeNamedTensor["tensor"]): Float64Ar
 }
 
 function parse(path: string, given: Record<string, unknown>, network: ModelDescription | undefined): DetectorDescription {
-  const { extraction, score, classifier, labelsFrom, evidence, classNames, falseAlarmRate, calibrationHash, preset } = given;
+  const { extraction, score, classifier, labelsFrom, evidence, classNames, falseAlarmRate, calibrationHash, seen, warnings = [], preset } = given;
   const { precision, resize, kernel } = object(path, "extraction", extraction);
   one(path, "extraction.kernel", kernel, [resizeKernel]); // images resized by another would not be those that calibration saw
   const { name, description } = object(path, "score", score);
@@ -98,6 +103,7 @@ function parse(path: string, given: Record<string, unknown>, network: ModelDescr
     corrupt(path, "classNames", `${network.architecture.numClasses} names`, classNames);
   }
   if (typeof calibrationHash !== "string") corrupt(path, "calibrationHash", "a text", calibrationHash);
+  if (!Array.isArray(warnings) || !warnings.every((text) => typeof text === "string")) corrupt(path, "warnings", "an array of texts", warnings);
   const kinds = ["features", "rawFeatures", "logits"] as const;
   if (!Array.isArray(evidence) || evidence.length === 0) corrupt(path, "evidence", kinds.join(", "), evidence);
   return {
@@ -113,6 +119,8 @@ function parse(path: string, given: Record<string, unknown>, network: ModelDescr
     classNames,
     falseAlarmRate: rate,
     calibrationHash,
+    seen: SeenInputs.parse(seen) ?? corrupt(path, "seen", "ascending hashes in base64", seen),
+    warnings,
     preset: storedPresetRecord(preset),
   };
 }

@@ -45,7 +45,7 @@ export interface DetectorFitOptions<N extends ScoreName = ScoreName> extends Com
   batchSize?: number;
   /** Of the convolutions, now and in every prediction. Default "float32". */
   precision?: "float32" | "bfloat16";
-  /** Of images of another size, in every prediction. Default "center-crop". */
+  /** Of images of another size, in every prediction. Default: as the training images were resized, where they say; else "center-crop". */
   resize?: ImageResize;
   /** Images read, of all. */
   onProgress?: (done: number, total: number) => void | Promise<void>;

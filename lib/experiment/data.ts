@@ -4,7 +4,9 @@ import * as datasets from "../datasets";
 import type { Dataset } from "../datasets/dataset";
 import { randomPermutation } from "../datasets/random-permutation";
 import { isLibtorchOodError, LibtorchOodError } from "../errors";
+import type { ResizeRecord } from "../images/decode";
 import { dataHash } from "../resnet/images";
+import { imageRows, judgeOverlap, SeenInputs } from "../seen-inputs";
 import type { ResolvedConfiguration } from "./configuration";
 import type { OodName } from "./rows";
 
@@ -48,8 +50,12 @@ export interface ExperimentData {
   readonly ood: ReadonlyMap<OodName, Dataset>;
   /** SHA-256 of each set as it is used. */
   readonly hashes: Readonly<Record<string, string>>;
+  /** How images came to their size, of the sets that say it; `test` and `train` alike. */
+  readonly resized: Readonly<Record<string, ResizeRecord>>;
   /** Sets that were not there. */
   readonly skipped: readonly OodName[];
+  /** Sets that have a few images in common with the training part. */
+  readonly warnings: readonly string[];
 }
 
 export interface DataOptions {
@@ -60,8 +66,8 @@ export interface DataOptions {
 }
 
 /**
- * @throws ERR_IO that names every data set that is not there; ERR_OPTION for a name without reader, and for images of another shape;
- *   ERR_CORRUPT_FILE; ERR_RANGE where a subset is larger than its set
+ * @throws ERR_IO that names every data set that is not there; ERR_OPTION for a name without reader, for images of another shape, and for a set of
+ *   which more than 1 in 100 images are in the training part; ERR_CORRUPT_FILE; ERR_RANGE where a subset is larger than its set
  */
 export async function loadData(configuration: ResolvedConfiguration, options: DataOptions): Promise<ExperimentData> {
   const { inDistribution, outOfDistribution, subset, validation: held } = configuration;
@@ -116,7 +122,22 @@ export async function loadData(configuration: ResolvedConfiguration, options: Da
     test: await dataHash([test]),
   };
   for (const [name, dataset] of found) hashes[name] = await dataHash([dataset]);
-  return { train, validation, test, ood: found, hashes, skipped: [...missing.keys()] };
+  const sets = [...Object.entries({ train, validation, test }), ...found];
+  const resized = Object.fromEntries(sets.flatMap(([name, { resize }]) => (resize === undefined ? [] : [[name, resize]])));
+  const warnings = await unseen(train, [["test", test], ...found]);
+  return { train, validation, test, ood: found, hashes, resized, skipped: [...missing.keys()], warnings };
+}
+
+/** A network is not measured on what it was trained on. @throws ERR_OPTION */
+async function unseen(train: Dataset, sets: readonly (readonly [string, Dataset])[]): Promise<string[]> {
+  const seen = await SeenInputs.of(imageRows(train));
+  const rules = { allowed: false, remedy: "the two sets are to be disjoint" };
+  const warnings: string[] = [];
+  for (const [name, dataset] of sets) {
+    const warning = judgeOverlap(name, await seen.among(imageRows(dataset)), "trained on", rules);
+    if (warning !== undefined) warnings.push(warning);
+  }
+  return warnings;
 }
 
 /** Evenly drawn, in the order of the files; the same on every machine. */

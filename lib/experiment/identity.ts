@@ -2,6 +2,7 @@
 
 import { createHash } from "node:crypto";
 import * as device from "../device";
+import type { ResizeRecord } from "../images/decode";
 import { packageVersion } from "../package-root";
 import type { ResolvedConfiguration } from "./configuration";
 import type { HeaderRow } from "./rows";
@@ -23,8 +24,11 @@ export interface Identity {
   readonly data: Readonly<Record<string, string>>;
 }
 
-/** A configuration with what was found of its data: what a header holds. */
-export type RecordedConfiguration = ResolvedConfiguration & { readonly data: Identity["data"] };
+/** A configuration with what was found of its data: what a header holds. `resized` follows from the hashes of the data and is not compared. */
+export type RecordedConfiguration = ResolvedConfiguration & {
+  readonly data: Identity["data"];
+  readonly resized: Readonly<Record<string, ResizeRecord>>;
+};
 
 export function identityOf(configuration: RecordedConfiguration): Identity {
   const { inDistribution, outOfDistribution, validation, training, mixture, subset, scale, data } = configuration;

@@ -38,7 +38,14 @@ export interface ExperimentOptions {
 }
 
 export type ExperimentEvent =
-  | { readonly type: "planned"; readonly plan: Plan; readonly skipped: readonly OodName[]; readonly done: readonly PlannedRun[] }
+  | {
+      readonly type: "planned";
+      readonly plan: Plan;
+      readonly skipped: readonly OodName[];
+      readonly done: readonly PlannedRun[];
+      /** About the data. */
+      readonly warnings: readonly string[];
+    }
   | { readonly type: "started"; readonly run: PlannedRun }
   | { readonly type: "batch"; readonly run: PlannedRun; readonly phase: Phase; readonly report: BatchReport }
   | { readonly type: "measuring"; readonly run: PlannedRun; readonly phase: Phase; readonly epoch: number }
@@ -77,7 +84,7 @@ export async function runExperiment(configuration: Configuration, options: Exper
     readers: options.readers ?? datasetReaders,
     skipMissing: options.skipMissing ?? false,
   });
-  const recorded = { ...resolved, outOfDistribution: [...data.ood.keys()], data: data.hashes };
+  const recorded = { ...resolved, outOfDistribution: [...data.ood.keys()], data: data.hashes, resized: data.resized };
   const results = await ResultsFile.open(out, headerOf(recorded, options.preset));
   return new Experiment(plan, data, results, options).run(signal);
 }
@@ -95,13 +102,13 @@ class Experiment {
 
   async run(signal: AbortSignal | undefined): Promise<ExperimentSummary> {
     const { runs } = this.plan;
-    const { skipped } = this.data;
+    const { skipped, warnings } = this.data;
     for (const run of runs) {
       if (!this.#isComplete(run)) continue;
       this.#finished.add(run);
       await this.#clear(run);
     }
-    this.#tell({ type: "planned", plan: this.plan, skipped, done: [...this.#finished] });
+    this.#tell({ type: "planned", plan: this.plan, skipped, done: [...this.#finished], warnings });
     for (;;) {
       const open = runs.filter((run) => !this.#finished.has(run) && !this.#failed.has(run));
       if (open.length === 0) break;

@@ -23,6 +23,13 @@ export const imageResizes = ["center-crop", "squash", "none"] as const;
 /** The kernel of every resize: a triangle as wide as the reduction, which is antialiased bilinear (Pillow's `BILINEAR`). */
 export const resizeKernel = "antialiased-bilinear";
 
+/** How the images of a set came to their size: what became of those that had another one, and by which kernel. */
+export interface ResizeRecord {
+  readonly mode: ImageResize;
+  /** {@link resizeKernel} for what this library resized. */
+  readonly kernel: string;
+}
+
 export interface ImageTarget {
   /** 1 (grey) or 3 (RGB). */
   readonly channels: number;

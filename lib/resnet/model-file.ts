@@ -7,6 +7,7 @@ import { openSafetensors, toValues, writeSafetensors, type SafetensorsFile, type
 import type { SafetensorsDtype } from "../files/safetensors";
 import type { NativeArray, NativeDtype } from "../native";
 import { storedPresetRecord, type PresetRecord } from "../presets/preset";
+import { SeenInputs } from "../seen-inputs";
 import { Tensor } from "../tensor";
 import { architectureKeys, resolveArchitecture, type Architecture, type ArchitectureOptions } from "./architecture";
 import type { EpochReport, TrainingRecipe } from "./fit-options";
@@ -31,6 +32,8 @@ export interface ModelDescription {
   normalization: Normalization | undefined;
   classNames: readonly string[] | undefined;
   preset: PresetRecord | undefined;
+  /** The images of every `fit`, validation ones not. */
+  trainedOn: SeenInputs;
   training: TrainingRecord | undefined;
 }
 
@@ -147,6 +150,7 @@ export function parseModelDescription(path: string, model: unknown): ModelDescri
     normalization: parseNormalization(path, model.normalization, architecture.inChannels),
     classNames: parseClassNames(path, model.classNames, architecture.numClasses),
     preset: storedPresetRecord(model.preset),
+    trainedOn: SeenInputs.parse(model.trainedOn) ?? corrupt(path, "trainedOn to be ascending hashes in base64", model.trainedOn),
     training: parseTraining(path, model.training),
   };
 }

@@ -3,12 +3,17 @@
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import sharp from "sharp";
-import { datasets, type Dataset, type Evaluation } from "../../lib";
+import { datasets, type Dataset, type Evaluation, type ResizeRecord } from "../../lib";
 import { discover } from "../../lib/libtorch/discover";
 import { temporaryDirectory } from "../files/temporary-directory";
 import { cli, dataDirectory, good, json } from "./command";
 
 const directory = temporaryDirectory();
+
+interface Recorded {
+  resize?: ResizeRecord;
+  seen: number;
+}
 
 async function writeFolder(name: string, data: Dataset, count: number): Promise<string> {
   for (let i = 0; i < count; i++) {
@@ -27,9 +32,10 @@ test("train, fit and evaluate on folders: classes by their names, images resized
   // Decoded images are kept in a cache of their own; libtorch may be in the one that this replaces.
   process.env.LIBTORCH_OOD_HOME = discover().chosen?.directory;
   process.env.LIBTORCH_OOD_CACHE = directory.path("cache");
-  const { train } = await datasets.mnist(dataDirectory, { prefix: "mnist-", splits: ["train"] });
+  const { train, test } = await datasets.mnist(dataDirectory, { prefix: "mnist-" });
   const { test: clothes } = await datasets.fashionMnist(dataDirectory, { prefix: "fashion-", splits: ["test"] });
   const photos = await writeFolder("photos", train, 240);
+  const fresh = await writeFolder("fresh", test, 60);
   const strange = await writeFolder("strange", clothes, 30);
   const [network, detector] = [directory.path("network.safetensors"), directory.path("detector.safetensors")];
   const size = ["--image-size", "16", "--channels", "1", "--width", "0.0625", "--batch-size", "16", "--threads", "1"];
@@ -62,8 +68,17 @@ test("train, fit and evaluate on folders: classes by their names, images resized
     detector,
   ]);
   expect(fitted).toMatchObject({ calibration: { count: 48 }, classNames: trained.classNames });
-  const evaluated = await json<Evaluation>(["evaluate", detector, "--test", photos, "--ood", strange, "--subset", "100"]);
+  type Printed = Evaluation & Record<"test", Recorded> & { sets: Record<string, Recorded> };
+  const evaluated = await json<Printed>(["evaluate", detector, "--test", fresh, "--ood", strange, "--subset", "50"]);
   expect(Object.entries(evaluated.sets).map(([name, { count }]) => [name, count])).toEqual([["strange", 30]]);
+  // How images came to their size is in the result, as is that none of them was seen before (traps 7 and 6).
+  const resize = { mode: "center-crop", kernel: "antialiased-bilinear" };
+  expect([evaluated.test, evaluated.sets.strange]).toEqual([
+    expect.objectContaining({ resize, seen: 0 }),
+    expect.objectContaining({ resize, seen: 0 }),
+  ]);
+  const again = await cli(["evaluate", detector, "--test", photos, "--ood", strange]);
+  expect([again.code, again.stderr]).toEqual([1, expect.stringMatching(/^ERR_OPTION: .*photos: .*found 240 of 240/)]);
   const { stdout } = await good(["score", detector, strange]);
   expect(stdout.trim().split("\n")).toHaveLength(31);
 });

@@ -68,6 +68,41 @@ test("evaluate: the numbers of metrics.evaluate, as JSON and as a table", async 
   expect(stdout).toMatch(new RegExp(`^Fashion-MNIST +1000 +${printed.sets["Fashion-MNIST"]!.auroc.toFixed(4)} `, "m"));
 });
 
+describe("images that were seen before, and another split (trap 6)", () => {
+  const out = directory.path("other.safetensors");
+  const again = ["--test", `${digits}#train`, "--ood", clothes, "--subset", "200", "--threads", "1"];
+  type Printed = Evaluation & { test: { seen: number } };
+
+  test("fit: a share that train held out by another seed is refused, and taken with a warning where that is asked for", async () => {
+    const split = ["fit", network, digits, "--subset", "1500", "--seed", "4", "--calibration", "0.2", "--score", "energy", "--out", out];
+    const { code, stderr } = await cli(split);
+    expect([code, stderr]).toEqual([1, expect.stringMatching(/^ERR_OPTION: calibration: .*was it trained on another split\?/)]);
+    expect(existsSync(out)).toBe(false);
+    const taken = await good([...split, "--allow-overlap"]);
+    expect(taken.stderr).toMatch(/^warning: calibration: .*the false-alarm rate does not hold$/m);
+    expect(taken.stderr).toMatch(/^warning: train: .*was it trained on another split\?/m);
+  });
+
+  test.each([
+    ["a detector", () => [detector]],
+    ["a network", () => [network]],
+    ["a network whose score is fitted to them", () => [network, "--score", "nearest-neighbours", "--train", digits]],
+  ])("evaluate %s: refused, and taken with a warning where that is asked for", async (_, file) => {
+    const { code, stdout, stderr } = await cli(["evaluate", ...file(), ...again]);
+    expect([code, stdout, stderr]).toEqual([1, "", expect.stringMatching(/^ERR_OPTION: .*#train: expected images that were not trained on/)]);
+    const args = ["evaluate", ...file(), ...again, "--allow-overlap"];
+    expect((await json<Printed>(args)).test.seen).toBeGreaterThan(20);
+    expect((await good(args)).stderr).toMatch(/^warning: .*#train: \d+ of 200 .* the numbers flatter$/m);
+  });
+
+  test("evaluate: the other sets are looked at too; fresh images give no warning", async () => {
+    const asStrange = await cli(["evaluate", detector, "--test", digits, "--ood", `${digits}#train`, "--threads", "1"]);
+    expect([asStrange.code, asStrange.stderr]).toEqual([1, expect.stringMatching(/^ERR_OPTION: .*#train: expected images/)]);
+    const fresh = await good(["evaluate", detector, "--test", digits, "--ood", clothes, "--subset", "200", "--threads", "1"]);
+    expect(fresh.stderr).not.toMatch(/warning/);
+  });
+});
+
 test("evaluate a network: scores of logits at once, others fitted to --train, by a preset's choices", async () => {
   const sets = ["--test", digits, "--ood", clothes, "--subset", "200", "--threads", "1"];
   const softmax = await json<Evaluation & { score: string }>(["evaluate", network, ...sets]);

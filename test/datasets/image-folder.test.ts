@@ -35,6 +35,8 @@ test("classes, labels and order are torchvision's, at any depth and by code poin
   expect(data.classNames).toEqual(classNames);
   expect(Array.from(data.labels)).toEqual(samples.map(({ label }) => label));
   expect(data).toMatchObject({ name: "all", length: samples.length, shape: [3, 32, 32], normalization: undefined });
+  expect(data.resize).toEqual({ mode: "center-crop", kernel: "antialiased-bilinear" });
+  expect((await read(root, { imageSize: 8, resize: "squash" })).resize).toEqual({ mode: "squash", kernel: "antialiased-bilinear" });
 });
 
 // Why the pixels differ at all is told in test/images/decode.test.ts, whose bound for single values is 8. Here, where both sides are reduced by odd ratios,

@@ -58,6 +58,7 @@ test("the cache is found again, from the directory or its parent", async () => {
   const first = await read({ cache, onProgress });
   expect(calls).toEqual(images.map((_, i) => i + 1));
   const again = (await tinyImagenet(root, { cache, onProgress })).validation;
+  for (const { resize } of [first, again]) expect(resize).toEqual({ mode: "squash", kernel: "antialiased-bilinear" });
   expect(calls.slice(images.length)).toEqual([images.length]);
   expect(again).toEqual(first);
 });

@@ -1,6 +1,7 @@
 // Detector: labels, scores and p-values are those of their definitions, the false-alarm rate holds, a file gives the same detector.
 
 import * as fc from "fast-check";
+import sharp from "sharp";
 import { Dataset, Detector, GaussianMixture, metrics, scores, Tensor, type Prediction, type ResNet } from "../../lib";
 import { readSafetensors, writeSafetensors } from "../../lib/files/safetensors";
 import { seededUint32 } from "../../lib/metrics/resampling";
@@ -262,7 +263,7 @@ describe("images", () => {
     expect(logits.shape).toEqual([60, 3]);
   });
 
-  test("Dataset, tensor and RGBA pixels are the same images", async () => {
+  test("Dataset, tensor, RGBA pixels, encoded bytes and paths are the same images", async () => {
     const expected = await detector.predict(fresh);
     expect(await detector.predict({ data: fresh.images, shape: [12, 1, 8, 8] })).toEqual(expected);
     const canvas = Array.from({ length: 12 }, (_, i) => ({
@@ -271,6 +272,16 @@ describe("images", () => {
       height: 8,
     }));
     expect(await detector.predict(canvas)).toEqual(expected);
+    const png = await sharp(Buffer.from(fresh.image(5)), { raw: { width: 8, height: 8, channels: 1 } })
+      .png()
+      .toBuffer();
+    const path = directory.put("5.png", png);
+    for (const input of [png, path, [path], Uint8Array.from(png)]) {
+      const [answer, ...others] = await detector.predict(input);
+      expect(others).toEqual([]);
+      expect(answer).toMatchObject({ label: expected[5]?.label, outOfDistribution: expected[5]?.outOfDistribution });
+      expect(answer?.score).toBeCloseTo(expected[5]?.score as number, 2); // one image by itself: float32 sums of another order
+    }
     expect(await detector.predict(canvas[3] as (typeof canvas)[0])).toHaveLength(1);
     expect(await detector.predict([])).toEqual([]);
   });
@@ -351,6 +362,23 @@ describe("images", () => {
     await model.save(directory.path("model.safetensors"));
     expect(await libraryFailureOf(() => Detector.load(directory.path("model.safetensors")))).toMatchObject({ code: "ERR_CORRUPT_FILE" });
   });
+});
+
+test("a file of another version, or of another program, is refused by name", async () => {
+  const path = directory.path("version.safetensors");
+  await (await detectorOf()).save(path);
+  const { tensors, metadata } = await readSafetensors(path);
+  const entries = [...tensors].map(([name, tensor]) => ({ name, ...tensor }));
+  for (const [key, value] of [
+    ["version", "2"],
+    ["format", "other/detector"],
+  ] as const) {
+    await writeSafetensors(path, entries, { metadata: { ...Object.fromEntries(metadata), [key]: value } });
+    expect(await libraryFailureOf(() => Detector.load(path))).toMatchObject({
+      code: "ERR_CORRUPT_FILE",
+      message: expect.stringMatching(new RegExp(`version\\.safetensors: metadata ${key}: expected .*found "${value}"`)) as string,
+    });
+  }
 });
 
 test("save and load: the same predictions to the last bit, whatever the features", async () => {

@@ -4,6 +4,7 @@ import { existsSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Dataset, datasets, GaussianMixture, metrics, neuralCollapse, ResNet, type Tensor } from "../../lib";
 import { isClaim, tryClaim } from "../../lib/experiment/claims";
+import type { DatasetReader } from "../../lib/experiment/data";
 import { planOf } from "../../lib/experiment/plan";
 import { resolveConfiguration } from "../../lib/experiment/configuration";
 import { runExperiment, type ExperimentEvent, type ExperimentOptions } from "../../lib/experiment/runner";
@@ -124,6 +125,42 @@ describe("refuses", () => {
     expect(error.message).toContain("svhn: expected images of [1, 8, 8] as in cifar10, found [1, 10, 10]");
     await expect(run({ ...one, subset: { train: 181 } }, "x")).rejects.toMatchObject({ code: "ERR_RANGE" });
   });
+
+  it("a set whose images are trained on (trap 6), before anything is trained; a single one is a warning", async () => {
+    const { train, test } = readers.cifar10 as Required<DatasetReader>;
+    const again = { ...readers, svhn: { test: train } };
+    const error = await libraryFailureOf(() => run(one, "seen", { readers: again }));
+    // Of the 180 those are not trained on that are held out for validation, a tenth.
+    expect(error).toMatchObject({
+      code: "ERR_OPTION",
+      message: expect.stringMatching(/^svhn: expected images that were not trained on, found 162 of 180/),
+    });
+    await expect(run(one, "seen", { readers: { ...readers, cifar10: { train, test: train } } })).rejects.toMatchObject({
+      message: expect.stringMatching(/^test: expected images that were not trained on/),
+    });
+    expect(existsSync(folder.path("seen"))).toBe(false);
+
+    const [known, held] = [await train(""), await test("")];
+    const { share, seed } = resolveConfiguration(one, "one").validation;
+    const found = known.split(share, seed).train.image(5);
+    const images = new Uint8Array(100 * 64).map((_, i) => (i * i) % 251);
+    images.set(found, 64 * 7);
+    const mixed = Dataset.fromArrays({ images, labels: new Int32Array(100), shape: held.shape });
+    const told: string[] = [];
+    const onProgress = (event: ExperimentEvent) => event.type === "planned" && told.push(...event.warnings);
+    await run(one, "warned", { readers: { ...readers, svhn: { test: () => Promise.resolve(mixed) } }, onProgress });
+    expect(told).toEqual(["svhn: 1 of 100 (the first is number 7) images were trained on: the numbers flatter"]);
+  });
+});
+
+it("says in the header how images came to their size (trap 7), which is no other configuration", async () => {
+  const resize = { mode: "squash", kernel: "antialiased-bilinear" } as const;
+  const { images, labels, shape } = await (readers.svhn as DatasetReader).test("");
+  const resized = { test: () => Promise.resolve(Dataset.fromArrays({ images, labels, shape, resize })) };
+  await run(one, "resized", { readers: { ...readers, svhn: resized } });
+  const { header } = readRows(folder.path("resized"));
+  expect(header.configuration).toMatchObject({ resized: { svhn: resize } });
+  await run(one, "resized");
 });
 
 it("tells of a network that diverges, and goes on with the others", async () => {

@@ -1,6 +1,6 @@
 // Makes and drops tensors or networks many times over and prints what memory the process held, in MiB: after a warm-up
 // and at the end. Run with --expose-gc; without it, collection is left to V8, which must know what the handles hold.
-const { Tensor } = require("../../../dist/index.js");
+const { ClassStatistics, Tensor } = require("../../../dist/index.js");
 const { network, data, useOneThread } = require("./tiny-network.cjs");
 
 const mebibyte = 1 << 20;
@@ -21,6 +21,8 @@ async function collect() {
 
 const megabyte = new Float32Array(mebibyte / 4).fill(1);
 const images = data(32);
+const labels = Int32Array.from({ length: 1024 }, (_, i) => i % 4);
+let statistics; // of all cycles
 
 const cycles = {
   async "tensor, disposed"() {
@@ -45,6 +47,10 @@ const cycles = {
     features.dispose();
     logits.dispose();
     model.dispose();
+  },
+  async "statistics, streamed"() {
+    statistics ??= new ClassStatistics({ numClasses: 4, featureDim: 256 });
+    await statistics.update({ data: megabyte, shape: [1024, 256] }, labels);
   },
   async "failing calls"() {
     const model = await network();

@@ -1,0 +1,23 @@
+// Whether training, calibration and later images are resized in one way: where they are not, the resize itself tells them apart.
+
+import type { Dataset } from "../datasets/dataset";
+import { resizeKernel, type ImageResize, type ResizeRecord } from "../images/decode";
+
+/** As the training images were resized; "none" says nothing of images of another size. */
+export function usualResize({ resize }: Dataset): ImageResize {
+  return resize === undefined || resize.mode === "none" ? "center-crop" : resize.mode;
+}
+
+/** What a user should know: the sets that say how they were resized, beside how later images will be. */
+export function resizeWarnings(train: Dataset, calibration: Dataset, mode: ImageResize): string[] {
+  const later: ResizeRecord = { mode, kernel: resizeKernel };
+  const differing = ([name, record]: readonly [string, ResizeRecord | undefined]): string[] =>
+    record === undefined || record.mode === "none" || (record.mode === mode && record.kernel === later.kernel)
+      ? []
+      : [`${name}: its images were resized by ${words(record)}, later ones will be by ${words(later)}`];
+  return [["train", train.resize] as const, ["calibration", calibration.resize] as const].flatMap(differing);
+}
+
+function words({ mode, kernel }: ResizeRecord): string {
+  return `${mode}, ${kernel}`;
+}
