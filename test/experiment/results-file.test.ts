@@ -13,7 +13,7 @@ import { smallExperiment } from "./tiny-experiment";
 
 const folder = temporaryDirectory();
 const configuration = resolveConfiguration(smallExperiment, "it");
-const header = (change: object = {}) => headerOf({ ...configuration, data: { train: "a" }, ...change }, undefined);
+const header = (change: object = {}) => headerOf({ ...configuration, data: { train: "a" }, resized: {}, ...change }, undefined);
 const { cell } = planOf(configuration).cells[0] as { cell: MeasurementRow["cell"] };
 const row = (epoch: number): MeasurementRow =>
   ({ kind: "measurement", cell, seed: 1, phase: "training", epoch }) as unknown as MeasurementRow;
