@@ -362,7 +362,7 @@ export class Detector {
     const kind = this.evidence[0] as keyof Evidence;
     const owned: Tensor[] = [];
     try {
-      const given = isEvidence(input as Evidence) ? (input as Evidence) : { [kind]: input as Tensor | ArrayWithShape };
+      const given = isEvidence(input) ? input : { [kind]: input as Tensor | ArrayWithShape };
       const { evidence } = takeEvidence(given, [kind], "input", owned);
       return await seen.among(tensorRows(evidence[kind] as Tensor));
     } finally {

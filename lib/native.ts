@@ -305,6 +305,8 @@ export interface Native {
     ): Promise<NativeResNet>;
   };
   info(): NativeInfo;
+  /** Bytes that V8 has been told of in all, ArrayBuffers included; for tests. */
+  externalMemory(): number;
   /** The training loop's crop and flip, for given draws; for tests. */
   augment(
     control: NativeJobControl | undefined,

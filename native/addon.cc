@@ -63,6 +63,12 @@ Napi::Value set_threads(const Napi::CallbackInfo& info) {
   });
 }
 
+// externalMemory(): what V8 has been told of in all, ArrayBuffers included, in bytes.
+Napi::Value external_memory(const Napi::CallbackInfo& info) {
+  const int64_t bytes = Napi::MemoryManagement::AdjustExternalMemory(info.Env(), 0);
+  return Napi::Number::New(info.Env(), static_cast<double>(bytes));
+}
+
 // augment(control, images, padding, offsetY, offsetX, flip): the training loop's crop and flip for given draws.
 Napi::Value augment_images(const Napi::CallbackInfo& info) {
   const at::Tensor images = tensor_argument(info[1], "images", {}, 4);
@@ -102,6 +108,7 @@ Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   define_singular_values(env, exports);
   define_linalg(env, exports);
   exports.Set("info", function<info>(env, "info"));
+  exports.Set("externalMemory", function<external_memory>(env, "externalMemory"));
   exports.Set("augment", function<augment_images>(env, "augment"));
   exports.Set("setThreads", function<set_threads>(env, "setThreads"));
   return exports;

@@ -65,7 +65,10 @@ test.each([
   ["half of a hash", { hashes: Buffer.alloc(12).toString("base64"), complete: true }],
   ["one hash twice", { hashes: Buffer.alloc(16).toString("base64"), complete: true }],
   ["descending", { hashes: Buffer.from(BigUint64Array.of(2n, 1n).buffer).toString("base64"), complete: true }],
-  ["too many", { hashes: Buffer.from(BigUint64Array.from({ length: 65_537 }, (_, i) => BigInt(i)).buffer).toString("base64"), complete: true }],
+  [
+    "too many",
+    { hashes: Buffer.from(BigUint64Array.from({ length: 65_537 }, (_, i) => BigInt(i)).buffer).toString("base64"), complete: true },
+  ],
   ["complete or not", { hashes: Buffer.alloc(8).toString("base64"), complete: 1 }],
 ])("refused: %s", (_, value) => {
   expect(SeenInputs.parse(value)).toBeUndefined();

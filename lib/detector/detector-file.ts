@@ -90,7 +90,19 @@ function ascending(path: string, tensor: NativeNamedTensor["tensor"]): Float64Ar
 }
 
 function parse(path: string, given: Record<string, unknown>, network: ModelDescription | undefined): DetectorDescription {
-  const { extraction, score, classifier, labelsFrom, evidence, classNames, falseAlarmRate, calibrationHash, seen, warnings = [], preset } = given;
+  const {
+    extraction,
+    score,
+    classifier,
+    labelsFrom,
+    evidence,
+    classNames,
+    falseAlarmRate,
+    calibrationHash,
+    seen,
+    warnings = [],
+    preset,
+  } = given;
   const { precision, resize, kernel } = object(path, "extraction", extraction);
   one(path, "extraction.kernel", kernel, [resizeKernel]); // images resized by another would not be those that calibration saw
   const { name, description } = object(path, "score", score);
@@ -103,7 +115,8 @@ function parse(path: string, given: Record<string, unknown>, network: ModelDescr
     corrupt(path, "classNames", `${network.architecture.numClasses} names`, classNames);
   }
   if (typeof calibrationHash !== "string") corrupt(path, "calibrationHash", "a text", calibrationHash);
-  if (!Array.isArray(warnings) || !warnings.every((text) => typeof text === "string")) corrupt(path, "warnings", "an array of texts", warnings);
+  if (!Array.isArray(warnings) || !warnings.every((text) => typeof text === "string"))
+    corrupt(path, "warnings", "an array of texts", warnings);
   const kinds = ["features", "rawFeatures", "logits"] as const;
   if (!Array.isArray(evidence) || evidence.length === 0) corrupt(path, "evidence", kinds.join(", "), evidence);
   return {

@@ -89,7 +89,11 @@ describe("images that were seen before, and another split (trap 6)", () => {
     ["a network whose score is fitted to them", () => [network, "--score", "nearest-neighbours", "--train", digits]],
   ])("evaluate %s: refused, and taken with a warning where that is asked for", async (_, file) => {
     const { code, stdout, stderr } = await cli(["evaluate", ...file(), ...again]);
-    expect([code, stdout, stderr]).toEqual([1, "", expect.stringMatching(/^ERR_OPTION: .*#train: expected images that were not trained on/)]);
+    expect([code, stdout, stderr]).toEqual([
+      1,
+      "",
+      expect.stringMatching(/^ERR_OPTION: .*#train: expected images that were not trained on/),
+    ]);
     const args = ["evaluate", ...file(), ...again, "--allow-overlap"];
     expect((await json<Printed>(args)).test.seen).toBeGreaterThan(20);
     expect((await good(args)).stderr).toMatch(/^warning: .*#train: \d+ of 200 .* the numbers flatter$/m);

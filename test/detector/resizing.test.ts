@@ -52,12 +52,15 @@ test("a detector resizes later images as its training images were, and its file 
 test("another kernel, another mode, calibration unlike training: a warning for each, also in the file", async () => {
   const plain = { mode: "squash", kernel: "bilinear without antialiasing" } as const;
   const detector = await detectorOf(plain, squash);
-  const told = "train: its images were resized by squash, bilinear without antialiasing, later ones will be by squash, antialiased-bilinear";
+  const told =
+    "train: its images were resized by squash, bilinear without antialiasing, later ones will be by squash, antialiased-bilinear";
   expect(detector.warnings).toEqual([told]);
   const path = directory.path("plain.safetensors");
   await detector.save(path);
   expect((await Detector.load(path)).warnings).toEqual([told]);
   const unlike = await detectorOf(squash, { ...squash, mode: "center-crop" }, { resize: "squash" });
-  expect(unlike.warnings).toEqual([expect.stringMatching(/^calibration: its images were resized by center-crop, antialiased-bilinear, later/)]);
+  expect(unlike.warnings).toEqual([
+    expect.stringMatching(/^calibration: its images were resized by center-crop, antialiased-bilinear, later/),
+  ]);
   expect((await detectorOf(squash, squash, { resize: "center-crop" })).warnings).toHaveLength(2);
 });

@@ -71,7 +71,9 @@ describe("a network says what it was trained on", () => {
     const allowed = await Detector.fit(model, other.train, { calibration: other.validation, allowOverlap: true, score: "energy" });
     const trained = (await model.overlap(other.validation)).indices.length;
     expect(allowed.warnings).toEqual([
-      expect.stringMatching(`^calibration: ${trained} of 30 among those that the network was trained on.*the false-alarm rate does not hold$`),
+      expect.stringMatching(
+        `^calibration: ${trained} of 30 among those that the network was trained on.*the false-alarm rate does not hold$`,
+      ),
       `train: ${trained} of 90 images are not among those that the network was trained on (was it trained on another split?)`,
     ]);
     const path = directory.path("allowed.safetensors");
@@ -111,7 +113,5 @@ test("a detector over features knows its rows, whatever their dtype", async () =
   expect((await detector.overlap(sample(99, 2).features)).indices).toHaveLength(99); // the calibration
   expect(await detector.overlap(sample(30, 3).features)).toEqual({ indices: [], checked: 30 });
   const overlapping = await detectorOf({ calibration: { features: sample(60, 1).features }, allowOverlap: true });
-  expect(overlapping.warnings).toEqual([
-    "calibration: 60 of 60 among the training inputs: the false-alarm rate does not hold",
-  ]);
+  expect(overlapping.warnings).toEqual(["calibration: 60 of 60 among the training inputs: the false-alarm rate does not hold"]);
 });

@@ -37,11 +37,13 @@ test("tensors that nobody disposes of are collected in time, unasked", async () 
   expect(after.rss - before.rss).toBeLessThan(300);
 });
 
-// Each object has 0.1 to 4 MiB. V8's own figure moves by some kB between any two readings.
+// Each object has 24 kB to 11 MB. The figures agree to the byte, unless V8 takes an external string of its own in between.
 test("what V8 is told of each object is the size of its arrays, and nothing of it after dispose()", async () => {
   type Counted = Record<string, { grown: number; expected: number; left: number }>;
   const counted = await answerOf<Counted>("accounted-memory.cjs", [directory.path("object.safetensors")], { nodeOptions: ["--expose-gc"] });
-  const wrong = Object.entries(counted).filter(([, { grown, expected, left }]) => Math.abs(grown - expected) > 8192 || Math.abs(left) > 8192);
+  const wrong = Object.entries(counted).filter(
+    ([, { grown, expected, left }]) => Math.abs(grown - expected) > 1024 || Math.abs(left) > 1024,
+  );
   expect(wrong).toEqual([]);
   expect(Object.keys(counted)).toHaveLength(19);
 });

@@ -1,6 +1,7 @@
 // Makes one object of each native class and prints, in bytes, by how much what V8 is told of it grew, what its arrays come to, and what is left of
 // that after dispose(). Run with --expose-gc.
 const { ClassStatistics, Detector, GaussianMixture, linalg, ResNet, scores, Tensor } = require("../../../dist/index.js");
+const { native } = require("../../../dist/native.js");
 const { network, data, useOneThread } = require("./tiny-network.cjs");
 
 const bytesOf = { float32: 4, float64: 8, int32: 4, int64: 8, uint8: 1, int8: 1 };
@@ -13,8 +14,7 @@ async function told() {
     globalThis.gc();
     await new Promise(setImmediate);
   }
-  const { external, arrayBuffers } = process.memoryUsage();
-  return external - arrayBuffers;
+  return native().externalMemory() - process.memoryUsage().external;
 }
 
 const [classes, rows, d] = [4, 1200, 256];
@@ -70,7 +70,10 @@ const makers = {
     const made = await ResNet.load(path);
     return [made, await weightsOf(made)];
   },
-  "statistics, new": async () => [new ClassStatistics({ numClasses: classes, featureDim: d, scatter: "pooled" }), means + d * d * double + traces],
+  "statistics, new": async () => [
+    new ClassStatistics({ numClasses: classes, featureDim: d, scatter: "pooled" }),
+    means + d * d * double + traces,
+  ],
   "statistics, full": async () => [await statistics("full"), means + matrices + classes * d * double + 2 * traces],
   "statistics, pooled": async () => [await statistics("pooled"), means + d * d * double + traces],
   "statistics, diagonal": async () => [await statistics("diagonal"), means + classes * d * double + traces],
@@ -111,7 +114,11 @@ const makers = {
   ],
   detector: async () => {
     const model = await network({ width: 0.5 });
-    const made = await Detector.fit(model, data(256), { calibration: data(20, 8), scoreOptions: { covariance: "diagonal" }, allowOverlap: true });
+    const made = await Detector.fit(model, data(256), {
+      calibration: data(20, 8),
+      scoreOptions: { covariance: "diagonal" },
+      allowOverlap: true,
+    });
     const expected = await weightsOf(model);
     const { featureDim, numClasses } = model.architecture;
     model.dispose();
