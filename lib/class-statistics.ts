@@ -6,7 +6,7 @@ import { LibtorchOodError } from "./errors";
 import { labelsTensor, type Labels } from "./labels";
 import { native, type NativeClassStatistics } from "./native";
 import { callNative, runNative } from "./native-call";
-import { corrupt, readStateFile, writeStateFile } from "./state-file";
+import { corrupt, readStateFile, restoring, writeStateFile } from "./state-file";
 import { Tensor, toTensor, type ArrayWithShape } from "./tensor";
 
 /**
@@ -154,7 +154,7 @@ export class ClassStatistics {
       scatter: scatter as Scatter,
       device,
     });
-    await runNative(undefined, (control) => statistics.#native.loadState(control, statistics.scatter, state));
+    await restoring(path, () => runNative(undefined, (control) => statistics.#native.loadState(control, statistics.scatter, state)));
     return statistics;
   }
 

@@ -7,7 +7,7 @@ import { classesIn, labelsTensor, type Labels } from "./labels";
 import { native, type NativeDensityOptions, type NativeGaussianMixture, type NativeNamedTensor } from "./native";
 import { callNative, runNative } from "./native-call";
 import { presetOf, storedPresetRecord, withPreset, type PresetName, type PresetRecord } from "./presets/preset";
-import { corrupt, readStateFile, writeStateFile } from "./state-file";
+import { corrupt, readStateFile, restoring, writeStateFile } from "./state-file";
 import { Tensor, toTensor, type ArrayWithShape } from "./tensor";
 
 /**
@@ -247,19 +247,26 @@ export class GaussianMixture {
     where: string,
   ): Promise<GaussianMixture> {
     const { numClasses, featureDim, covariance, prior, jitterRule, rank, preset } = description;
-    if (!Number.isInteger(numClasses) || (numClasses as number) < 1) corrupt(where, "numClasses", "a positive integer", numClasses);
-    if (!Number.isInteger(featureDim) || (featureDim as number) < 1) corrupt(where, "featureDim", "a positive integer", featureDim);
+    for (const [key, value, limit] of [
+      ["numClasses", numClasses, 1 << 24],
+      ["featureDim", featureDim, 1 << 20],
+    ] as const) {
+      if (!Number.isInteger(value) || (value as number) < 1 || (value as number) > limit) corrupt(where, key, `1 to ${limit}`, value);
+    }
     if (!covariances.includes(covariance as Covariance)) corrupt(where, "covariance", covariances.join(", "), covariance);
     if (!priors.includes(prior as Prior)) corrupt(where, "prior", priors.join(", "), prior);
     if (typeof jitterRule !== "number" && !["relative", "relative-shared", "ddu"].includes(jitterRule as string)) {
       corrupt(where, "jitterRule", "a jitter rule", jitterRule);
     }
-    if (!Number.isInteger(rank) || (rank as number) < 0) corrupt(where, "rank", "a whole number", rank);
+    const greatest = featureDim as number;
+    if (!Number.isInteger(rank) || (rank as number) < 0 || (rank as number) > greatest) corrupt(where, "rank", `0 to ${greatest}`, rank);
     const described = { numClasses, featureDim, covariance, prior, jitterRule, rank, preset: storedPresetRecord(preset) };
     const kept = described as Omit<Description, "counts" | "jitter" | "shrinkage">;
     const handle = callNative(() => new (native().GaussianMixture)(device));
     const rules = nativeOptions(kept);
-    await runNative(undefined, (control) => handle.loadState(control, kept.numClasses, kept.featureDim, rules, state));
+    await restoring(where, () =>
+      runNative(undefined, (control) => handle.loadState(control, kept.numClasses, kept.featureDim, rules, state)),
+    );
     return new GaussianMixture(handle, device, {
       ...kept,
       counts: numbers(state, "count"),

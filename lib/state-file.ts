@@ -1,7 +1,7 @@
 // The file of fitted numbers: a .safetensors file of named arrays, whose metadata holds as JSON what they are.
 
 import { describe, string } from "./checks";
-import { LibtorchOodError } from "./errors";
+import { isLibtorchOodError, LibtorchOodError } from "./errors";
 import { writeFileAtomically } from "./files/atomic-write";
 import { openSafetensors } from "./files/safetensors";
 import type { SafetensorsDtype } from "./files/safetensors";
@@ -91,6 +91,16 @@ export async function readStateFile(path: string, format: string): Promise<State
 /** ERR_CORRUPT_FILE that names the file, what was expected and what was found. */
 export function corrupt(path: string, what: string, expected: string, found: unknown): never {
   throw new LibtorchOodError("ERR_CORRUPT_FILE", `${path}: ${what}: expected ${expected}, found ${describe(found)}`);
+}
+
+/** Runs a restoring native call: an argument that it refuses came from the file. @throws ERR_CORRUPT_FILE */
+export async function restoring<T>(where: string, call: () => Promise<T>): Promise<T> {
+  try {
+    return await call();
+  } catch (error) {
+    if (!isLibtorchOodError(error) || !["ERR_RANGE", "ERR_SHAPE", "ERR_NON_FINITE", "ERR_DTYPE"].includes(error.code)) throw error;
+    throw new LibtorchOodError("ERR_CORRUPT_FILE", `${where}: ${error.message}`, { cause: error });
+  }
 }
 
 function requireMetadata(path: string, key: string, expected: string, found: string | undefined): void {

@@ -3,9 +3,9 @@
 
 import type { Normalization } from "../datasets/normalization";
 import { LibtorchOodError } from "../errors";
-import { openSafetensors, toValues, writeSafetensors, type SafetensorsFile, type SafetensorsInput } from "../files/safetensors";
+import { openSafetensors, writeSafetensors, type SafetensorsFile, type SafetensorsInput } from "../files/safetensors";
 import type { SafetensorsDtype } from "../files/safetensors";
-import type { NativeArray, NativeDtype } from "../native";
+import type { NativeDtype } from "../native";
 import { storedPresetRecord, type PresetRecord } from "../presets/preset";
 import { SeenInputs } from "../seen-inputs";
 import { Tensor } from "../tensor";
@@ -107,11 +107,14 @@ export async function openModelFile(path: string): Promise<OpenModelFile> {
   }
 }
 
+/** The typed array of each dtype that a network's file may hold. */
+const arrays = { F32: Float32Array, F64: Float64Array, I32: Int32Array, I64: BigInt64Array, U8: Uint8Array, I8: Int8Array } as const;
+
 async function readTensor(file: SafetensorsFile, name: string): Promise<Tensor> {
   const { dtype, shape } = file.tensors.get(name) as { dtype: SafetensorsDtype; shape: readonly number[] };
-  if (!Object.values(fileDtypes).includes(dtype)) corrupt(file.path, `${name} to be one of ${Object.values(fileDtypes).join(", ")}`, dtype);
-  const bytes = await file.read(name);
-  return Tensor.from((dtype === "I64" ? new BigInt64Array(bytes.buffer) : toValues(dtype, bytes)) as NativeArray, shape);
+  if (!Object.hasOwn(arrays, dtype)) corrupt(file.path, `${name} to be one of ${Object.keys(arrays).join(", ")}`, dtype);
+  const { buffer } = await file.read(name); // of its own, so that the only copy is the one into native memory
+  return Tensor.from(new arrays[dtype as keyof typeof arrays](buffer), shape);
 }
 
 function corrupt(path: string, expected: string, found: unknown): never {

@@ -3,7 +3,7 @@
 import { fitOptionKeys, GaussianMixture, type GaussianMixtureFitOptions } from "../gaussian-mixture";
 import { fitEvidence, readEvidence, resolveSource, type Evidence, type Score, type ScoreCallOptions } from "./score";
 import type { ScoreState, SourceOptions, TrainingEvidence } from "./score";
-import { restoring, storedObject, storedSource } from "./stored";
+import { storedObject, storedSource } from "./stored";
 
 export interface GaussianMixtureScoreOptions extends GaussianMixtureFitOptions, SourceOptions {}
 
@@ -37,7 +37,7 @@ export class GaussianMixtureScore implements Score {
   static async restore({ description, tensors }: ScoreState, device: string, where: string): Promise<GaussianMixtureScore> {
     const from = storedSource(description, where);
     const mixture = storedObject(description, "mixture", where);
-    return new GaussianMixtureScore(await restoring(where, () => GaussianMixture.restore(mixture, tensors, device, where)), from);
+    return new GaussianMixtureScore(await GaussianMixture.restore(mixture, tensors, device, where), from);
   }
 
   async score(evidence: Evidence, options: ScoreCallOptions = {}): Promise<Float64Array> {

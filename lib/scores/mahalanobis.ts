@@ -6,7 +6,7 @@ import type { Labels } from "../labels";
 import type { Tensor } from "../tensor";
 import { fitEvidence, readEvidence, resolveSource, type Evidence, type Score, type ScoreCallOptions } from "./score";
 import type { ScoreState, SourceOptions, TrainingEvidence } from "./score";
-import { damaged, restoring, storedObject, storedSource, withoutPrefix, withPrefix } from "./stored";
+import { damaged, storedObject, storedSource, withoutPrefix, withPrefix } from "./stored";
 
 export interface MahalanobisOptions extends SourceOptions {
   /** Default: one more than the largest label. */
@@ -36,7 +36,7 @@ class SharedCovariance {
 
   static async restore(state: ScoreState, device: string, where: string): Promise<SharedCovariance> {
     const { description, tensors } = state;
-    const mixture = await restoring(where, () => GaussianMixture.restore(description, tensors, device, where));
+    const mixture = await GaussianMixture.restore(description, tensors, device, where);
     if (mixture.covariance !== "tied") damaged(where, "covariance", '"tied"', mixture.covariance);
     return new SharedCovariance(mixture);
   }

@@ -1,11 +1,10 @@
 // What a restored score reads from a file: descriptions and tensors that may be damaged.
 
-import { LibtorchOodError, isLibtorchOodError } from "../errors";
 import type { NativeNamedTensor } from "../native";
 import { corrupt } from "../state-file";
 import type { Evidence } from "./score";
 
-export { corrupt as damaged } from "../state-file";
+export { corrupt as damaged, restoring } from "../state-file";
 
 const sources = ["features", "rawFeatures", "logits"] as const;
 
@@ -37,14 +36,4 @@ export function withoutPrefix(tensors: readonly NativeNamedTensor[], prefix: str
 
 export function withPrefix(tensors: readonly NativeNamedTensor[], prefix: string): NativeNamedTensor[] {
   return tensors.map(({ name, tensor }) => ({ name: prefix + name, tensor }));
-}
-
-/** Runs a restoring native call: an argument that it refuses came from the file. @throws ERR_CORRUPT_FILE */
-export async function restoring<T>(where: string, call: () => Promise<T>): Promise<T> {
-  try {
-    return await call();
-  } catch (error) {
-    if (!isLibtorchOodError(error) || !["ERR_RANGE", "ERR_SHAPE", "ERR_NON_FINITE", "ERR_DTYPE"].includes(error.code)) throw error;
-    throw new LibtorchOodError("ERR_CORRUPT_FILE", `${where}: ${error.message}`, { cause: error });
-  }
 }

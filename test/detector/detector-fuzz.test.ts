@@ -2,52 +2,17 @@
 
 import { writeFileSync, readFileSync } from "node:fs";
 import { Detector, isLibtorchOodError } from "../../lib";
-import { parseSafetensors, serializeSafetensors, type SafetensorsInput } from "../../lib/files/safetensors";
-import { seededUint32 } from "../../lib/metrics/resampling";
+import { parseSafetensors, serializeSafetensors } from "../../lib/files/safetensors";
+import { damageMeaning, draws } from "../files/damage";
 import { temporaryDirectory } from "../files/temporary-directory";
+import { figures, times } from "../reliability/campaign";
 import { tinyData, tinyNetwork, useOneThread } from "../resnet/tiny-network";
 import { detectorOf } from "./synthetic";
 
 useOneThread();
 const directory = temporaryDirectory();
-const random = seededUint32(20240707);
-const below = (bound: number): number => random() % bound;
-const pick = <T>(values: readonly T[]): T => values[below(values.length)] as T;
-
-type Json = null | boolean | number | string | Json[] | { [key: string]: Json };
-const strange: Json[] = [null, true, -1, 0, 1.5, 1e308, 2 ** 40, 64, "", "cuda:99", "logits", "full", [], [0], {}, { name: "vim" }];
-
-/** Replaces, drops or adds one value somewhere in the JSON. */
-function damageJson(value: Json): Json {
-  if (typeof value !== "object" || value === null || below(4) === 0) return pick(strange);
-  const keys = Object.keys(value);
-  if (keys.length === 0) return pick(strange);
-  const copy = (Array.isArray(value) ? [...value] : { ...value }) as Record<string, Json>;
-  const key = pick(keys);
-  if (below(5) === 0) delete copy[key];
-  else copy[key] = damageJson(copy[key] as Json);
-  return copy;
-}
-
-function damageMeaning(file: Uint8Array): Uint8Array {
-  const { metadata, tensors } = parseSafetensors(file);
-  const named = new Map(metadata);
-  const inputs: SafetensorsInput[] = [...tensors].map(([name, tensor]) => ({ name, ...tensor, data: Uint8Array.from(tensor.data) }));
-  const target = inputs[below(inputs.length)] as { -readonly [K in keyof SafetensorsInput]: SafetensorsInput[K] };
-  const kind = below(6);
-  if (kind < 3) named.set("description", JSON.stringify(damageJson(JSON.parse(named.get("description") as string) as Json)));
-  else if (kind === 3) named.set(pick(["format", "version"]), pick(["2", "libtorch-ood/resnet", ""]));
-  else if (kind === 4) {
-    // NaN, infinities, negative counts, another order
-    const words = new DataView((target.data as Uint8Array).buffer);
-    if (words.byteLength >= 8) words.setFloat64(8 * below(words.byteLength >> 3), pick([NaN, Infinity, -Infinity, -1, 1e300]), true);
-  } else if (below(2) === 0) inputs.splice(inputs.indexOf(target), 1);
-  else {
-    const elements = target.shape.reduce((a, b) => a * b, 1);
-    target.shape = pick([[elements], [1, elements], [elements, 1]]);
-  }
-  return serializeSafetensors(inputs, { metadata: named });
-}
+const draw = draws(20240707);
+const { below } = draw;
 
 function damageBytes(file: Uint8Array): Uint8Array {
   const bytes = Uint8Array.from(file);
@@ -55,7 +20,7 @@ function damageBytes(file: Uint8Array): Uint8Array {
   return below(8) === 0 ? bytes.slice(0, below(bytes.length)) : bytes;
 }
 
-test("1,000 damaged files: a detector, or ERR_CORRUPT_FILE and its like", async () => {
+test("1,000 damaged files, in a campaign 10,000: a detector, or ERR_CORRUPT_FILE and its like", async () => {
   const model = await tinyNetwork({ width: 1 / 64 });
   const options = { calibration: tinyData(19, "held out"), scoreOptions: { covariance: "tied" } } as const;
   const sound = [await detectorOf(), await detectorOf({ score: "nearest-neighbours" }), await Detector.fit(model, tinyData(30), options)];
@@ -66,10 +31,11 @@ test("1,000 damaged files: a detector, or ERR_CORRUPT_FILE and its like", async 
     files.push(readFileSync(path));
   }
   const counts: Record<string, number> = {};
-  for (let i = 0; i < 1000; i++) {
+  const number = times(1000, 10_000);
+  for (let i = 0; i < number; i++) {
     const file = files[i % 3] as Uint8Array;
     const path = directory.path("damaged.safetensors");
-    writeFileSync(path, i % 2 ? damageBytes(file) : damageMeaning(file));
+    writeFileSync(path, i % 2 ? damageBytes(file) : damageMeaning(file, draw));
     let outcome = "load: ";
     try {
       const detector = await Detector.load(path);
@@ -88,10 +54,10 @@ test("1,000 damaged files: a detector, or ERR_CORRUPT_FILE and its like", async 
     }
     counts[outcome] = (counts[outcome] ?? 0) + 1;
   }
-  console.log("outcomes of 1,000 damaged detector files:", counts);
+  figures("hostile files, detector", { files: number, ...counts });
   // What loads may still not fit the probe (another number of dimensions, other evidence), which is for predict() to say.
   expect(Object.keys(counts).filter((outcome) => outcome.startsWith("load"))).toEqual(["load: ERR_CORRUPT_FILE"]);
-  expect(counts["load: ERR_CORRUPT_FILE"]).toBeGreaterThan(300);
+  expect(counts["load: ERR_CORRUPT_FILE"]).toBeGreaterThan(0.3 * number);
   expect(Object.keys(counts).filter((outcome) => outcome.includes("ERR_INTERNAL"))).toEqual([]);
 });
 

@@ -1,6 +1,5 @@
 // The MATLAB 5 reader finds what scipy finds (test/reference/datasets_svhn.py), and answers hostile files with ERR_CORRUPT_FILE, soon and with little memory.
 
-import { closeSync, openSync, readFileSync, truncateSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import { constants, deflateSync } from "node:zlib";
 import { readMat5, type MatArray } from "../../lib/files/mat5";
@@ -156,49 +155,6 @@ test("a deflate bomb: 1 GB of zeros behind a sound array is not inflated", async
   const before = process.memoryUsage().rss;
   expect(await refusal(path)).toContain("to end with its array, found more bytes");
   expect(process.memoryUsage().rss - before).toBeLessThan(100e6);
-});
-
-test("10,000 damaged files: arrays or ERR_CORRUPT_FILE", async () => {
-  const sources = ["datasets_svhn_mixed.mat", "datasets_svhn_deflated.mat", "datasets_mat_classes.mat"].map((name) =>
-    readFileSync(reference(name)),
-  );
-  // The undeflated arrays matter most, since damage to a stream is found by its checksum.
-  sources.push(Buffer.concat([header(), matrix({ name: "X", shape: [2, 1, 3] }), matrix({ name: "y" }), matrix({ name: "z", flags: 1 })]));
-  const path = directory.put("damaged.mat", "");
-  const descriptor = openSync(path, "r+");
-  let state = 1;
-  const random = (below: number): number => {
-    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
-    return Math.floor((state / 2 ** 32) * below);
-  };
-  const outcomes = { read: 0, refused: 0 };
-  try {
-    for (let i = 0; i < 10_000; i++) {
-      const source = sources[i % 8 < 5 ? 3 : (i % 8) - 5] as Buffer;
-      const copy = Buffer.from(source);
-      const from = i % 3 === 0 ? 0 : 128;
-      for (let changes = 1 + random(4); changes > 0; changes--) {
-        const at = from + random(copy.length - from);
-        copy[at] = [0, 1, 0xff, 14, 15, random(256), (copy[at] as number) ^ (1 << random(8))][random(7)] as number;
-      }
-      const length = random(10) === 0 ? random(copy.length) : copy.length;
-      writeSync(descriptor, copy, 0, length, 0);
-      truncateSync(path, length);
-      try {
-        const found = await readMat5(path, ["X", "y"], accept);
-        for (const { values, shape } of found.values()) expect(values.length).toBe(shape.reduce((a, b) => a * b, 1));
-        outcomes.read++;
-      } catch (error) {
-        if ((error as { code?: unknown }).code !== "ERR_CORRUPT_FILE") throw error;
-        outcomes.refused++;
-      }
-    }
-  } finally {
-    closeSync(descriptor);
-  }
-  // Damage to text and values passes, in part; both outcomes have to come, or the test says nothing.
-  expect(outcomes.read).toBeGreaterThan(1000);
-  expect(outcomes.refused).toBeGreaterThan(3000);
 });
 
 test("reading 60 MB does not hold the event loop", async () => {

@@ -1,6 +1,7 @@
 // The pickle reader finds what Python finds (test/reference/datasets_pickle.py), and refuses all that is not plain data.
 
 import { parsePickle, PickledArray, type Pickled } from "../../lib/files/pickle";
+import { figures } from "../reliability/campaign";
 import expected from "../reference/datasets_pickle.json";
 
 const bytes = (base64: string): Buffer => Buffer.from(base64, "base64");
@@ -45,6 +46,7 @@ test("every cut and 20,000 changes: data or ERR_CORRUPT_FILE", () => {
       copy[random(copy.length)] = random(2) ? random(256) : ("}](tqhaebRcu.".charCodeAt(random(13)) as number);
     attempt(copy);
   }
+  figures("hostile files, pickle", { files: 20_000, ...outcomes });
   expect(outcomes.read).toBeGreaterThan(1000);
   expect(outcomes.refused).toBeGreaterThan(5000);
 });

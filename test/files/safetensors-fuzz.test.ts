@@ -9,13 +9,12 @@ import {
   type SafetensorsInput,
 } from "../../lib/files/safetensors";
 import { dtypeBytes } from "../../lib/files/safetensors-data";
-import { seededUint32 } from "../../lib/metrics/resampling";
+import { figures } from "../reliability/campaign";
+import { draws } from "./damage";
 import { temporaryDirectory } from "./temporary-directory";
 
 const directory = temporaryDirectory();
-const random = seededUint32(20240214);
-const below = (bound: number): number => random() % bound;
-const pick = <T>(values: readonly T[]): T => values[below(values.length)] as T;
+const { below, pick } = draws(20240214);
 
 const dtypes = Object.keys(dtypeBytes) as (keyof typeof dtypeBytes)[];
 
@@ -142,7 +141,7 @@ test("10,000 damaged files: success or ERR_CORRUPT_FILE, the same in memory and 
     const tally = (counts[kind] ??= {});
     tally[code] = (tally[code] ?? 0) + 1;
   }
-  process.stdout.write(`safetensors fuzz: ${JSON.stringify(counts)}, the slowest ${slowest.toFixed(1)} ms\n`);
+  figures("hostile files, safetensors", { files: 10_000, ...counts, slowestMilliseconds: Math.round(slowest) });
   expect(slowest).toBeLessThan(1000); // of a few hundred bytes: what a length or a depth in the file can make it do
 
   for (const tally of Object.values(counts)) {

@@ -147,16 +147,6 @@ describe("hostile and missing images", () => {
     });
   });
 
-  test("300 damaged images: decoded or ERR_CORRUPT_FILE", async () => {
-    for (let i = 0; i < 300; i++) {
-      const copy = Buffer.from(i % 2 ? sound : png);
-      for (let k = 0; k < 4; k++) copy[(i * 7919 + k * 104729) % copy.length] = (i * 31 + k * 17) % 256;
-      await decode(copy, { size: 8, resize: "squash" }).catch((error: unknown) =>
-        expect(error).toMatchObject({ code: "ERR_CORRUPT_FILE" }),
-      );
-    }
-  });
-
   test("a missing file and a directory: ERR_IO", async () => {
     for (const path of [directory.path("nowhere.png"), join(directory.path("x"), "..")]) {
       expect(await libraryFailureOf(() => decode(path, { size: 8 }))).toMatchObject({ code: "ERR_IO" });

@@ -1,7 +1,19 @@
 // Worker threads load the addon beside the main thread, and may end or be ended at any moment without harm to it. All of
 // it happens in a process of its own, since a fault would end that process.
 
+import { ResNet } from "../../lib";
+import { temporaryDirectory } from "../files/temporary-directory";
+import { figures, times } from "./campaign";
 import { answerOf } from "./child";
+
+const directory = temporaryDirectory();
+const file = directory.path("network.safetensors");
+
+beforeAll(async () => {
+  const model = await ResNet.create({ numClasses: 10, width: 0.5 });
+  await model.save(file);
+  model.dispose();
+});
 
 test("a worker and the main thread compute at the same time and get the same", async () => {
   const { code, rounds, equal } = await answerOf<{ code: number; rounds: number; equal: boolean }>("workers.cjs", ["beside"]);
@@ -13,8 +25,19 @@ test("four workers at once", async () => {
   expect(await answerOf("workers.cjs", ["four"])).toEqual({ codes: [0, 0, 0, 0], equal: true });
 });
 
-test.each(["extract", "fit"])("20 workers terminated in mid-%s; the main thread goes on computing", async (task) => {
-  expect(await answerOf("workers.cjs", ["terminate", task, 20])).toEqual({ terminated: 20, still: 20 });
+// One at a time, where each ends in a process that does nothing else, and eight at once, which contend for everything.
+test.each([
+  ["fit", 1, 20],
+  ["extract", 1, 20],
+  ["fit", 8, 16],
+  ["extract", 8, 16],
+  ["load", 8, 16],
+])("workers terminated in mid-%s, %i at once; the main thread goes on computing", async (job, atOnce, short) => {
+  const count = times(short, 100);
+  const found = await answerOf<object>("workers.cjs", ["terminate", job, count, atOnce, file], { limit: 1e6 });
+  figures(`workers terminated, ${job}, ${atOnce} at once`, { ...found });
+  const waves = Math.ceil(count / atOnce);
+  expect(found).toEqual({ terminated: count, waves, still: waves });
 });
 
 test("a worker that calls process.exit() in a callback of its training", async () => {

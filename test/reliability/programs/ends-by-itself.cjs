@@ -1,12 +1,27 @@
-// Starts training and keeps nothing else alive: the process is to last until the promise is settled.
+// Starts one call and keeps nothing else alive: the process is to last until its promise is settled.
+const { ResNet } = require("../../../dist/index.js");
 const { network, data, useOneThread } = require("./tiny-network.cjs");
 
-async function main() {
+const calls = {
+  async fit() {
+    const model = await network();
+    return () => model.fit(data(128), { epochs: 2, batchSize: 32 }).then((history) => `trained ${history.length} epochs`);
+  },
+  async extract() {
+    const model = await network();
+    return () => model.extract(data(128)).then(({ features }) => `extracted ${features.shape[0]} rows`);
+  },
+  async load(file) {
+    return () => ResNet.load(file).then((model) => `loaded ResNet${model.architecture.depth}`);
+  },
+};
+
+async function main(call, file) {
   await useOneThread();
-  const model = await network();
+  const start = await calls[call](file);
   process.on("exit", (code) => console.log(`exit ${code}`));
-  model.fit(data(128), { epochs: 2, batchSize: 32 }).then((history) => console.log(`trained ${history.length} epochs`));
+  start().then((done) => console.log(done));
   console.log("started");
 }
 
-main();
+main(...process.argv.slice(2));

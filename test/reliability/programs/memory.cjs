@@ -1,6 +1,6 @@
-// Makes and drops tensors or networks many times over and prints what memory the process held, in MiB: after a warm-up
+// Makes and drops objects of a native class many times over and prints what memory the process held, in MiB: after a warm-up
 // and at the end. Run with --expose-gc; without it, collection is left to V8, which must know what the handles hold.
-const { ClassStatistics, Tensor } = require("../../../dist/index.js");
+const { ClassStatistics, GaussianMixture, scores, Tensor } = require("../../../dist/index.js");
 const { network, data, useOneThread } = require("./tiny-network.cjs");
 
 const mebibyte = 1 << 20;
@@ -21,8 +21,18 @@ async function collect() {
 
 const megabyte = new Float32Array(mebibyte / 4).fill(1);
 const images = data(32);
-const labels = Int32Array.from({ length: 1024 }, (_, i) => i % 4);
+const streamedLabels = Int32Array.from({ length: 1024 }, (_, i) => i % 4);
+const labelsOfMegabyte = Int32Array.from({ length: 1024 }, (_, i) => i % 4);
 let statistics; // of all cycles
+
+// 288 features of three classes, of 64 numbers each.
+const [rows, size] = [288, 64];
+const features = { data: Float64Array.from({ length: rows * size }, (_, i) => Math.sin(i * i)), shape: [rows, size] };
+const labels = Int32Array.from({ length: rows }, (_, i) => i % 3);
+const few = (array, count) => ({ data: array.data.subarray(0, count * array.shape[1]), shape: [count, array.shape[1]] });
+const weight = few(features, 3);
+const logits = { data: features.data.subarray(0, rows * 3), shape: [rows, 3] };
+let kept;
 
 const cycles = {
   async "tensor, disposed"() {
@@ -40,6 +50,43 @@ const cycles = {
   async "network, dropped"() {
     await network();
   },
+  async "extraction, disposed"() {
+    kept ??= await network();
+    const { features, logits } = await kept.extract(images); // each makes a native extractor
+    features.dispose();
+    logits.dispose();
+  },
+  async "class statistics, disposed"() {
+    const statistics = new ClassStatistics({ numClasses: 3, featureDim: size });
+    await statistics.update(features, labels);
+    (await statistics.means()).dispose();
+    statistics.dispose();
+  },
+  async "mixture, disposed"() {
+    const mixture = await GaussianMixture.fit(features, labels);
+    await mixture.logDensity(features);
+    mixture.dispose();
+  },
+  async "mixture, dropped"() {
+    await GaussianMixture.fit(features, labels);
+  },
+  async "nearest neighbours, disposed"() {
+    const score = await scores.fit("nearest-neighbours", { features }, { k: 5 });
+    await score.score({ features });
+    score.dispose();
+  },
+  async "virtual logit, disposed"() {
+    const score = await scores.fit("vim", { features, logits, weight }, { dimension: 8 });
+    await score.score({ features, logits });
+    score.dispose();
+  },
+  async "aborted calls"() {
+    kept ??= await network();
+    const controller = new AbortController();
+    const aborted = kept.extract(images, { signal: controller.signal });
+    controller.abort();
+    await aborted.catch(() => undefined);
+  },
   async "training, disposed"() {
     const model = await network();
     await model.fit(images, { epochs: 1, batchSize: 16 });
@@ -50,7 +97,7 @@ const cycles = {
   },
   async "statistics, streamed"() {
     statistics ??= new ClassStatistics({ numClasses: 4, featureDim: 256 });
-    await statistics.update({ data: megabyte, shape: [1024, 256] }, labels);
+    await statistics.update({ data: megabyte, shape: [1024, 256] }, labelsOfMegabyte);
   },
   async "failing calls"() {
     const model = await network();
@@ -75,8 +122,9 @@ async function main(name, times) {
   };
   await repeat(Math.ceil(times / 4));
   const before = await repeat(1);
-  const after = await repeat(times);
-  console.log(JSON.stringify({ before, after }));
+  const middle = await repeat(Math.ceil(times / 2));
+  const after = await repeat(Math.floor(times / 2));
+  console.log(JSON.stringify({ before, middle, after }));
 }
 
 main(process.argv[2], Number(process.argv[3]));

@@ -2,26 +2,14 @@
 // thread could still compute.
 const { once } = require("node:events");
 const { isMainThread, parentPort, Worker, workerData } = require("node:worker_threads");
-const { network, data, useOneThread } = require("./tiny-network.cjs");
+const { network, data, jobs, useOneThread } = require("./tiny-network.cjs");
 
 const tasks = {
+  ...jobs,
   async compute() {
     const model = await network({ seed: 5 });
     const { features } = await model.extract(data(32));
     parentPort.postMessage([...features.toArray()]);
-  },
-  async extract() {
-    const model = await network();
-    const images = data(4096);
-    const onProgress = onlyOnce(() => parentPort.postMessage("ready"));
-    for (;;) {
-      await model.extract(images, { batchSize: 16, onProgress });
-    }
-  },
-  async fit() {
-    const model = await network();
-    const onBatch = onlyOnce(() => parentPort.postMessage("ready"));
-    await model.fit(data(1024), { epochs: 100000, batchSize: 16, onBatch });
   },
   async exit() {
     const model = await network();
@@ -40,7 +28,8 @@ const tasks = {
   },
 };
 
-const start = (task) => new Worker(__filename, { workerData: task });
+const start = (task, file) => new Worker(__filename, { workerData: { task, file } });
+const pause = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));
 
 async function probe(model, images) {
   const { features, logits } = await model.extract(images);
@@ -70,14 +59,21 @@ const modes = {
     const own = await probe(model, images);
     return { codes: await Promise.all(ends), equal: answers.every((values) => values.every((value, i) => value === own[i])) };
   },
-  async terminate(model, images, task, times) {
+  // So many workers at a time, each ended some milliseconds after its job has begun; after each such wave the main thread computes.
+  async terminate(model, images, task, times, atOnce, file) {
     const expected = await probe(model, images);
-    const result = { terminated: 0, still: 0 };
-    for (let i = 0; i < times; i++) {
-      const worker = start(task);
-      await once(worker, "message");
-      await new Promise((resolve) => setTimeout(resolve, (i * 7) % 40));
-      if ((await worker.terminate()) === 1) result.terminated++;
+    const result = { terminated: 0, waves: 0, still: 0 };
+    for (let i = 0; i < times; i += Number(atOnce)) {
+      const workers = Array.from({ length: Math.min(atOnce, times - i) }, () => start(task, file));
+      const codes = await Promise.all(
+        workers.map(async (worker, k) => {
+          await once(worker, "message");
+          await pause(((i + k) * 7) % 40);
+          return worker.terminate();
+        }),
+      );
+      result.terminated += codes.filter((code) => code === 1).length;
+      result.waves++;
       const values = await probe(model, images);
       if (values.every((value, k) => value === expected[k])) result.still++;
     }
@@ -109,7 +105,11 @@ async function main([mode, ...args]) {
 }
 
 if (isMainThread) main(process.argv.slice(2));
-else tasks[workerData]();
+else
+  tasks[workerData.task](
+    onlyOnce(() => parentPort.postMessage("ready")),
+    workerData.file,
+  );
 
 function onlyOnce(action) {
   let done = false;

@@ -1,7 +1,8 @@
-// Starts a training run that would take minutes and ends as its argument says, some milliseconds after the first batch.
-const { network, data } = require("./tiny-network.cjs");
+// Starts a training run, extractions or loads that would take minutes and ends as its argument says, some milliseconds after the first
+// batch or the first load.
+const { jobs } = require("./tiny-network.cjs");
 
-const [how, after] = process.argv.slice(2);
+const [job, how, after, file] = process.argv.slice(2);
 
 // Registered before the library has any listener of its own; nothing after it is called.
 if (how === "exit twice") process.on("exit", () => process.exit(9));
@@ -14,15 +15,14 @@ function end() {
 }
 
 async function main() {
-  const model = await network({ imageSize: 16, width: 0.25 });
-  let started = false;
-  const onBatch = () => {
-    if (started) return;
-    started = true;
+  let begun = false;
+  const onBegin = () => {
+    if (begun) return;
+    begun = true;
     console.log("ready");
     setTimeout(end, Number(after));
   };
-  await model.fit(data(512, 16), { epochs: 1000, batchSize: 64, onBatch });
+  await jobs[job](onBegin, file);
   console.log("finished");
 }
 
