@@ -40,5 +40,7 @@ process.on("SIGINT", end);
 
 const detector = await Detector.load(program.args[0], { device: options.device });
 if (detector.takes !== "images") program.error(`${program.args[0]}: expected a detector of images, found one of ${detector.takes}`);
-await service.start(detector);
-console.log(`ready, ${detector.classNames.length} classes`);
+if (!ending) {
+  await service.start(detector);
+  console.log(`ready, ${detector.classNames.length} classes`);
+}
