@@ -23,7 +23,11 @@ function publish(...options: string[]) {
   return spawnSync(process.execPath, [program, directory, ...options], { encoding: "utf8", env: { ...process.env, PATH } });
 }
 
-function folder(platform: string, names: string[], { content = "tarball", repository }: { content?: string; repository?: string } = {}): void {
+function folder(
+  platform: string,
+  names: string[],
+  { content = "tarball", repository }: { content?: string; repository?: string } = {},
+): void {
   const place = join(directory, `packages-${platform}`);
   mkdirSync(place);
   const integrity = `sha512-${createHash("sha512").update("tarball").digest("base64")}`;

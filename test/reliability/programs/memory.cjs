@@ -21,7 +21,6 @@ async function collect() {
 
 const megabyte = new Float32Array(mebibyte / 4).fill(1);
 const images = data(32);
-const streamedLabels = Int32Array.from({ length: 1024 }, (_, i) => i % 4);
 const labelsOfMegabyte = Int32Array.from({ length: 1024 }, (_, i) => i % 4);
 let statistics; // of all cycles
 
