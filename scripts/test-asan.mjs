@@ -1,5 +1,6 @@
-// `npm run test:asan [-- FILE...]`: the addon with AddressSanitizer and UndefinedBehaviorSanitizer, and the tests of native code under it: those
-// below, or the given files of jest. Every report of either sanitizer, in whatever process, fails the run.
+// `npm run test:asan [-- [--document] FILE...]`: the addon with AddressSanitizer and UndefinedBehaviorSanitizer, and the tests of native code under it: those
+// below, or the given files of jest. Every report of either sanitizer, in whatever process, fails the run. `--document` writes the
+// figures into docs/reliability.md.
 //
 // Leaks are not looked for here: V8 leaves most of what it holds to the end of the process. test/reliability/memory.test.ts looks for them.
 
@@ -7,10 +8,12 @@ import { spawnSync } from "node:child_process";
 import fs from "node:fs";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
+import { documentFigures } from "./reliability-figures.mjs";
 
 const root = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
 const at = (...parts) => path.join(root, ...parts);
-const files = process.argv.slice(2);
+const { values: options, positionals: files } = parseArgs({ options: { document: { type: "boolean" } }, allowPositionals: true });
 
 /** What reaches every native class and function with small inputs; parity with PyTorch at full size is for `npm test`. */
 const tests = [
@@ -61,19 +64,28 @@ for (const library of [at("build", "sanitize"), "libasan", "libubsan"]) {
 }
 
 const start = performance.now();
-const jest = ["--runInBand", "--testTimeout=600000", ...(files.length > 0 ? files : tests)];
-const status = spawnSync(process.execPath, [at("node_modules", "jest", "bin", "jest.js"), ...jest], {
+const results = at("build", "asan-jest.json");
+const jest = ["--runInBand", "--testTimeout=600000", "--json", `--outputFile=${results}`, ...(files.length > 0 ? files : tests)];
+fs.rmSync(results, { force: true });
+const { status } = spawnSync(process.execPath, [at("node_modules", "jest", "bin", "jest.js"), ...jest], {
   cwd: root,
   env: environment,
-  stdio: "inherit",
-}).status;
+  stdio: ["ignore", "ignore", "inherit"],
+});
 const found = fs.readdirSync(reports);
 for (const name of found) console.error(`${name}:\n${fs.readFileSync(path.join(reports, name), "utf8")}`);
-const minutes = ((performance.now() - start) / 60_000).toFixed(1);
-console.log(
-  `AddressSanitizer and UndefinedBehaviorSanitizer: ${found.length} reports, tests ${status === 0 ? "passed" : "failed"}, ${minutes} minutes`,
-);
-process.exitCode = status === 0 && found.length === 0 ? 0 : 1;
+const { numPassedTests: passed = 0, numFailedTests: failed = 0 } = fs.existsSync(results)
+  ? JSON.parse(fs.readFileSync(results, "utf8"))
+  : {};
+const figures = {
+  reports: found.length,
+  testsPassed: passed,
+  testsFailed: failed,
+  minutes: Math.round((performance.now() - start) / 60_000),
+};
+console.log(`AddressSanitizer and UndefinedBehaviorSanitizer: ${JSON.stringify(figures)}`);
+if (options.document) documentFigures([{ what: "AddressSanitizer and UndefinedBehaviorSanitizer", found: figures }]);
+process.exitCode = status === 0 && passed > 0 && found.length === 0 ? 0 : 1;
 
 function libraryOfCompiler(name) {
   const { stdout } = spawnSync(process.env.CXX || "c++", [`-print-file-name=${name}`], { encoding: "utf8" });

@@ -1,6 +1,7 @@
-// `npm run test:campaigns [-- [--share F] [--seconds N] [--tests PATTERN] NAME...]`: the reliability tests at full length. NAME chooses
+// `npm run test:campaigns [-- [--share F] [--seconds N] [--tests PATTERN] [--document] NAME...]`: the reliability tests at full length. NAME chooses
 // among the campaigns below (default: all), --share 0.1 makes a tenth of the repetitions, --seconds is the length of the mixed load (default 60),
-// --tests runs those whose names match. Every figure is printed again at the end and written to build/campaigns.json.
+// --tests runs those whose names match. Every figure is printed again at the end and written to build/campaigns.json, with
+// --document also into docs/reliability.md.
 
 import { spawnSync } from "node:child_process";
 import fs from "node:fs";
@@ -8,6 +9,7 @@ import os from "node:os";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
+import { documentFigures } from "./reliability-figures.mjs";
 
 const root = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
 const build = path.join(root, "build");
@@ -29,7 +31,12 @@ const campaigns = {
 };
 
 const { values: options, positionals } = parseArgs({
-  options: { share: { type: "string", default: "1" }, seconds: { type: "string", default: "60" }, tests: { type: "string" } },
+  options: {
+    share: { type: "string", default: "1" },
+    seconds: { type: "string", default: "60" },
+    tests: { type: "string" },
+    document: { type: "boolean" },
+  },
   allowPositionals: true,
 });
 const chosen = positionals.length > 0 ? positionals : Object.keys(campaigns);
@@ -72,4 +79,5 @@ console.log();
 for (const { what, found } of figures) console.log(`${what}: ${JSON.stringify(found)}`);
 console.log();
 for (const { name, passed, seconds } of results) console.log(`${name}: ${passed ? "passed" : "failed"} in ${seconds} s`);
+if (options.document) documentFigures(figures);
 process.exitCode = results.every(({ passed }) => passed) ? 0 : 1;

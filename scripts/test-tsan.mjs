@@ -1,6 +1,7 @@
 // `npm run test:tsan`: the executor, by which every thread of the library meets every other, under ThreadSanitizer. It is compiled with a
 // small program of its own (test/sanitizers/executor_threads.cc) in which every access to memory is watched; the whole addon cannot be, since
-// neither Node nor libtorch is built for that. `--runs N`: of each kind; default 20.
+// neither Node nor libtorch is built for that. `--runs N`: of each kind; default 20. `--document`
+// writes the figures into docs/reliability.md.
 
 import { spawnSync } from "node:child_process";
 import fs from "node:fs";
@@ -8,9 +9,10 @@ import os from "node:os";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
+import { documentFigures } from "./reliability-figures.mjs";
 
 const root = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
-const { values: options } = parseArgs({ options: { runs: { type: "string", default: "20" } } });
+const { values: options } = parseArgs({ options: { runs: { type: "string", default: "20" }, document: { type: "boolean" } } });
 const runs = Math.max(1, Number(options.runs));
 
 const directory = path.join(root, "build", "tsan");
@@ -27,6 +29,7 @@ if (!race.output.includes("WARNING: ThreadSanitizer: data race")) {
   console.error(race.output);
   throw new Error(`a race on purpose was not reported (exit code ${race.status}): ThreadSanitizer does not work here`);
 }
+const figures = [];
 let failures = 0;
 for (const [kind, count] of [
   ["settle", runs],
@@ -44,11 +47,13 @@ for (const [kind, count] of [
     for (const [name, value] of Object.entries(figuresIn(output))) totals[name] = (totals[name] ?? 0) + value;
   }
   failures += count - clean;
+  figures.push({ what: `executor under ThreadSanitizer, ${kind}`, found: { runs: count, clean, ...totals } });
   const jobs = Object.keys(totals).length > 0 ? `, ${JSON.stringify(totals)}` : "";
   console.log(
     `executor under ThreadSanitizer, ${kind}: ${clean} of ${count} clean${jobs}, ${((performance.now() - start) / 1000).toFixed(0)} s`,
   );
 }
+if (options.document) documentFigures(figures);
 process.exitCode = failures === 0 ? 0 : 1;
 
 function compile() {

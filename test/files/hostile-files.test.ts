@@ -138,7 +138,7 @@ const readers: Record<string, Reader> = {
     },
     read: async (path) => (await ResNet.load(path)).dispose(),
     damage: someOf,
-    short: 300,
+    short: 100,
   },
   "class statistics": {
     sources: async () => {

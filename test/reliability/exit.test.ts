@@ -40,11 +40,18 @@ async function endings(
   return all;
 }
 
+/** Ways in which they ended: "code 7", "SIGTERM". */
+function waysOf(what: string, all: Ending[], more: Record<string, unknown> = {}): Record<string, number> {
+  const ways = counts(all.map(({ code, signal }) => signal ?? `code ${code}`));
+  const text = Object.entries(ways).map(([way, times]) => `${times} of ${all.length} with ${way}`);
+  figures(`exit, ${what}`, { ended: text.join(", "), ...more });
+  return ways;
+}
+
 function expectEndings(what: string, all: Ending[], expected: string, stderrExpected: RegExp = /^$/): void {
-  const found = counts(all.map(({ code, signal }) => signal ?? String(code)));
   const slowest = Math.max(...all.map(({ millisecondsToEnd }) => millisecondsToEnd));
-  figures(`exit, ${what}`, { runs: all.length, endings: found, slowestMilliseconds: Math.round(slowest) });
-  expect(found).toEqual({ [expected]: all.length });
+  const ways = waysOf(what, all, { slowestMilliseconds: Math.round(slowest) });
+  expect(ways).toEqual({ [expected]: all.length });
   for (const { stderr, stdout } of all) {
     expect(stderr).toMatch(stderrExpected);
     expect(stderr).not.toMatch(noise);
@@ -57,12 +64,12 @@ describe.each(jobs)("in mid-%s", (job) => {
   const count = timesOf(job);
 
   test("process.exit() gives the code asked for", async () => {
-    expectEndings(`${job}, process.exit`, await endings(count, (i) => [job, "exit", delay(i), file]), "7");
+    expectEndings(`${job}, process.exit`, await endings(count, (i) => [job, "exit", delay(i), file]), "code 7");
   });
 
   test("an uncaught exception is reported and gives 1", async () => {
     const all = await endings(count, (i) => [job, "throw", delay(i), file]);
-    expectEndings(`${job}, uncaught exception`, all, "1", /Error: thrown on purpose/);
+    expectEndings(`${job}, uncaught exception`, all, "code 1", /Error: thrown on purpose/);
   });
 
   test.each(["SIGTERM", "SIGINT"] as const)("%s ends the process by that signal", async (signal) => {
@@ -77,7 +84,7 @@ describe.each(jobs)("in mid-%s", (job) => {
   test("a pending call keeps the process alive to its end, and nothing after it", async () => {
     const done = { fit: "trained 2 epochs", extract: "extracted 128 rows", load: "loaded ResNet18" }[job];
     const all = await endings(count, () => [job, file], undefined, "ends-by-itself.cjs");
-    figures(`exit, ${job}, natural end`, { runs: all.length, endings: counts(all.map(({ code, signal }) => signal ?? String(code))) });
+    waysOf(`${job}, natural end`, all);
     for (const ending of all) {
       expect(ending).toMatchObject({ code: 0, signal: null, stdout: `started\n${done}\nexit 0\n`, stderr: "" });
     }
@@ -86,10 +93,10 @@ describe.each(jobs)("in mid-%s", (job) => {
 
 test("process.exit() in mid-training, from a listener that calls it again with another code", async () => {
   const all = await endings(timesOf("fit"), (i) => ["fit", "exit twice", delay(i)]);
-  expectEndings("fit, process.exit twice", all, "9");
+  expectEndings("fit, process.exit twice", all, "code 9");
 });
 
 test("process.exit() in the main thread, which has not loaded the addon, while a worker trains", async () => {
   const all = await endings(timesOf("fit"), (i) => ["exit", "fit", delay(i)], undefined, "workers.cjs");
-  expectEndings("fit in a worker, process.exit of the main thread", all, "5");
+  expectEndings("fit in a worker, process.exit of the main thread", all, "code 5");
 });

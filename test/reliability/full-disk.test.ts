@@ -22,11 +22,11 @@ async function savesOn(how: "limit" | "tmpfs", expected: string): Promise<boolea
 }
 
 test("a file that grows beyond what the system allows", async () => {
-  expect(await savesOn("limit", "ERR_IO EFBIG, old file whole")).toBe(true);
+  expect(await savesOn("limit", "ERR_IO EFBIG with the old file whole")).toBe(true);
 });
 
 // A real full disk, where the system lets a process have one of its own.
 test("a file system of one megabyte that is full", async () => {
-  if (!(await savesOn("tmpfs", "ERR_IO ENOSPC, old file whole")))
+  if (!(await savesOn("tmpfs", "ERR_IO ENOSPC with the old file whole")))
     figures("full disk, tmpfs", { skipped: "no mount namespace to be had here" });
 });

@@ -29,9 +29,9 @@ test("four workers at once", async () => {
 test.each([
   ["fit", 1, 20],
   ["extract", 1, 20],
-  ["fit", 8, 16],
-  ["extract", 8, 16],
-  ["load", 8, 16],
+  ["fit", 8, 8],
+  ["extract", 8, 8],
+  ["load", 8, 8],
 ])("workers terminated in mid-%s, %i at once; the main thread goes on computing", async (job, atOnce, short) => {
   const count = times(short, 100);
   const found = await answerOf<object>("workers.cjs", ["terminate", job, count, atOnce, file], { limit: 1e6 });

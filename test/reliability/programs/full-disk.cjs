@@ -76,7 +76,7 @@ async function inside(how, folder) {
       (reason) => reason,
     );
     const whole = fs.readFileSync(file).equals(old) && fs.readdirSync(folder).sort().join() === names;
-    found[name] = `${error.code} ${error.cause?.code}, ${whole ? "old file whole" : "old file or folder changed"}`;
+    found[name] = `${error.code} ${error.cause?.code} with ${whole ? "the old file whole" : "another old file or folder"}`;
   }
   console.log(JSON.stringify(found));
 }
