@@ -28,6 +28,7 @@ export function program(): Command {
   return new Command("libtorch-ood")
     .description("Tells when a neural classifier should not be trusted.")
     .version(packageVersion(), "-V, --version", "print the version")
+    .enablePositionalOptions() // `setup --version` is setup's
     .addCommand(setupCommand())
     .addCommand(doctorCommand())
     .addCommand(trainCommand())

@@ -113,9 +113,12 @@ test("Ctrl-C without a checkpoint: nothing is written, and it says so", async ()
 
 test("a reader that leaves ends nothing with a stack trace; progress on stderr only where it is asked for", async () => {
   const out = directory.path("left.safetensors");
-  const { code, stderr } = await cli(["train", digits, "--epochs", "2", ...smallTraining, "--progress", "--out", out], (child) => {
-    child.stdout!.destroy();
-  });
+  const { code, stderr } = await cli(
+    ["train", digits, "--epochs", "2", "--validation", "0.2", ...smallTraining, "--progress", "--out", out],
+    (child) => {
+      child.stdout!.destroy();
+    },
+  );
   expect([code, existsSync(out)]).toEqual([0, true]); // the network is the result, not the lines
   expect(stderr).toMatch(/epoch 1 .*images\/s/);
   expect(stderr).not.toMatch(/EPIPE|\n +at /);
