@@ -1,6 +1,6 @@
 // `npm run bench [-- --rounds 5] [-- --only text]`: ours beside the Python peers in alternation; a table, and bench/results.json.
 
-import { writeFileSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { setTimeout as pause } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import { device } from "libtorch-ood";
@@ -40,8 +40,16 @@ for (const row of rows.filter(({ name }) => name.includes(values.only))) {
 }
 await peer.close();
 const file = new URL("results.json", import.meta.url);
-writeFileSync(file, JSON.stringify(results, undefined, 2) + "\n");
+writeFileSync(file, JSON.stringify(withEarlier(results), undefined, 2) + "\n");
 console.log("\nratio = peer / ours: above 1, this library is faster. Written to bench/results.json");
+
+/** With --only the other rows stay as an earlier run left them. */
+function withEarlier(measured) {
+  const earlier = values.only !== "" && existsSync(file) ? JSON.parse(readFileSync(file, "utf8")) : [];
+  return rows.flatMap((row) =>
+    [measured, earlier].flatMap((all) => all.filter(({ name, peer }) => name === row.name && peer === row.peer)).slice(0, 1),
+  );
+}
 
 function median(numbers) {
   const sorted = [...numbers].sort((a, b) => a - b);
