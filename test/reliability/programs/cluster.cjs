@@ -18,10 +18,10 @@ async function serve() {
   server.listen(0, "127.0.0.1");
 }
 
-/** undefined where the process that was to answer died meanwhile. */
+/** undefined where the process that was to answer died meanwhile; of a connection that was handed to it as it died nobody ever hears. */
 async function ask(port) {
   try {
-    const response = await fetch(`http://127.0.0.1:${port}`);
+    const response = await fetch(`http://127.0.0.1:${port}`, { signal: AbortSignal.timeout(10_000) });
     return await response.json();
   } catch {
     return undefined;
