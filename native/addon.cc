@@ -32,7 +32,7 @@ namespace {
 
 std::atomic<int> compute_threads{0};  // 0: as many as OpenMP chooses
 
-// Whether the CPU multiplies bfloat16 natively (avx512_bf16, which every AMX processor has too); elsewhere it is emulated.
+// Whether the CPU multiplies bfloat16 natively (avx512_bf16, which every AMX processor has too).
 bool has_fast_bfloat16() {
 #if defined(__x86_64__) && defined(__GNUC__)
   return __builtin_cpu_supports("avx512bf16") != 0;

@@ -7,6 +7,7 @@
 #include <optional>
 #include <vector>
 
+#include "convolution.h"
 #include "network.h"
 
 namespace ood {
@@ -27,29 +28,19 @@ class FoldedNetwork {
   const Architecture& architecture() const { return architecture_; }
 
  private:
-  struct Layer {
-    at::Tensor weight;
-    at::Tensor bias;
-    int64_t stride;
-    int64_t padding;
-  };
   struct ResidualBlock {
-    std::vector<Layer> layers;
+    std::vector<FrozenConvolution> layers;
     Shortcut::Kind shortcut;
     int64_t stride;
-    std::optional<Layer> projection;
+    std::optional<FrozenConvolution> projection;
   };
 
-  Layer fold(Convolution& convolution, const BatchNorm& batch_norm) const;
-  at::Tensor convolve(const Layer& layer, const at::Tensor& x, bool activate) const;
-  // activation(convolution + residual); `residual` is the block's own and may be overwritten.
-  at::Tensor convolve_and_add(const Layer& layer, const at::Tensor& x, at::Tensor residual) const;
+  FrozenConvolution fold(Convolution& convolution, const BatchNorm& batch_norm) const;
   at::Tensor shortcut_of(const ResidualBlock& block, const at::Tensor& x, int64_t channels) const;
 
   Architecture architecture_;
   at::ScalarType dtype_;
-  bool fused_;
-  std::optional<Layer> stem_;
+  std::optional<FrozenConvolution> stem_;
   std::vector<ResidualBlock> blocks_;
   at::Tensor fc_weight_, fc_bias_;
 };

@@ -3,6 +3,7 @@
 
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
+#include <ATen/native/BatchLinearAlgebra.h>
 
 #include <algorithm>
 #include <array>
@@ -86,15 +87,15 @@ MirrorCheck<Real> check_mirror(const Real* entries, int64_t size) {
       }
     };
     for (int64_t row = first; row < last; ++row) {
-    check_row_of_tiles(row);
-    if (tiles - 1 - row != row) check_row_of_tiles(tiles - 1 - row);
+      check_row_of_tiles(row);
+      if (tiles - 1 - row != row) check_row_of_tiles(tiles - 1 - row);
     }
     const std::lock_guard lock(mutex);
     result.largest = std::max(result.largest, *std::max_element(largest.begin(), largest.end()));
     result.difference = std::max(result.difference, *std::max_element(difference.begin(), difference.end()));
     for (const Real lane : zero) result.zero += lane;
-});
-return result;
+  });
+  return result;
 }
 
 // Throws ERR_NON_FINITE, or ERR_RANGE where a matrix of the batch (in host memory) differs from its transpose by more
@@ -321,6 +322,64 @@ Napi::Value cholesky(const Napi::CallbackInfo& info) {
       [](Napi::Env env, NamedState& state) { return state_to_js(env, state); });
 }
 
+struct LogDeterminant {
+  double sign = 0, logarithm = 0;
+};
+
+#ifndef _WIN32  // where libtorch does not export its LAPACK
+
+// The matrix in float64 and the sum of its entries, from one pass: each costs as much as a part of what a factorisation does.
+template <class Real>
+double copy_and_sum(const at::Tensor& matrix, const at::Tensor& copy) {
+  const Real* const from = matrix.const_data_ptr<Real>();
+  double* const to = copy.mutable_data_ptr<double>();
+  std::mutex mutex;
+  double sum = 0;
+  in_parallel_ranges(copy.numel(), 1 << 15, [&](int64_t first, int64_t last) {
+    constexpr int64_t lanes = 8;
+    std::array<double, lanes> part{};
+    int64_t i = first;
+    for (; i + lanes <= last; i += lanes) {
+      for (int64_t j = 0; j < lanes; ++j) part[static_cast<size_t>(j)] += to[i + j] = static_cast<double>(from[i + j]);
+    }
+    for (; i < last; ++i) part[0] += to[i] = static_cast<double>(from[i]);
+    const std::lock_guard lock(mutex);
+    for (const double lane : part) sum += lane;
+  });
+  return sum;
+}
+
+// By LU factors of the transpose, whose columns are the rows of the matrix.
+LogDeterminant cpu_log_determinant(const at::Tensor& matrix, const char* name) {
+  const at::Tensor rows = matrix.contiguous(), factors = at::empty(rows.sizes(), rows.options().dtype(at::kDouble));
+  const double sum = rows.scalar_type() == at::kFloat ? copy_and_sum<float>(rows, factors) : copy_and_sum<double>(rows, factors);
+  if (!std::isfinite(sum)) require_finite(matrix, name);  // which lets a sum that overflows pass
+  const auto dim = static_cast<int>(rows.size(0));
+  std::vector<int> pivots(static_cast<size_t>(dim));
+  int info = 0;
+  double* const entries = factors.mutable_data_ptr<double>();
+  at::native::lapackLu<double>(dim, dim, entries, dim, pivots.data(), &info);
+  LogDeterminant result{1, 0};
+  for (int i = 0; i < dim; ++i) {
+    const double pivot = entries[static_cast<int64_t>(i) * (dim + 1)];
+    if (pivot == 0) return {0, -std::numeric_limits<double>::infinity()};
+    if ((pivot < 0) != (pivots[static_cast<size_t>(i)] != i + 1)) result.sign = -result.sign;
+    result.logarithm += std::log(std::abs(pivot));
+  }
+  return result;
+}
+
+#endif
+
+LogDeterminant log_determinant(const at::Tensor& matrix, at::Device device, const char* name) {
+#ifndef _WIN32
+  if (device.is_cpu()) return cpu_log_determinant(matrix, name);
+#endif
+  require_finite(matrix, name);
+  const auto [sign, logarithm] = at::linalg_slogdet(matrix.to(device, at::kDouble));
+  return {sign.item<double>() + 0, logarithm.item<double>()};  // no negative zero for a singular matrix
+}
+
 // logdet(control, matrix, device): sign and log |det|, [batch] each
 Napi::Value logdet(const Napi::CallbackInfo& info) {
   const at::Tensor matrix = matrices_argument(info[1], "matrix", true);
@@ -329,17 +388,16 @@ Napi::Value logdet(const Napi::CallbackInfo& info) {
       info, device,
       [=](JobContext& job) {
         const at::NoGradGuard no_grad;
-        require_finite(matrix, "matrix");
-        std::vector<at::Tensor> signs, logarithms;
+        std::vector<double> signs, logarithms;
         // One by one: libtorch 2.13 on a CPU gives wrong pivots for a batch of large matrices when it has several
         // threads.
-        for (const at::Tensor& one : each(matrix.to(device, at::kDouble))) {
+        for (const at::Tensor& one : each(matrix)) {
           job.check();
-          const auto [sign, logarithm] = at::linalg_slogdet(one);
-          signs.push_back(sign + 0);  // no negative zero for a singular matrix
-          logarithms.push_back(logarithm);
+          const LogDeterminant found = log_determinant(one, device, "matrix");
+          signs.push_back(found.sign);
+          logarithms.push_back(found.logarithm);
         }
-        return NamedState{{"sign", at::stack(signs).to(at::kCPU)}, {"logarithm", at::stack(logarithms).to(at::kCPU)}};
+        return NamedState{{"sign", at::tensor(signs, at::kDouble)}, {"logarithm", at::tensor(logarithms, at::kDouble)}};
       },
       [](Napi::Env env, NamedState& state) { return state_to_js(env, state); });
 }

@@ -24,8 +24,6 @@ bool is_normalised(const Architecture& architecture) { return architecture.spect
 
 }  // namespace
 
-at::Tensor activation_(at::Tensor x, bool leaky) { return leaky ? at::leaky_relu_(x, leaky_slope) : at::relu_(x); }
-
 at::Tensor l2_normalised(const at::Tensor& features) {
   return features / features.norm(2, {1}, /*keepdim=*/true).clamp_min(l2_epsilon);
 }
@@ -66,7 +64,7 @@ at::Tensor Convolution::forward(const at::Tensor& x) {
     spectral_norm_.sigma.copy_(sigma.detach().view({1}));
     weight = spectral_norm_.scaled(weight, sigma);
   }
-  return at::conv2d(x, weight.to(x.scalar_type()), {}, stride_, padding());
+  return convolve(x, weight.to(x.scalar_type()), stride_, padding());
 }
 
 at::Tensor Convolution::effective_weight() {
@@ -117,7 +115,7 @@ at::Tensor Shortcut::add_to(at::Tensor out, const at::Tensor& x) {
 }
 
 Block::Block(const Architecture& architecture, int64_t in, int64_t planes, int64_t stride, int64_t input_size, at::Generator& generator)
-    : leaky_(architecture.leaky_relu) {
+    : activation_(architecture.activation()) {
   const int64_t output_size = (input_size + stride - 1) / stride;
   const auto add = [&](int64_t from, int64_t to, int64_t kernel, int64_t step, int64_t size) {
     const std::string index = std::to_string(convolutions.size() + 1);
@@ -142,9 +140,9 @@ at::Tensor Block::forward(const at::Tensor& x) {
   for (size_t i = 0; i < convolutions.size(); ++i) {
     out = batch_norms[i]->forward(convolutions[i]->forward(out));
     // In place: batch norm's backward needs its input, not its output.
-    if (i + 1 < convolutions.size()) out = activation_(out, leaky_);
+    if (i + 1 < convolutions.size()) out = activate_(out, activation_);
   }
-  return activation_(shortcut->add_to(out, x), leaky_);
+  return activate_(shortcut->add_to(out, x), activation_);
 }
 
 Network::Network(const Architecture& architecture, uint64_t seed) : architecture_(architecture) {
@@ -188,8 +186,7 @@ Network::Network(const Architecture& architecture, uint64_t seed) : architecture
 }
 
 NetworkOutput Network::forward(const at::Tensor& x, at::ScalarType compute_dtype, const Poll& poll) {
-  const bool leaky = architecture_.leaky_relu;
-  at::Tensor out = activation_(stem_batch_norm->forward(stem_convolution->forward(x.to(compute_dtype))), leaky);
+  at::Tensor out = activate_(stem_batch_norm->forward(stem_convolution->forward(x.to(compute_dtype))), architecture_.activation());
   for (const auto& block : blocks) {
     poll();
     if (out.requires_grad()) out.register_hook([poll](const at::Tensor&) { poll(); });

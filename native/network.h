@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "convolution.h"
 #include "spectral_norm.h"
 
 namespace ood {
@@ -29,9 +30,10 @@ struct Architecture {
   int64_t warmup_iterations = 0;
   bool l2_normalize = true;
   double temperature = 1.0;
+
+  Activation activation() const { return leaky_relu ? Activation::leaky_relu : Activation::relu; }
 };
 
-constexpr double leaky_slope = 0.01;
 constexpr double l2_epsilon = 1e-12;
 
 using NamedTensors = std::vector<std::pair<std::string, at::Tensor>>;
@@ -107,7 +109,7 @@ class Block : public torch::nn::Module {
   std::shared_ptr<Shortcut> shortcut;
 
  private:
-  bool leaky_;
+  Activation activation_;
 };
 
 struct NetworkOutput {
@@ -148,9 +150,6 @@ class Network : public torch::nn::Module {
   int64_t feature_dim_;
   at::Tensor fc_weight_, fc_bias_;
 };
-
-// In place where the caller owns x.
-at::Tensor activation_(at::Tensor x, bool leaky);
 
 // z / max(‖z‖₂, 1e-12) by row.
 at::Tensor l2_normalised(const at::Tensor& features);

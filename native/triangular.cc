@@ -2,6 +2,7 @@
 #include "triangular.h"
 
 #include <ATen/ATen.h>
+#include <ATen/native/BatchLinearAlgebra.h>
 
 #include <algorithm>
 
@@ -11,19 +12,20 @@ namespace ood {
 
 namespace {
 
-// Up to this size LAPACK's own kernels are the faster ones.
-constexpr int64_t leaf = 64;
+// Up to this size LAPACK's own kernels are used: where the products are no faster than its own, calls cost more than
+// those save.
+int64_t leaf_of(const at::Tensor& matrix) { return has_tiles(matrix) ? 64 : 256; }
 
-int64_t half_of(int64_t dim) { return (dim / 2 + leaf - 1) / leaf * leaf; }
+int64_t half_of(int64_t dim, int64_t leaf) { return (dim / 2 + leaf - 1) / leaf * leaf; }
 
 // target −= rows·rowsᵀ in the lower triangle of target; what lies above it is undefined.
 void subtract_gram(const at::Tensor& target, const at::Tensor& rows) {
-  const int64_t dim = target.size(0);
+  const int64_t dim = target.size(0), leaf = leaf_of(target);
   if (dim <= 2 * leaf || has_tiles(target)) {
     add_product(target, rows, rows.t(), -1, Wanted::lower_triangle);
     return;
   }
-  const int64_t half = half_of(dim);
+  const int64_t half = half_of(dim, leaf);
   const at::Tensor upper = rows.slice(0, 0, half), lower = rows.slice(0, half);
   subtract_gram(target.slice(0, 0, half).slice(1, 0, half), upper);
   add_product(target.slice(0, half).slice(1, 0, half), lower, upper.t(), -1);
@@ -32,29 +34,47 @@ void subtract_gram(const at::Tensor& target, const at::Tensor& rows) {
 
 // target = target·L⁻ᵀ, in place: with L = [A · ; B C] and target = [S T], S·A⁻ᵀ = X and (T − X·Bᵀ)·C⁻ᵀ.
 void solve_right(const at::Tensor& lower, const at::Tensor& target) {
-  const int64_t dim = lower.size(0);
+  const int64_t dim = lower.size(0), leaf = leaf_of(lower);
   if (dim <= leaf) {
-    target.copy_(at::linalg_solve_triangular(lower.t(), target, /*upper=*/true, /*left=*/false));
+    // As L·Xᵀ = targetᵀ, whose columns, which LAPACK's libraries work by, are rows here.
+    target.copy_(at::linalg_solve_triangular(lower, target.t(), /*upper=*/false).t());
     return;
   }
-  const int64_t half = half_of(dim);
+  const int64_t half = half_of(dim, leaf);
   const at::Tensor left = target.slice(1, 0, half), right = target.slice(1, half);
   solve_right(lower.slice(0, 0, half).slice(1, 0, half), left);
   add_product(right, left, lower.slice(0, half).slice(1, 0, half).t(), -1);
   solve_right(lower.slice(0, half).slice(1, half), right);
 }
 
+// The lower factor of a contiguous float64 matrix, in its place; zeros above. at::linalg_cholesky first clears the other
+// triangle by columns, which at d = 1024 takes as long as the products do. Returns LAPACK's info.
+int64_t lapack_in_place(const at::Tensor& matrix) {
+  // LAPACK works by columns: the upper factor of the transpose, read by rows, is the lower one.
+#ifdef _WIN32  // not exported there
+  const auto [upper, info] = at::linalg_cholesky_ex(matrix.t(), /*upper=*/true);
+  matrix.copy_(upper.t());
+  return info.item<int64_t>();
+#else
+  int info = 0;
+  const auto dim = static_cast<int>(matrix.size(0));
+  at::native::lapackCholesky<double>('U', dim, matrix.mutable_data_ptr<double>(), std::max(dim, 1), &info);
+  matrix.tril_();
+  return info;
+#endif
+}
+
 // Replaces the lower triangle of a matrix by its factor; zeros above. [A · ; B C] = [L · ; X M]·[L · ; X M]ᵀ with
 // A = L·Lᵀ, X = B·L⁻ᵀ, C − X·Xᵀ = M·Mᵀ.
 int64_t factor_in_place(const at::Tensor& matrix) {
-  const int64_t dim = matrix.size(0);
+  const int64_t dim = matrix.size(0), leaf = leaf_of(matrix);
   if (dim <= leaf) {
-    // LAPACK works by columns: the upper factor of the transpose, read by rows, is the lower one.
-    const auto [upper, info] = at::linalg_cholesky_ex(matrix.t(), /*upper=*/true);
-    matrix.copy_(upper.t());
-    return info.item<int64_t>();
+    const at::Tensor block = matrix.contiguous();
+    const int64_t failed = lapack_in_place(block);
+    matrix.copy_(block);
+    return failed;
   }
-  const int64_t half = half_of(dim);
+  const int64_t half = half_of(dim, leaf);
   const at::Tensor first = matrix.slice(0, 0, half).slice(1, 0, half);
   const at::Tensor below = matrix.slice(0, half).slice(1, 0, half);
   const at::Tensor second = matrix.slice(0, half).slice(1, half);
@@ -67,13 +87,13 @@ int64_t factor_in_place(const at::Tensor& matrix) {
 }
 
 void invert_into(const at::Tensor& lower, const at::Tensor& inverse) {
-  const int64_t dim = lower.size(0);
+  const int64_t dim = lower.size(0), leaf = leaf_of(lower);
   if (dim <= leaf) {
     inverse.copy_(at::linalg_solve_triangular(lower, at::eye(dim, lower.options()), /*upper=*/false));
     return;
   }
   // [A 0; B C]⁻¹ = [A⁻¹ 0; −C⁻¹·B·A⁻¹ C⁻¹]
-  const int64_t half = half_of(dim);
+  const int64_t half = half_of(dim, leaf);
   const at::Tensor first = inverse.slice(0, 0, half).slice(1, 0, half);
   const at::Tensor second = inverse.slice(0, half, dim).slice(1, half, dim);
   invert_into(lower.slice(0, 0, half).slice(1, 0, half), first);
