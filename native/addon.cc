@@ -75,7 +75,8 @@ Napi::Value augment_images(const Napi::CallbackInfo& info) {
   Augmentation augmentation{integer_argument(info[2], "padding", 0, 4096), true};
   const auto draws_argument = [&](size_t index, const char* name, int64_t maximum) {
     const at::Tensor draws = tensor_argument(info[index], name, {at::kLong}, 1);
-    if (draws.size(0) != images.size(0)) fail("ERR_SHAPE", name, ": expected ", images.size(0), " values, found ", draws.size(0));
+    if (draws.size(0) != images.size(0))
+      fail("ERR_SHAPE", name, ": expected ", images.size(0), " values, found ", draws.size(0));
     require_labels(draws, maximum + 1, name);
     return draws;
   };
@@ -89,7 +90,8 @@ Napi::Value augment_images(const Napi::CallbackInfo& info) {
 Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   static const bool configured = [] {
     at::set_num_interop_threads(1);
-    // Where the processor is not one that NNPACK knows, libtorch tries it anew, with a warning on stderr, at each convolution.
+    // Where the processor is not one that NNPACK knows, libtorch tries it anew, with a warning on stderr, at each
+    // convolution.
     at::globalContext().setUserEnabledNNPACK(false);
     install_host_allocator();
     return true;
@@ -118,7 +120,8 @@ Napi::Object initialise(Napi::Env env, Napi::Object exports) {
 
 }  // namespace ood
 
-static Napi::Object Init(Napi::Env env, Napi::Object exports) {  // NOLINT(readability-identifier-naming): node-addon-api's macro
+static Napi::Object Init(Napi::Env env,
+                         Napi::Object exports) {  // NOLINT(readability-identifier-naming): node-addon-api's macro
   return ood::guarded(env, [&] { return ood::initialise(env, exports); });
 }
 

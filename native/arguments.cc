@@ -85,39 +85,45 @@ c10::Device device_argument(const Napi::Value& value, const char* name) {
   if (text == "cpu") return c10::Device(c10::kCPU);
   const bool indexed = text.starts_with("cuda:") && text.size() > 5 && text.size() <= 8 &&
                        std::all_of(text.begin() + 5, text.end(), [](char c) { return c >= '0' && c <= '9'; });
-  if (text != "cuda" && !indexed) fail("ERR_OPTION", name, ": expected \"cpu\", \"cuda\" or \"cuda:N\", found \"", text, "\"");
+  if (text != "cuda" && !indexed)
+    fail("ERR_OPTION", name, ": expected \"cpu\", \"cuda\" or \"cuda:N\", found \"", text, "\"");
   const int index = indexed ? std::stoi(text.substr(5)) : 0;
   const int count = at::detail::getCUDAHooks().hasCUDA() ? at::detail::getCUDAHooks().deviceCount() : 0;
   if (index >= count) {
-    fail("ERR_DEVICE", name, ": \"", text, "\" is not to be had; ", count == 0 ? "no CUDA device was found" : "CUDA devices: 0 to ",
-         count == 0 ? "" : std::to_string(count - 1),
-         at::detail::getCUDAHooks().hasCUDA() ? "" : " (this libtorch is a CPU build, or its CUDA part was not loaded)");
+    fail(
+        "ERR_DEVICE", name, ": \"", text, "\" is not to be had; ",
+        count == 0 ? "no CUDA device was found" : "CUDA devices: 0 to ", count == 0 ? "" : std::to_string(count - 1),
+        at::detail::getCUDAHooks().hasCUDA() ? "" : " (this libtorch is a CPU build, or its CUDA part was not loaded)");
   }
   return c10::Device(c10::kCUDA, static_cast<c10::DeviceIndex>(index));
 }
 
-at::Tensor tensor_argument(const Napi::Value& value, const char* name, std::initializer_list<at::ScalarType> dtypes, int64_t dimensions) {
+at::Tensor tensor_argument(const Napi::Value& value, const char* name, std::initializer_list<at::ScalarType> dtypes,
+                           int64_t dimensions) {
   at::Tensor tensor = Tensor::unwrap(value, name);
   if (dtypes.size() > 0 && std::find(dtypes.begin(), dtypes.end(), tensor.scalar_type()) == dtypes.end()) {
     std::string expected;
-    for (const at::ScalarType dtype : dtypes) expected += (expected.empty() ? "" : " or ") + std::string(dtype_name(dtype));
+    for (const at::ScalarType dtype : dtypes)
+      expected += (expected.empty() ? "" : " or ") + std::string(dtype_name(dtype));
     fail("ERR_DTYPE", name, ": expected ", expected, ", found ", dtype_name(tensor.scalar_type()));
   }
   if (dimensions >= 0 && tensor.dim() != dimensions) {
-    fail("ERR_SHAPE", name, ": expected ", dimensions, " dimensions, found ", tensor.dim(), " (shape ", tensor.sizes(), ")");
+    fail("ERR_SHAPE", name, ": expected ", dimensions, " dimensions, found ", tensor.dim(), " (shape ", tensor.sizes(),
+         ")");
   }
   return tensor;
 }
 
-at::Tensor optional_tensor_argument(const Napi::Value& value, const char* name, std::initializer_list<at::ScalarType> dtypes,
-                                    int64_t dimensions) {
+at::Tensor optional_tensor_argument(const Napi::Value& value, const char* name,
+                                    std::initializer_list<at::ScalarType> dtypes, int64_t dimensions) {
   if (value.IsUndefined() || value.IsNull()) return {};
   return tensor_argument(value, name, dtypes, dimensions);
 }
 
 void require_finite(const at::Tensor& tensor, const char* name) {
   if (!tensor.is_floating_point() || tensor.numel() == 0) return;
-  // A finite sum has neither NaN nor infinity among its terms, which one pass tells; an infinite one may have overflowed.
+  // A finite sum has neither NaN nor infinity among its terms, which one pass tells; an infinite one may have
+  // overflowed.
   if (std::isfinite(tensor.sum().item<double>())) return;
   const at::Tensor bad =
       at::isfinite(tensor).logical_not().reshape({tensor.dim() > 0 ? tensor.size(0) : 1, -1}).any(1).nonzero();
@@ -130,7 +136,8 @@ void require_labels(const at::Tensor& labels, int64_t classes, const char* name)
   const at::Tensor bad = labels.lt(0).logical_or(labels.ge(classes));
   if (!bad.any().item<bool>()) return;
   const int64_t row = bad.nonzero()[0].item<int64_t>();
-  fail("ERR_RANGE", name, ": expected labels 0 to ", classes - 1, ", found ", labels[row].item<int64_t>(), " at index ", row);
+  fail("ERR_RANGE", name, ": expected labels 0 to ", classes - 1, ", found ", labels[row].item<int64_t>(), " at index ",
+       row);
 }
 
 }  // namespace ood

@@ -16,7 +16,8 @@ namespace ood {
 
 int64_t integer_argument(const Napi::Value& value, const char* name, int64_t minimum = 0,
                          int64_t maximum = std::numeric_limits<int64_t>::max());
-double number_argument(const Napi::Value& value, const char* name, double minimum = -std::numeric_limits<double>::infinity(),
+double number_argument(const Napi::Value& value, const char* name,
+                       double minimum = -std::numeric_limits<double>::infinity(),
                        double maximum = std::numeric_limits<double>::infinity());
 bool boolean_argument(const Napi::Value& value, const char* name);
 std::string string_argument(const Napi::Value& value, const char* name);
@@ -29,14 +30,15 @@ c10::Device device_argument(const Napi::Value& value, const char* name);
 
 // The tensor of a native Tensor that is not disposed, of one of the dtypes (any where the list is empty), with
 // `dimensions` dimensions (any number where negative).
-at::Tensor tensor_argument(const Napi::Value& value, const char* name, std::initializer_list<at::ScalarType> dtypes = {},
-                           int64_t dimensions = -1);
+at::Tensor tensor_argument(const Napi::Value& value, const char* name,
+                           std::initializer_list<at::ScalarType> dtypes = {}, int64_t dimensions = -1);
 
 // As tensor_argument, or an undefined tensor where the value is undefined or null.
-at::Tensor optional_tensor_argument(const Napi::Value& value, const char* name, std::initializer_list<at::ScalarType> dtypes = {},
-                                    int64_t dimensions = -1);
+at::Tensor optional_tensor_argument(const Napi::Value& value, const char* name,
+                                    std::initializer_list<at::ScalarType> dtypes = {}, int64_t dimensions = -1);
 
-// Throws ERR_NON_FINITE naming the first row (index along dimension 0) of a floating tensor that holds a NaN or infinity.
+// Throws ERR_NON_FINITE naming the first row (index along dimension 0) of a floating tensor that holds a NaN or
+// infinity.
 void require_finite(const at::Tensor& tensor, const char* name);
 
 // Throws ERR_RANGE naming the first label (a 1-D integer tensor) outside 0 … classes − 1.

@@ -11,7 +11,8 @@ AugmentationDraws draw_augmentation(const Augmentation& augmentation, int64_t im
   AugmentationDraws draws;
   draws.offset_y = at::randint(0, offsets, {images}, generator, options);
   draws.offset_x = at::randint(0, offsets, {images}, generator, options);
-  draws.flip = augmentation.horizontal_flip ? at::randint(0, 2, {images}, generator, options) : at::zeros({images}, options);
+  draws.flip =
+      augmentation.horizontal_flip ? at::randint(0, 2, {images}, generator, options) : at::zeros({images}, options);
   return draws;
 }
 
@@ -24,9 +25,12 @@ at::Tensor augment(const at::Tensor& images, const Augmentation& augmentation, c
 
   const at::Tensor rows = column(draws.offset_y) + at::arange(height, options);  // [B, H]
   const at::Tensor along = at::arange(width, options);
-  const at::Tensor columns = column(draws.offset_x) + at::where(column(draws.flip) == 1, width - 1 - along, along);  // [B, W]
+  const at::Tensor columns =
+      column(draws.offset_x) + at::where(column(draws.flip) == 1, width - 1 - along, along);  // [B, W]
   const at::Tensor index = (rows.unsqueeze(2) * padded.size(3) + columns.unsqueeze(1)).view({batch, 1, height * width});
-  return padded.flatten(2).gather(2, index.expand({batch, channels, height * width})).view({batch, channels, height, width});
+  return padded.flatten(2)
+      .gather(2, index.expand({batch, channels, height * width}))
+      .view({batch, channels, height, width});
 }
 
 at::Tensor normalise(const at::Tensor& images, const Normalization& normalization, at::ScalarType dtype) {
@@ -35,7 +39,8 @@ at::Tensor normalise(const at::Tensor& images, const Normalization& normalizatio
   const auto constants = [&](const std::vector<double>& values) {
     return at::tensor(values, at::kDouble).to(working).to(images.device()).view({1, -1, 1, 1});
   };
-  at::Tensor x = images.to(images.options().dtype(working), /*non_blocking=*/false, /*copy=*/true, at::MemoryFormat::ChannelsLast);
+  at::Tensor x =
+      images.to(images.options().dtype(working), /*non_blocking=*/false, /*copy=*/true, at::MemoryFormat::ChannelsLast);
   if (images.scalar_type() == at::kByte) x.div_(255);
   return x.sub_(constants(normalization.mean)).div_(constants(normalization.std)).to(dtype);
 }

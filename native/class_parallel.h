@@ -1,5 +1,6 @@
 // Work on classes that share nothing, several at a time: each on one thread of its own, which beats all threads at one
-// class wherever there are enough classes to go round, since a class's matrices are small and each product ends in a wait.
+// class wherever there are enough classes to go round, since a class's matrices are small and each product ends in a
+// wait.
 #pragma once
 
 #include <ATen/Parallel.h>

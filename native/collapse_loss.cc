@@ -113,7 +113,8 @@ Napi::Value loss(const Napi::CallbackInfo& info) {
 }  // namespace
 
 BatchClasses::BatchClasses(const at::Tensor& labels) {
-  std::tie(present, place, counts) = at::_unique2(labels, /*sorted=*/true, /*return_inverse=*/true, /*return_counts=*/true);
+  std::tie(present, place, counts) =
+      at::_unique2(labels, /*sorted=*/true, /*return_inverse=*/true, /*return_counts=*/true);
 }
 
 at::Tensor collapse_loss(const at::Tensor& features, const at::Tensor& weight, const BatchClasses& classes) {
@@ -121,8 +122,8 @@ at::Tensor collapse_loss(const at::Tensor& features, const at::Tensor& weight, c
   const at::Tensor x = features.to(at::kDouble);
   const at::Tensor w = weight.to(at::kDouble).index_select(0, classes.present.to(device));
   // Products, since the sums of index_add and of index_select's gradient come in another order each time on a GPU.
-  const at::Tensor members =
-      at::zeros({classes.count(), x.size(0)}, x.options().requires_grad(false)).scatter_(0, classes.place.to(device).unsqueeze(0), 1.0);
+  const at::Tensor members = at::zeros({classes.count(), x.size(0)}, x.options().requires_grad(false))
+                                 .scatter_(0, classes.place.to(device).unsqueeze(0), 1.0);
   const at::Tensor means = members.mm(x) / classes.counts.to(device).unsqueeze(1);
   const at::Tensor centred = means - means.mean(0);
   const at::Tensor rows = x - members.t().mm(means);

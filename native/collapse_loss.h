@@ -1,5 +1,5 @@
-// The neural-collapse loss of Haas, Yolland and Rabus 2022, Eq. 3: the numbers of neural_collapse.h over one batch, as a
-// differentiable function of features and classifier weights.
+// The neural-collapse loss of Haas, Yolland and Rabus 2022, Eq. 3: the numbers of neural_collapse.h over one batch, as
+// a differentiable function of features and classifier weights.
 #pragma once
 
 #include <ATen/core/Tensor.h>

@@ -13,13 +13,15 @@ namespace ood {
 namespace {
 
 using Scalars = c10::List<std::optional<at::Scalar>>;
-using ConvolutionPointwise = at::Tensor(const at::Tensor&, const at::Tensor&, const std::optional<at::Tensor>&, at::IntArrayRef,
-                                        at::IntArrayRef, at::IntArrayRef, int64_t, std::string_view, Scalars,
-                                        std::optional<std::string_view>);
-using ConvolutionBinary = at::Tensor&(at::Tensor&, const at::Tensor&, const at::Tensor&, const std::optional<at::Tensor>&, at::IntArrayRef,
-                                      at::IntArrayRef, at::IntArrayRef, int64_t, std::string_view, std::optional<at::Scalar>,
+using ConvolutionPointwise = at::Tensor(const at::Tensor&, const at::Tensor&, const std::optional<at::Tensor>&,
+                                        at::IntArrayRef, at::IntArrayRef, at::IntArrayRef, int64_t, std::string_view,
+                                        Scalars, std::optional<std::string_view>);
+using ConvolutionBinary = at::Tensor&(at::Tensor&, const at::Tensor&, const at::Tensor&,
+                                      const std::optional<at::Tensor>&, at::IntArrayRef, at::IntArrayRef,
+                                      at::IntArrayRef, int64_t, std::string_view, std::optional<at::Scalar>,
                                       std::optional<std::string_view>, Scalars, std::optional<std::string_view>);
-using ReorderWeight = at::Tensor(const at::Tensor&, at::IntArrayRef, at::IntArrayRef, at::IntArrayRef, int64_t, at::OptionalIntArrayRef);
+using ReorderWeight = at::Tensor(const at::Tensor&, at::IntArrayRef, at::IntArrayRef, at::IntArrayRef, int64_t,
+                                 at::OptionalIntArrayRef);
 
 // oneDNN's convolutions with fused epilogues, registered as operators by libtorch's CPU build on x86; absent elsewhere.
 struct FusedOperators {
@@ -108,20 +110,22 @@ at::Tensor FrozenConvolution::forward(const at::Tensor& x, Activation activation
   if (!fused_) return activate_(at::conv2d(input, weight_, bias_, stride_, padding_), activation).to(dtype_);
   return fused_operators()
       .convolution
-      ->call(input, prepared_for(input), bias_, {padding_, padding_}, {stride_, stride_}, {1, 1}, 1, name_of(activation),
-             scalars_of(activation), std::nullopt)
+      ->call(input, prepared_for(input), bias_, {padding_, padding_}, {stride_, stride_}, {1, 1}, 1,
+             name_of(activation), scalars_of(activation), std::nullopt)
       .to(dtype_);
 }
 
-at::Tensor FrozenConvolution::forward_and_add(const at::Tensor& x, const at::Tensor& residual, Activation activation) const {
+at::Tensor FrozenConvolution::forward_and_add(const at::Tensor& x, const at::Tensor& residual,
+                                              Activation activation) const {
   const at::Tensor input = x.to(computed_);
-  if (!fused_) return activate_(at::conv2d(input, weight_, bias_, stride_, padding_).add_(residual), activation).to(dtype_);
+  if (!fused_)
+    return activate_(at::conv2d(input, weight_, bias_, stride_, padding_).add_(residual), activation).to(dtype_);
   // The fused sum has ReLU only as its epilogue; a leaky one follows in place.
   at::Tensor sum = residual.to(computed_);
   const bool relu = activation == Activation::relu;
-  fused_operators().convolution_add->call(sum, input, prepared_for(input), bias_, {padding_, padding_}, {stride_, stride_}, {1, 1}, 1,
-                                          "add", at::Scalar(1.0), relu ? std::optional<std::string_view>("relu") : std::nullopt,
-                                          Scalars(), std::nullopt);
+  fused_operators().convolution_add->call(
+      sum, input, prepared_for(input), bias_, {padding_, padding_}, {stride_, stride_}, {1, 1}, 1, "add",
+      at::Scalar(1.0), relu ? std::optional<std::string_view>("relu") : std::nullopt, Scalars(), std::nullopt);
   return (relu ? sum : activate_(sum, activation)).to(dtype_);
 }
 

@@ -27,8 +27,9 @@ void end_with_process(Napi::Env env) {
 }  // namespace
 
 Mailbox::Mailbox(Napi::Env env) {
-  const napi_status status = napi_create_threadsafe_function(env, nullptr, nullptr, Napi::String::New(env, "libtorch-ood"), 0, 1,
-                                                             nullptr, nullptr, nullptr, &Mailbox::deliver, &function_);
+  const napi_status status =
+      napi_create_threadsafe_function(env, nullptr, nullptr, Napi::String::New(env, "libtorch-ood"), 0, 1, nullptr,
+                                      nullptr, nullptr, &Mailbox::deliver, &function_);
   if (status != napi_ok) throw Napi::Error::New(env, "cannot create a thread-safe function");
   napi_unref_threadsafe_function(env, function_);
 }

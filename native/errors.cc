@@ -14,7 +14,8 @@ bool contains(std::string_view text, std::string_view part) { return text.find(p
 
 // libtorch reports most failures as c10::Error; its CPU allocator has no type of its own for exhausted memory.
 const char* code_of_libtorch_error(std::string_view message) {
-  if (contains(message, "can't allocate memory") || contains(message, "not enough memory") || contains(message, "out of memory")) {
+  if (contains(message, "can't allocate memory") || contains(message, "not enough memory") ||
+      contains(message, "out of memory")) {
     return "ERR_OUT_OF_MEMORY";
   }
   if (contains(message, "CUDA") || contains(message, "cuDNN") || contains(message, "cublas")) return "ERR_DEVICE";

@@ -40,8 +40,9 @@ bool Executor::stopping() noexcept { return exiting.load(std::memory_order_relax
 
 Executor& Executor::of(c10::Device device) {
   // Registered after libtorch is loaded, hence run before the exit handlers that it registered while loading: a thread
-  // that still computes while those run would abort the process. Those that libtorch registers later, with what it makes
-  // on first use (oneDNN's cache of kernels is one), run earlier: see Environment::end, by which nothing computes any more.
+  // that still computes while those run would abort the process. Those that libtorch registers later, with what it
+  // makes on first use (oneDNN's cache of kernels is one), run earlier: see Environment::end, by which nothing computes
+  // any more.
   static const int registered = std::atexit(&Executor::stop_all);
   (void)registered;
   Registry& all = registry();

@@ -1,5 +1,5 @@
-// The compute threads: one per device and process, each with a queue of cooperative jobs. Never libuv's pool, where each
-// thread would get an OpenMP team of its own and a long job would starve file and name look-ups.
+// The compute threads: one per device and process, each with a queue of cooperative jobs. Never libuv's pool, where
+// each thread would get an OpenMP team of its own and a long job would starve file and name look-ups.
 #pragma once
 
 #include <c10/core/Device.h>
@@ -41,8 +41,8 @@ class Executor {
   void hold(const std::shared_ptr<Job>& job);
   void resume(const std::shared_ptr<Job>& job);
 
-  // For a job that has been cancelled: one that waits for its turn, or is held, ends now (on a CPU, in this thread), before
-  // the steps of others. One that is running a step sees the cancellation itself.
+  // For a job that has been cancelled: one that waits for its turn, or is held, ends now (on a CPU, in this thread),
+  // before the steps of others. One that is running a step sees the cancellation itself.
   void overtake(const std::shared_ptr<Job>& job);
 
   // As overtake, but waits for a step that is running: afterwards the job computes no more.

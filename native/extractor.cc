@@ -45,7 +45,9 @@ struct Extraction {
       logits.slice(0, done, end).copy_(output.logits);
       done = end;
       if (report) {
-        job.post([progress = done](Napi::Env env) -> Napi::Value { return Napi::Number::New(env, static_cast<double>(progress)); });
+        job.post([progress = done](Napi::Env env) -> Napi::Value {
+          return Napi::Number::New(env, static_cast<double>(progress));
+        });
       }
     }
     if (done < count) return false;

@@ -12,7 +12,8 @@ FoldedNetwork::FoldedNetwork(const Network& network, at::ScalarType dtype)
   stem_ = fold(*network.stem_convolution, *network.stem_batch_norm);
   for (const auto& block : network.blocks) {
     ResidualBlock folded{{}, block->shortcut->kind(), block->shortcut->stride(), {}};
-    for (size_t i = 0; i < block->convolutions.size(); ++i) folded.layers.push_back(fold(*block->convolutions[i], *block->batch_norms[i]));
+    for (size_t i = 0; i < block->convolutions.size(); ++i)
+      folded.layers.push_back(fold(*block->convolutions[i], *block->batch_norms[i]));
     if (folded.shortcut == Shortcut::Kind::projection) {
       folded.projection = fold(*block->shortcut->convolution, *block->shortcut->batch_norm);
     }
@@ -40,7 +41,8 @@ at::Tensor FoldedNetwork::shortcut_of(const ResidualBlock& block, const at::Tens
       break;
   }
   const at::Tensor pooled = shortcut_pool(x, block.stride);
-  return at::constant_pad_nd(pooled, {0, 0, 0, 0, 0, channels - pooled.size(1)}).contiguous(at::MemoryFormat::ChannelsLast);
+  return at::constant_pad_nd(pooled, {0, 0, 0, 0, 0, channels - pooled.size(1)})
+      .contiguous(at::MemoryFormat::ChannelsLast);
 }
 
 NetworkOutput FoldedNetwork::forward(const at::Tensor& x, const Poll& poll) const {

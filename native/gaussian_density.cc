@@ -22,17 +22,17 @@ namespace {
 // computed above the diagonal.
 int64_t solve_block(int64_t dim) { return dim <= 512 ? 128 : 256; }
 
-// Columns of one product of a screen, over all its classes, and rows: they bound its memory, and keep a product of a few
-// classes in the cache until its norms are taken.
+// Columns of one product of a screen, over all its classes, and rows: they bound its memory, and keep a product of a
+// few classes in the cache until its norms are taken.
 constexpr int64_t screen_columns = int64_t{1} << 14;
 constexpr int64_t screen_rows = 512;
 
 // Dimensions that a bound is made of.
 int64_t leading_dimensions(int64_t dim) { return std::min(dim, std::max<int64_t>(64, dim / 8)); }
 
-// Classes are left out whose terms together are below half a unit in the last place of what is returned: below 2^-53 of the
-// largest term, and of that what the logarithm's own magnitude allows. The share covers rounding of the log densities
-// themselves, which under collapse reach -1e14 and more.
+// Classes are left out whose terms together are below half a unit in the last place of what is returned: below 2^-53 of
+// the largest term, and of that what the logarithm's own magnitude allows. The share covers rounding of the log
+// densities themselves, which under collapse reach -1e14 and more.
 const double negligible_gap = 53 * std::numbers::ln2;
 constexpr double negligible_share = 1e-6;
 

@@ -59,8 +59,8 @@ class GaussianDensity {
 
   // log N(x; u_c, Σ_c) + log q(c) of the loaded rows, [n, C], with −∞ for each class that cannot matter: one whose term
   // is less than e^-50 of the largest, by a bound that costs less than the density. Sums and maxima over classes are
-  // the same but for rounding: a row is solved for beside other rows, whose number decides the order of its sums. Learns
-  // from the rows that it sees which bound serves.
+  // the same but for rounding: a row is solved for beside other rows, whose number decides the order of its sums.
+  // Learns from the rows that it sees which bound serves.
   at::Tensor joint_log_density(Workspace& workspace, const Poll& poll);
 
   // log q(c), [C] on the device; 0 where there is no prior, −∞ for an absent class.
@@ -85,8 +85,8 @@ class GaussianDensity {
   at::Tensor covariance_of(int64_t c) const;
 
  private:
-  // A lower Cholesky factor. To solve with it, its diagonal blocks are held inverted as well (make_ready), so that forward
-  // substitution is matrix products throughout.
+  // A lower Cholesky factor. To solve with it, its diagonal blocks are held inverted as well (make_ready), so that
+  // forward substitution is matrix products throughout.
   struct Factor {
     at::Tensor lower;
     std::vector<at::Tensor> inverse_blocks;

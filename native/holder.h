@@ -67,7 +67,9 @@ class Holder : public Wrapped<T> {
           result->emplace(compute(job));
           return true;
         },
-        [result, convert = std::move(convert)](Napi::Env env) mutable -> Napi::Value { return convert(env, **result); });
+        [result, convert = std::move(convert)](Napi::Env env) mutable -> Napi::Value {
+          return convert(env, **result);
+        });
   }
 
   static Napi::ClassPropertyDescriptor<T> dispose_method() {

@@ -81,7 +81,8 @@ class HostAllocator final : public c10::Allocator {
       kept_bytes_ -= size;
       return hand_out(data, size);
     }
-    // In all, little more than the most that was in use at one time: otherwise work of changing sizes would pile up blocks.
+    // In all, little more than the most that was in use at one time: otherwise work of changing sizes would pile up
+    // blocks.
     const size_t most = std::max(peak_bytes_, used_bytes_ + bytes);
     while (!kept_.empty() && used_bytes_ + bytes + kept_bytes_ > most + most / 8 + slack) release_oldest();
     void* data = map(bytes);

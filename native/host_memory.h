@@ -1,6 +1,6 @@
 // Large blocks of host memory for tensors, straight from the system and in huge pages where it has them. What a compute
-// thread frees it keeps, since the next batch needs the same sizes again: a fresh block costs a page fault and a cleared
-// page for every 4 KiB, which is a large part of a training step. An idle compute thread gives everything back.
+// thread frees it keeps, since the next batch needs the same sizes again: a fresh block costs a page fault and a
+// cleared page for every 4 KiB, which is a large part of a training step. An idle compute thread gives everything back.
 #pragma once
 
 #include <cstddef>

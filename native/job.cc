@@ -15,7 +15,8 @@ class JobControl : public Wrapped<JobControl> {
   static constexpr napi_type_tag type_tag{0x6c6962746f726368, 0x6a6f62636f6e7472};
 
   static Napi::Function define(Napi::Env env) {
-    return DefineClass(env, "JobControl", {method<&JobControl::cancel>("cancel"), method<&JobControl::resume>("resume")});
+    return DefineClass(env, "JobControl",
+                       {method<&JobControl::cancel>("cancel"), method<&JobControl::resume>("resume")});
   }
 
   explicit JobControl(const Napi::CallbackInfo& info) : Wrapped(info), flag_(std::make_shared<CancelFlag>()) {
@@ -53,8 +54,13 @@ std::shared_ptr<CancelFlag> flag_of(const Napi::Value& control) {
 
 class CooperativeJob final : public Job {
  public:
-  CooperativeJob(std::shared_ptr<CancelFlag> flag, std::shared_ptr<Mailbox> mailbox, uint64_t call, Step step, Finish finish)
-      : mailbox_(mailbox), call_(call), context_(std::move(flag), std::move(mailbox), call), step_(std::move(step)), finish_(std::move(finish)) {}
+  CooperativeJob(std::shared_ptr<CancelFlag> flag, std::shared_ptr<Mailbox> mailbox, uint64_t call, Step step,
+                 Finish finish)
+      : mailbox_(mailbox),
+        call_(call),
+        context_(std::move(flag), std::move(mailbox), call),
+        step_(std::move(step)),
+        finish_(std::move(finish)) {}
 
   bool step() noexcept override {
     std::exception_ptr exception;
@@ -107,7 +113,8 @@ class CooperativeJob final : public Job {
 }  // namespace
 
 void JobContext::check() const {
-  if (flag_->cancelled.load(std::memory_order_relaxed) || Executor::stopping()) fail("ERR_ABORTED", "the operation was aborted");
+  if (flag_->cancelled.load(std::memory_order_relaxed) || Executor::stopping())
+    fail("ERR_ABORTED", "the operation was aborted");
 }
 
 void JobContext::post(std::function<Napi::Value(Napi::Env)> make) const {
@@ -138,8 +145,8 @@ void JobContext::post_and_hold(std::function<Napi::Value(Napi::Env)> make) const
   });
 }
 
-Napi::Value submit_steps(Napi::Env env, c10::Device device, const Napi::Value& control, const Napi::Value& on_event, Step step,
-                         Finish finish) {
+Napi::Value submit_steps(Napi::Env env, c10::Device device, const Napi::Value& control, const Napi::Value& on_event,
+                         Step step, Finish finish) {
   Environment& environment = Environment::of(env);
   Executor& executor = Executor::of(device);  // may throw: before anything is pending
   std::shared_ptr<CancelFlag> flag = flag_of(control);

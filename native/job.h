@@ -1,10 +1,11 @@
 // How a native call becomes a promise: the work runs on a compute thread in cooperative steps, the result is converted
 // on the JavaScript thread. The pattern of a binding, in full:
 //
-//   Napi::Value pinv(const Napi::CallbackInfo& info) {           // registered as  exports.Set("pinv", function<pinv>(env, "pinv"))
-//     const at::Tensor matrix = tensor_argument(info[1], "matrix", {at::kFloat, at::kDouble}, 2);     // checks, JS thread
-//     const c10::Device device = device_argument(info[2], "device");
-//     return submit<at::Tensor>(info, device, [=](JobContext& job) {                                  // compute thread
+//   Napi::Value pinv(const Napi::CallbackInfo& info) {           // registered as  exports.Set("pinv",
+//   function<pinv>(env, "pinv"))
+//     const at::Tensor matrix = tensor_argument(info[1], "matrix", {at::kFloat, at::kDouble}, 2);     // checks, JS
+//     thread const c10::Device device = device_argument(info[2], "device"); return submit<at::Tensor>(info, device,
+//     [=](JobContext& job) {                                  // compute thread
 //       return at::linalg_pinv(matrix.to(device)).to(at::kCPU);
 //     }, [](Napi::Env env, at::Tensor& result) { return Tensor::wrap(env, result); });                // JS thread
 //   }
@@ -32,7 +33,8 @@ class Mailbox;
 // Shared by the JavaScript object JobControl, which sets it, and the compute thread, which polls it.
 struct CancelFlag {
   std::atomic<bool> cancelled{false};
-  // Set before the job is submitted: its call, its job, so that one which waits for its turn can be ended at once, and where it runs.
+  // Set before the job is submitted: its call, its job, so that one which waits for its turn can be ended at once, and
+  // where it runs.
   uint64_t call = 0;
   std::weak_ptr<Job> job;
   c10::Device device{c10::kCPU};
@@ -50,8 +52,8 @@ class JobContext {
   // Calls the call's event callback with what `make` returns, on the JavaScript thread, some time later.
   void post(std::function<Napi::Value(Napi::Env)> make) const;
 
-  // As post, and the job takes no further step until JavaScript calls JobControl.resume(); others do. Meanwhile it does not
-  // keep the process alive: where nothing else does, nothing is left that could resume it.
+  // As post, and the job takes no further step until JavaScript calls JobControl.resume(); others do. Meanwhile it does
+  // not keep the process alive: where nothing else does, nothing is left that could resume it.
   void post_and_hold(std::function<Napi::Value(Napi::Env)> make) const;
 
  private:
@@ -60,12 +62,12 @@ class JobContext {
   uint64_t call_;
 };
 
-using Step = std::function<bool(JobContext&)>;             // one step on the compute thread; true when done
-using Finish = std::function<Napi::Value(Napi::Env)>;      // converts the result on the JavaScript thread
+using Step = std::function<bool(JobContext&)>;         // one step on the compute thread; true when done
+using Finish = std::function<Napi::Value(Napi::Env)>;  // converts the result on the JavaScript thread
 
 // Submits a job of many steps. `control` and `on_event` may be undefined. Returns the promise.
-Napi::Value submit_steps(Napi::Env env, c10::Device device, const Napi::Value& control, const Napi::Value& on_event, Step step,
-                         Finish finish);
+Napi::Value submit_steps(Napi::Env env, c10::Device device, const Napi::Value& control, const Napi::Value& on_event,
+                         Step step, Finish finish);
 
 // Submits a job of one step whose result `convert` makes into a JavaScript value; info[0] is the JobControl.
 template <class Result, class Compute, class Convert>
@@ -119,7 +121,8 @@ class Wrapped : public Napi::ObjectWrap<T> {
   template <Napi::Value (T::*body)(const Napi::CallbackInfo&)>
   static Napi::ClassPropertyDescriptor<T> getter(const char* name) {
     return Napi::ObjectWrap<T>::InstanceAccessor(
-        name, static_cast<Napi::Value (T::*)(const Napi::CallbackInfo&)>(&Wrapped<T>::template guarded_method<body>), nullptr);
+        name, static_cast<Napi::Value (T::*)(const Napi::CallbackInfo&)>(&Wrapped<T>::template guarded_method<body>),
+        nullptr);
   }
 };
 

@@ -328,7 +328,8 @@ struct LogDeterminant {
 
 #ifndef _WIN32  // where libtorch does not export its LAPACK
 
-// The matrix in float64 and the sum of its entries, from one pass: each costs as much as a part of what a factorisation does.
+// The matrix in float64 and the sum of its entries, from one pass: each costs as much as a part of what a factorisation
+// does.
 template <class Real>
 double copy_and_sum(const at::Tensor& matrix, const at::Tensor& copy) {
   const Real* const from = matrix.const_data_ptr<Real>();
@@ -352,7 +353,8 @@ double copy_and_sum(const at::Tensor& matrix, const at::Tensor& copy) {
 // By LU factors of the transpose, whose columns are the rows of the matrix.
 LogDeterminant cpu_log_determinant(const at::Tensor& matrix, const char* name) {
   const at::Tensor rows = matrix.contiguous(), factors = at::empty(rows.sizes(), rows.options().dtype(at::kDouble));
-  const double sum = rows.scalar_type() == at::kFloat ? copy_and_sum<float>(rows, factors) : copy_and_sum<double>(rows, factors);
+  const double sum =
+      rows.scalar_type() == at::kFloat ? copy_and_sum<float>(rows, factors) : copy_and_sum<double>(rows, factors);
   if (!std::isfinite(sum)) require_finite(matrix, name);  // which lets a sum that overflows pass
   const auto dim = static_cast<int>(rows.size(0));
   std::vector<int> pivots(static_cast<size_t>(dim));

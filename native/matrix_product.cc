@@ -17,12 +17,12 @@ namespace ood {
 namespace {
 
 using Scalars = c10::List<std::optional<at::Scalar>>;
-using LinearPointwise = at::Tensor(const at::Tensor&, const at::Tensor&, const std::optional<at::Tensor>&, std::string_view, Scalars,
-                                   std::optional<std::string_view>);
+using LinearPointwise = at::Tensor(const at::Tensor&, const at::Tensor&, const std::optional<at::Tensor>&,
+                                   std::string_view, Scalars, std::optional<std::string_view>);
 
 // oneDNN's inner product, an operator of libtorch's CPU build on x86; absent elsewhere. It has kernels for every x86
-// processor, while the BLAS behind at::linear takes a generic one where the vendor is not its own: 345 against 157 GFLOP/s
-// on two cores of an EPYC 9005.
+// processor, while the BLAS behind at::linear takes a generic one where the vendor is not its own: 345 against 157
+// GFLOP/s on two cores of an EPYC 9005.
 std::optional<c10::TypedOperatorHandle<LinearPointwise>> inner_product() {
   const auto schema = c10::Dispatcher::singleton().findSchema({"mkldnn::_linear_pointwise", ""});
   if (!schema || !at::hasMKLDNN()) return std::nullopt;
@@ -33,8 +33,8 @@ std::optional<c10::TypedOperatorHandle<LinearPointwise>> inner_product() {
   }
 }
 
-// Blocks of the tiled product: `depth` x one tile's columns in the first-level cache, rows x depth in the second-level one, the
-// rest further out.
+// Blocks of the tiled product: `depth` x one tile's columns in the first-level cache, rows x depth in the second-level
+// one, the rest further out.
 constexpr int64_t block_depth = 256;
 constexpr int64_t block_rows = 96;
 constexpr int64_t block_columns = 128 * tile_product::tile_columns;
@@ -45,14 +45,16 @@ constexpr int64_t least_work = int64_t{1} << 18;
 int64_t round_up(int64_t size, int64_t multiple) { return (size + multiple - 1) / multiple * multiple; }
 
 tile_product::View part_of(const at::Tensor& matrix, int64_t row, int64_t column) {
-  return {matrix.const_data_ptr<double>() + row * matrix.stride(0) + column * matrix.stride(1), matrix.stride(0), matrix.stride(1)};
+  return {matrix.const_data_ptr<double>() + row * matrix.stride(0) + column * matrix.stride(1), matrix.stride(0),
+          matrix.stride(1)};
 }
 
-void add_tiled_product(const at::Tensor& target, const at::Tensor& a, const at::Tensor& b, double scale, Wanted wanted) {
+void add_tiled_product(const at::Tensor& target, const at::Tensor& a, const at::Tensor& b, double scale,
+                       Wanted wanted) {
   using tile_product::tile_columns;
   const int64_t rows = target.size(0), columns = target.size(1), depth = a.size(1);
-  const at::Tensor packed_columns =
-      at::empty({std::min(depth, block_depth) * std::min(round_up(columns, tile_columns), block_columns)}, target.options());
+  const at::Tensor packed_columns = at::empty(
+      {std::min(depth, block_depth) * std::min(round_up(columns, tile_columns), block_columns)}, target.options());
   double* const packed_b = packed_columns.mutable_data_ptr<double>();
   double* const to = target.mutable_data_ptr<double>();
   for (int64_t column = 0; column < columns; column += block_columns) {
@@ -71,7 +73,8 @@ void add_tiled_product(const at::Tensor& target, const at::Tensor& a, const at::
         alignas(64) thread_local static double packed_a[block_rows * block_depth];
         tile_product::pack_rows(part_of(a, row, layer), held, height, scale, packed_a);
         const int64_t below = wanted == Wanted::lower_triangle ? row - column : std::numeric_limits<int32_t>::max();
-        tile_product::add_product(packed_a, packed_b, held, width, height, to + row * target.stride(0) + column, target.stride(0), below);
+        tile_product::add_product(packed_a, packed_b, held, width, height, to + row * target.stride(0) + column,
+                                  target.stride(0), below);
       });
     }
   }
@@ -93,7 +96,8 @@ bool has_tiles(const at::Tensor& target) { return target.is_cpu() && tile_produc
 void add_product(const at::Tensor& target, const at::Tensor& a, const at::Tensor& b, double scale, Wanted wanted) {
   if (has_tiles(target) && target.numel() * a.size(1) >= least_work) {
     if (target.stride(1) == 1) return add_tiled_product(target, a, b, scale, wanted);
-    if (target.stride(0) == 1 && wanted == Wanted::all) return add_tiled_product(target.t(), b.t(), a.t(), scale, wanted);
+    if (target.stride(0) == 1 && wanted == Wanted::all)
+      return add_tiled_product(target.t(), b.t(), a.t(), scale, wanted);
   }
   target.addmm_(a, b, 1, scale);
 }

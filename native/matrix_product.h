@@ -1,5 +1,5 @@
-// Matrix products by the fastest routine to be had for the processor: float32 ones behind bounds and distances, float64 ones
-// behind scatters and factors.
+// Matrix products by the fastest routine to be had for the processor: float32 ones behind bounds and distances, float64
+// ones behind scatters and factors.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -19,6 +19,7 @@ bool has_tiles(const at::Tensor& target);
 void set_product(at::Tensor& target, const at::Tensor& a, const at::Tensor& b);
 
 // target += scale·a·b for float64 a [m, k], b [k, n], target [m, n].
-void add_product(const at::Tensor& target, const at::Tensor& a, const at::Tensor& b, double scale = 1, Wanted wanted = Wanted::all);
+void add_product(const at::Tensor& target, const at::Tensor& a, const at::Tensor& b, double scale = 1,
+                 Wanted wanted = Wanted::all);
 
 }  // namespace ood

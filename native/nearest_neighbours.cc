@@ -26,8 +26,8 @@ namespace {
 constexpr int64_t chunk_rows = 1024;
 constexpr int64_t tile_rows = 8192;
 
-// What a step takes on at most where rows are long: elements that are prepared, and by screen the products or differences
-// that are summed, each some ten milliseconds' worth on two cores.
+// What a step takes on at most where rows are long: elements that are prepared, and by screen the products or
+// differences that are summed, each some ten milliseconds' worth on two cores.
 constexpr int64_t step_elements = int64_t{1} << 23;
 constexpr int64_t step_products = int64_t{1} << 32;
 constexpr int64_t step_double_products = int64_t{1} << 30;

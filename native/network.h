@@ -1,5 +1,5 @@
-// The DDU ResNet (METHOD.md section 1): a CIFAR-stem ResNet18 or ResNet50 whose every departure from the standard one is
-// a switch. Parameters and buffers carry the names of DDU's PyTorch code, so that weights go both ways.
+// The DDU ResNet (METHOD.md section 1): a CIFAR-stem ResNet18 or ResNet50 whose every departure from the standard one
+// is a switch. Parameters and buffers carry the names of DDU's PyTorch code, so that weights go both ways.
 #pragma once
 
 #include <torch/nn/module.h>
@@ -44,8 +44,8 @@ using Poll = std::function<void()>;
 // A convolution without bias, spectrally normalised where the architecture says so.
 class Convolution : public torch::nn::Module {
  public:
-  Convolution(const Architecture& architecture, int64_t in, int64_t out, int64_t kernel, int64_t stride, int64_t input_size,
-              at::Generator& generator);
+  Convolution(const Architecture& architecture, int64_t in, int64_t out, int64_t kernel, int64_t stride,
+              int64_t input_size, at::Generator& generator);
 
   // x [N, in, H, W] of the compute dtype; the weight is cast to it.
   at::Tensor forward(const at::Tensor& x);
@@ -79,10 +79,12 @@ class BatchNorm : public torch::nn::Module {
   at::Tensor weight_, bias_, running_mean_, running_var_, batches_;
 };
 
-// The shortcut of a residual block: identity, average pool with zero-padded channels, or 1×1 convolution with batch norm.
+// The shortcut of a residual block: identity, average pool with zero-padded channels, or 1×1 convolution with batch
+// norm.
 class Shortcut : public torch::nn::Module {
  public:
-  Shortcut(const Architecture& architecture, int64_t in, int64_t out, int64_t stride, int64_t input_size, at::Generator& generator);
+  Shortcut(const Architecture& architecture, int64_t in, int64_t out, int64_t stride, int64_t input_size,
+           at::Generator& generator);
 
   // Adds the shortcut of x to `out` and returns it.
   at::Tensor add_to(at::Tensor out, const at::Tensor& x);
@@ -101,7 +103,8 @@ class Shortcut : public torch::nn::Module {
 // BasicBlock (two 3×3 convolutions) or Bottleneck (1×1, 3×3, 1×1).
 class Block : public torch::nn::Module {
  public:
-  Block(const Architecture& architecture, int64_t in, int64_t planes, int64_t stride, int64_t input_size, at::Generator& generator);
+  Block(const Architecture& architecture, int64_t in, int64_t planes, int64_t stride, int64_t input_size,
+        at::Generator& generator);
   at::Tensor forward(const at::Tensor& x);
 
   std::vector<std::shared_ptr<Convolution>> convolutions;
@@ -131,7 +134,8 @@ class Network : public torch::nn::Module {
   NamedTensors state() const;
   NamedTensors trainable() const;
 
-  // Moves every floating tensor to the device and dtype; 4-D weights become channels-last, as the convolutions want them.
+  // Moves every floating tensor to the device and dtype; 4-D weights become channels-last, as the convolutions want
+  // them.
   void move_to(at::Device device, at::ScalarType dtype);
 
   const Architecture& architecture() const { return architecture_; }

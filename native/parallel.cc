@@ -10,9 +10,9 @@
 
 namespace ood {
 
-// at::parallel_for is a template that only runs in parallel where its caller is compiled with OpenMP, and linking an OpenMP of our own
-// beside libtorch's, whose name differs from build to build, would give two teams of threads. An iterator's for_each is compiled
-// into libtorch: over one element per thread it is the loop that is wanted.
+// at::parallel_for is a template that only runs in parallel where its caller is compiled with OpenMP, and linking an
+// OpenMP of our own beside libtorch's, whose name differs from build to build, would give two teams of threads. An
+// iterator's for_each is compiled into libtorch: over one element per thread it is the loop that is wanted.
 void in_parallel(int64_t count, const std::function<void(int64_t)>& body) {
   const auto threads = std::min<int64_t>(at::get_num_threads(), count);
   if (threads <= 1 || at::in_parallel_region()) {
@@ -21,7 +21,8 @@ void in_parallel(int64_t count, const std::function<void(int64_t)>& body) {
   }
   std::atomic<int64_t> next{0};
   at::Tensor turns = at::empty({threads}, at::kByte);
-  auto iterator = at::TensorIteratorConfig().check_all_same_dtype(false).resize_outputs(false).add_output(turns).build();
+  auto iterator =
+      at::TensorIteratorConfig().check_all_same_dtype(false).resize_outputs(false).add_output(turns).build();
   iterator.for_each(
       [&](char**, const int64_t*, int64_t) {
         for (int64_t i = next++; i < count; i = next++) body(i);

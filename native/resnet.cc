@@ -22,7 +22,8 @@ Architecture architecture_argument(const Napi::Value& value) {
   const Napi::Object object = object_argument(value, "architecture");
   Architecture architecture;
   architecture.depth = integer_argument(object.Get("depth"), "depth", 18, 50);
-  if (architecture.depth != 18 && architecture.depth != 50) fail("ERR_OPTION", "depth: expected 18 or 50, found ", architecture.depth);
+  if (architecture.depth != 18 && architecture.depth != 50)
+    fail("ERR_OPTION", "depth: expected 18 or 50, found ", architecture.depth);
   architecture.num_classes = integer_argument(object.Get("numClasses"), "numClasses", 2, 1 << 20);
   architecture.in_channels = integer_argument(object.Get("inChannels"), "inChannels", 1, 4096);
   architecture.image_size = integer_argument(object.Get("imageSize"), "imageSize", 1, 4096);
@@ -30,7 +31,8 @@ Architecture architecture_argument(const Napi::Value& value) {
   architecture.feature_dim = integer_argument(object.Get("featureDim"), "featureDim", 0, 1 << 20);
   architecture.leaky_relu = boolean_argument(object.Get("leakyRelu"), "leakyRelu");
   architecture.avg_pool_shortcut = boolean_argument(object.Get("avgPoolShortcut"), "avgPoolShortcut");
-  architecture.spectral_norm_coefficient = number_argument(object.Get("spectralNormCoefficient"), "spectralNormCoefficient", 0);
+  architecture.spectral_norm_coefficient =
+      number_argument(object.Get("spectralNormCoefficient"), "spectralNormCoefficient", 0);
   architecture.power_iterations = integer_argument(object.Get("powerIterations"), "powerIterations", 1, 1000);
   architecture.warmup_iterations = integer_argument(object.Get("warmupIterations"), "warmupIterations", 0, 100000);
   architecture.l2_normalize = boolean_argument(object.Get("l2Normalize"), "l2Normalize");
@@ -64,15 +66,18 @@ Napi::Value to_js(Napi::Env env, const NamedTensors& tensors) {
 NamedTensors copy_of(const NamedTensors& tensors) {
   NamedTensors copies;
   for (const auto& [name, tensor] : tensors) {
-    copies.emplace_back(name, tensor.detach().to(at::kCPU, tensor.scalar_type(), false, /*copy=*/true, at::MemoryFormat::Contiguous));
+    copies.emplace_back(
+        name, tensor.detach().to(at::kCPU, tensor.scalar_type(), false, /*copy=*/true, at::MemoryFormat::Contiguous));
   }
   return copies;
 }
 
-TrainingOptions training_options_argument(const Napi::Value& value, const Architecture& architecture, at::ScalarType dtype) {
+TrainingOptions training_options_argument(const Napi::Value& value, const Architecture& architecture,
+                                          at::ScalarType dtype) {
   const Napi::Object object = object_argument(value, "options");
   TrainingOptions options;
-  options.loss = string_argument(object.Get("loss"), "loss") == "neural-collapse" ? Loss::neural_collapse : Loss::cross_entropy;
+  options.loss =
+      string_argument(object.Get("loss"), "loss") == "neural-collapse" ? Loss::neural_collapse : Loss::cross_entropy;
   options.epochs = integer_argument(object.Get("epochs"), "epochs", 1, 1 << 24);
   options.batch_size = integer_argument(object.Get("batchSize"), "batchSize", 1, 1 << 20);
   options.learning_rate = number_argument(object.Get("learningRate"), "learningRate", 0);
@@ -112,7 +117,9 @@ Napi::Value to_js(Napi::Env env, const EpochReport& report) {
   event.Set("epoch", static_cast<double>(report.epoch));
   event.Set("loss", report.loss);
   event.Set("accuracy", report.accuracy);
-  event.Set("validationAccuracy", report.validation_accuracy ? Napi::Value(Napi::Number::New(env, *report.validation_accuracy)) : env.Undefined());
+  event.Set("validationAccuracy", report.validation_accuracy
+                                      ? Napi::Value(Napi::Number::New(env, *report.validation_accuracy))
+                                      : env.Undefined());
   event.Set("learningRate", report.learning_rate);
   event.Set("imagesPerSecond", report.images_per_second);
   event.Set("seconds", report.seconds);
@@ -161,8 +168,8 @@ Normalization normalization_argument(const Napi::Value& value, int64_t channels)
                               numbers_argument(object.Get("std"), "normalization.std")};
   const auto expected = static_cast<size_t>(channels);
   if (normalization.mean.size() != expected || normalization.std.size() != expected) {
-    fail("ERR_SHAPE", "normalization: expected ", expected, " values each of mean and std, found ", normalization.mean.size(), " and ",
-         normalization.std.size());
+    fail("ERR_SHAPE", "normalization: expected ", expected, " values each of mean and std, found ",
+         normalization.mean.size(), " and ", normalization.std.size());
   }
   if (std::any_of(normalization.std.begin(), normalization.std.end(), [](double s) { return s <= 0; })) {
     fail("ERR_RANGE", "normalization.std: expected positive numbers");
@@ -196,7 +203,8 @@ ResNet::~ResNet() {
 void ResNet::hold(Napi::Env env, std::shared_ptr<SharedNetwork> shared) {
   shared_ = std::move(shared);
   if (!shared_->on.is_cpu()) return;
-  for (const auto& [name, tensor] : shared_->network->state()) accounted_bytes_ += static_cast<int64_t>(tensor.nbytes());
+  for (const auto& [name, tensor] : shared_->network->state())
+    accounted_bytes_ += static_cast<int64_t>(tensor.nbytes());
   Napi::MemoryManagement::AdjustExternalMemory(env, accounted_bytes_);
 }
 
@@ -232,7 +240,9 @@ Napi::Value ResNet::create(const Napi::CallbackInfo& info) {
       });
 }
 
-Napi::Value ResNet::training(const Napi::CallbackInfo& info) { return Napi::Boolean::New(info.Env(), live()->training.load()); }
+Napi::Value ResNet::training(const Napi::CallbackInfo& info) {
+  return Napi::Boolean::New(info.Env(), live()->training.load());
+}
 
 // state(control): copies of parameters and buffers, in host memory
 Napi::Value ResNet::state(const Napi::CallbackInfo& info) {
@@ -257,7 +267,8 @@ Napi::Value ResNet::load_state(const Napi::CallbackInfo& info) {
         fail("ERR_SHAPE", "state: ", name, ": expected shape ", tensor.sizes(), ", found ", found->second.sizes());
       }
       if (found->second.is_floating_point() != tensor.is_floating_point()) {
-        fail("ERR_DTYPE", "state: ", name, ": expected ", dtype_name(tensor.scalar_type()), ", found ", dtype_name(found->second.scalar_type()));
+        fail("ERR_DTYPE", "state: ", name, ": expected ", dtype_name(tensor.scalar_type()), ", found ",
+             dtype_name(found->second.scalar_type()));
       }
       require_finite(found->second, name.c_str());
     }
@@ -273,7 +284,8 @@ Napi::Value ResNet::load_state(const Napi::CallbackInfo& info) {
 Napi::Value ResNet::forward(const Napi::CallbackInfo& info) {
   const auto shared = live();
   const at::Tensor images = images_argument(info[1], "images", shared->network->architecture());
-  if (!images.is_floating_point()) fail("ERR_DTYPE", "images: expected float32 or float64, found ", dtype_name(images.scalar_type()));
+  if (!images.is_floating_point())
+    fail("ERR_DTYPE", "images: expected float32 or float64, found ", dtype_name(images.scalar_type()));
   if (images.size(0) == 0) fail("ERR_SHAPE", "images: expected at least one image");
   const bool training = boolean_argument(object_argument(info[2], "options").Get("training"), "training");
   if (training) require_idle("forward");
@@ -311,7 +323,8 @@ Napi::Value ResNet::fit(const Napi::CallbackInfo& info) {
   }
   const bool holds = boolean_argument(object_argument(info[1], "options").Get("holdAfterEpoch"), "holdAfterEpoch");
   bool idle = false;
-  if (!shared->training.compare_exchange_strong(idle, true)) fail("ERR_BUSY", "fit: the model is being trained already");
+  if (!shared->training.compare_exchange_strong(idle, true))
+    fail("ERR_BUSY", "fit: the model is being trained already");
   const auto hold = std::make_shared<TrainingHold>(shared);
   const int64_t epochs = options.epochs;
   auto training = std::make_shared<std::unique_ptr<Training>>();
@@ -320,11 +333,16 @@ Napi::Value ResNet::fit(const Napi::CallbackInfo& info) {
       [=, options = std::move(options)](JobContext& job) mutable {
         if (!*training) {  // copies to the device are made here, not on the JavaScript thread
           if (images.is_floating_point()) require_finite(images, "images");
-          *training = std::make_unique<Training>(hold->owned(), std::move(options), images, labels, validation_images, validation_labels);
-          (*training)->on_batch = [job](const BatchReport& report) { job.post([report](Napi::Env env) { return to_js(env, report); }); };
+          *training = std::make_unique<Training>(hold->owned(), std::move(options), images, labels, validation_images,
+                                                 validation_labels);
+          (*training)->on_batch = [job](const BatchReport& report) {
+            job.post([report](Napi::Env env) { return to_js(env, report); });
+          };
           (*training)->on_epoch = [job, holds, epochs](EpochReport&& report) {
             const bool between = report.epoch < epochs;
-            auto make = [report = std::make_shared<EpochReport>(std::move(report))](Napi::Env env) { return to_js(env, *report); };
+            auto make = [report = std::make_shared<EpochReport>(std::move(report))](Napi::Env env) {
+              return to_js(env, *report);
+            };
             if (holds && between) {
               job.post_and_hold(std::move(make));
             } else {
@@ -345,10 +363,13 @@ Napi::Value ResNet::extractor(const Napi::CallbackInfo& info) {
                                : precision == "float64" ? at::kDouble
                                : precision == "float32" ? at::kFloat
                                                         : at::kHalf;
-  if (dtype == at::kHalf) fail("ERR_OPTION", "precision: expected float32, bfloat16 or float64, found \"", precision, "\"");
+  if (dtype == at::kHalf)
+    fail("ERR_OPTION", "precision: expected float32, bfloat16 or float64, found \"", precision, "\"");
   return submit<std::shared_ptr<const FoldedNetwork>>(
       info, shared->on, [=](JobContext&) { return std::make_shared<const FoldedNetwork>(*shared->network, dtype); },
-      [](Napi::Env env, std::shared_ptr<const FoldedNetwork>& folded) { return Extractor::wrap(env, std::move(folded)); });
+      [](Napi::Env env, std::shared_ptr<const FoldedNetwork>& folded) {
+        return Extractor::wrap(env, std::move(folded));
+      });
 }
 
 Napi::Value ResNet::dispose(const Napi::CallbackInfo& info) {

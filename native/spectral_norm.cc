@@ -24,7 +24,8 @@ at::Tensor as_matrix(const at::Tensor& weight) { return weight.flatten(1); }
 
 // The convolution applied to v, flat.
 at::Tensor apply(const at::Tensor& weight, const at::Tensor& v, int64_t stride, int64_t input_size) {
-  return at::conv2d(v.view({1, weight.size(1), input_size, input_size}), weight, {}, stride, weight.size(2) / 2).reshape({-1});
+  return at::conv2d(v.view({1, weight.size(1), input_size, input_size}), weight, {}, stride, weight.size(2) / 2)
+      .reshape({-1});
 }
 
 }  // namespace
@@ -51,7 +52,8 @@ void SpectralNorm::iterate(const at::Tensor& weight, int64_t iterations) {
     } else {
       // A strided convolution forgets the parity of its input's size; output padding restores it.
       const int64_t output_padding = stride > 1 ? 1 - input_size % 2 : 0;
-      assign_unit(v, at::conv_transpose2d(u.view({1, weight.size(0), out, out}), weight, {}, stride, weight.size(2) / 2, output_padding));
+      assign_unit(v, at::conv_transpose2d(u.view({1, weight.size(0), out, out}), weight, {}, stride, weight.size(2) / 2,
+                                          output_padding));
       assign_unit(u, apply(weight, v, stride, input_size));
     }
   }

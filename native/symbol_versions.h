@@ -29,8 +29,9 @@ __asm__(".symver pow,pow@" OOD_OLDEST);
 
 #if defined(__GLIBCXX__) && _GLIBCXX_RELEASE >= 12
 // std::condition_variable::wait: GCC 12 made it noexcept and gave it a new version for that.
-__asm__(".symver _ZNSt18condition_variable4waitERSt11unique_lockISt5mutexE,"
-        "_ZNSt18condition_variable4waitERSt11unique_lockISt5mutexE@GLIBCXX_3.4.11");
+__asm__(
+    ".symver _ZNSt18condition_variable4waitERSt11unique_lockISt5mutexE,"
+    "_ZNSt18condition_variable4waitERSt11unique_lockISt5mutexE@GLIBCXX_3.4.11");
 #endif
 
 #endif

@@ -124,7 +124,8 @@ Tensor::Tensor(const Napi::CallbackInfo& info) : Wrapped(info) {
     const TypedArrayView view = view_of(info[0], "data");
     if (!holds(view.type, dtype)) fail("ERR_DTYPE", "data: the typed array does not hold ", dtype_name(dtype));
     if (static_cast<int64_t>(view.length) != elements) {
-      fail("ERR_SHAPE", "data: expected ", elements, " elements for shape ", c10::IntArrayRef(shape), ", found ", view.length);
+      fail("ERR_SHAPE", "data: expected ", elements, " elements for shape ", c10::IntArrayRef(shape), ", found ",
+           view.length);
     }
     at::Tensor tensor = at::empty(shape, dtype);
     if (elements > 0) std::memcpy(tensor.mutable_data_ptr(), view.data, static_cast<size_t>(bytes));
@@ -158,7 +159,9 @@ Napi::Value Tensor::dtype(const Napi::CallbackInfo& info) {
   return Napi::String::New(info.Env(), dtype_name(live("dtype").scalar_type()));
 }
 
-Napi::Value Tensor::disposed(const Napi::CallbackInfo& info) { return Napi::Boolean::New(info.Env(), !tensor_.defined()); }
+Napi::Value Tensor::disposed(const Napi::CallbackInfo& info) {
+  return Napi::Boolean::New(info.Env(), !tensor_.defined());
+}
 
 Napi::Value Tensor::to_typed_array(const Napi::CallbackInfo& info) {
   const at::Tensor& tensor = live("tensor");
@@ -170,8 +173,8 @@ Napi::Value Tensor::to_typed_array(const Napi::CallbackInfo& info) {
   }
   if (bytes > 0) std::memcpy(data, tensor.const_data_ptr(), bytes);
   napi_value array = nullptr;
-  if (napi_create_typedarray(info.Env(), row_of(tensor.scalar_type()).array, static_cast<size_t>(tensor.numel()), buffer, 0, &array) !=
-      napi_ok) {
+  if (napi_create_typedarray(info.Env(), row_of(tensor.scalar_type()).array, static_cast<size_t>(tensor.numel()),
+                             buffer, 0, &array) != napi_ok) {
     throw Napi::Error::New(info.Env());
   }
   return {info.Env(), array};
@@ -182,13 +185,16 @@ Napi::Value Tensor::write(const Napi::CallbackInfo& info) {
   const at::Tensor& tensor = live("tensor");
   const int64_t offset = integer_argument(info[0], "offset", 0, tensor.numel());
   const TypedArrayView view = view_of(info[1], "data");
-  if (!holds(view.type, tensor.scalar_type())) fail("ERR_DTYPE", "data: the typed array does not hold ", dtype_name(tensor.scalar_type()));
+  if (!holds(view.type, tensor.scalar_type()))
+    fail("ERR_DTYPE", "data: the typed array does not hold ", dtype_name(tensor.scalar_type()));
   if (static_cast<int64_t>(view.length) > tensor.numel() - offset) {
-    fail("ERR_SHAPE", "data: expected at most ", tensor.numel() - offset, " elements from offset ", offset, ", found ", view.length);
+    fail("ERR_SHAPE", "data: expected at most ", tensor.numel() - offset, " elements from offset ", offset, ", found ",
+         view.length);
   }
   const auto size = static_cast<size_t>(tensor.element_size());
   if (view.length > 0) {
-    std::memcpy(static_cast<char*>(tensor.mutable_data_ptr()) + static_cast<size_t>(offset) * size, view.data, view.length * size);
+    std::memcpy(static_cast<char*>(tensor.mutable_data_ptr()) + static_cast<size_t>(offset) * size, view.data,
+                view.length * size);
   }
   return info.Env().Undefined();
 }

@@ -1,4 +1,5 @@
-// Products of packed float64 matrices (the scheme of Goto and van de Geijn 2008; blocking and threads are in matrix_product.cc).
+// Products of packed float64 matrices (the scheme of Goto and van de Geijn 2008; blocking and threads are in
+// matrix_product.cc).
 #include "tile_product.h"
 
 #include <algorithm>
@@ -28,7 +29,8 @@ void pack_columns(View b, int64_t depth, int64_t columns, double* packed) {
     const int64_t held = std::min(tile_columns, columns - first);
     const double* from = b.data + first * b.column_stride;
     if (held == tile_columns && b.column_stride == 1) {
-      for (int64_t p = 0; p < depth; ++p, packed += tile_columns) std::copy_n(from + p * b.row_stride, tile_columns, packed);
+      for (int64_t p = 0; p < depth; ++p, packed += tile_columns)
+        std::copy_n(from + p * b.row_stride, tile_columns, packed);
       continue;
     }
     if (held < tile_columns) std::fill_n(packed, depth * tile_columns, 0.0);
@@ -46,8 +48,8 @@ namespace {
 
 constexpr int vectors = tile_columns / 8;
 
-__attribute__((target("avx512f"))) void add_tile(const double* a, const double* b, int64_t depth, int64_t rows, int64_t columns, double* c,
-                                                 int64_t row_stride) {
+__attribute__((target("avx512f"))) void add_tile(const double* a, const double* b, int64_t depth, int64_t rows,
+                                                 int64_t columns, double* c, int64_t row_stride) {
   __m512d sum[tile_rows][vectors];
 #pragma GCC unroll 8
   for (int r = 0; r < tile_rows; ++r) {
@@ -87,8 +89,8 @@ bool pays() {
   return answer;
 }
 
-void add_product(const double* a, const double* b, int64_t rows, int64_t columns, int64_t depth, double* c, int64_t row_stride,
-                 int64_t below) {
+void add_product(const double* a, const double* b, int64_t rows, int64_t columns, int64_t depth, double* c,
+                 int64_t row_stride, int64_t below) {
   // One panel of b stays in the first-level cache while all panels of a, in the second-level one, pass by.
   for (int64_t column = 0; column < columns; column += tile_columns) {
     for (int64_t row = 0; row < rows; row += tile_rows) {

@@ -24,9 +24,9 @@ void pack_rows(View a, int64_t rows, int64_t depth, double scale, double* packed
 // b [depth, columns] as panels of tile_columns columns, each depth x tile_columns; the last one is filled up by zeros.
 void pack_columns(View b, int64_t depth, int64_t columns, double* packed);
 
-// c [rows, columns] += a·b of packed panels; c has contiguous rows. Only the tiles that hold a (row, column) with column ≤ row +
-// below are computed.
-void add_product(const double* a, const double* b, int64_t rows, int64_t columns, int64_t depth, double* c, int64_t row_stride,
-                 int64_t below);
+// c [rows, columns] += a·b of packed panels; c has contiguous rows. Only the tiles that hold a (row, column) with
+// column ≤ row + below are computed.
+void add_product(const double* a, const double* b, int64_t rows, int64_t columns, int64_t depth, double* c,
+                 int64_t row_stride, int64_t below);
 
 }  // namespace ood::tile_product

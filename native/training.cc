@@ -2,8 +2,8 @@
 #include "training.h"
 
 #include <ATen/ATen.h>
-#include <ATen/core/grad_mode.h>
 #include <ATen/CPUGeneratorImpl.h>
+#include <ATen/core/grad_mode.h>
 
 #include <algorithm>
 #include <cmath>
@@ -21,7 +21,8 @@ constexpr double cosine_floor = 1e-6;  // OpenOOD's last learning rate
 constexpr auto report_interval = std::chrono::milliseconds(100);
 
 at::Tensor copy_to_host(const at::Tensor& tensor) {
-  return tensor.detach().to(at::kCPU, tensor.scalar_type(), /*non_blocking=*/false, /*copy=*/true, at::MemoryFormat::Contiguous);
+  return tensor.detach().to(at::kCPU, tensor.scalar_type(), /*non_blocking=*/false, /*copy=*/true,
+                            at::MemoryFormat::Contiguous);
 }
 
 double seconds_between(std::chrono::steady_clock::time_point from, std::chrono::steady_clock::time_point to) {
@@ -35,7 +36,8 @@ double learning_rate(const TrainingOptions& options, int64_t epoch, int64_t step
     const double done = static_cast<double>(epoch * steps + step) / static_cast<double>(options.epochs * steps);
     return cosine_floor + (options.learning_rate - cosine_floor) * 0.5 * (1 + std::cos(done * std::numbers::pi));
   }
-  const auto passed = std::count_if(options.milestones.begin(), options.milestones.end(), [&](int64_t m) { return m <= epoch; });
+  const auto passed =
+      std::count_if(options.milestones.begin(), options.milestones.end(), [&](int64_t m) { return m <= epoch; });
   double rate = options.learning_rate;
   for (int64_t i = 0; i < passed; ++i) rate *= options.gamma;
   return rate;
@@ -49,8 +51,8 @@ uint64_t epoch_seed(uint64_t seed, int64_t epoch) {
   return z ^ (z >> 31);
 }
 
-Training::Training(std::shared_ptr<Network> network, TrainingOptions options, const at::Tensor& images, const at::Tensor& labels,
-                   const at::Tensor& validation_images, const at::Tensor& validation_labels)
+Training::Training(std::shared_ptr<Network> network, TrainingOptions options, const at::Tensor& images,
+                   const at::Tensor& labels, const at::Tensor& validation_images, const at::Tensor& validation_labels)
     : network_(std::move(network)), options_(std::move(options)), epoch_(options_.start_epoch) {
   const at::Device device = network_->device();
   images_ = images.to(device);
@@ -70,7 +72,8 @@ Training::Training(std::shared_ptr<Network> network, TrainingOptions options, co
     at::Tensor buffer = at::zeros_like(parameter.detach());
     if (saved != options_.momentum_buffers.end()) {
       if (saved->second.sizes() != buffer.sizes()) {
-        fail("ERR_CORRUPT_FILE", "checkpoint: momentum of ", name, ": expected shape ", buffer.sizes(), ", found ", saved->second.sizes());
+        fail("ERR_CORRUPT_FILE", "checkpoint: momentum of ", name, ": expected shape ", buffer.sizes(), ", found ",
+             saved->second.sizes());
       }
       buffer.copy_(saved->second);
     } else if (options_.start_epoch > 0) {
@@ -106,7 +109,8 @@ bool Training::step(const Poll& poll) {
 void Training::begin_epoch() {
   at::Generator generator = at::detail::createCPUGenerator(epoch_seed(options_.seed, epoch_));
   const int64_t count = images_.size(0);
-  order_ = options_.shuffle ? at::randperm(count, generator, at::TensorOptions(at::kLong)) : at::arange(count, at::kLong);
+  order_ =
+      options_.shuffle ? at::randperm(count, generator, at::TensorOptions(at::kLong)) : at::arange(count, at::kLong);
   if (!options_.augmentation.none()) draws_ = draw_augmentation(options_.augmentation, count, generator);
   loss_sum_ = at::zeros({}, images_.options().dtype(at::kDouble));
   correct_ = at::zeros({}, images_.options().dtype(at::kLong));
@@ -137,7 +141,8 @@ void Training::train_batch(const Poll& poll) {
 
   at::AutoGradMode with_grad(true);
   network_->train();
-  const NetworkOutput output = network_->forward(normalise(batch, options_.normalization, options_.compute_dtype), options_.compute_dtype, poll);
+  const NetworkOutput output =
+      network_->forward(normalise(batch, options_.normalization, options_.compute_dtype), options_.compute_dtype, poll);
   const at::Tensor loss = classes ? collapse_loss(output.features, network_->fc_weight(), *classes).sum()
                                   : at::cross_entropy_loss(output.logits, targets);
   for (at::Tensor& parameter : parameters_) parameter.mutable_grad().reset();
@@ -157,7 +162,8 @@ void Training::end_batch() {
   const Clock::time_point now = Clock::now();
   if (on_batch && seen_ > 0 && (now - last_report_ >= report_interval || batch_ == batches_)) {
     last_report_ = now;
-    on_batch({epoch_ + 1, batch_, batches_, mean_loss(), static_cast<double>(seen_) / seconds_between(epoch_start_, now)});
+    on_batch(
+        {epoch_ + 1, batch_, batches_, mean_loss(), static_cast<double>(seen_) / seconds_between(epoch_start_, now)});
   }
 }
 
@@ -174,18 +180,20 @@ void Training::update(double rate) {
     values.push_back(parameter.detach());
     momentum.push_back(momentum_[i]);
   }
-  at::_fused_sgd_(values, gradients, momentum, options_.weight_decay, options_.momentum, rate, /*dampening=*/0.0, options_.nesterov,
+  at::_fused_sgd_(values, gradients, momentum, options_.weight_decay, options_.momentum, rate, /*dampening=*/0.0,
+                  options_.nesterov,
                   /*maximize=*/false, /*is_first_step=*/false);
 }
 
 double Training::mean_loss() {
   if (seen_ == 0) {
-    fail("ERR_RANGE", "the neural-collapse loss needs batches of at least 2 classes; epoch ", epoch_ + 1, " had none; a larger batch may help");
+    fail("ERR_RANGE", "the neural-collapse loss needs batches of at least 2 classes; epoch ", epoch_ + 1,
+         " had none; a larger batch may help");
   }
   const double loss = loss_sum_.item<double>() / static_cast<double>(seen_);
   if (!std::isfinite(loss)) {
-    fail("ERR_NON_FINITE", "training diverged: the loss is ", loss, " in epoch ", epoch_ + 1, ", batch ", batch_, " of ", batches_,
-         "; a lower learning rate may help");
+    fail("ERR_NON_FINITE", "training diverged: the loss is ", loss, " in epoch ", epoch_ + 1, ", batch ", batch_,
+         " of ", batches_, "; a lower learning rate may help");
   }
   return loss;
 }
@@ -193,7 +201,8 @@ double Training::mean_loss() {
 void Training::validate_batch(const Poll& poll) {
   if (!evaluation_) evaluation_ = std::make_unique<FoldedNetwork>(*network_, options_.compute_dtype);
   const int64_t end = std::min(validated_ + options_.batch_size, validation_images_.size(0));
-  const at::Tensor images = normalise(validation_images_.slice(0, validated_, end), options_.normalization, options_.compute_dtype);
+  const at::Tensor images =
+      normalise(validation_images_.slice(0, validated_, end), options_.normalization, options_.compute_dtype);
   const at::Tensor logits = evaluation_->forward(images, poll).logits;
   validation_correct_.add_(logits.argmax(1).eq(validation_labels_.slice(0, validated_, end)).sum());
   validated_ = end;
@@ -205,7 +214,8 @@ void Training::end_epoch() {
   report.loss = mean_loss();
   report.accuracy = static_cast<double>(correct_.item<int64_t>()) / static_cast<double>(seen_);
   if (validation_images_.defined()) {
-    report.validation_accuracy = static_cast<double>(validation_correct_.item<int64_t>()) / static_cast<double>(validation_images_.size(0));
+    report.validation_accuracy =
+        static_cast<double>(validation_correct_.item<int64_t>()) / static_cast<double>(validation_images_.size(0));
   }
   report.learning_rate = rate_;
   report.seconds = seconds_between(epoch_start_, trained_);
@@ -216,7 +226,8 @@ void Training::end_epoch() {
   const bool last = epoch_ >= options_.epochs;
   if (options_.snapshot_every > 0 && (last || epoch_ % options_.snapshot_every == 0)) {
     for (const auto& [name, tensor] : network_->state()) report.state.emplace_back(name, copy_to_host(tensor));
-    for (size_t i = 0; i < momentum_.size(); ++i) report.momentum_buffers.emplace_back(names_[i], copy_to_host(momentum_[i]));
+    for (size_t i = 0; i < momentum_.size(); ++i)
+      report.momentum_buffers.emplace_back(names_[i], copy_to_host(momentum_[i]));
   }
   if (on_epoch) on_epoch(std::move(report));
 }

@@ -47,7 +47,8 @@ struct BatchReport {
 
 struct EpochReport {
   int64_t epoch;
-  double loss, accuracy;  // means per sample over the epoch's training batches, as they were seen; without batches left out
+  double loss,
+      accuracy;  // means per sample over the epoch's training batches, as they were seen; without batches left out
   std::optional<double> validation_accuracy;
   double learning_rate;  // of the epoch's last step
   double images_per_second, seconds;
@@ -63,8 +64,8 @@ uint64_t epoch_seed(uint64_t seed, int64_t epoch);
 class Training {
  public:
   // images [N, C, H, W] and labels [N] int64 in host memory; validation ones may be undefined.
-  Training(std::shared_ptr<Network> network, TrainingOptions options, const at::Tensor& images, const at::Tensor& labels,
-           const at::Tensor& validation_images, const at::Tensor& validation_labels);
+  Training(std::shared_ptr<Network> network, TrainingOptions options, const at::Tensor& images,
+           const at::Tensor& labels, const at::Tensor& validation_images, const at::Tensor& validation_labels);
   ~Training();
   Training(const Training&) = delete;
   Training& operator=(const Training&) = delete;
@@ -89,7 +90,8 @@ class Training {
   std::shared_ptr<Network> network_;
   TrainingOptions options_;
   at::Tensor images_, labels_, validation_images_, validation_labels_;
-  at::Tensor host_labels_;  // of the neural-collapse loss: which classes a batch has is known without waiting for the device
+  at::Tensor
+      host_labels_;  // of the neural-collapse loss: which classes a batch has is known without waiting for the device
   std::vector<at::Tensor> parameters_, momentum_;
   std::vector<std::string> names_;
 

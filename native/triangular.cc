@@ -47,8 +47,8 @@ void solve_right(const at::Tensor& lower, const at::Tensor& target) {
   solve_right(lower.slice(0, half).slice(1, half), right);
 }
 
-// The lower factor of a contiguous float64 matrix, in its place; zeros above. at::linalg_cholesky first clears the other
-// triangle by columns, which at d = 1024 takes as long as the products do. Returns LAPACK's info.
+// The lower factor of a contiguous float64 matrix, in its place; zeros above. at::linalg_cholesky first clears the
+// other triangle by columns, which at d = 1024 takes as long as the products do. Returns LAPACK's info.
 int64_t lapack_in_place(const at::Tensor& matrix) {
   // LAPACK works by columns: the upper factor of the transpose, read by rows, is the lower one.
 #ifdef _WIN32  // not exported there
@@ -115,7 +115,8 @@ int64_t cholesky_lower(const at::Tensor& matrix, double jitter, at::Tensor& lowe
 }
 
 at::Tensor inverse_of_lower(const at::Tensor& lower) {
-  if (!lower.is_cpu()) return at::linalg_solve_triangular(lower, at::eye(lower.size(0), lower.options()), /*upper=*/false);
+  if (!lower.is_cpu())
+    return at::linalg_solve_triangular(lower, at::eye(lower.size(0), lower.options()), /*upper=*/false);
   at::Tensor inverse = at::zeros_like(lower, at::MemoryFormat::Contiguous);
   invert_into(lower, inverse);
   return inverse;

@@ -1,14 +1,15 @@
-// The executor under ThreadSanitizer: native/executor.cc itself, with stand-ins for the little of libtorch that it includes.
-// Threads submit jobs, abort, hold, resume, drain and release all at once, and the process ends while others still do.
+// The executor under ThreadSanitizer: native/executor.cc itself, with stand-ins for the little of libtorch that it
+// includes. Threads submit jobs, abort, hold, resume, drain and release all at once, and the process ends while others
+// still do.
 //
 //   executor_threads settle SEED    every job ends exactly once; prints how many took which way
 //   executor_threads drain SEED     a job that has been drained steps no more, whatever the moment
-//   executor_threads exit SEED      main returns while jobs run and threads wait for them; no job steps after the exit handlers
-//   executor_threads idle SEED      the compute thread gives memory back after its idle time, and computes again
-//   executor_threads race SEED      a race on purpose: shows that the sanitizer is at work
+//   executor_threads exit SEED      main returns while jobs run and threads wait for them; no job steps after the exit
+//   handlers executor_threads idle SEED      the compute thread gives memory back after its idle time, and computes
+//   again executor_threads race SEED      a race on purpose: shows that the sanitizer is at work
 //
-// What a job keeps has no lock and no atomics on purpose: two threads in one job, or a step that does not see what the step
-// before wrote, is a race that the sanitizer reports.
+// What a job keeps has no lock and no atomics on purpose: two threads in one job, or a step that does not see what the
+// step before wrote, is a race that the sanitizer reports.
 #include <atomic>
 #include <chrono>
 #include <cstdint>
@@ -142,7 +143,8 @@ void submit_many(uint64_t seed, int rounds, Tally& tally) {
         ++tally.drained;
         break;
       }
-      case 3: {  // a job that waits for JavaScript; sometimes the answer comes before the step has ended, or an abort instead
+      case 3: {  // a job that waits for JavaScript; sometimes the answer comes before the step has ended, or an abort
+                 // instead
         const auto job = submitted(executor, 6, 3);
         while (!job->holds() && !Executor::stopping()) std::this_thread::yield();
         if (below(2) != 0) pause();
@@ -173,8 +175,8 @@ int settle(uint64_t seed) {
   static Tally tally;
   for (std::thread& thread : threads_that_submit(seed, 300, tally)) thread.join();
   while (tally.releases.load() < tally.released.load()) std::this_thread::yield();
-  std::printf("{\"ran\": %d, \"aborted\": %d, \"drained\": %d, \"resumed\": %d, \"released\": %d}\n", tally.ran.load(), tally.aborted.load(),
-              tally.drained.load(), tally.resumed.load(), tally.released.load());
+  std::printf("{\"ran\": %d, \"aborted\": %d, \"drained\": %d, \"resumed\": %d, \"released\": %d}\n", tally.ran.load(),
+              tally.aborted.load(), tally.drained.load(), tally.resumed.load(), tally.released.load());
   return 0;
 }
 
@@ -192,7 +194,8 @@ int leave(uint64_t seed) {
   return 0;
 }
 
-// Jobs on the CPU, whose steps the draining thread takes itself: one that steps elsewhere has not ended when drain returns.
+// Jobs on the CPU, whose steps the draining thread takes itself: one that steps elsewhere has not ended when drain
+// returns.
 int drain(uint64_t seed) {
   std::mt19937_64 random(seed);
   Executor& executor = Executor::of(c10::kCPU);
