@@ -22,6 +22,7 @@ class FoldedNetwork {
   NetworkOutput forward(const at::Tensor& x, const Poll& poll) const;
 
   at::Device device() const { return fc_weight_.device(); }
+  at::ScalarType dtype() const { return dtype_; }
   at::ScalarType output_dtype() const { return fc_weight_.scalar_type(); }
   int64_t feature_dim() const { return fc_weight_.size(1); }
   int64_t num_classes() const { return fc_weight_.size(0); }

@@ -195,6 +195,7 @@ Network::Network(const Architecture& architecture, uint64_t seed) : architecture
 }
 
 NetworkOutput Network::forward(const at::Tensor& x, at::ScalarType compute_dtype, const Poll& poll) {
+  if (is_training()) mark_changed();
   at::Tensor out =
       activate_(stem_batch_norm->forward(stem_convolution->forward(x.to(compute_dtype))), architecture_.activation());
   for (const auto& block : blocks) {
@@ -212,6 +213,7 @@ NetworkOutput Network::forward(const at::Tensor& x, at::ScalarType compute_dtype
 }
 
 void Network::move_to(at::Device device, at::ScalarType dtype) {
+  mark_changed();
   for (const auto& [name, tensor] : state()) {
     const at::ScalarType type = tensor.is_floating_point() ? dtype : tensor.scalar_type();
     const at::MemoryFormat format = tensor.dim() == 4 ? at::MemoryFormat::ChannelsLast : at::MemoryFormat::Contiguous;

@@ -138,6 +138,10 @@ class Network : public torch::nn::Module {
   // them.
   void move_to(at::Device device, at::ScalarType dtype);
 
+  // A number that is another one after each change of the weights or the running statistics.
+  uint64_t revision() const { return revision_; }
+  void mark_changed() { ++revision_; }
+
   const Architecture& architecture() const { return architecture_; }
   int64_t feature_dim() const { return feature_dim_; }
   at::ScalarType dtype() const { return fc_weight_.scalar_type(); }
@@ -153,6 +157,7 @@ class Network : public torch::nn::Module {
   Architecture architecture_;
   int64_t feature_dim_;
   at::Tensor fc_weight_, fc_bias_;
+  uint64_t revision_ = 0;
 };
 
 // z / max(‖z‖₂, 1e-12) by row.

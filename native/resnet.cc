@@ -136,8 +136,7 @@ class TrainingHold {
   ~TrainingHold() { shared_->training.store(false); }
   TrainingHold(const TrainingHold&) = delete;
   TrainingHold& operator=(const TrainingHold&) = delete;
-  Network& network() const { return *shared_->network; }
-  const std::shared_ptr<Network>& owned() const { return shared_->network; }
+  SharedNetwork& shared() const { return *shared_; }
 
  private:
   std::shared_ptr<SharedNetwork> shared_;
@@ -175,6 +174,15 @@ Normalization normalization_argument(const Napi::Value& value, int64_t channels)
     fail("ERR_RANGE", "normalization.std: expected positive numbers");
   }
   return normalization;
+}
+
+std::shared_ptr<const FoldedNetwork> SharedNetwork::folded(at::ScalarType dtype) {
+  if (!folded_ || folded_->dtype() != dtype || folded_revision_ != network->revision()) {
+    folded_.reset();
+    folded_ = std::make_shared<const FoldedNetwork>(*network, dtype);
+    folded_revision_ = network->revision();
+  }
+  return folded_;
 }
 
 void ResNet::define(Napi::Env env, Napi::Object exports) {
@@ -276,6 +284,7 @@ Napi::Value ResNet::load_state(const Napi::CallbackInfo& info) {
       for (const auto& [name, tensor] : own) by_name.erase(name);
       fail("ERR_OPTION", "state: unknown tensor \"", by_name.begin()->first, "\"");
     }
+    shared->network->mark_changed();
     for (const auto& [name, tensor] : own) tensor.detach().copy_(by_name.at(name));
   });
 }
@@ -333,8 +342,9 @@ Napi::Value ResNet::fit(const Napi::CallbackInfo& info) {
       [=, options = std::move(options)](JobContext& job) mutable {
         if (!*training) {  // copies to the device are made here, not on the JavaScript thread
           if (images.is_floating_point()) require_finite(images, "images");
-          *training = std::make_unique<Training>(hold->owned(), std::move(options), images, labels, validation_images,
-                                                 validation_labels);
+          hold->shared().drop_folded();
+          *training = std::make_unique<Training>(hold->shared().network, std::move(options), images, labels,
+                                                 validation_images, validation_labels);
           (*training)->on_batch = [job](const BatchReport& report) {
             job.post([report](Napi::Env env) { return to_js(env, report); });
           };
@@ -366,7 +376,7 @@ Napi::Value ResNet::extractor(const Napi::CallbackInfo& info) {
   if (dtype == at::kHalf)
     fail("ERR_OPTION", "precision: expected float32, bfloat16 or float64, found \"", precision, "\"");
   return submit<std::shared_ptr<const FoldedNetwork>>(
-      info, shared->on, [=](JobContext&) { return std::make_shared<const FoldedNetwork>(*shared->network, dtype); },
+      info, shared->on, [=](JobContext&) { return shared->folded(dtype); },
       [](Napi::Env env, std::shared_ptr<const FoldedNetwork>& folded) {
         return Extractor::wrap(env, std::move(folded));
       });

@@ -8,6 +8,7 @@
 
 #include "augmentation.h"
 #include "executor.h"
+#include "folded_network.h"
 #include "job.h"
 #include "network.h"
 
@@ -17,13 +18,23 @@ namespace ood {
 at::Tensor images_argument(const Napi::Value& value, const char* name, const Architecture& architecture);
 Normalization normalization_argument(const Napi::Value& value, int64_t channels);
 
-// A network and whether a training run has it now; shared by the JavaScript handle and the jobs in flight.
+// A network, whether a training run has it now, and its folded copy; shared by the JavaScript handle and the jobs in
+// flight.
 struct SharedNetwork {
   SharedNetwork(std::shared_ptr<Network> owned, c10::Device where) : network(std::move(owned)), on(where) {}
   std::shared_ptr<Network> network;
   c10::Device on;
   std::atomic<bool> training{false};
   c10::Device device() const { return on; }
+
+  // The network folded for inference in `dtype`: the last one while the weights stay as they are. On the compute
+  // thread.
+  std::shared_ptr<const FoldedNetwork> folded(at::ScalarType dtype);
+  void drop_folded() { folded_.reset(); }
+
+ private:
+  std::shared_ptr<const FoldedNetwork> folded_;
+  uint64_t folded_revision_ = 0;
 };
 
 class ResNet : public Wrapped<ResNet> {

@@ -183,6 +183,7 @@ void Training::update(double rate) {
   at::_fused_sgd_(values, gradients, momentum, options_.weight_decay, options_.momentum, rate, /*dampening=*/0.0,
                   options_.nesterov,
                   /*maximize=*/false, /*is_first_step=*/false);
+  network_->mark_changed();
 }
 
 double Training::mean_loss() {

@@ -191,6 +191,31 @@ describe("one network", () => {
     other.dispose();
   });
 
+  // The folded network is kept between calls: it must not outlive the weights that it was made of.
+  test.each<[string, (model: ResNet) => Promise<unknown>]>([
+    ["training", (trained) => trained.fit(tinyData(32), { epochs: 1, batchSize: 16, learningRate: 0.1 })],
+    ["other weights", async (changed) => changed.setWeights(await model.weights())],
+    [
+      "a forward pass in training mode, which moves the running statistics",
+      (seen) => seen.forward(picture({}).normalised, { training: true }),
+    ],
+  ])("an extraction follows %s", async (_, change) => {
+    const changed = await tinyNetwork({ seed: 5 });
+    const before = (await changed.extract(data)).features.toArray();
+    await change(changed);
+    const after = (await changed.extract(data)).features.toArray();
+    expect(after).not.toEqual(before);
+    const fresh = await tinyNetwork({ seed: 6 });
+    await fresh.setWeights(await changed.weights());
+    expect((await fresh.extract(data)).features.toArray()).toEqual(after);
+    const [raw, rounded] = [await changed.extract(data, { features: "raw" }), await changed.extract(data, { precision: "bfloat16" })];
+    expect(raw.features.toArray()).not.toEqual(after);
+    expect(rounded.features.toArray()).not.toEqual(after);
+    expect((await changed.extract(data)).features.toArray()).toEqual(after);
+    changed.dispose();
+    fresh.dispose();
+  });
+
   test("a network of NaN gives an error, not scores", async () => {
     const broken = await tinyNetwork({ seed: 1 });
     await broken.fit(tinyData(32), { epochs: 40, learningRate: 1e30 }).catch(() => undefined);
