@@ -65,7 +65,9 @@ async function pack(kind) {
 // Without scripts and binding.gyp: nothing runs at installation, and no package manager takes it for one to be compiled.
 async function stageLibrary(directory) {
   run(process.execPath, [at("scripts", "build-ts.mjs")]);
-  for (const name of [...source.files, "README.md", "LICENSE"]) fs.cpSync(at(name), path.join(directory, name), { recursive: true });
+  // What "files" leaves out with a "!" npm pack leaves out here too.
+  const names = [...source.files.filter((name) => !name.startsWith("!")), "README.md", "LICENSE"];
+  for (const name of names) fs.cpSync(at(name), path.join(directory, name), { recursive: true });
   const ours = ["scripts", "devDependencies", "tsd"];
   return {
     ...Object.fromEntries(Object.entries(source).filter(([key]) => !ours.includes(key))),

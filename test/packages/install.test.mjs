@@ -22,7 +22,7 @@ test("npm: installed, required, imported, and an image judged; the goal is 30 s 
   // Rows (1, 2), (3, 4), (5, 9): variances 4 and 13, covariance 7.
   assert.deepEqual(covariance, [4, 7, 7, 13]);
   assert.match(succeed(directory, ["node", "node_modules/libtorch-ood/dist/cli/main.js", "doctor"]), /^It works\.$/m);
-  assert.ok(total < 300, `expected less than 300 s, on a loaded machine too, found ${total.toFixed(1)} s`);
+  assert.ok(total < 60, `expected less than 60 s, on a loaded machine too, found ${total.toFixed(1)} s`);
 });
 
 test("from require until a tensor is made, in a new process; the goal is 0.4 s", (t) => {
@@ -30,9 +30,11 @@ test("from require until a tensor is made, in a new process; the goal is 0.4 s",
   const program = copyProgram(directory, "ready.cjs");
   const runs = Array.from({ length: 7 }, () => JSON.parse(succeed(directory, ["node", program])));
   runs.sort((a, b) => a.ready - b.ready);
-  for (const { required, ready, answered } of runs) {
-    const [first, second, third] = [required, ready, answered].map((time) => time.toFixed(0));
-    t.diagnostic(`required after ${first} ms, ready after ${second} ms, first operation answered after ${third} ms`);
+  for (const { ready, answered, stages } of runs) {
+    const [modules, libtorch, addons, second, third] = [...Object.values(stages), ready, answered].map((time) => time.toFixed(0));
+    t.diagnostic(
+      `modules ${modules} ms, libtorch ${libtorch} ms, addons ${addons} ms: ready after ${second} ms, first operation answered after ${third} ms`,
+    );
   }
   assert.ok(runs[0].ready < 2000, `expected the fastest below 2000 ms, on a loaded machine too, found ${runs[0].ready}`);
 });

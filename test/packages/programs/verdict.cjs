@@ -1,11 +1,11 @@
-// The first verdict of a program that requires the library: a detector over a small network, saved, loaded, asked about an image.
+// The first verdict of a program that requires the library: a detector over a ResNet18, saved, loaded, asked about an image.
 const { Dataset, Detector, ResNet, Tensor } = require("libtorch-ood");
 
 const classNames = ["dark", "bright"];
 const size = 3 * 32 * 32;
 
 void (async () => {
-  const network = await ResNet.create({ depth: 18, width: 4, numClasses: 2, seed: 1 });
+  const network = await ResNet.create({ depth: 18, numClasses: 2, seed: 1 });
   network.normalization = { mean: [0.5, 0.5, 0.5], std: [0.25, 0.25, 0.25] };
   const detector = await Detector.fit(network, images(200, 1), { calibration: images(50, 2) });
   await detector.save("detector.safetensors");
