@@ -147,6 +147,11 @@ describe("features of another model", () => {
       { score: "max-softmax", logits: logitsOf(train), calibration: { logits: { data: new Float64Array(80), shape: [20, 4] } } },
     ],
     ["ERR_NON_FINITE", "", { calibration: { features: { data: new Float64Array(40).fill(NaN), shape: [20, 2] } } }],
+    [
+      "ERR_NON_FINITE", // finite features, whose squared distances are not
+      "calibration: expected finite scores, found -Infinity for input 0",
+      { calibration: { features: { data: new Float64Array(40).fill(1e200), shape: [20, 2] } } },
+    ],
     ["ERR_SHAPE", "", { calibration: { features: { data: new Float64Array(60), shape: [20, 3] } } }],
   ])("refused: %s %s", async (code, message, options) => {
     expect(await libraryFailureOf(() => detectorOf(options as never))).toMatchObject({ code, message: expect.stringContaining(message) });
