@@ -171,6 +171,18 @@ describe("features of another model", () => {
     }
   });
 
+  test("the calibration's hash tells which inputs it was made of, and nothing else (trap 6)", async () => {
+    const hashOf = async (count: number, seed: number, options = {}) => {
+      using made = await detectorOf({ calibration: { features: sample(count, seed).features }, ...options });
+      return made.calibrationHash;
+    };
+    const hash = await hashOf(99, 2);
+    expect(hash).toMatch(/^[0-9a-f]{64}$/);
+    expect(await hashOf(99, 2, { ...sample(80, 4), falseAlarmRate: 0.1 })).toBe(hash);
+    expect(await hashOf(99, 3)).not.toBe(hash);
+    expect(await hashOf(98, 2)).not.toBe(hash);
+  });
+
   test("calibration inputs that were trained on are taken where that is asked for", async () => {
     const detector = await detectorOf({ calibration: { features: train.features }, allowOverlap: true });
     expect(detector.calibrationScores).toHaveLength(60);
