@@ -223,19 +223,31 @@ test("float32 features, int64 labels and Tensors are taken", async () => {
   expect((await statistics.covariance({ of: 3 })).toArray()).toEqual((await exact.covariance({ of: 3 })).toArray());
 });
 
-test("covariances: of a class, pooled and global", async () => {
-  const s = set("class 2 missing");
-  const statistics = await statisticsOf(s);
+/** Over all rows whatever their class, divisor N − 1, in two passes. */
+function globalCovariance(s: FeatureSet): number[] {
   const [n, d] = s.features.shape;
   const value = (i: number, j: number): number => s.features.data[i * d + j] as number;
   const mean = Array.from({ length: d }, (_, j) => Array.from({ length: n }, (_v, i) => value(i, j)).reduce((a, b) => a + b) / n);
-  const global = Array.from({ length: d * d }, (_, k) => {
+  return Array.from({ length: d * d }, (_, k) => {
     const [a, b] = [Math.floor(k / d), k % d];
     let sum = 0;
     for (let i = 0; i < n; i++) sum += (value(i, a) - (mean[a] as number)) * (value(i, b) - (mean[b] as number));
     return sum / (n - 1);
   });
-  expect(deviation((await statistics.covariance({ of: "global" })).toArray() as Float64Array, global)).toBeLessThan(1e-13);
+}
+
+test("the global covariance is not lost beside a large mean (trap 4)", async () => {
+  const s = featureSet("global far from zero", 5, [20, 30, 25], { offset: 1e6 });
+  const found = (await (await statisticsOf(s)).covariance({ of: "global" })).toArray() as Float64Array;
+  // Means are rounded at 1e-10 of a spread of 1; E[x²] − E[x]² would be 4e-4 off.
+  expect(deviation(found, globalCovariance(s))).toBeLessThan(1e-9);
+});
+
+test("covariances: of a class, pooled and global", async () => {
+  const s = set("class 2 missing");
+  const statistics = await statisticsOf(s);
+  const [n, d] = s.features.shape;
+  expect(deviation((await statistics.covariance({ of: "global" })).toArray() as Float64Array, globalCovariance(s))).toBeLessThan(1e-13);
   const pooled = (await statistics.covariance({ of: "pooled", ddof: 0 })).toArray() as Float64Array;
   const sum = new Float64Array(d * d);
   for (const label of [0, 1, 3]) {

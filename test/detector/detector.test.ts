@@ -7,7 +7,7 @@ import { readSafetensors, writeSafetensors } from "../../lib/files/safetensors";
 import { seededUint32 } from "../../lib/metrics/resampling";
 import { temporaryDirectory } from "../files/temporary-directory";
 import { libraryFailureOf, tinyData, tinyNetwork, useOneThread } from "../resnet/tiny-network";
-import { detectorOf, sample } from "./synthetic";
+import { detectorOf, sample, type Sample } from "./synthetic";
 
 useOneThread();
 const directory = temporaryDirectory();
@@ -105,6 +105,20 @@ describe("features of another model", () => {
     const found = await detector.predict(fresh.features);
     expect(found.map(({ label }) => label)).toEqual([...(await lda.predict(fresh.features))]);
     expect(detector.evidence).toEqual(["features"]);
+    // Features as small as collapsed ones give the same answers (trap 2): nothing absolute is added to their covariance.
+    const tiny = <T extends { features: { data: Float64Array; shape: [number, number] } }>(given: T): T => ({
+      ...given,
+      features: { ...given.features, data: given.features.data.map((value) => value * 2 ** -20) },
+    });
+    const options = { score: "nearest-neighbours", scoreOptions: { k: 3, normalize: false } };
+    const own = await detectorOf({ ...options } as never);
+    const small = await detectorOf({ ...options, ...tiny(train), calibration: { features: tiny(sample(99, 2)).features } } as never);
+    const answers = async (of: Detector, given: Sample) =>
+      (await of.predict(given.features)).map(({ label, confidence }) => [label, confidence]);
+    const wanted = await answers(own, fresh);
+    (await answers(small, tiny(fresh))).forEach(([label, confidence], i) => {
+      expect([label, confidence]).toEqual([wanted[i]?.[0], expect.closeTo(wanted[i]?.[1] as number, 9)]);
+    });
   });
 
   test("float32 and float64 rows, evidence objects and bare features, none at all", async () => {
