@@ -133,6 +133,10 @@ describe("covariance", () => {
     await expect(linalg.covariance({ data: Float64Array.of(1, 2), shape: [2] })).rejects.toThrow(refused("ERR_SHAPE"));
     const weights = { data: new Float64Array(30).fill(-1), shape: [30] };
     await expect(linalg.covariance(x, { weights })).rejects.toThrow(refused("ERR_RANGE", "weights"));
+    for (const bad of [NaN, Infinity]) {
+      const spoilt = { data: new Float64Array(30).fill(1).fill(bad, 4, 5), shape: [30] };
+      await expect(linalg.covariance(x, { weights: spoilt })).rejects.toThrow(refused("ERR_NON_FINITE", "weights"));
+    }
     await expect(linalg.covariance(x, { weights: { data: new Float64Array(29), shape: [29] } })).rejects.toThrow(
       refused("ERR_SHAPE", "weights"),
     );
@@ -261,6 +265,7 @@ const functions: Record<string, (matrix: Matrix) => Promise<ArrayLike<number>[]>
   eigh: async (matrix) => [values((await linalg.eigh(matrix)).values)],
   svdvals: async (matrix) => [values(await linalg.svdvals(matrix))],
 };
+const hermitianInverse = async (matrix: Matrix) => [values(await linalg.pinv(matrix, { hermitian: true }))];
 
 test.each(Object.entries(functions))(
   "%s: a Tensor gives what its array gives, float32 nearly what float64 does, a batch what each of it does",
@@ -274,6 +279,19 @@ test.each(Object.entries(functions))(
       const joined = parts.flatMap((part) => Array.from(part[i] as ArrayLike<number>));
       expectClose(joined, whole, 1e-12);
     });
+  },
+);
+
+test.each([...Object.entries(functions), ["pinv, hermitian", hermitianInverse] as const])(
+  "%s: NaN and infinity are refused (trap 3)",
+  async (_, call) => {
+    for (const bad of [NaN, Infinity, -Infinity]) {
+      for (const places of [[8], [50, 56]]) {
+        // A diagonal entry of the first matrix, and two of the second that mirror each other.
+        const data = positive.data.map((value, i) => (places.includes(i) ? bad : value));
+        await expect(call({ data, shape: positive.shape })).rejects.toThrow(refused("ERR_NON_FINITE"));
+      }
+    }
   },
 );
 

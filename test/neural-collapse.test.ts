@@ -89,6 +89,17 @@ test("NC1 does not blow up where the between-class scatter is small (trap 5)", a
   expect(found.rank).toBe(3);
 });
 
+test.each(["random", "collapsed-1e-6", "collapsed-1e-12", "collapsed far from zero"])(
+  "%s: without any cut-off the sum of the class means, zero but for rounding, is no direction all the same (trap 5)",
+  async (name) => {
+    const s = set(name);
+    const usual = await neuralCollapse.measure(inputs(s));
+    const found = await neuralCollapse.measure({ ...inputs(s), rcond: 0 });
+    expect(found.rank).toBe(s.numClasses - 1);
+    expect(relative(found.nc1, usual.nc1)).toBeLessThan(1e-9);
+  },
+);
+
 test("means in a subspace: the rank is found, and its pseudoinverse used", async () => {
   // Six classes whose means lie on a line in five dimensions.
   const s = featureSet("on a line", 5, [20, 20, 20, 20, 20, 20], { between: 0 });

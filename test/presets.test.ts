@@ -14,6 +14,16 @@ test("they are frozen to the bottom", () => {
   expect(frozen(presets)).toBe(true);
 });
 
+test("only DDU's own preset has its absolute jitter (trap 2)", () => {
+  expect(Object.entries(presets).map(([name, { mixture }]) => [name, mixture.jitter])).toEqual(
+    expect.arrayContaining([
+      ["seed-paper", "relative"],
+      ["ddu-2021", "ddu"],
+      ["openood-1.5", "relative"],
+    ]),
+  );
+});
+
 test.each([
   ["seed-paper", 18, { epochs: 60, batchSize: 1024, milestones: [40, 50], nesterov: false }],
   ["seed-paper", 50, { epochs: 100, batchSize: 1024, milestones: [75, 90], nesterov: false }],

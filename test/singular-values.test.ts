@@ -172,6 +172,16 @@ test("refusals", async () => {
   await expect(neuralCollapse.projectedSingularValues(training, narrow)).rejects.toThrow(refused("ERR_SHAPE", "basis"));
   const skewed = { basis: Tensor.from(new Float64Array(16).fill(1), [8, 2]), centre: undefined };
   await expect(neuralCollapse.projectedSingularValues(skewed, s.queries)).rejects.toThrow(refused("ERR_RANGE", "orthonormal"));
+  const spoilt = {
+    basis: Tensor.from(
+      Float64Array.from({ length: 16 }, (_, i) => (i === 5 ? NaN : 0)),
+      [8, 2],
+    ),
+    centre: undefined,
+  };
+  await expect(neuralCollapse.projectedSingularValues(spoilt, s.queries)).rejects.toThrow(refused("ERR_NON_FINITE", "basis"));
+  const away = { basis: training.basis, centre: Tensor.from(new Float64Array(8).fill(Infinity)) };
+  await expect(neuralCollapse.projectedSingularValues(away, s.queries)).rejects.toThrow(refused("ERR_NON_FINITE", "centre"));
   const off = { basis: training.basis, centre: Tensor.from(new Float64Array(3)) };
   await expect(neuralCollapse.projectedSingularValues(off, s.queries)).rejects.toThrow(refused("ERR_SHAPE", "centre"));
   await expect(neuralCollapse.projectedSingularValues({} as never, s.queries)).rejects.toThrow(refused("ERR_OPTION", "basis"));

@@ -281,6 +281,15 @@ describe("computeNormalization", () => {
     );
   });
 
+  test("the spread of one pixel among many of another bright value is not lost (trap 4)", () => {
+    const pixels = 1 << 20;
+    const images = new Uint8Array(pixels).fill(254);
+    images[7] = 255;
+    const std = Math.sqrt((1 - 1 / pixels) / pixels) / 255;
+    // The mean is rounded at 1e-14 of 254, a thousandth of what it differs by; E[x²] − E[x]² would be 1e-5 off.
+    expect((computeNormalization({ images, shape: [1, 1, pixels] }).std[0] as number) / std).toBeCloseTo(1, 12);
+  });
+
   test("no images, or one value everywhere", () => {
     expect(() => computeNormalization({ images: new Uint8Array(0), shape: [1, 1, 1] })).toThrow(code("ERR_SHAPE"));
     expect(() => computeNormalization({ images: new Uint8Array(7), shape: [1, 1, 2] })).toThrow(code("ERR_SHAPE"));

@@ -92,6 +92,20 @@ describe("stale", () => {
     expect(await read()).toEqual({ cached: false, levels: [98, 108, 97, 107, 117], labels: [0, 0, 1, 1, 1] });
   });
 
+  test("pixels of another kernel, as of another version of the library, are not taken for those of this one (trap 7)", async () => {
+    await read();
+    jest.resetModules();
+    const decode = jest.requireActual<typeof import("../../lib/images/decode")>("../../lib/images/decode");
+    jest.doMock("../../lib/images/decode", () => ({ ...decode, resizeKernel: "another" }));
+    const other = jest.requireActual<typeof import("../../lib/datasets")>("../../lib/datasets");
+    jest.dontMock("../../lib/images/decode");
+    const seen: DecodingProgress[] = [];
+    const onProgress = (progress: DecodingProgress) => void seen.push(progress);
+    expect((await other.imageFolder(root, { imageSize: 16, cache, onProgress })).resize?.kernel).toBe("another");
+    expect(seen).toHaveLength(total);
+    expect(await read()).toEqual({ ...fresh, cached: true });
+  });
+
   test("other options have a file of their own", async () => {
     for (const options of [{}, { imageSize: 8 }, { channels: 1 as const }, { resize: "squash" as const }]) {
       expect((await read(options)).cached).toBe(false);

@@ -7,7 +7,7 @@ import { readSafetensors, writeSafetensors } from "../../lib/files/safetensors";
 import { seededUint32 } from "../../lib/metrics/resampling";
 import { temporaryDirectory } from "../files/temporary-directory";
 import { libraryFailureOf, tinyData, tinyNetwork, useOneThread } from "../resnet/tiny-network";
-import { detectorOf, sample } from "./synthetic";
+import { detectorOf, sample, type Sample } from "./synthetic";
 
 useOneThread();
 const directory = temporaryDirectory();
@@ -105,6 +105,20 @@ describe("features of another model", () => {
     const found = await detector.predict(fresh.features);
     expect(found.map(({ label }) => label)).toEqual([...(await lda.predict(fresh.features))]);
     expect(detector.evidence).toEqual(["features"]);
+    // Features as small as collapsed ones give the same answers (trap 2): nothing absolute is added to their covariance.
+    const tiny = <T extends { features: { data: Float64Array; shape: [number, number] } }>(given: T): T => ({
+      ...given,
+      features: { ...given.features, data: given.features.data.map((value) => value * 2 ** -20) },
+    });
+    const options = { score: "nearest-neighbours", scoreOptions: { k: 3, normalize: false } };
+    const own = await detectorOf({ ...options } as never);
+    const small = await detectorOf({ ...options, ...tiny(train), calibration: { features: tiny(sample(99, 2)).features } } as never);
+    const answers = async (of: Detector, given: Sample) =>
+      (await of.predict(given.features)).map(({ label, confidence }) => [label, confidence]);
+    const wanted = await answers(own, fresh);
+    (await answers(small, tiny(fresh))).forEach(([label, confidence], i) => {
+      expect([label, confidence]).toEqual([wanted[i]?.[0], expect.closeTo(wanted[i]?.[1] as number, 9)]);
+    });
   });
 
   test("float32 and float64 rows, evidence objects and bare features, none at all", async () => {
@@ -147,6 +161,11 @@ describe("features of another model", () => {
       { score: "max-softmax", logits: logitsOf(train), calibration: { logits: { data: new Float64Array(80), shape: [20, 4] } } },
     ],
     ["ERR_NON_FINITE", "", { calibration: { features: { data: new Float64Array(40).fill(NaN), shape: [20, 2] } } }],
+    [
+      "ERR_NON_FINITE", // finite features, whose squared distances are not
+      "calibration: expected finite scores, found -Infinity for input 0",
+      { calibration: { features: { data: new Float64Array(40).fill(1e200), shape: [20, 2] } } },
+    ],
     ["ERR_SHAPE", "", { calibration: { features: { data: new Float64Array(60), shape: [20, 3] } } }],
   ])("refused: %s %s", async (code, message, options) => {
     expect(await libraryFailureOf(() => detectorOf(options as never))).toMatchObject({ code, message: expect.stringContaining(message) });
@@ -164,6 +183,18 @@ describe("features of another model", () => {
       const [far] = await detector.predict({ data: new Float64Array([99, 99]), shape: [1, 2] });
       expect(far?.outOfDistribution).toBe(true);
     }
+  });
+
+  test("the calibration's hash tells which inputs it was made of, and nothing else (trap 6)", async () => {
+    const hashOf = async (count: number, seed: number, options = {}) => {
+      using made = await detectorOf({ calibration: { features: sample(count, seed).features }, ...options });
+      return made.calibrationHash;
+    };
+    const hash = await hashOf(99, 2);
+    expect(hash).toMatch(/^[0-9a-f]{64}$/);
+    expect(await hashOf(99, 2, { ...sample(80, 4), falseAlarmRate: 0.1 })).toBe(hash);
+    expect(await hashOf(99, 3)).not.toBe(hash);
+    expect(await hashOf(98, 2)).not.toBe(hash);
   });
 
   test("calibration inputs that were trained on are taken where that is asked for", async () => {

@@ -1,6 +1,6 @@
 // How images were resized goes with them into data set, detector and results, and a difference is told (trap 7).
 
-import { Dataset, Detector, type ResizeRecord } from "../../lib";
+import { Dataset, Detector, metrics, type ResizeRecord } from "../../lib";
 import { temporaryDirectory } from "../files/temporary-directory";
 import { libraryFailureOf, tinyData, tinyNetwork, useOneThread } from "../resnet/tiny-network";
 
@@ -47,6 +47,25 @@ test("a detector resizes later images as its training images were, and its file 
   expect((await Detector.load(path)).resize).toBe("squash");
   expect((await detectorOf()).resize).toBe("center-crop");
   expect((await detectorOf({ ...squash, mode: "none" })).resize).toBe("center-crop");
+});
+
+test("a detector resizes the images that it is given as it says", async () => {
+  const model = await tinyNetwork();
+  const wide = {
+    data: Uint8ClampedArray.from({ length: 4 * 24 * 8 }, (_, k) => (k % 4 === 3 ? 255 : (k * k) % 251)),
+    width: 24,
+    height: 8,
+  };
+  const scores: number[] = [];
+  for (const resize of ["squash", "center-crop"] as const) {
+    const { logits } = await model.extract(wide, { resize });
+    const [wanted] = metrics.energy({ data: logits.toArray() as Float32Array, shape: logits.shape });
+    const detector = await Detector.fit(model, tinyData(30), { calibration: tinyData(20, "held"), score: "energy", resize });
+    const [answer] = await detector.predict(wide);
+    expect(answer?.score).toBe(wanted);
+    scores.push(wanted as number);
+  }
+  expect(scores[0]).not.toBeCloseTo(scores[1] as number, 4);
 });
 
 test("another kernel, another mode, calibration unlike training: a warning for each, also in the file", async () => {

@@ -46,6 +46,13 @@ describe("a network says what it was trained on", () => {
     for (const network of [await ResNet.load(path), await model.copy(), await ResNet.load(checkpoint), resumed]) {
       expect((await network.overlap(whole)).indices).toHaveLength(90);
     }
+    const again = await tinyNetwork();
+    await again.fit(fresh, options);
+    const second = directory.path("second.safetensors");
+    await again.fit(train, { ...options, checkpoint: second });
+    const continued = await tinyNetwork();
+    await continued.fit(train, { ...options, epochs: 2, checkpoint: second, resume: true });
+    expect((await continued.overlap(both(train, fresh))).indices).toHaveLength(130);
     const further = await ResNet.load(path);
     await further.fit(fresh, options);
     expect((await further.overlap(both(train, fresh))).indices).toHaveLength(130);

@@ -9,6 +9,7 @@ import { planOf } from "../../lib/experiment/plan";
 import { resolveConfiguration } from "../../lib/experiment/configuration";
 import { runExperiment, type ExperimentEvent, type ExperimentOptions } from "../../lib/experiment/runner";
 import type { MeasurementRow } from "../../lib/experiment/rows";
+import type { ImageResize } from "../../lib/images/decode";
 import { temporaryDirectory } from "../files/temporary-directory";
 import { libraryFailureOf, useOneThread } from "../resnet/tiny-network";
 import { comparable, readers, readRows, smallExperiment } from "./tiny-experiment";
@@ -155,11 +156,21 @@ describe("refuses", () => {
 
 it("says in the header how images came to their size (trap 7), which is no other configuration", async () => {
   const resize = { mode: "squash", kernel: "antialiased-bilinear" } as const;
-  const { images, labels, shape } = await (readers.svhn as DatasetReader).test("");
-  const resized = { test: () => Promise.resolve(Dataset.fromArrays({ images, labels, shape, resize })) };
-  await run(one, "resized", { readers: { ...readers, svhn: resized } });
+  const { cifar10, svhn } = readers as Record<"cifar10" | "svhn", Required<DatasetReader>>;
+  const told = (read: DatasetReader["test"], mode: ImageResize) => async () => {
+    const { images, labels, shape, classNames, normalization } = await read("");
+    return Dataset.fromArrays({ images, labels, shape, classNames, normalization, resize: { ...resize, mode } });
+  };
+  const resized = {
+    cifar10: { train: told(cifar10.train, "none"), test: told(cifar10.test, "center-crop") },
+    svhn: { test: told(svhn.test, "squash") },
+  };
+  await run(one, "resized", { readers: { ...readers, ...resized } });
   const { header } = readRows(folder.path("resized"));
-  expect(header.configuration).toMatchObject({ resized: { svhn: resize } });
+  const none = { ...resize, mode: "none" };
+  expect(header.configuration).toMatchObject({
+    resized: { train: none, validation: none, test: { ...resize, mode: "center-crop" }, svhn: resize },
+  });
   await run(one, "resized");
 });
 

@@ -200,6 +200,7 @@ describe("summary and correlation", () => {
   });
   test("the spread of numbers that share a large offset is not lost (trap 4)", () => {
     expect(metrics.summary([1e9 + 1, 1e9 + 2, 1e9 + 3]).sd).toBe(1);
+    expect(metrics.summary(new Array<number>(10).fill(0.1)).mean).toBe(0.1); // their plain sum is less than 1
   });
   test("pearson", () => {
     const { x, y, r } = expected.pearson;

@@ -157,6 +157,12 @@ describe("a checkpoint of another run is refused, with the difference, and the n
     shape: train.shape,
     normalization: train.normalization,
   });
+  const relabelled = Dataset.fromArrays({
+    images: train.images,
+    labels: train.labels.map((label, i) => (i === 5 ? (label + 1) % 3 : label)),
+    shape: train.shape,
+    normalization: train.normalization,
+  });
   const renormalised = train.withNormalization({ mean: [0.5], std: [0.5] });
 
   test.each<[string, Partial<FitOptions>, Dataset, object, RegExp]>([
@@ -178,6 +184,14 @@ describe("a checkpoint of another run is refused, with the difference, and the n
     ["precision", { precision: "bfloat16" }, train, {}, /option precision \("float32" there, "bfloat16" here\)$/],
     ["length of a cosine", { epochs: 5 }, train, {}, /option epochs \(2 there, 5 here\)$/],
     ["validation", { validation: undefined }, train, {}, /differs in the training or validation data$/],
+    [
+      "another validation set beside the same training part",
+      { validation: tinyData(12, "other") },
+      train.split(0.25, recipe.seed).train,
+      {},
+      /differs in the training or validation data$/,
+    ],
+    ["labels of the same images", {}, relabelled, {}, /differs in the training or validation data$/],
     ["one bit of the images", {}, changed, {}, /differs in the training or validation data$/],
     [
       "normalisation of the data",

@@ -93,6 +93,15 @@ describe("batches", () => {
     expect(model.training).toBe(false);
   });
 
+  test("training that diverges says so, not that class means lie on a line", async () => {
+    const model = await tinyNetwork();
+    const options = { loss: "neural-collapse", epochs: 3, batchSize: 16, learningRate: 1e30 } as const;
+    expect(await libraryFailureOf(() => model.fit(train, options))).toMatchObject({
+      code: "ERR_NON_FINITE",
+      message: expect.stringContaining("training diverged") as string,
+    });
+  });
+
   test("cross entropy trains on a single class as before", async () => {
     const model = await tinyNetwork();
     expect(await model.fit(ones(train), { ...still, loss: "cross-entropy" })).toHaveLength(1);

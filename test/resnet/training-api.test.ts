@@ -65,6 +65,16 @@ describe("history", () => {
     const [ten, three, all] = [await lossOf(part(0, 10)), await lossOf(part(10, 13)), await lossOf(part(0, 13))];
     expect(Math.abs(ten - three)).toBeGreaterThan(0.01); // the mean over batches is off by 3.5/13 of it
     expect(all).toBeCloseTo((10 * ten + 3 * three) / 13, 6); // float32 losses
+
+    const last = part(10, 13);
+    const input = { data: Float64Array.from(last.images, (byte) => (byte / 255 - 0.4) / 0.3), shape: [3, 1, 8, 8] };
+    const { logits } = await (await tinyNetwork({ seed: 1, spectralNorm: false })).forward(input, { training: true });
+    const rows = logits.toArray() as Float32Array;
+    const entropies = Array.from(last.labels, (label, i) => {
+      const row = rows.subarray(3 * i, 3 * i + 3);
+      return Math.log(row.reduce((sum, logit) => sum + Math.exp(logit), 0)) - (row[label] as number);
+    });
+    expect(three).toBeCloseTo(entropies.reduce((a, b) => a + b) / 3, 5);
   });
 
   test("it learns what can be learnt", async () => {
