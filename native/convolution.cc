@@ -73,6 +73,13 @@ Scalars scalars_of(Activation activation) {
   return scalars;
 }
 
+// Every `stride`th row and column.
+at::Tensor subsampled(const at::Tensor& x, int64_t stride) {
+  return x.slice(2, 0, std::nullopt, stride)
+      .slice(3, 0, std::nullopt, stride)
+      .contiguous(at::MemoryFormat::ChannelsLast);
+}
+
 }  // namespace
 
 at::Tensor activate_(at::Tensor x, Activation activation) {
@@ -82,7 +89,13 @@ at::Tensor activate_(at::Tensor x, Activation activation) {
 
 at::Tensor convolve(const at::Tensor& x, const at::Tensor& weight, int64_t stride, int64_t padding) {
   const at::ScalarType computed = computed_as(x.scalar_type(), x.device());
-  return at::conv2d(x.to(computed), weight.to(computed), {}, stride, padding).to(x.scalar_type());
+  const at::Tensor input = x.to(computed), kernel = weight.to(computed);
+  // oneDNN's gradient for the weight of a strided 1 x 1 convolution of fewer than 8 channels is wrong on AVX2, and
+  // writes beyond its memory (libtorch 2.13).
+  const bool faulty = x.is_cpu() && stride > 1 && weight.size(2) == 1 && weight.size(1) < 8;
+  const at::Tensor out =
+      faulty ? at::conv2d(subsampled(input, stride), kernel) : at::conv2d(input, kernel, {}, stride, padding);
+  return out.to(x.scalar_type());
 }
 
 FrozenConvolution::FrozenConvolution(const at::Tensor& weight, const at::Tensor& bias, int64_t stride, int64_t padding)
