@@ -4,9 +4,9 @@
 //
 //   executor_threads settle SEED    every job ends exactly once; prints how many took which way
 //   executor_threads drain SEED     a job that has been drained steps no more, whatever the moment
-//   executor_threads exit SEED      main returns while jobs run and threads wait for them; no job steps after the exit
-//   handlers executor_threads idle SEED      the compute thread gives memory back after its idle time, and computes
-//   again executor_threads race SEED      a race on purpose: shows that the sanitizer is at work
+//   executor_threads exit SEED      main returns while jobs run and threads wait; no job steps after the exit handlers
+//   executor_threads idle SEED      the compute thread gives memory back after its idle time, and computes again
+//   executor_threads race SEED      a race on purpose: shows that the sanitizer is at work
 //
 // What a job keeps has no lock and no atomics on purpose: two threads in one job, or a step that does not see what the
 // step before wrote, is a race that the sanitizer reports.
@@ -143,8 +143,8 @@ void submit_many(uint64_t seed, int rounds, Tally& tally) {
         ++tally.drained;
         break;
       }
-      case 3: {  // a job that waits for JavaScript; sometimes the answer comes before the step has ended, or an abort
-                 // instead
+      case 3: {
+        // A job that waits for JavaScript; sometimes the answer comes before the step has ended, or an abort instead.
         const auto job = submitted(executor, 6, 3);
         while (!job->holds() && !Executor::stopping()) std::this_thread::yield();
         if (below(2) != 0) pause();
