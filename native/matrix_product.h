@@ -12,8 +12,13 @@ at::Tensor linear_float32(const at::Tensor& x, const at::Tensor& weight, const a
 // Which entries of a product are wanted; the others are undefined.
 enum class Wanted { all, lower_triangle };
 
-// Whether a float64 product into this tensor is made of our own AVX-512 tiles, which need no help from blocking.
+// Whether a float64 product into this tensor is made of our own tiles (tile_product.h), which need no help from
+// blocking.
 bool has_tiles(const at::Tensor& target);
+
+// target = target·L⁻ᵀ for a float64 target [m, k] and a lower triangle [k, k], both with contiguous rows, where
+// has_tiles(target) and k is at most largest_triangle (tile_product.h).
+void solve_right_by_tiles(const at::Tensor& lower, const at::Tensor& target);
 
 // target = a·b for float64 a [m, k], b [k, n], target [m, n].
 void set_product(at::Tensor& target, const at::Tensor& a, const at::Tensor& b);

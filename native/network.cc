@@ -25,7 +25,9 @@ bool is_normalised(const Architecture& architecture) { return architecture.spect
 }  // namespace
 
 at::Tensor l2_normalised(const at::Tensor& features) {
-  return features / features.norm(2, {1}, /*keepdim=*/true).clamp_min(l2_epsilon);
+  // In float64: squares of float32 features overflow from 2e19 on, and a length of infinity makes zeros of finite ones.
+  const at::Tensor wide = features.to(at::kDouble);
+  return (wide / wide.norm(2, {1}, /*keepdim=*/true).clamp_min(l2_epsilon)).to(features.scalar_type());
 }
 
 at::Tensor shortcut_pool(const at::Tensor& x, int64_t stride) {

@@ -1,16 +1,24 @@
-// Products of packed float64 matrices, register tile by register tile, by AVX-512. No libtorch in it.
+// Products of packed float64 matrices, register tile by register tile, and solutions with small triangles, by AVX-512
+// or AVX2. No libtorch in it.
 #pragma once
 
 #include <cstdint>
 
 namespace ood::tile_product {
 
-// Rows and columns of one tile: 24 accumulators, three vectors of b and one of a are 28 of 32 registers.
-constexpr int64_t tile_rows = 8;
-constexpr int64_t tile_columns = 24;
+// Instruction sets that there are tiles for.
+enum class Instructions { none, avx2, avx512 };
 
-// Whether this processor has AVX-512 and a BLAS that does not use it: MKL takes its AVX-512 kernels on Intel's alone.
-bool pays();
+// Rows and columns of one tile.
+struct Shape {
+  int64_t rows, columns;
+};
+
+Shape shape_of(Instructions instructions);
+
+// The best instructions that this processor has, none where the BLAS uses them as well: MKL takes its kernels for
+// AVX2 and AVX-512 on Intel's processors alone.
+Instructions best();
 
 // A matrix of doubles anywhere in memory.
 struct View {
@@ -18,15 +26,23 @@ struct View {
   int64_t row_stride, column_stride;
 };
 
-// a [rows, depth] times scale, as panels of tile_rows rows, each depth x tile_rows; the last one is filled up by zeros.
-void pack_rows(View a, int64_t rows, int64_t depth, double scale, double* packed);
+// a [rows, depth] times scale, as panels of a tile's rows, each depth x rows; the last one is filled up by zeros.
+void pack_rows(Instructions instructions, View a, int64_t rows, int64_t depth, double scale, double* packed);
 
-// b [depth, columns] as panels of tile_columns columns, each depth x tile_columns; the last one is filled up by zeros.
-void pack_columns(View b, int64_t depth, int64_t columns, double* packed);
+// b [depth, columns] as panels of a tile's columns, each depth x columns; the last one is filled up by zeros.
+void pack_columns(Instructions instructions, View b, int64_t depth, int64_t columns, double* packed);
 
-// c [rows, columns] += a·b of packed panels; c has contiguous rows. Only the tiles that hold a (row, column) with
-// column ≤ row + below are computed.
-void add_product(const double* a, const double* b, int64_t rows, int64_t columns, int64_t depth, double* c,
-                 int64_t row_stride, int64_t below);
+// c [rows, columns] += a·b of panels packed for the same instructions, aligned to 64 bytes; c has contiguous rows. Only
+// the tiles that hold a (row, column) with column ≤ row + below are computed.
+void add_product(Instructions instructions, const double* a, const double* b, int64_t rows, int64_t columns,
+                 int64_t depth, double* c, int64_t row_stride, int64_t below);
+
+// The largest triangle that solve_right takes.
+constexpr int64_t largest_triangle = 64;
+
+// target [rows, dim] = target·L⁻ᵀ for a lower triangle L [dim, dim], what lies above it unread; both have contiguous
+// rows.
+void solve_right(Instructions instructions, const double* lower, int64_t lower_stride, int64_t dim, double* target,
+                 int64_t rows, int64_t row_stride);
 
 }  // namespace ood::tile_product

@@ -7,6 +7,7 @@
 #include <algorithm>
 
 #include "matrix_product.h"
+#include "tile_product.h"
 
 namespace ood {
 
@@ -14,7 +15,7 @@ namespace {
 
 // Up to this size LAPACK's own kernels are used: where the products are no faster than its own, calls cost more than
 // those save.
-int64_t leaf_of(const at::Tensor& matrix) { return has_tiles(matrix) ? 64 : 256; }
+int64_t leaf_of(const at::Tensor& matrix) { return has_tiles(matrix) ? tile_product::largest_triangle : 256; }
 
 int64_t half_of(int64_t dim, int64_t leaf) { return (dim / 2 + leaf - 1) / leaf * leaf; }
 
@@ -35,6 +36,10 @@ void subtract_gram(const at::Tensor& target, const at::Tensor& rows) {
 // target = target·L⁻ᵀ, in place: with L = [A · ; B C] and target = [S T], S·A⁻ᵀ = X and (T − X·Bᵀ)·C⁻ᵀ.
 void solve_right(const at::Tensor& lower, const at::Tensor& target) {
   const int64_t dim = lower.size(0), leaf = leaf_of(lower);
+  if (dim <= leaf && has_tiles(target)) {
+    solve_right_by_tiles(lower, target);
+    return;
+  }
   if (dim <= leaf) {
     // As L·Xᵀ = targetᵀ, whose columns, which LAPACK's libraries work by, are rows here.
     target.copy_(at::linalg_solve_triangular(lower, target.t(), /*upper=*/false).t());

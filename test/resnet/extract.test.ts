@@ -93,6 +93,35 @@ describe.each(switches)("the folded network equals the unfolded one: %s", (_, op
   });
 });
 
+// Squares of float32 numbers from 2e19 on are infinite, and a division by an infinite length gives zeros, which look like features.
+test("features of 1e25 are normalised like any others", async () => {
+  const model = await network({});
+  const last = "layer4.1.bn2.weight";
+  const weights = await model.weights();
+  const scale = weights.get(last) as Tensor;
+  weights.set(
+    last,
+    Tensor.from(
+      Float32Array.from(numbers(scale), (x) => 1e25 * x),
+      scale.shape,
+    ),
+  );
+  await model.setWeights(weights);
+  const { data, normalised } = picture({});
+  const raw = (await model.extract(data, { features: "raw" })).features;
+  const [rows, columns] = raw.shape as [number, number];
+  const values = numbers(raw);
+  expect(Math.max(...values)).toBeGreaterThan(1e23);
+  const expected = values.map((x, i) => {
+    const row = Math.floor(i / columns) * columns;
+    return x / Math.hypot(...values.slice(row, row + columns));
+  });
+  for (const { features } of [await model.extract(data), await model.forward(normalised)]) {
+    expect(distance(features, Tensor.from(Float64Array.from(expected), [rows, columns]))).toBeLessThan(1e-5);
+  }
+  model.dispose();
+});
+
 describe("one network", () => {
   let model: ResNet;
   beforeAll(async () => {
