@@ -12,7 +12,7 @@ import {
 } from "../../lib/experiment/report/figure";
 import { correlation, figure3, figure4, figure5, figure7 } from "../../lib/experiment/report/figures-by-epoch";
 import { figure6, figure8, histogramFigure, histograms, rocFigure } from "../../lib/experiment/report/figures-of-features";
-import { logTicks } from "../../lib/experiment/report/draw";
+import { linearTicks, logTicks } from "../../lib/experiment/report/draw";
 import { networksOf } from "../../lib/experiment/report/networks";
 import { numberText } from "../../lib/experiment/report/numbers";
 import type { MeasurementRow } from "../../lib/experiment/rows";
@@ -228,7 +228,16 @@ test("points that an axis cannot show are left out, and no others", () => {
 test("ticks of a logarithmic axis", () => {
   expect(logTicks(0.03, 3)).toEqual([0.05, 0.1, 0.2, 0.5, 1, 2]);
   expect(logTicks(1e-3, 1e3)).toEqual([1e-3, 1e-2, 0.1, 1, 10, 100, 1000]);
-  expect(logTicks(3.1, 3.2)).toEqual([3.1, 3.2]);
+  expect(logTicks(3.1, 3.2)).toEqual([3.1, 3.12, 3.14, 3.16, 3.18, 3.2]);
+  expect(logTicks(0.2942, 0.6846)).toEqual([0.3, 0.4, 0.5, 0.6]);
+});
+
+test("ticks of whole numbers", () => {
+  expect(linearTicks(0, 1, 1)).toEqual([0, 1]);
+  expect(linearTicks(1, 2, 1)).toEqual([1, 2]);
+  expect(linearTicks(1, 20, 1)).toEqual([5, 10, 15, 20]);
+  expect(linearTicks(0, 350, 1)).toEqual([0, 100, 200, 300]);
+  expect(linearTicks(-0.31, 0.29)).toEqual([-0.3, -0.2, -0.1, 0, 0.1, 0.2]);
 });
 
 test("a panel in words names its axes, its series and their ranges", () => {

@@ -20,6 +20,8 @@ export interface LegendEntry {
 export const seriesColours = 10;
 const width = 400;
 const height = 290;
+const margins = { left: 58, right: 14, top: 28, bottom: 42 };
+const squareHeight = width - margins.left - margins.right + margins.top + margins.bottom;
 const swatchSize = { width: 34, height: 14 };
 /** Colour alone tells nobody apart in print or to the colour-blind: each style also has a symbol and a dash. */
 const symbols = ["circle", "square", "triangle", "diamond", "cross", "star", "wye"] as const;
@@ -74,11 +76,11 @@ function drawPanel({ plot, document }: Libraries, panel: Panel, title: string, i
     document: document as never,
     className: "plot",
     width,
-    height,
-    marginLeft: 58,
-    marginRight: 14,
-    marginTop: 28,
-    marginBottom: 42,
+    height: panel.square ? squareHeight : height,
+    marginLeft: margins.left,
+    marginRight: margins.right,
+    marginTop: margins.top,
+    marginBottom: margins.bottom,
     style: { fontSize: "12px" },
     x: scale(panel.x, extentOf(panel, "x"), { labelAnchor: "center" }),
     y: scale(panel.y, extentOf(panel, "y"), { grid: true, labelOffset: 52 }),
@@ -169,7 +171,7 @@ function swatch({ plot, document }: Libraries, series: Series): string {
 function scale(axis: Axis, [low, high]: readonly [number, number], rest: object) {
   const domain: [number, number] = low < high ? [low, high] : [low - (Math.abs(low) || 1) / 2, high + (Math.abs(high) || 1) / 2];
   const type = axis.log ? ("log" as const) : ("linear" as const);
-  const ticks = axis.log ? logTicks(...domain) : 6;
+  const ticks = axis.log ? logTicks(...domain) : axis.whole ? linearTicks(...domain, 1) : 6;
   return {
     label: axis.label,
     labelArrow: "none" as const,
@@ -200,7 +202,16 @@ function extentOf(panel: Panel, axis: "x" | "y"): readonly [number, number] {
   return low <= high ? [low, high] : panel[axis].log ? [1, 10] : [0, 1];
 }
 
-/** Powers of ten, with their doubles and fivefolds where these are few. */
+/** About six multiples of 1, 2 or 5 times a power of ten, `least` or more apart. */
+export function linearTicks(low: number, high: number, least = 0): number[] {
+  const rough = Math.max((high - low) / 6, least);
+  const power = 10 ** Math.floor(Math.log10(rough));
+  const step = ([1, 2, 5].find((factor) => factor * power >= rough * (1 - 1e-9)) ?? 10) * power;
+  const first = Math.ceil(low / step - 1e-9);
+  return Array.from({ length: Math.floor(high / step + 1e-9) - first + 1 }, (_, i) => Number(((first + i) * step).toPrecision(12)));
+}
+
+/** Powers of ten, with their doubles and fivefolds where these are few; within less than a decade as on a linear axis. */
 export function logTicks(low: number, high: number): number[] {
   const decades = Math.log10(high / low);
   const factors = decades < 2.5 ? [1, 2, 5] : [1];
@@ -210,7 +221,7 @@ export function logTicks(low: number, high: number): number[] {
     for (const factor of factors) ticks.push(Number(`${factor}e${power}`));
   }
   const within = ticks.filter((value) => value >= low && value <= high);
-  return within.length > 1 ? within : [low, high];
+  return within.length > 2 ? within : linearTicks(low, high);
 }
 
 function tick(value: number): string {

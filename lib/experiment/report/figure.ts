@@ -19,6 +19,8 @@ export interface Panel {
   readonly title: string;
   readonly x: Axis;
   readonly y: Axis;
+  /** Both axes as long as each other: of one kind, so that a circle is one. */
+  readonly square?: boolean;
   readonly series: readonly Series[];
 }
 
@@ -26,6 +28,8 @@ export interface Axis {
   readonly label: string;
   /** A logarithmic axis takes no number from 0 down: those points are left out of the panel. */
   readonly log?: boolean;
+  /** Epochs, indices: ticks are whole numbers. */
+  readonly whole?: boolean;
   readonly domain?: readonly [number, number];
 }
 

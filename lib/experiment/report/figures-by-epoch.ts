@@ -65,7 +65,7 @@ export function figure4(networks: readonly Network[]): Figure | undefined {
       ).flatMap(([name, points]): Series[] => (points.length < 2 ? [] : [{ name, style: style(name), mark: "line", points, dots: true }]));
       if (series.length > 0) table.push([setTitle(set), network.label, ...peaks(treated, control)]);
       const title = shown.length === 1 ? setTitle(set) : `${setTitle(set)}, ${network.label}`;
-      return some(series, { title, x: { label: "Epochs since the intervention" }, y: { label: "AUROC gain" } });
+      return some(series, { title, x: { label: "Epochs since the intervention", whole: true }, y: { label: "AUROC gain" } });
     }),
   );
   const scaled = shown.some((network) => network.scaled.length > 0) ? " Scaled runs." : "";
@@ -147,7 +147,7 @@ export function figure5(networks: readonly Network[]): Figure | undefined {
         return points.length < 2 ? [] : [{ name, style: style(name), mark: "line", points, dots: true }];
       }),
     );
-    return some(series, { title: setTitle(set), x: { label: "Epoch" }, y: { label: "False positives" } });
+    return some(series, { title: setTitle(set), x: { label: "Epoch", whole: true }, y: { label: "False positives" } });
   });
   const { ncLossExtraIn20Epochs, l2Extra60to150, noL2Extra350to500 } = paper.figure5;
   const ours = (extra: (set: string) => LinePoint[]): string[] => sets.map((set) => extraText(extra(set)));
@@ -234,7 +234,11 @@ export function figure7(networks: readonly Network[]): Figure | undefined {
       return points.length === 0 ? [] : [{ name: network.label, style: style(network.label), mark: "line", points, dots: true }];
     });
     // NC4 is a share that reaches 0.
-    return some(series, { title, x: { label: "Epoch" }, y: { label: measure === "nc4" ? "NC4" : "", log: measure !== "nc4" } });
+    return some(series, {
+      title,
+      x: { label: "Epoch", whole: true },
+      y: { label: measure === "nc4" ? "NC4" : "", log: measure !== "nc4" },
+    });
   });
   return figure(panels, {
     id: "figure7",

@@ -22,7 +22,8 @@ import { numberText } from "./numbers";
 /** Fig. 6: singular values of the training features, and of the other sets projected on their right singular vectors. */
 export function figure6(networks: readonly Network[]): Figure | undefined {
   const style = styles();
-  const shown = networks.filter((network) => lastWith(network, "singularValues").length > 0);
+  // The two values of Fig. 8's networks are no spectrum.
+  const shown = networks.filter((network) => network.cell.featureDim !== 2 && lastWith(network, "singularValues").length > 0);
   const panels = shown.map((network): Panel => {
     const rows = lastWith(network, "singularValues");
     const names = [...new Set(rows.flatMap((row) => Object.keys(row.singularValues ?? {})))];
@@ -31,7 +32,7 @@ export function figure6(networks: readonly Network[]): Figure | undefined {
       const name = seenTitle(network, set);
       return { name, style: style(name), mark: "line", points: acrossSeeds(values), dots: true };
     });
-    return { title: network.label, x: { label: "Index" }, y: { label: "Singular value", log: true }, series };
+    return { title: network.label, x: { label: "Index", whole: true }, y: { label: "Singular value", log: true }, series };
   });
   if (panels.length === 0) return undefined;
   return {
@@ -52,11 +53,8 @@ export function figure8(networks: readonly Network[]): Figure | undefined {
       const features = planar(points);
       return features === undefined ? [] : [{ set, features }];
     });
-    const everything = [within, ...others.map(({ features }) => features)].flat();
-    const axes = {
-      x: { label: "Feature 1", domain: extent(everything.map((point) => point.x)) },
-      y: { label: "Feature 2", domain: extent(everything.map((point) => point.y)) },
-    };
+    const domain = extent([within, ...others.map(({ features }) => features)].flat().flatMap(({ x, y }) => [x, y]));
+    const axes = { x: { label: "Feature 1", domain }, y: { label: "Feature 2", domain }, square: true };
     const title = (set: string): string => `${setTitle(set)}, ${network.label}`;
     const labels = inDistribution.labels;
     const byClass = [...groupBy(within.keys(), (i) => labels?.[i] ?? 0)].sort(([a], [b]) => a - b);
@@ -103,7 +101,8 @@ export function rocFigure(networks: readonly Network[]): Figure | undefined {
     });
     const unit = [0, 1] as const;
     const x = { label: "False positive rate", domain: unit };
-    return series.length === 0 ? [] : [{ title: panelTitle(network, row), x, y: { label: "True positive rate", domain: unit }, series }];
+    const y = { label: "True positive rate", domain: unit };
+    return series.length === 0 ? [] : [{ title: panelTitle(network, row), x, y, square: true, series }];
   });
   if (panels.length === 0) return undefined;
   return {

@@ -13,7 +13,7 @@ import { xmlCharacters } from "./xml-characters";
 export function htmlReport(contents: Contents, drawings: readonly Drawing[], source: string): string {
   const { header, networks, tables, results, notRun } = contents;
   const figures = contents.figures.slice(0, drawings.length);
-  const title = `Experiment report${header.preset === undefined ? "" : `: ${header.preset}`}`;
+  const title = "Experiment report";
   const scaled = scaledNetworks(networks);
   const sections = [
     section("runs", "Runs", [plainTable(contents.runs, "text")]),
@@ -50,7 +50,7 @@ ${pageStyle}
 <p>Runs of libtorch-ood beside the numbers printed in ${escapeHtml(source)}.</p>
 ${scaled.length === 0 ? "" : scaledNotice(scaled)}
 <dl>
-<dt>Preset</dt><dd>${escapeHtml(header.preset ?? "none")}</dd>
+<dt>First preset</dt><dd>${escapeHtml(header.preset ?? "none")}</dd>
 <dt>Configuration</dt><dd><code>${escapeHtml(header.configurationHash)}</code></dd>
 <dt>libtorch-ood</dt><dd>${escapeHtml(header.library)}</dd>
 <dt>libtorch</dt><dd>${escapeHtml(header.libtorch)}</dd>

@@ -22,7 +22,7 @@ export function markdownReport(contents: Contents, drawings: readonly Drawing[],
   const scaled = scaledNetworks(networks);
   const files = new Map<string, string>();
   const parts = [
-    `# Experiment report${header.preset === undefined ? "" : `: ${escapeMarkdown(header.preset)}`}`,
+    "# Experiment report",
     `Runs of libtorch-ood beside the numbers printed in ${escapeMarkdown(source)}.`,
     ...(scaled.length === 0
       ? []
@@ -30,7 +30,7 @@ export function markdownReport(contents: Contents, drawings: readonly Drawing[],
           "**Scaled:** these runs are smaller than the paper's. Their numbers show the shape of the results, not the results.",
           scaled.map((line) => `- ${escapeMarkdown(line)}`).join("\n"),
         ]),
-    `Configuration ${escapeMarkdown(header.configurationHash)}, libtorch-ood ${escapeMarkdown(header.library)}, libtorch ${escapeMarkdown(header.libtorch)}.`,
+    `First preset ${escapeMarkdown(header.preset ?? "none")}, configuration ${escapeMarkdown(header.configurationHash)}, libtorch-ood ${escapeMarkdown(header.library)}, libtorch ${escapeMarkdown(header.libtorch)}.`,
     "## Runs",
     plainTable(contents.runs),
     ...(tables.length === 0 ? [] : ["## The paper's tables", howToRead, ...tables.flatMap(comparison)]),
