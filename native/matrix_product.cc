@@ -57,6 +57,9 @@ tile_product::Instructions tile_instructions() {
   return instructions;
 }
 
+// Below this many numbers to pack, waking other threads takes longer.
+constexpr int64_t least_shared_packing = int64_t{1} << 15;
+
 int64_t round_up(int64_t size, int64_t multiple) { return (size + multiple - 1) / multiple * multiple; }
 
 tile_product::View part_of(const at::Tensor& matrix, int64_t row, int64_t column) {
@@ -77,11 +80,17 @@ void add_tiled_product(const at::Tensor& target, const at::Tensor& a, const at::
     const int64_t width = std::min(block_columns, columns - column);
     for (int64_t layer = 0; layer < depth; layer += block_depth) {
       const int64_t height = std::min(block_depth, depth - layer);
-      in_parallel((width + tile_columns - 1) / tile_columns, [&](int64_t panel) {
+      const auto pack_panel = [&](int64_t panel) {
         const int64_t first = panel * tile_columns;
         tile_product::pack_columns(tiles, part_of(b, layer, column + first), height,
                                    std::min(tile_columns, width - first), packed_b + first * height);
-      });
+      };
+      const int64_t panels = (width + tile_columns - 1) / tile_columns;
+      if (width * height < least_shared_packing) {
+        for (int64_t panel = 0; panel < panels; ++panel) pack_panel(panel);
+      } else {
+        in_parallel(panels, pack_panel);
+      }
       in_parallel((rows + block_rows - 1) / block_rows, [&](int64_t i) {
         const int64_t row = i * block_rows;
         const int64_t held = std::min(block_rows, rows - row);

@@ -17,7 +17,7 @@ export interface RunOptions {
   /** Beside that of this process. */
   environment?: NodeJS.ProcessEnv;
   /** Called once when the program has printed the line `ready`. */
-  whenReady?: (child: ChildProcess) => void;
+  whenReady?: (child: ChildProcess) => unknown;
   /** The program is ended by force, and the test fails, after this. Default 100,000. */
   limit?: number;
 }
@@ -37,7 +37,7 @@ export function run(program: string, args: readonly (string | number)[], options
     if (Number.isNaN(endingSince) && /^ending$/m.test(stdout)) endingSince = performance.now();
     if (!ready && /^ready$/m.test(stdout)) {
       ready = true;
-      options.whenReady?.(child);
+      void options.whenReady?.(child);
     }
   });
   child.stderr.setEncoding("utf8").on("data", (text: string) => (stderr += text));

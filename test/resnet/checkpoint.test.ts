@@ -3,6 +3,7 @@
 
 import { chmodSync, existsSync, mkdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { getuid } from "node:process";
+import { setTimeout } from "node:timers/promises";
 import { Dataset, ResNet, type FitOptions } from "../../lib";
 import { openModelFile } from "../../lib/resnet/model-file";
 import { temporaryDirectory } from "../files/temporary-directory";
@@ -82,10 +83,15 @@ describe("a resumed run equals an uninterrupted one, bit for bit", () => {
     let kills = 0;
     for (let i = 0; i < 10; i++) {
       const ending = await run("trains-with-checkpoint.cjs", [killed, epochs], {
-        whenReady: (child) => setTimeout(() => child.kill("SIGKILL"), (i * 53) % 140),
+        whenReady: async (child) => {
+          // The first kill may come before the first checkpoint; the others, however slow the machine, come after it.
+          while (i > 0 && child.exitCode === null && !existsSync(killed)) await setTimeout(5);
+          await setTimeout((i * 53) % 140);
+          child.kill("SIGKILL");
+        },
       });
       if (ending.signal === "SIGKILL") kills++;
-      // Whole and readable after every kill; the first may come before the first checkpoint.
+      // Whole and readable after every kill.
       if (i > 0 || existsSync(killed)) expect((await contents(killed)).losses.length).toBeGreaterThan(0);
     }
     expect(kills).toBe(10);
@@ -129,7 +135,7 @@ test("checkpointEvery: those epochs and the last", async () => {
   const path = newFile();
   const counts: number[] = [];
   const onEpoch = async () => {
-    await new Promise((resolve) => setTimeout(resolve, 1));
+    await setTimeout(1);
     if (existsSync(path)) counts.push((await contents(path)).losses.length);
   };
   await trained({ checkpoint: path, checkpointEvery: 3, onEpoch }, 7);
