@@ -44,19 +44,6 @@ constexpr int64_t block_columns = 3072;
 // Below about this many multiplications packing costs more than the tiles save.
 constexpr int64_t least_work = int64_t{1} << 18;
 
-// Those of the processor, unless ATEN_CPU_CAPABILITY, the variable that chooses libtorch's own kernels, asks for less.
-tile_product::Instructions tile_instructions() {
-  using tile_product::Instructions;
-  static const Instructions instructions = [] {
-    const std::string capability = at::get_cpu_capability();
-    const Instructions allowed = capability == "AVX512" ? Instructions::avx512
-                                 : capability == "AVX2" ? Instructions::avx2
-                                                        : Instructions::none;
-    return std::min(allowed, tile_product::best());
-  }();
-  return instructions;
-}
-
 // Below this many numbers to pack, waking other threads takes longer.
 constexpr int64_t least_shared_packing = int64_t{1} << 15;
 
@@ -106,6 +93,19 @@ void add_tiled_product(const at::Tensor& target, const at::Tensor& a, const at::
 }
 
 }  // namespace
+
+// Those of the processor, unless ATEN_CPU_CAPABILITY, the variable that chooses libtorch's own kernels, asks for less.
+tile_product::Instructions tile_instructions() {
+  using tile_product::Instructions;
+  static const Instructions instructions = [] {
+    const std::string capability = at::get_cpu_capability();
+    const Instructions allowed = capability == "AVX512" ? Instructions::avx512
+                                 : capability == "AVX2" ? Instructions::avx2
+                                                        : Instructions::none;
+    return std::min(allowed, tile_product::best());
+  }();
+  return instructions;
+}
 
 void set_product(at::Tensor& target, const at::Tensor& a, const at::Tensor& b) {
   if (!has_tiles(target) || target.numel() * a.size(1) < least_work) {

@@ -4,6 +4,8 @@
 
 #include <ATen/core/Tensor.h>
 
+#include "tile_product.h"
+
 namespace ood {
 
 // x·weightᵀ + bias for float32 x [n, k], weight [m, k], bias [m] or undefined: [n, m].
@@ -11,6 +13,9 @@ at::Tensor linear_float32(const at::Tensor& x, const at::Tensor& weight, const a
 
 // Which entries of a product are wanted; the others are undefined.
 enum class Wanted { all, lower_triangle };
+
+// What tiles are made with here: none where the BLAS is as good.
+tile_product::Instructions tile_instructions();
 
 // Whether a float64 product into this tensor is made of our own tiles (tile_product.h), which need no help from
 // blocking.

@@ -7,6 +7,7 @@
 #include <algorithm>
 
 #include "matrix_product.h"
+#include "parallel.h"
 #include "tile_product.h"
 
 namespace ood {
@@ -69,10 +70,57 @@ int64_t lapack_in_place(const at::Tensor& matrix) {
 #endif
 }
 
+// The largest matrix that is factored by blocks, for which it takes half as much memory again.
+constexpr int64_t largest_by_blocks = 2048;
+
+// The factor by blocks of 64 x 64, block column by block column, from tiles: each block of it is packed once, and read
+// from there by all blocks to its right. One loop over threads a block column, however busy these are.
+int64_t factor_by_blocks(const at::Tensor& matrix) {
+  constexpr int64_t size = tile_product::largest_triangle;
+  const tile_product::Instructions tiles = tile_instructions();
+  const int64_t dim = matrix.size(0), stride = matrix.stride(0), blocks = (dim + size - 1) / size;
+  const int64_t tile_columns = tile_product::shape_of(tiles).columns;
+  const int64_t column_block = size * ((size + tile_columns - 1) / tile_columns * tile_columns);
+  const at::Tensor packed_rows = at::empty({blocks * blocks * size * size}, matrix.options());
+  const at::Tensor packed_columns = at::empty({blocks * column_block}, matrix.options());
+  double* const packed_a = packed_rows.mutable_data_ptr<double>();
+  double* const packed_b = packed_columns.mutable_data_ptr<double>();
+  double* const entries = matrix.mutable_data_ptr<double>();
+  const auto held = [&](int64_t block) { return std::min(size, dim - block * size); };
+  const auto place = [&](int64_t i, int64_t k) { return entries + i * size * stride + k * size; };
+  for (int64_t k = 0; k < blocks; ++k) {
+    for (int64_t j = 0; j < k; ++j)
+      tile_product::pack_columns(tiles, {place(k, j), 1, stride}, size, held(k), packed_b + j * column_block);
+    const auto subtract_left = [&](int64_t i) {
+      const int64_t below = i == k ? 0 : size;
+      for (int64_t j = 0; j < k; ++j)
+        tile_product::add_product(tiles, packed_a + (i * blocks + j) * size * size, packed_b + j * column_block,
+                                  held(i), held(k), size, place(i, k), stride, below);
+    };
+    subtract_left(k);
+    const int64_t start = k * size;
+    const at::Tensor corner = matrix.slice(0, start, start + held(k)).slice(1, start, start + held(k));
+    const at::Tensor factor = corner.contiguous();
+    if (const int64_t failed = lapack_in_place(factor)) return start + failed;
+    corner.copy_(factor);
+    in_parallel(blocks - k - 1, [&](int64_t below) {
+      const int64_t i = k + 1 + below;
+      subtract_left(i);
+      tile_product::solve_right(tiles, place(k, k), stride, held(k), place(i, k), held(i), stride);
+      tile_product::pack_rows(tiles, {place(i, k), stride, 1}, held(i), size, -1,
+                              packed_a + (i * blocks + k) * size * size);
+    });
+    for (int64_t row = start; row < start + held(k); ++row)
+      std::fill(entries + row * stride + start + held(k), entries + row * stride + dim, 0.0);
+  }
+  return 0;
+}
+
 // Replaces the lower triangle of a matrix by its factor; zeros above. [A · ; B C] = [L · ; X M]·[L · ; X M]ᵀ with
 // A = L·Lᵀ, X = B·L⁻ᵀ, C − X·Xᵀ = M·Mᵀ.
 int64_t factor_in_place(const at::Tensor& matrix) {
   const int64_t dim = matrix.size(0), leaf = leaf_of(matrix);
+  if (has_tiles(matrix) && dim > leaf && dim <= largest_by_blocks) return factor_by_blocks(matrix);
   if (dim <= leaf) {
     const at::Tensor block = matrix.contiguous();
     const int64_t failed = lapack_in_place(block);
