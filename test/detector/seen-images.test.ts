@@ -98,6 +98,8 @@ describe("a network says what it was trained on", () => {
   test("a score that is fitted to held-out images too: a warning", async () => {
     const detector = await Detector.fit(model, whole, { calibration: fresh, score: "energy" });
     expect(detector.warnings).toEqual([expect.stringMatching(/^train: 30 of 120 images are not among those/)]);
+    const one = await Detector.fit(model, both(train, validation.subset(1)), { calibration: fresh, score: "energy" });
+    expect(one.warnings).toEqual([expect.stringMatching(/^train: 1 of 91 images are not among those/)]);
     expect((await Detector.fit(model, train, { calibration: validation, score: "energy" })).warnings).toEqual([]);
   });
 
