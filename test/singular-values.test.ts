@@ -4,6 +4,7 @@ import * as fc from "fast-check";
 import expected from "./reference/singular_values.json";
 import { neuralCollapse, Tensor } from "../lib";
 import { featureSet, set, trained } from "./feature-sets";
+import { uniform } from "./resnet/closed-formula";
 
 const refused = (code: string, message = "") => expect.objectContaining({ code, message: expect.stringContaining(message) });
 
@@ -92,6 +93,16 @@ test("values do not depend on how the rows are ordered or cut, whatever the numb
   const mean = [0, 1, 2].map((j) => many.features.data.reduce((sum, x, i) => (i % 3 === j ? sum + x : sum), 0) / many.labels.length);
   const trace = many.features.data.reduce((sum, x, i) => sum + (x - (mean[i % 3] as number)) ** 2, 0);
   expect(whole.values.reduce((sum, x) => sum + x * x, 0) / trace).toBeCloseTo(1, 11);
+});
+
+test("the spread about a far mean is not lost (trap 4)", async () => {
+  // Multiples of 2^-20 about 2^20, which a double holds; their mean it does not, by 1e-4 of their spread.
+  const [rows, d] = [3000, 4];
+  const near = uniform("far mean", rows * d).map((value) => Math.round(8 * value) * 2 ** -20);
+  const far = near.map((value) => value + 2 ** 20);
+  const wanted = await neuralCollapse.singularValues({ data: near, shape: [rows, d] }, { centred: true });
+  const found = await neuralCollapse.singularValues({ data: far, shape: [rows, d] }, { centred: true });
+  expectClose(found.values, wanted.values, 1e-13);
 });
 
 test("a centred simplex frame of C classes has C − 1 equal singular values, an uncentred one about another point C (Fig. 6)", async () => {

@@ -4,6 +4,7 @@ import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import sharp from "sharp";
 import { datasets, type Dataset, type Evaluation, type ResizeRecord } from "../../lib";
+import { readNpy } from "../../lib/files/npy";
 import { discover } from "../../lib/libtorch/discover";
 import { temporaryDirectory } from "../files/temporary-directory";
 import { cli, dataDirectory, good, json } from "./command";
@@ -14,6 +15,7 @@ interface Recorded {
   resize?: ResizeRecord;
   seen: number;
 }
+type Printed = Evaluation & Record<"test", Recorded> & { sets: Record<string, Recorded> };
 
 async function writeFolder(name: string, data: Dataset, count: number): Promise<string> {
   for (let i = 0; i < count; i++) {
@@ -21,54 +23,38 @@ async function writeFolder(name: string, data: Dataset, count: number): Promise<
     mkdirSync(place, { recursive: true });
     const pixels = sharp(Buffer.from(data.image(i)), { raw: { width: 28, height: 28, channels: 1 } });
     await pixels
-      .resize(40 + (i % 3), 40)
+      .resize(60 + (i % 3), 40) // cropped or squashed it is another image
       .png()
       .toFile(join(place, `${i}.png`));
   }
   return directory.path(name);
 }
 
-test("train, fit and evaluate on folders: classes by their names, images resized, the seed's share held out", async () => {
+const [network, detector] = [directory.path("network.safetensors"), directory.path("detector.safetensors")];
+let photos: string, fresh: string, strange: string;
+let trained: { classNames: string[]; images: number; architecture: { imageSize: number; inChannels: number } };
+let fitted: { calibration: { count: number }; classNames: string[]; warnings: string[] };
+
+beforeAll(async () => {
   // Decoded images are kept in a cache of their own; libtorch may be in the one that this replaces.
   process.env.LIBTORCH_OOD_HOME = discover().chosen?.directory;
   process.env.LIBTORCH_OOD_CACHE = directory.path("cache");
   const { train, test } = await datasets.mnist(dataDirectory, { prefix: "mnist-" });
   const { test: clothes } = await datasets.fashionMnist(dataDirectory, { prefix: "fashion-", splits: ["test"] });
-  const photos = await writeFolder("photos", train, 240);
-  const fresh = await writeFolder("fresh", test, 60);
-  const strange = await writeFolder("strange", clothes, 30);
-  const [network, detector] = [directory.path("network.safetensors"), directory.path("detector.safetensors")];
+  photos = await writeFolder("photos", train, 240);
+  fresh = await writeFolder("fresh", test, 60);
+  strange = await writeFolder("strange", clothes, 30);
   const size = ["--image-size", "16", "--channels", "1", "--width", "0.0625", "--batch-size", "16", "--threads", "1"];
-  const trained = await json<{ classNames: string[]; images: number; architecture: { imageSize: number; inChannels: number } }>([
-    "train",
-    photos,
-    ...size,
-    "--epochs",
-    "2",
-    "--validation",
-    "0.2",
-    "--seed",
-    "4",
-    "--out",
-    network,
-  ]);
+  const held = ["--validation", "0.2", "--seed", "4"];
+  trained = await json([...["train", photos, ...size, "--epochs", "2", ...held, "--out", network]]);
+  const fitting = ["fit", network, `folder:${photos}`, "--calibration", "0.2", "--seed", "4", "--score", "energy", "--out", detector];
+  fitted = await json(fitting);
+});
+
+test("train, fit and evaluate on folders: classes by their names, images resized, the seed's share held out", async () => {
   expect(trained).toMatchObject({ images: 240, architecture: { imageSize: 16, inChannels: 1 } });
   expect(trained.classNames).toEqual(Array.from({ length: 10 }, (_, label) => `class ${label}`));
-  const fitted = await json<{ calibration: { count: number }; classNames: string[] }>([
-    "fit",
-    network,
-    `folder:${photos}`,
-    "--calibration",
-    "0.2",
-    "--seed",
-    "4",
-    "--score",
-    "energy",
-    "--out",
-    detector,
-  ]);
-  expect(fitted).toMatchObject({ calibration: { count: 48 }, classNames: trained.classNames });
-  type Printed = Evaluation & Record<"test", Recorded> & { sets: Record<string, Recorded> };
+  expect(fitted).toMatchObject({ calibration: { count: 48 }, classNames: trained.classNames, warnings: [] });
   const evaluated = await json<Printed>(["evaluate", detector, "--test", fresh, "--ood", strange, "--subset", "50"]);
   expect(Object.entries(evaluated.sets).map(([name, { count }]) => [name, count])).toEqual([["strange", 30]]);
   // How images came to their size is in the result, as is that none of them was seen before (traps 7 and 6).
@@ -81,6 +67,43 @@ test("train, fit and evaluate on folders: classes by their names, images resized
   expect([again.code, again.stderr]).toEqual([1, expect.stringMatching(/^ERR_OPTION: .*photos: .*found 240 of 240/)]);
   const { stdout } = await good(["score", detector, strange]);
   expect(stdout.trim().split("\n")).toHaveLength(31);
+});
+
+test("images are resized as was asked for, all alike, and the results say how (trap 7)", async () => {
+  const squash = { mode: "squash", kernel: "antialiased-bilinear" };
+  const squashing = directory.path("squashing.safetensors");
+  const fitting = ["fit", network, photos, "--calibration", "0.2", "--seed", "4", "--score", "energy", "--resize", "squash"];
+  // The network was trained on cropped images, which are others; of a difference between training, calibration and later ones nothing is told.
+  expect(await json([...fitting, "--out", squashing])).toMatchObject({ warnings: [expect.stringMatching(/^train: 192 of 192 images/)] });
+  const sets = ["--test", fresh, "--ood", strange];
+  const evaluated = await json<Printed>(["evaluate", squashing, ...sets]);
+  expect([evaluated.test.resize, evaluated.sets.strange?.resize]).toEqual([squash, squash]);
+
+  const scores = async (args: string[]) => {
+    const { stdout } = await good(["score", ...args, "--json", "--threads", "1"]);
+    const lines = stdout.trim().split("\n").map((line) => (JSON.parse(line) as { score: number }).score); // prettier-ignore
+    return lines.sort((a, b) => a - b);
+  };
+  const [files, dataSet, cropped] = [
+    await scores([squashing, strange]),
+    await scores([squashing, "--data", strange]),
+    await scores([detector, strange]),
+  ];
+  expect(files).toHaveLength(30);
+  files.forEach((score, i) => expect(dataSet[i]).toBeCloseTo(score, 5));
+  expect(Math.max(...files.map((score, i) => Math.abs(score - (cropped[i] as number))))).toBeGreaterThan(1e-3);
+
+  const features = async (name: string, args: string[]) => {
+    const out = directory.path(name);
+    const printed = await json<Recorded>(["extract", network, ...args, "--threads", "1", "--out", out]);
+    return { ...printed, values: Array.from((await readNpy(join(out, "features.npy"))).data, Number) };
+  };
+  const extracted = await features("files", [strange, "--resize", "squash"]);
+  const same = await features("data set", ["--data", strange, "--resize", "squash"]);
+  const others = await features("cropped", ["--data", strange]);
+  expect([extracted.resize, same.resize, others.resize]).toEqual([squash, squash, { ...squash, mode: "center-crop" }]);
+  extracted.values.forEach((value, i) => expect(same.values[i]).toBeCloseTo(value, 5));
+  expect(Math.max(...extracted.values.map((value, i) => Math.abs(value - (others.values[i] as number))))).toBeGreaterThan(1e-2);
 });
 
 test("an empty folder of images is an error that names it", async () => {

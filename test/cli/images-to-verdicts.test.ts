@@ -70,24 +70,30 @@ test("evaluate: the numbers of metrics.evaluate, as JSON and as a table", async 
 
 describe("images that were seen before, and another split (trap 6)", () => {
   const out = directory.path("other.safetensors");
-  const again = ["--test", `${digits}#train`, "--ood", clothes, "--subset", "200", "--threads", "1"];
-  type Printed = Evaluation & { test: { seen: number } };
+  const again = ["--test", `${digits}#train`, "--ood", clothes, "--subset", "200", "--seed", "5", "--threads", "1"];
+  type Printed = Evaluation & { test: { seen: number }; sets: Record<string, { seen: number }> };
+  const asked = async () => {
+    const { train } = await datasets.mnist(dataDirectory, { prefix: "mnist-", splits: ["train"] });
+    return randomSubset(train, 200, 5);
+  };
+  const seenBy = async (subject: Pick<ResNet, "overlap">) => (await subject.overlap(await asked())).indices.length;
 
   test("fit: a share that train held out by another seed is refused, and taken with a warning where that is asked for", async () => {
     const split = ["fit", network, digits, "--subset", "1500", "--seed", "4", "--calibration", "0.2", "--score", "energy", "--out", out];
     const { code, stderr } = await cli(split);
     expect([code, stderr]).toEqual([1, expect.stringMatching(/^ERR_OPTION: calibration: .*was it trained on another split\?/)]);
     expect(existsSync(out)).toBe(false);
-    const taken = await good([...split, "--allow-overlap"]);
+    const taken = await good([...split, "--allow-overlap", "--resize", "squash"]);
+    expect((await Detector.load(out)).resize).toBe("squash");
     expect(taken.stderr).toMatch(/^warning: calibration: .*the false-alarm rate does not hold$/m);
     expect(taken.stderr).toMatch(/^warning: train: .*was it trained on another split\?/m);
   });
 
   test.each([
-    ["a detector", () => [detector]],
-    ["a network", () => [network]],
-    ["a network whose score is fitted to them", () => [network, "--score", "nearest-neighbours", "--train", digits]],
-  ])("evaluate %s: refused, and taken with a warning where that is asked for", async (_, file) => {
+    ["a detector", () => [detector], async () => seenBy(await Detector.load(detector))],
+    ["a network", () => [network], async () => seenBy(await ResNet.load(network))],
+    ["a network whose score is fitted to them", () => [network, "--score", "nearest-neighbours", "--train", digits], async () => 200],
+  ])("evaluate %s: refused, and taken with a warning where that is asked for", async (_, file, wanted) => {
     const { code, stdout, stderr } = await cli(["evaluate", ...file(), ...again]);
     expect([code, stdout, stderr]).toEqual([
       1,
@@ -95,8 +101,19 @@ describe("images that were seen before, and another split (trap 6)", () => {
       expect.stringMatching(/^ERR_OPTION: .*#train: expected images that were not trained on/),
     ]);
     const args = ["evaluate", ...file(), ...again, "--allow-overlap"];
-    expect((await json<Printed>(args)).test.seen).toBeGreaterThan(20);
-    expect((await good(args)).stderr).toMatch(/^warning: .*#train: \d+ of 200 .* the numbers flatter$/m);
+    const seen = await wanted();
+    expect(seen).toBeGreaterThan(20);
+    expect((await json<Printed>(args)).test.seen).toBe(seen);
+    expect((await good(args)).stderr).toMatch(new RegExp(`^warning: .*#train: ${seen} of 200 .* the numbers flatter$`, "m"));
+  });
+
+  test("evaluate a network: what it was trained on counts, and what its score is fitted to, where it is fitted", async () => {
+    const seen = await seenBy(await ResNet.load(network));
+    const args = ["evaluate", network, ...again, "--train", `${clothes}#test`, "--allow-overlap", "--score"];
+    const fitted = await json<Printed>([...args, "nearest-neighbours"]);
+    expect([fitted.test.seen, fitted.sets["Fashion-MNIST"]?.seen]).toEqual([seen, 200]);
+    const unfitted = await json<Printed>([...args, "energy"]);
+    expect([unfitted.test.seen, unfitted.sets["Fashion-MNIST"]?.seen]).toEqual([seen, 0]);
   });
 
   test("evaluate: the other sets are looked at too; fresh images give no warning", async () => {

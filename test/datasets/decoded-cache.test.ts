@@ -1,9 +1,11 @@
 // The cache of decoded images: hit where nothing changed, made anew where a file, an option or the cache itself is not what it was.
 
-import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, truncateSync, utimesSync, writeFileSync } from "node:fs";
+import { createHash } from "node:crypto";
+import { cpSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, truncateSync, utimesSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import sharp from "sharp";
 import { imageFolder, type DecodingProgress, type ImageFolderOptions } from "../../lib/datasets";
+import { decodedCache } from "../../lib/datasets/decoded-cache";
 import { openSafetensors, serializeSafetensors } from "../../lib/files/safetensors";
 import { temporaryDirectory } from "../files/temporary-directory";
 
@@ -38,6 +40,7 @@ async function read(options: ImageFolderOptions = {}): Promise<{ cached: boolean
   const data = await imageFolder(root, { imageSize: 16, cache, onProgress: (progress) => void seen.push(progress), ...options });
   expect(seen.at(-1)).toEqual({ done: data.length, total: data.length });
   const levels = Array.from({ length: data.length }, (_, i) => data.image(i)[0] as number);
+  levels.forEach((level, i) => expect(data.image(i).every((value) => value === level)).toBe(true));
   return { cached: seen.length === 1, levels, labels: Array.from(data.labels) };
 }
 
@@ -106,6 +109,28 @@ describe("stale", () => {
     expect(await read()).toEqual({ ...fresh, cached: true });
   });
 
+  test("the key says of which version, options and files the pixels are", async () => {
+    const sources = [
+      { name: "a/0.png", size: 5n, modified: 7n },
+      { name: "b/1.png", size: 6n, modified: 8n },
+    ];
+    const { key, path } = await decodedCache(cache, root, "options", sources);
+    const text = ['["decoded",1,"options"]', '"a/0.png" 5 7', '"b/1.png" 6 8'].join("\n");
+    expect(key).toBe(createHash("sha256").update(text).digest("hex"));
+    expect(path).not.toBe((await decodedCache(cache, root, "others", sources)).path);
+  });
+
+  test("folders of one name and files alike, but for their place, have a file each", async () => {
+    const other = directory.path("elsewhere/images");
+    rmSync(other, { recursive: true, force: true });
+    mkdirSync(directory.path("elsewhere"), { recursive: true });
+    cpSync(root, other, { recursive: true, preserveTimestamps: true });
+    await read();
+    await imageFolder(other, { imageSize: 16, cache });
+    expect(readdirSync(cache)).toHaveLength(2);
+    expect(await read()).toEqual({ ...fresh, cached: true });
+  });
+
   test("other options have a file of their own", async () => {
     for (const options of [{}, { imageSize: 8 }, { channels: 1 as const }, { resize: "squash" as const }]) {
       expect((await read(options)).cached).toBe(false);
@@ -119,16 +144,24 @@ describe("damaged: made anew, and sound afterwards", () => {
   const tensor = (bytes: Uint8Array, shape = [total, 3, 16, 16], metadata = {}) =>
     serializeSafetensors([{ name: "images", dtype: "U8", shape, data: bytes }], { metadata });
 
-  test.each<[string, (path: string) => void]>([
+  test.each<[string, (path: string) => void | Promise<void>]>([
     ["cut off", (path) => truncateSync(path, 1000)],
     ["empty", (path) => truncateSync(path, 0)],
     ["something else", (path) => writeFileSync(path, "hello")],
     ["a directory", (path) => (rmSync(path), mkdirSync(path))],
     ["without a key", (path) => writeFileSync(path, tensor(new Uint8Array(total * 768)))],
-    ["of another shape", (path) => writeFileSync(path, tensor(new Uint8Array(total * 192), [total, 3, 8, 8]))],
+    [
+      "of another shape",
+      async (path) => {
+        const file = await openSafetensors(path);
+        const pixels = await file.read("images");
+        await file.close();
+        writeFileSync(path, tensor(pixels, [total, 3, 8, 32], Object.fromEntries(file.metadata)));
+      },
+    ],
   ])("%s", async (name, damage) => {
     await read();
-    damage(cachePath());
+    await damage(cachePath());
     if (name === "a directory") {
       // What cannot be replaced is an error where the caller named the folder, and the images are given where not.
       await expect(read()).rejects.toMatchObject({ code: "ERR_IO" });

@@ -195,6 +195,9 @@ describe("features of another model", () => {
     expect(await hashOf(99, 2, { ...sample(80, 4), falseAlarmRate: 0.1 })).toBe(hash);
     expect(await hashOf(99, 3)).not.toBe(hash);
     expect(await hashOf(98, 2)).not.toBe(hash);
+    const { data, shape } = sample(99, 2).features;
+    const moved = { data: data.map((x, i) => (i === 77 ? x + 1e-9 : x)), shape };
+    expect(await hashOf(99, 2, { calibration: { features: moved } })).not.toBe(hash);
   });
 
   test("calibration inputs that were trained on are taken where that is asked for", async () => {

@@ -46,7 +46,9 @@ test("a detector resizes later images as its training images were, and its file 
   await detector.save(path);
   expect((await Detector.load(path)).resize).toBe("squash");
   expect((await detectorOf()).resize).toBe("center-crop");
-  expect((await detectorOf({ ...squash, mode: "none" })).resize).toBe("center-crop");
+  const asTheyWere = { mode: "none", kernel: "another" } as const; // nothing was resized, by whatever kernel
+  const unresized = await detectorOf(asTheyWere, asTheyWere);
+  expect([unresized.resize, unresized.warnings]).toEqual(["center-crop", []]);
 });
 
 test("a detector resizes the images that it is given as it says", async () => {

@@ -27,6 +27,13 @@ describe("a network says what it was trained on", () => {
     expect(await model.overlap(train)).toMatchObject({ indices: Array.from({ length: 90 }, (_, i) => i) });
     expect(await model.overlap(validation)).toEqual({ indices: [], checked: 30 });
     expect((await model.overlap(both(fresh, train.subset([3])))).indices).toEqual([40]);
+    const pixels = train.image(0).length;
+    const others = Dataset.fromArrays({
+      images: train.images.map((byte, i) => (i % pixels === pixels - 1 ? byte ^ 1 : byte)),
+      labels: train.labels,
+      shape: train.shape,
+    });
+    expect((await model.overlap(others)).indices).toEqual([]); // each by its last pixel
   });
 
   test("a share held out by fit itself was not trained on", async () => {
@@ -91,6 +98,8 @@ describe("a network says what it was trained on", () => {
   test("a score that is fitted to held-out images too: a warning", async () => {
     const detector = await Detector.fit(model, whole, { calibration: fresh, score: "energy" });
     expect(detector.warnings).toEqual([expect.stringMatching(/^train: 30 of 120 images are not among those/)]);
+    const one = await Detector.fit(model, both(train, validation.subset(1)), { calibration: fresh, score: "energy" });
+    expect(one.warnings).toEqual([expect.stringMatching(/^train: 1 of 91 images are not among those/)]);
     expect((await Detector.fit(model, train, { calibration: validation, score: "energy" })).warnings).toEqual([]);
   });
 
@@ -119,6 +128,10 @@ test("a detector over features knows its rows, whatever their dtype", async () =
   for (const rows of [seen, wide, { features: wide }]) expect((await detector.overlap(rows)).indices).toHaveLength(60);
   expect((await detector.overlap(sample(99, 2).features)).indices).toHaveLength(99); // the calibration
   expect(await detector.overlap(sample(30, 3).features)).toEqual({ indices: [], checked: 30 });
+  const fromRow20 = { data: Float64Array.from([...wide.data.subarray(40), ...sample(30, 3).features.data]), shape: [70, 2] };
+  expect((await detector.overlap(fromRow20)).indices).toEqual(Array.from({ length: 40 }, (_, i) => i));
+  const moved = { data: wide.data.map((x, i) => (i % 2 === 1 ? x + 1e-9 : x)), shape: wide.shape };
+  expect((await detector.overlap(moved)).indices).toEqual([]); // each by its last value
   const overlapping = await detectorOf({ calibration: { features: sample(60, 1).features }, allowOverlap: true });
   expect(overlapping.warnings).toEqual(["calibration: 60 of 60 among the training inputs: the false-alarm rate does not hold"]);
 });

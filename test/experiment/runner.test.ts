@@ -3,6 +3,7 @@
 import { existsSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Dataset, datasets, GaussianMixture, metrics, neuralCollapse, ResNet, type Tensor } from "../../lib";
+import type { DatasetArrays } from "../../lib/datasets/dataset";
 import { isClaim, tryClaim } from "../../lib/experiment/claims";
 import type { DatasetReader } from "../../lib/experiment/data";
 import { planOf } from "../../lib/experiment/plan";
@@ -10,6 +11,7 @@ import { resolveConfiguration } from "../../lib/experiment/configuration";
 import { runExperiment, type ExperimentEvent, type ExperimentOptions } from "../../lib/experiment/runner";
 import type { MeasurementRow } from "../../lib/experiment/rows";
 import type { ImageResize } from "../../lib/images/decode";
+import { dataHash } from "../../lib/resnet/images";
 import { temporaryDirectory } from "../files/temporary-directory";
 import { libraryFailureOf, useOneThread } from "../resnet/tiny-network";
 import { comparable, readers, readRows, smallExperiment } from "./tiny-experiment";
@@ -21,6 +23,12 @@ const one = { ...smallExperiment, seeds: 1, cells: [{ depth: 18, l2: true, epoch
 const run = (configuration: object, name: string, options: Partial<ExperimentOptions> = {}) =>
   runExperiment(configuration as typeof one, { data: "", out: folder.path(name), readers, ...options });
 const finalRow = (name: string): MeasurementRow => readRows(folder.path(name)).rows.find(({ final }) => final) as MeasurementRow;
+/** A reader of the same set, but for this. */
+const changed = (read: DatasetReader["test"], change: (set: Dataset) => Partial<DatasetArrays>) => async () => {
+  const set = await read("");
+  const { images, labels, shape, classNames, normalization } = set;
+  return Dataset.fromArrays({ images, labels, shape, classNames, normalization, ...change(set) });
+};
 
 describe("a row", () => {
   beforeAll(() => run(one, "one"));
@@ -154,13 +162,55 @@ describe("refuses", () => {
   });
 });
 
+describe("the data", () => {
+  const split = { share: 0.25, seed: 7 };
+  const short = { ...one, outOfDistribution: ["svhn"], validation: split, cells: [{ depth: 18, l2: true, epochs: 1 }] };
+  const { cifar10, svhn } = readers as Record<"cifar10" | "svhn", Required<DatasetReader>>;
+  beforeAll(() => run(short, "data"));
+
+  it("is told in the header, each set as it is used", async () => {
+    const { train, validation } = (await cifar10.train("")).split(split.share, split.seed);
+    const sets = { train, validation, test: await cifar10.test(""), svhn: await svhn.test("") };
+    const hashes = await Promise.all(Object.entries(sets).map(async ([name, set]) => [name, await dataHash([set])]));
+    expect(readRows(folder.path("data")).header.configuration).toMatchObject({ data: Object.fromEntries(hashes) as object });
+  });
+
+  it("of another split, image or label is refused beside these results, before anything is trained (trap 6)", async () => {
+    const before = comparable(folder.path("data"));
+    const refusal = async (configuration: object, others: Partial<typeof readers> = {}) =>
+      (await libraryFailureOf(() => run(configuration, "data", { readers: { ...readers, ...others } as typeof readers }))).message;
+    const resplit = await refusal({ ...short, validation: { ...split, seed: 8 } });
+    for (const part of ["validation.seed (7 there, 8 here)", "data.train (", "data.validation ("]) expect(resplit).toContain(part);
+    expect(resplit).not.toContain("data.test");
+
+    const image = (index: number) => (set: Dataset) => ({
+      images: set.images.map((byte, i) => (i === index * 64 ? byte ^ 1 : byte)),
+    });
+    const label = (index: number) => (set: Dataset) => ({
+      labels: set.labels.map((value, i) => (i === index ? (value + 1) % 3 : value)),
+    });
+    const { validationIndices } = (await cifar10.train("")).split(split.share, split.seed);
+    const held = validationIndices[3] as number;
+    const trained = Array.from({ length: 180 }, (_, i) => i).find((i) => !validationIndices.includes(i)) as number;
+    for (const change of [image, label]) {
+      const others = {
+        train: { cifar10: { ...cifar10, train: changed(cifar10.train, change(trained)) } },
+        validation: { cifar10: { ...cifar10, train: changed(cifar10.train, change(held)) } },
+        test: { cifar10: { ...cifar10, test: changed(cifar10.test, change(4)) } },
+        svhn: { svhn: { test: changed(svhn.test, change(4)) } },
+      };
+      for (const [name, reader] of Object.entries(others)) {
+        expect(await refusal(short, reader)).toMatch(new RegExp(`it differs in data\\.${name} \\([^,]*, [^,]*\\)\\. Choose another`));
+      }
+    }
+    expect(comparable(folder.path("data"))).toEqual(before);
+  });
+});
+
 it("says in the header how images came to their size (trap 7), which is no other configuration", async () => {
   const resize = { mode: "squash", kernel: "antialiased-bilinear" } as const;
   const { cifar10, svhn } = readers as Record<"cifar10" | "svhn", Required<DatasetReader>>;
-  const told = (read: DatasetReader["test"], mode: ImageResize) => async () => {
-    const { images, labels, shape, classNames, normalization } = await read("");
-    return Dataset.fromArrays({ images, labels, shape, classNames, normalization, resize: { ...resize, mode } });
-  };
+  const told = (read: DatasetReader["test"], mode: ImageResize) => changed(read, () => ({ resize: { ...resize, mode } }));
   const resized = {
     cifar10: { train: told(cifar10.train, "none"), test: told(cifar10.test, "center-crop") },
     svhn: { test: told(svhn.test, "squash") },
