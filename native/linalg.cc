@@ -20,6 +20,7 @@
 #include "job.h"
 #include "named_state.h"
 #include "parallel.h"
+#include "symbol_versions.h"
 #include "tensor.h"
 
 namespace ood {

@@ -192,7 +192,9 @@ export function requireSizes(path: string, architecture: Architecture, shapeOf: 
 function parseNormalization(path: string, value: unknown, channels: number): Normalization | undefined {
   if (value === undefined || value === null) return undefined;
   const numbers = (list: unknown): list is number[] => Array.isArray(list) && list.length === channels && list.every(Number.isFinite);
-  if (!isRecord(value) || !numbers(value.mean) || !numbers(value.std)) corrupt(path, `normalization of ${channels} channels`, value);
+  if (!isRecord(value) || !numbers(value.mean) || !numbers(value.std) || value.std.some((std) => std <= 0)) {
+    corrupt(path, `normalization of ${channels} channels`, value);
+  }
   return { mean: value.mean, std: value.std };
 }
 

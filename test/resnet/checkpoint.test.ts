@@ -244,6 +244,7 @@ describe("a damaged checkpoint is refused and left where it is", () => {
     ["a weight under another name", rename('"fc.bias"', '"fc.bios"')],
     ["a momentum under another name", rename('"optimizer.momentum.fc.bias"', '"optimizer.momentum.fc.bios"')],
     ["a history that does not fit", rename('\\"epochsDone\\":1', '\\"epochsDone\\":2')],
+    ["a negative standard deviation", rename('\\"std\\":[0.3]', '\\"std\\":[-3 ]')],
     [
       "NaN among the weights",
       (bytes) => {
