@@ -58,7 +58,7 @@ export class Detector {
   readonly falseAlarmRate: number;
   /** Scores of the held-out inputs, ascending. */
   readonly calibrationScores: Float64Array;
-  /** SHA-256 over the calibration inputs, in hexadecimal. */
+  /** SHA-256 over the calibration inputs in their order, in hexadecimal. */
   readonly calibrationHash: string;
   /** Which score it is, and what {@link predict} needs for it: see `evidence`. */
   readonly scoreName: ScoreName;

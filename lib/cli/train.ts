@@ -5,6 +5,7 @@ import { Command } from "commander";
 import { computeNormalization } from "../datasets/normalization";
 import { setThreads } from "../device";
 import { LibtorchOodError } from "../errors";
+import { imageResizes, type ImageResize } from "../images/decode";
 import { presetNames, type PresetName } from "../presets/preset";
 import { ResNet, type EpochReport, type FitOptions, type TrainingOptions } from "../resnet";
 import { dataHelp, dataSpec, randomSubset, readData, type DataSpec } from "./data-sets";
@@ -33,6 +34,7 @@ interface TrainOptions extends SessionOptions, TrainingChoices, Pick<TrainingOpt
   subset?: number;
   imageSize: number;
   channels: string;
+  resize?: ImageResize;
   preset?: PresetName;
   depth?: string;
   width?: number;
@@ -75,6 +77,7 @@ export function trainCommand(): Command {
     )
     .option("--image-size <pixels>", "height and width of a folder's images", wholeNumber(1), 32)
     .addOption(choice("--channels <n>", "of a folder's images: 3, or 1 for grey", ["3", "1"]).default("3"))
+    .addOption(choice("--resize <how>", "a folder's images of another size (default center-crop)", imageResizes))
     .optionsGroup("Network:")
     .addOption(choice("--preset <name>", "choices of a publication for network and training; other options override them", presetNames))
     .addOption(choice("--depth <n>", "ResNet18 or ResNet50 (default 18)", ["18", "50"]))
@@ -132,7 +135,8 @@ function whatThereIs({ checkpoint, checkpointEvery = 1 }: TrainOptions, history:
 async function train(spec: DataSpec, options: TrainOptions, session: Session, history: EpochReport[]): Promise<void> {
   const { output, progress, signal, note } = session;
   if (options.threads !== undefined) await setThreads(options.threads);
-  const reading = { split: "train" as const, imageSize: options.imageSize, channels: Number(options.channels), session };
+  const { imageSize, resize } = options;
+  const reading = { split: "train" as const, imageSize, channels: Number(options.channels), resize, session };
   const images = randomSubset(await readData(spec, reading), options.subset, options.seed);
   const [channels, height, width] = images.shape;
   if (height !== width) throw new LibtorchOodError("ERR_SHAPE", `${spec.text}: expected square images, found ${height}×${width}`);

@@ -31,6 +31,7 @@ async function writeFolder(name: string, data: Dataset, count: number): Promise<
 }
 
 const [network, detector] = [directory.path("network.safetensors"), directory.path("detector.safetensors")];
+const size = ["--image-size", "16", "--channels", "1", "--width", "0.0625", "--batch-size", "16", "--threads", "1"];
 let photos: string, fresh: string, strange: string;
 let trained: { classNames: string[]; images: number; architecture: { imageSize: number; inChannels: number } };
 let fitted: { calibration: { count: number }; classNames: string[]; warnings: string[] };
@@ -44,7 +45,6 @@ beforeAll(async () => {
   photos = await writeFolder("photos", train, 240);
   fresh = await writeFolder("fresh", test, 60);
   strange = await writeFolder("strange", clothes, 30);
-  const size = ["--image-size", "16", "--channels", "1", "--width", "0.0625", "--batch-size", "16", "--threads", "1"];
   const held = ["--validation", "0.2", "--seed", "4"];
   trained = await json([...["train", photos, ...size, "--epochs", "2", ...held, "--out", network]]);
   const fitting = ["fit", network, `folder:${photos}`, "--calibration", "0.2", "--seed", "4", "--score", "energy", "--out", detector];
@@ -75,6 +75,11 @@ test("images are resized as was asked for, all alike, and the results say how (t
   const fitting = ["fit", network, photos, "--calibration", "0.2", "--seed", "4", "--score", "energy", "--resize", "squash"];
   // The network was trained on cropped images, which are others; of a difference between training, calibration and later ones nothing is told.
   expect(await json([...fitting, "--out", squashing])).toMatchObject({ warnings: [expect.stringMatching(/^train: 192 of 192 images/)] });
+  const training = ["train", photos, ...size, "--epochs", "1", "--validation", "0.2", "--seed", "4", "--resize", "squash"];
+  const alike = directory.path("network-squash.safetensors");
+  await json([...training, "--out", alike]);
+  const ofAlike = ["fit", alike, ...fitting.slice(2), "--out", directory.path("alike.safetensors")];
+  expect(await json(ofAlike)).toMatchObject({ warnings: [] });
   const sets = ["--test", fresh, "--ood", strange];
   const evaluated = await json<Printed>(["evaluate", squashing, ...sets]);
   expect([evaluated.test.resize, evaluated.sets.strange?.resize]).toEqual([squash, squash]);
