@@ -6,7 +6,7 @@
 
 namespace ood::tile_product {
 
-// Instruction sets that there are tiles for.
+// Instruction sets that there are tiles for. The functions below take one that the processor has, and not `none`.
 enum class Instructions { none, avx2, avx512 };
 
 // Rows and columns of one tile.

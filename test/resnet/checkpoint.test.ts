@@ -85,7 +85,8 @@ describe("a resumed run equals an uninterrupted one, bit for bit", () => {
       const ending = await run("trains-with-checkpoint.cjs", [killed, epochs], {
         whenReady: async (child) => {
           // The first kill may come before the first checkpoint; the others, however slow the machine, come after it.
-          while (i > 0 && child.exitCode === null && !existsSync(killed)) await setTimeout(5);
+          const running = () => child.exitCode === null && child.signalCode === null;
+          while (i > 0 && running() && !existsSync(killed)) await setTimeout(5);
           await setTimeout((i * 53) % 140);
           child.kill("SIGKILL");
         },
