@@ -342,8 +342,8 @@ void GaussianDensity::make_screens(const Poll& poll) {
       }
     });
     for (size_t block = 0; block < blocks; ++block) {
-      screen.weights.push_back(at::cat(weights[block]));
-      screen.biases.push_back(at::cat(biases[block]));
+      screen.blocks.emplace_back(at::cat(weights[block]), at::cat(biases[block]));
+      weights[block].clear();
     }
     // Far from float32's range, so that neither overflow nor underflow comes into the bound.
     for (const double norm : screen.norms) screening_ = screening_ && norm > 1e-12 && norm < 1e12;
@@ -370,12 +370,13 @@ at::Tensor GaussianDensity::leading_bound(const Workspace& workspace) const {
 }
 
 // The same from all dimensions in float32, where L is well conditioned: L⁻¹(x − m) − L⁻¹(u − m) about the mean m of the
-// class means, many classes in one product. With v its rounding unit, what is computed differs from the true one by
-// (d + 5)·v·‖L⁻¹‖_F·(‖x − m‖ + ‖u − m‖) at most (rounding of L⁻¹, of both vectors, and of d products and sums), and its
-// norm by a factor 1 ± (d + 5)·v.
+// class means, many classes in one product. With v its rounding unit and s the most additions in a row, what is
+// computed differs from the true one by (s + 5)·v·‖L⁻¹‖_F·(‖x − m‖ + ‖u − m‖) at most (rounding of L⁻¹, of both
+// vectors, and of products and sums), and its norm, of a block at a time, by a factor 1 ± (s + 5)·v.
 at::Tensor GaussianDensity::screened_bound(const Workspace& workspace, const Poll& poll) const {
   const int64_t count = workspace.rows.size(0);
-  const double rounding = static_cast<double>(dim() + 5) * 0.5 * std::numeric_limits<float>::epsilon() * 1.01;
+  const double rounding = static_cast<double>(longest_sum_float32(device(), dim()) + 5) * 0.5 *
+                          std::numeric_limits<float>::epsilon() * 1.01;
   const at::Tensor bound = at::full({count, classes()}, -std::numeric_limits<double>::infinity(), mean_.options());
   for (int64_t start = 0; start < count; start += screen_rows) {
     const int64_t end = std::min(start + screen_rows, count);
@@ -385,10 +386,9 @@ at::Tensor GaussianDensity::screened_bound(const Workspace& workspace, const Pol
     for (const Screen& screen : screens_) {
       const auto members = static_cast<int64_t>(screen.classes.size());
       at::Tensor square = at::zeros({end - start, members}, mean_.options());
-      for (size_t block = 0; block < screen.weights.size(); ++block) {
+      for (const Float32Linear& product : screen.blocks) {
         poll();
-        const at::Tensor& weight = screen.weights[block];
-        const at::Tensor white = linear_float32(single.slice(1, 0, weight.size(1)), weight, screen.biases[block]);
+        const at::Tensor white = product(single.slice(1, 0, product.inputs()));
         square.add_(at::linalg_vector_norm(white.view({end - start, members, -1}), 2, 2).to(at::kDouble).square_());
       }
       const at::Tensor length = square.sqrt_().mul_(1 - rounding);
@@ -496,8 +496,7 @@ int64_t GaussianDensity::nbytes() const {
     add_all(factor.inverse_blocks);
   }
   for (const Screen& screen : screens_) {
-    add_all(screen.weights);
-    add_all(screen.biases);
+    for (const Float32Linear& product : screen.blocks) bytes += product.nbytes();
   }
   return bytes;
 }

@@ -9,6 +9,7 @@
 
 #include "class_moments.h"
 #include "covariance.h"
+#include "matrix_product.h"
 #include "named_state.h"
 
 namespace ood {
@@ -95,12 +96,12 @@ class GaussianDensity {
   };
   static Factor keep_factor(const at::Tensor& lower);
 
-  // L⁻¹ of some classes in float32, made when enough rows come by to pay for it: one weight per block of dimensions,
-  // which holds the rows of each class in turn.
+  // L⁻¹ of some classes in float32, made when enough rows come by to pay for it: one product per block of
+  // dimensions, whose weight holds the rows of each class in turn.
   struct Screen {
     std::vector<int64_t> classes;
     std::vector<double> norms;  // ‖L⁻¹‖_F
-    std::vector<at::Tensor> weights, biases;
+    std::vector<Float32Linear> blocks;
   };
   void make_screens(const Poll& poll);
   at::Tensor leading_bound(const Workspace& workspace) const;

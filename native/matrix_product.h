@@ -8,8 +8,22 @@
 
 namespace ood {
 
-// x·weightᵀ + bias for float32 x [n, k], weight [m, k], bias [m] or undefined: [n, m].
-at::Tensor linear_float32(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias);
+// x·weightᵀ + bias for float32 x [n, k], weight [m, k], bias [m] or undefined: [n, m]. The weight is laid out once.
+class Float32Linear {
+ public:
+  Float32Linear(const at::Tensor& weight, const at::Tensor& bias);
+  at::Tensor operator()(const at::Tensor& x) const;
+  int64_t inputs() const { return inputs_; }  // k
+  int64_t nbytes() const;
+
+ private:
+  int64_t inputs_, outputs_;
+  at::Tensor weight_, bias_;  // the weight in panels where products are made of tiles
+};
+
+// The most additions, one after the other, that a number takes part in there on a device, for k = depth: what its
+// rounding error is a multiple of.
+int64_t longest_sum_float32(c10::Device device, int64_t depth);
 
 // Which entries of a product are wanted; the others are undefined.
 enum class Wanted { all, lower_triangle };

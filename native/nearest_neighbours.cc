@@ -333,7 +333,7 @@ struct Search {
       constexpr int64_t without_product = 2;
       return at::cdist(rows, points, 2, without_product);
     }
-    if (screen == Screen::single_product) return linear_float32(rows.mul(-2), points, squares.to(at::kFloat));
+    if (screen == Screen::single_product) return Float32Linear(points, squares.to(at::kFloat))(rows.mul(-2));
     return at::addmm(squares.unsqueeze(0), rows, points.t(), 1, -2);
   }
 

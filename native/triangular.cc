@@ -79,7 +79,7 @@ int64_t factor_by_blocks(const at::Tensor& matrix) {
   constexpr int64_t size = tile_product::largest_triangle;
   const tile_product::Instructions tiles = tile_instructions();
   const int64_t dim = matrix.size(0), stride = matrix.stride(0), blocks = (dim + size - 1) / size;
-  const int64_t tile_columns = tile_product::shape_of(tiles).columns;
+  const int64_t tile_columns = tile_product::shape_of<double>(tiles).columns;
   const int64_t column_block = size * ((size + tile_columns - 1) / tile_columns * tile_columns);
   const at::Tensor packed_rows = at::empty({blocks * (blocks - 1) / 2 * size * size}, matrix.options());
   const at::Tensor packed_columns = at::empty({blocks * column_block}, matrix.options());
@@ -91,7 +91,7 @@ int64_t factor_by_blocks(const at::Tensor& matrix) {
   const auto packed = [&](int64_t i, int64_t k) { return packed_a + (i * (i - 1) / 2 + k) * size * size; };
   for (int64_t k = 0; k < blocks; ++k) {
     for (int64_t j = 0; j < k; ++j)
-      tile_product::pack_columns(tiles, {place(k, j), 1, stride}, size, held(k), packed_b + j * column_block);
+      tile_product::pack_columns<double>(tiles, {place(k, j), 1, stride}, size, held(k), packed_b + j * column_block);
     const auto subtract_left = [&](int64_t i) {
       const int64_t below = i == k ? 0 : size;
       for (int64_t j = 0; j < k; ++j)
@@ -108,7 +108,7 @@ int64_t factor_by_blocks(const at::Tensor& matrix) {
       const int64_t i = k + 1 + below;
       subtract_left(i);
       tile_product::solve_right(tiles, place(k, k), stride, held(k), place(i, k), held(i), stride);
-      tile_product::pack_rows(tiles, {place(i, k), stride, 1}, held(i), size, -1, packed(i, k));
+      tile_product::pack_rows<double>(tiles, {place(i, k), stride, 1}, held(i), size, -1, packed(i, k));
     });
     for (int64_t row = start; row < start + held(k); ++row)
       std::fill(entries + row * stride + start + held(k), entries + row * stride + dim, 0.0);
