@@ -99,7 +99,7 @@ figcaption{margin-bottom:.6rem}
   table{font-size:8pt}
   th,td,table.wide th,table.wide td{padding:.15rem .25rem}
   table.wide{font-size:6pt}
-  tr,.panels>div,.notice{break-inside:avoid}
+  tr,.panels>div,.notice,figcaption,.legend{break-inside:avoid}
   .scroll{overflow:visible}
   .panels{grid-template-columns:repeat(2,1fr)}
   .ours,.notice,.badge{print-color-adjust:exact;-webkit-print-color-adjust:exact}
