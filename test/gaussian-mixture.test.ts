@@ -292,6 +292,21 @@ describe("mixture", () => {
     }
   });
 
+  test("classes and dimensions beyond one block of the screen's products", async () => {
+    const classes = 30;
+    const wide = featureSet("screened blocks", 300, new Array<number>(classes).fill(340), { between: 0.02, within: 0.3 });
+    const gmm = await GaussianMixture.fit(wide.features, wide.labels, { prior: "none" });
+    const rows = { data: wide.features.data.slice(0, 300 * 300), shape: [300, 300] };
+    const own = (await gmm.classLogDensities(rows)).toArray() as Float64Array;
+    // The screen is made once enough rows have gone by.
+    for (let call = 0; call < 3; call++) {
+      (await gmm.logDensity(rows)).forEach((value, k) => {
+        const expected = logSumExp([...own.subarray(k * classes, (k + 1) * classes)]);
+        expect(Math.abs(value - expected) / (Math.abs(expected) + 150 * Math.log(2 * Math.PI))).toBeLessThan(2e-15);
+      });
+    }
+  });
+
   test("the default prior is the empirical one", async () => {
     const defaults = await GaussianMixture.fit(s.features, s.labels);
     expect(defaults).toMatchObject({

@@ -77,6 +77,12 @@ test("more points and queries than are taken at once, and a repeated call", asyn
   expect(single).toEqual(first.slice(599));
 });
 
+test("more points and dimensions than one block of a product holds", async () => {
+  const points = matrix("points of a product", 3500, 300, (value) => value);
+  const queries = matrix("queries of a product", 12, 300, (value) => value);
+  expectExact(await found(points, queries, 3), direct(points, queries, 3), 300);
+});
+
 test("more queries than go through the points together", async () => {
   const points = matrix("some points", 150, 3, (value) => value);
   const queries = matrix("a block of queries", 8192 + 1500, 3, (value) => value);
