@@ -8,6 +8,7 @@
 #include <cmath>
 #include <limits>
 #include <numeric>
+#include <optional>
 #include <tuple>
 
 #include "arguments.h"
@@ -209,18 +210,19 @@ struct Search {
   int64_t block = 0;                   // its first row
   at::Tensor exact, screened, length;  // the block's rows: as compared, centred and scaled; the latter's lengths [n]
   Screen screen = Screen::single_product;
-  at::Tensor pending;          // which rows of the block, int64
-  at::Tensor operand;          // those rows, as the screen takes them
-  at::Tensor best, candidate;  // the least of what distances() gives, and their points [n, k + spare]
-  int64_t tile = 0;            // its first point
-  at::Tensor points, squares;  // the tile's, as the screen takes them, and their squared lengths
-  double longest = 0;          // of the points of the tiles so far
-  int64_t chunk = 0;           // its first pending row
-  at::Tensor certain;          // which pending rows the screen is certain of, bool [n]; undefined while it goes on
-  at::Tensor candidates;       // their candidates' points, nearest first [n, k + spare]
-  at::Tensor measured;         // the candidates' distances: −∞ certainly nearer than the k-th, ∞ certainly farther
-  at::Tensor pairs;            // row and column of those that lie between, [m, 2]
-  int64_t pair = 0;            // the first that is still to be measured
+  at::Tensor pending;                    // which rows of the block, int64
+  at::Tensor operand;                    // those rows, as the screen takes them
+  at::Tensor best, candidate;            // the least of what distances() gives, and their points [n, k + spare]
+  int64_t tile = 0;                      // its first point
+  at::Tensor points, squares;            // the tile's, as the screen takes them, and their squared lengths
+  std::optional<Float32Linear> product;  // by them, in float32
+  double longest = 0;                    // of the points of the tiles so far
+  int64_t chunk = 0;                     // its first pending row
+  at::Tensor certain;     // which pending rows the screen is certain of, bool [n]; undefined while it goes on
+  at::Tensor candidates;  // their candidates' points, nearest first [n, k + spare]
+  at::Tensor measured;    // the candidates' distances: −∞ certainly nearer than the k-th, ∞ certainly farther
+  at::Tensor pairs;       // row and column of those that lie between, [m, 2]
+  int64_t pair = 0;       // the first that is still to be measured
   bool checked = false;
 
   bool step(JobContext&) {
@@ -322,6 +324,7 @@ struct Search {
       squares = points.square().sum(1);
       if (screen == Screen::single_product) points = points.to(at::kFloat);
     }
+    if (screen == Screen::single_product) product.emplace(points, squares.to(at::kFloat));
     longest = std::max(longest, std::sqrt(squares.max().item<double>()));
     if (!std::isfinite(longest)) fail_too_long();
   }
@@ -333,7 +336,7 @@ struct Search {
       constexpr int64_t without_product = 2;
       return at::cdist(rows, points, 2, without_product);
     }
-    if (screen == Screen::single_product) return Float32Linear(points, squares.to(at::kFloat))(rows.mul(-2));
+    if (screen == Screen::single_product) return (*product)(rows.mul(-2));
     return at::addmm(squares.unsqueeze(0), rows, points.t(), 1, -2);
   }
 

@@ -200,8 +200,8 @@ __attribute__((target("avx512f"))) void Avx512::add_tile(const double* a, const 
   }
 }
 
-// c += a·b for one tile of AVX2. Inlined, for the instructions
-// of its caller: a template's own target attribute does nothing.
+// c += a·b for one tile of AVX2. Inlined, for the instructions of its caller: a template's own target attribute does
+// nothing.
 template <typename Vector, typename T>
 __attribute__((always_inline)) inline void add_tile_of_avx2(const T* a, const T* b, int64_t depth, int64_t held_rows,
                                                             int64_t held_columns, T* c, int64_t row_stride) {
