@@ -34,7 +34,8 @@ constexpr size_t smallest_block = size_t{1} << 17;
 constexpr size_t small_unit = size_t{1} << 16;
 size_t unit_of(size_t bytes) { return bytes >= huge_page / 2 ? huge_page : small_unit; }
 
-// What may be kept beyond that, by any thread: results that a program disposes of one after the other.
+// What may be kept beyond that, and of what threads free that keep nothing: results that a program disposes of one
+// after the other.
 constexpr size_t slack = size_t{1} << 26;
 
 thread_local int keeping = 0;
@@ -63,7 +64,9 @@ class HostAllocator final : public c10::Allocator {
   struct Kept {
     void* data;
     size_t bytes;
+    bool foreign;  // freed by a thread that keeps nothing
   };
+  using Place = std::list<Kept>::iterator;
 
   static void free(void* data);
 
@@ -75,11 +78,9 @@ class HostAllocator final : public c10::Allocator {
     const std::lock_guard lock(mutex_);
     const auto found = by_size_.lower_bound(bytes);
     if (found != by_size_.end() && found->first <= bytes + bytes / 8) {
-      const auto [data, size] = *found->second;
-      kept_.erase(found->second);
-      by_size_.erase(found);
-      kept_bytes_ -= size;
-      return hand_out(data, size);
+      const Kept reused = *found->second;
+      forget(found->second, found);
+      return hand_out(reused.data, reused.bytes);
     }
     // In all, little more than the most that was in use at one time: otherwise work of changing sizes would pile up
     // blocks.
@@ -109,27 +110,31 @@ class HostAllocator final : public c10::Allocator {
     const size_t bytes = found->second;
     used_.erase(found);
     used_bytes_ -= bytes;
-    if (keeping > 0 || kept_bytes_ + bytes <= slack) {
-      kept_.push_back({data, bytes});
-      by_size_.emplace(bytes, std::prev(kept_.end()));
-      kept_bytes_ += bytes;
-    } else {
+    const bool foreign = keeping == 0;
+    if (foreign && foreign_bytes_ + bytes > slack) {
       unmap(data, bytes);
+      return true;
     }
+    kept_.push_back({data, bytes, foreign});
+    by_size_.emplace(bytes, std::prev(kept_.end()));
+    kept_bytes_ += bytes;
+    if (foreign) foreign_bytes_ += bytes;
     return true;
   }
 
   void release_oldest() noexcept {
-    const auto oldest = kept_.begin();
-    const auto [first, last] = by_size_.equal_range(oldest->bytes);
-    for (auto entry = first; entry != last; ++entry) {
-      if (entry->second != oldest) continue;
-      by_size_.erase(entry);
-      break;
-    }
-    kept_bytes_ -= oldest->bytes;
-    unmap(oldest->data, oldest->bytes);
-    kept_.erase(oldest);
+    const Kept oldest = kept_.front();
+    auto entry = by_size_.lower_bound(oldest.bytes);
+    while (entry->second != kept_.begin()) ++entry;
+    forget(kept_.begin(), entry);
+    unmap(oldest.data, oldest.bytes);
+  }
+
+  void forget(Place place, std::multimap<size_t, Place>::iterator entry) noexcept {
+    kept_bytes_ -= place->bytes;
+    if (place->foreign) foreign_bytes_ -= place->bytes;
+    by_size_.erase(entry);
+    kept_.erase(place);
   }
 
   // Aligned to its unit; nullptr where the system refuses.
@@ -157,9 +162,10 @@ class HostAllocator final : public c10::Allocator {
   std::mutex mutex_;
   std::unordered_map<void*, size_t> used_;
   std::list<Kept> kept_;  // oldest first
-  std::multimap<size_t, std::list<Kept>::iterator> by_size_;
+  std::multimap<size_t, Place> by_size_;
   size_t used_bytes_ = 0, kept_bytes_ = 0;
-  size_t peak_bytes_ = 0;  // the most in use since nothing was kept
+  size_t foreign_bytes_ = 0;  // of kept_bytes_
+  size_t peak_bytes_ = 0;     // the most in use since nothing was kept
 };
 
 // Leaked on purpose: tensors outlive static objects.

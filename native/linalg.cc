@@ -415,7 +415,8 @@ Napi::Value eigh(const Napi::CallbackInfo& info) {
         const at::NoGradGuard no_grad;
         require_symmetric(matrix, "matrix");
         const auto [values, vectors] = at::linalg_eigh(matrix.to(device));
-        return NamedState{{"values", values.to(at::kCPU)}, {"vectors", vectors.to(at::kCPU)}};
+        // Columns from LAPACK to rows: not left to the JavaScript thread, which it would hold up.
+        return NamedState{{"values", values.to(at::kCPU)}, {"vectors", vectors.to(at::kCPU).contiguous()}};
       },
       [](Napi::Env env, NamedState& state) { return state_to_js(env, state); });
 }
