@@ -254,7 +254,7 @@ Napi::Value ClassStatistics::covariance(const Napi::CallbackInfo& info) {
         const at::Tensor scatter = global   ? global_scatter(moments)
                                    : pooled ? moments.pooled_scatter()
                                             : moments.scatter(label);
-        return symmetric_of_lower(scatter / static_cast<double>(divisor)).to(at::kCPU);
+        return mirror_lower(scatter / static_cast<double>(divisor)).to(at::kCPU);
       },
       [](Napi::Env env, at::Tensor& result) { return Tensor::wrap(env, result); });
 }

@@ -16,8 +16,8 @@ using Poll = std::function<void()>;  // throws ERR_ABORTED when the call has bee
 // undefined. Computed in block rows, which spares nearly half of the product.
 void add_lower_gram(const at::Tensor& target, const at::Tensor& rows);
 
-// The full symmetric matrix of a lower triangle.
-at::Tensor symmetric_of_lower(const at::Tensor& lower);
+// Mirrors the lower triangle of a matrix with contiguous rows into what lies above it, in place; returns the matrix.
+at::Tensor mirror_lower(const at::Tensor& matrix);
 
 // matrix·vector for a symmetric matrix given by its lower triangle.
 at::Tensor lower_times_vector(const at::Tensor& lower, const at::Tensor& vector);

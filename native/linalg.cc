@@ -18,6 +18,7 @@
 #include "class_statistics.h"
 #include "covariance.h"
 #include "job.h"
+#include "matrix_product.h"
 #include "named_state.h"
 #include "parallel.h"
 #include "symbol_versions.h"
@@ -175,7 +176,7 @@ double add_scatter(const at::Tensor& target, const WeightedRows& rows, const Pol
 
 at::Tensor divided(const at::Tensor& scatter, double weight, double ddof, const std::string& of) {
   if (!(weight - ddof > 0)) fail("ERR_SHAPE", "x: a total weight of ", weight, of, " is too little for ddof ", ddof);
-  return symmetric_of_lower(scatter.div_(weight - ddof));
+  return mirror_lower(scatter.div_(weight - ddof));
 }
 
 at::Tensor square_zeros(const at::Tensor& like) {
@@ -261,6 +262,11 @@ Napi::Value covariance(const Napi::CallbackInfo& info) {
         return at::stack(found).reshape(shape);
       },
       [](Napi::Env env, at::Tensor& result) { return Tensor::wrap(env, result); });
+}
+
+// Whether products of such a matrix are made of tiles.
+bool is_tiled(const at::Tensor& matrix) {
+  return matrix.dim() == 2 && matrix.scalar_type() == at::kDouble && has_tiles(matrix);
 }
 
 // pinv(control, matrix, { rcond?, rank?, hermitian }, device)
@@ -414,7 +420,8 @@ Napi::Value eigh(const Napi::CallbackInfo& info) {
       [=](JobContext&) {
         const at::NoGradGuard no_grad;
         require_symmetric(matrix, "matrix");
-        const auto [values, vectors] = at::linalg_eigh(matrix.to(device));
+        // LAPACK works by columns: of the transpose it needs a plain copy.
+        const auto [values, vectors] = at::linalg_eigh(matrix.mT().to(device));
         // Columns from LAPACK to rows: not left to the JavaScript thread, which it would hold up.
         return NamedState{{"values", values.to(at::kCPU)}, {"vectors", vectors.to(at::kCPU).contiguous()}};
       },
@@ -444,13 +451,19 @@ at::Tensor pseudoinverse(const at::Tensor& matrix, std::optional<double> rcond, 
   if (hermitian) {
     const auto [values, vectors] = at::linalg_eigh(matrix);
     const at::Tensor keep = kept(values.abs(), matrix.size(-2), matrix.size(-1), rcond, rank);
-    const at::Tensor inverse = at::where(keep, values.reciprocal(), at::zeros_like(values));
-    return (vectors * inverse.unsqueeze(-2)).matmul(vectors.mT());
+    const at::Tensor scaled = vectors * at::where(keep, values.reciprocal(), at::zeros_like(values)).unsqueeze(-2);
+    if (!is_tiled(scaled)) return scaled.matmul(vectors.mT());
+    const at::Tensor inverse = at::zeros(matrix.sizes(), matrix.options());
+    add_product(inverse, scaled, vectors.mT(), 1, Wanted::lower_triangle);
+    return mirror_lower(inverse);
   }
   const auto [left, values, right] = at::linalg_svd(matrix, /*full_matrices=*/false);
   const at::Tensor keep = kept(values, matrix.size(-2), matrix.size(-1), rcond, rank);
-  const at::Tensor inverse = at::where(keep, values.reciprocal(), at::zeros_like(values));
-  return (right.mT() * inverse.unsqueeze(-2)).matmul(left.mT());
+  const at::Tensor scaled = right.mT() * at::where(keep, values.reciprocal(), at::zeros_like(values)).unsqueeze(-2);
+  if (!is_tiled(scaled)) return scaled.matmul(left.mT());
+  at::Tensor inverse = at::empty({matrix.size(1), matrix.size(0)}, matrix.options());
+  set_product(inverse, scaled, left.mT());
+  return inverse;
 }
 
 void define_linalg(Napi::Env env, Napi::Object exports) {

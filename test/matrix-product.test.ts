@@ -36,15 +36,44 @@ const program = `
       }
       for (let j = i + 1; j < columns; j++) residual = Math.max(residual, Math.abs(factor[i * columns + j]));
     }
-    console.log(JSON.stringify({ worst, residual }));
+    // The product of a [n, m] and b [m, n].
+    const product = (a, b, n, m) =>
+      Float64Array.from({ length: n * n }, (_, at) => {
+        const [i, j] = [Math.floor(at / n), at % n];
+        let sum = 0;
+        for (let k = 0; k < m; k++) sum += a[i * m + k] * b[k * n + j];
+        return sum;
+      });
+    const apart = (a, b) => a.reduce((most, x, i) => Math.max(most, Math.abs(x - b[i])), 0);
+    const identity = Float64Array.from({ length: columns ** 2 }, (_, at) => (at % (columns + 1) === 0 ? 1 : 0));
+    const left = (await linalg.pinv({ data, shape: [rows, columns] })).toArray();
+    const inverse = apart(product(left, data, columns, rows), identity);
+    // The covariance less half its mean variance has eigenvalues of both signs; the 100 largest in magnitude are kept.
+    const indefinite = covariance.map((x, at) => (at % (columns + 1) === 0 ? x - 1 / 24 : x));
+    const kept = (await linalg.pinv({ data: indefinite, shape: [columns, columns] }, { hermitian: true, rank: 100 })).toArray();
+    const again = product(product(kept, indefinite, columns, columns), kept, columns, columns);
+    const hermitian = { inverse: apart(again, kept), mirror: apart(kept, kept.map((_, at) => kept[(at % columns) * columns + Math.floor(at / columns)])) };
+    let trace = 0;
+    product(kept, indefinite, columns, columns).forEach((x, at) => (trace += at % (columns + 1) === 0 ? x : 0));
+    console.log(JSON.stringify({ worst, residual, inverse, hermitian, trace }));
   })();`;
 
 // The covariances are about 1/12 on the diagonal. Sums of 701 terms of both signs: a few roundings of 1e-16.
-test.each(["avx512", "avx2", "default"])("with %s, a covariance and its factor", (capability) => {
-  const env = { ...process.env, ATEN_CPU_CAPABILITY: capability };
+test.each(["the best there is", "avx2", "default"])("with %s, a covariance, its factor, and pseudoinverses", (capability) => {
+  const env = capability === "the best there is" ? process.env : { ...process.env, ATEN_CPU_CAPABILITY: capability };
   const { stdout, stderr, status } = spawnSync(process.execPath, ["-e", program], { env, encoding: "utf8" });
   expect({ status, stderr }).toEqual({ status: 0, stderr: "" });
-  const { worst, residual } = JSON.parse(stdout) as { worst: number; residual: number };
+  const { worst, residual, inverse, hermitian, trace } = JSON.parse(stdout) as Record<
+    "worst" | "residual" | "inverse" | "trace",
+    number
+  > & {
+    hermitian: { inverse: number; mirror: number };
+  };
   expect(worst).toBeLessThan(1e-14);
   expect(residual).toBeLessThan(1e-14);
+  // Of magnitude 1 with a condition number of 5, and of magnitude 20.
+  expect(inverse).toBeLessThan(1e-13);
+  expect(hermitian.inverse).toBeLessThan(1e-12);
+  expect(hermitian.mirror).toBeLessThan(1e-13);
+  expect(trace).toBeCloseTo(100, 9);
 });
