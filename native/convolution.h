@@ -36,6 +36,7 @@ class FrozenConvolution {
 
  private:
   const at::Tensor& prepared_for(const at::Tensor& x) const;
+  at::Tensor filtered(const at::Tensor& x, const at::Tensor& residual, Activation activation) const;
 
   at::ScalarType dtype_;     // of input and output
   at::ScalarType computed_;  // of the products
@@ -44,6 +45,7 @@ class FrozenConvolution {
   int64_t stride_, padding_;
   // The weight laid out as oneDNN wants it: for one image, and for several. Made when first needed.
   mutable std::array<at::Tensor, 2> prepared_;
+  mutable at::Tensor transformed_;  // for winograd.h; made when first needed
 };
 
 }  // namespace ood
