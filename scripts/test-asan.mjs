@@ -35,6 +35,7 @@ const tests = [
   "test/resnet/extract",
   "test/resnet/measured-training.test.ts",
   "test/resnet/training-api.test.ts",
+  "test/resnet/winograd.test.ts",
   "test/reliability/exit.test.ts",
   "test/reliability/workers.test.ts",
   "test/reliability/cluster.test.ts",
