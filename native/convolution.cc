@@ -3,6 +3,7 @@
 
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
+#include <ATen/Version.h>
 #include <ATen/core/dispatch/Dispatcher.h>
 #include <torch/csrc/autograd/custom_function.h>
 
@@ -11,7 +12,6 @@
 #include <string_view>
 #include <vector>
 
-#include "matrix_product.h"
 #include "parallel.h"
 #include "winograd.h"
 
@@ -83,11 +83,18 @@ Scalars scalars_of(Activation activation) {
 // Below this many tiles of 2 x 2 outputs the larger weight costs more than the multiplications that it spares.
 constexpr int64_t least_tiles = 64;
 
+// With AVX-512 oneDNN's direct convolutions are as fast. ATEN_CPU_CAPABILITY, the variable that chooses libtorch's own
+// kernels, chooses here too.
+bool has_filters(c10::Device device) {
+  static const bool best = winograd::available() && at::get_cpu_capability() == "AVX2";
+  return best && device.is_cpu();
+}
+
 // Whether winograd.h serves the convolution of float32 x [N, C, H, W] with weight [out, in, k, k], and its gradient.
 bool is_filtered(const at::Tensor& x, const at::Tensor& weight, int64_t stride, int64_t padding) {
   return x.scalar_type() == at::kFloat && stride == 1 && padding == 1 && weight.size(2) == 3 && weight.size(3) == 3 &&
          weight.size(0) % winograd::channel_unit == 0 && weight.size(1) % winograd::channel_unit == 0 &&
-         x.size(1) == weight.size(1) && has_float32_tiles(x.device()) &&
+         x.size(1) == weight.size(1) && has_filters(x.device()) &&
          x.size(0) * ((x.size(2) + 1) / 2) * ((x.size(3) + 1) / 2) >= least_tiles;
 }
 

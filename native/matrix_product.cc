@@ -133,6 +133,11 @@ void add_tiled_product(const at::Tensor& target, const at::Tensor& a, const at::
   });
 }
 
+// oneDNN's kernels reach 113 to 135 GFLOP/s where AVX2 is all there is, these tiles 157.
+bool has_float32_tiles(c10::Device device) {
+  return device.is_cpu() && tile_instructions() == tile_product::Instructions::avx2;
+}
+
 }  // namespace
 
 // Those of the processor, unless ATEN_CPU_CAPABILITY, the variable that chooses libtorch's own kernels, asks for less.
@@ -146,11 +151,6 @@ tile_product::Instructions tile_instructions() {
     return std::min(allowed, tile_product::best());
   }();
   return instructions;
-}
-
-// oneDNN's kernels reach 113 to 135 GFLOP/s where AVX2 is all there is, these tiles 157.
-bool has_float32_tiles(c10::Device device) {
-  return device.is_cpu() && tile_instructions() == tile_product::Instructions::avx2;
 }
 
 void set_product(at::Tensor& target, const at::Tensor& a, const at::Tensor& b) {

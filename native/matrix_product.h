@@ -31,9 +31,6 @@ enum class Wanted { all, lower_triangle };
 // What tiles are made with here: none where the BLAS is as good.
 tile_product::Instructions tile_instructions();
 
-// Whether float32 products on a device are made of our own tiles: where AVX2 is all there is.
-bool has_float32_tiles(c10::Device device);
-
 // Whether a float64 product into this tensor is made of our own tiles (tile_product.h), which need no help from
 // blocking.
 bool has_tiles(const at::Tensor& target);

@@ -24,19 +24,28 @@ constexpr int64_t widest_tile = 24;
 
 int64_t tile_columns() { return tile_product::shape_of<float>(tiles_of_avx2).columns; }
 
-int64_t padded_out(int64_t out) { return (out + tile_columns() - 1) / tile_columns() * tile_columns(); }
-
-}  // namespace
-
-int64_t weight_size(int64_t in, int64_t out) { return points * in * padded_out(out); }
-
-int64_t weight_pieces(int64_t in, int64_t out) {
-  return (in + piece_depth - 1) / piece_depth * (padded_out(out) / tile_columns());
-}
+// Channels of a right factor, whose last panel is filled up by zeros.
+int64_t padded(int64_t channels) { return (channels + tile_columns() - 1) / tile_columns() * tile_columns(); }
 
 // Numbers of one point's matrix, and a line of the cache, lest those of all points are of one set of it.
 int64_t outputs_stride(int64_t out, int64_t count) { return out * count + 16; }
-int64_t inputs_stride(int64_t in, int64_t count) { return padded_out(in) * count + 16; }
+int64_t inputs_stride(int64_t in, int64_t count) { return padded(in) * count + 16; }
+
+}  // namespace
+
+bool available() {
+#ifdef OOD_WINOGRAD
+  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+#else
+  return false;
+#endif
+}
+
+int64_t weight_size(int64_t in, int64_t out) { return points * in * padded(out); }
+
+int64_t weight_pieces(int64_t in, int64_t out) {
+  return (in + piece_depth - 1) / piece_depth * (padded(out) / tile_columns());
+}
 
 int64_t outputs_size(int64_t out) { return points * outputs_stride(out, gradient_tiles); }
 int64_t inputs_size(int64_t in) { return points * inputs_stride(in, gradient_tiles); }
@@ -47,7 +56,7 @@ int64_t workspace_size(int64_t out) { return points * block_tiles * (piece_depth
 // point, each as the right factor of a product.
 void transform_weight(const float* weight, const int64_t (&strides)[4], int64_t in, int64_t out, int64_t piece,
                       float* packed) {
-  const int64_t width = tile_columns(), padded = padded_out(out), panels = padded / width;
+  const int64_t width = tile_columns(), padded_out = padded(out), panels = padded_out / width;
   const int64_t channel = piece / panels * piece_depth, column = piece % panels * width;
   const int64_t depth = std::min(piece_depth, in - channel);
   // Here first: the places of one kernel in `packed` are of one set of the cache where channels are a power of two.
@@ -77,7 +86,7 @@ void transform_weight(const float* weight, const int64_t (&strides)[4], int64_t 
     }
   }
   for (int64_t p = 0; p < points; ++p) {
-    float* const panel = packed + (points * channel + p * depth) * padded + column * depth;
+    float* const panel = packed + (points * channel + p * depth) * padded_out + column * depth;
     std::copy_n(transformed[p], depth * width, panel);
   }
 }
@@ -208,7 +217,7 @@ OOD_AVX2 void transform_outputs(const Shape& shape, const float* products, const
 
 void convolve(const Shape& shape, const float* input, const float* packed, const Epilogue& epilogue, int64_t first,
               int64_t count, float* workspace, float* output) {
-  const int64_t padded = padded_out(shape.out), panels = (count + panel - 1) / panel;
+  const int64_t padded_out = padded(shape.out), panels = (count + panel - 1) / panel;
   float* const products = workspace + points * block_tiles * piece_depth;
   std::memset(products, 0, sizeof(float) * static_cast<size_t>(points * count * shape.out));
   for (int64_t channel = 0; channel < shape.in; channel += piece_depth) {
@@ -216,7 +225,7 @@ void convolve(const Shape& shape, const float* input, const float* packed, const
     transform_inputs(shape, input, channel, depth, first, count, workspace);
     for (int64_t p = 0; p < points; ++p) {
       tile_product::add_product<float>(
-          tiles_of_avx2, workspace + p * panels * panel * depth, packed + (points * channel + p * depth) * padded,
+          tiles_of_avx2, workspace + p * panels * panel * depth, packed + (points * channel + p * depth) * padded_out,
           count, shape.out, depth, products + p * count * shape.out, shape.out, std::numeric_limits<int32_t>::max());
     }
   }
@@ -277,7 +286,7 @@ OOD_AVX2 void transform_gradient_inputs(const Shape& shape, const float* input, 
 #pragma GCC unroll 16
       for (int p = 0; p < points; ++p) _mm256_storeu_ps(to + p * stride, d[p / 4][p % 4]);
     }
-    for (int64_t c = shape.in; c < padded_out(shape.in); c += 8) {
+    for (int64_t c = shape.in; c < padded(shape.in); c += 8) {
       float* const to = packed + c / width * width * count + tile * width + c % width;
       for (int64_t p = 0; p < points; ++p) _mm256_storeu_ps(to + p * stride, _mm256_setzero_ps());
     }

@@ -6,6 +6,9 @@
 
 namespace ood::winograd {
 
+// Whether this processor has the instructions; nothing below runs without.
+bool available();
+
 // Images [height, width, in], channels last, to [height, width, out], with a border of one zero. Channels are
 // multiples of `channel_unit`.
 struct Shape {
