@@ -26,13 +26,13 @@ for (const row of rows.filter(({ name }) => name.includes(values.only))) {
   const run = await row.prepare();
   const ask = async (warmUp) => (await peer.ask({ ...row.request, repeats: 1, warmUp })).seconds[0];
   const longest = Math.max(await run(), await ask(0)); // warm-up
-  const untimed = longest < 0.5 ? 1 : 0;
+  const short = longest < 0.5;
   for (let round = 0; round < rounds; round++) {
     await pause(50); // OpenMP threads of either side spin for some 10 ms after its work, on the cores that the other needs
-    for (let i = 0; i < untimed; i++) await run();
+    if (short) await run();
     ours.push(await run());
     await pause(50);
-    peers.push(await ask(untimed));
+    peers.push(await ask(short ? 1 : 0));
   }
   await peer.ask({ operation: "forget" });
   const [ours_s, peer_s] = [median(ours), median(peers)];

@@ -1,4 +1,4 @@
-// Convolutions by the fastest kernels that libtorch has for the processor at hand.
+// Convolutions by the fastest kernels for the processor at hand: libtorch's, or those of winograd.h.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -36,6 +36,7 @@ class FrozenConvolution {
 
  private:
   const at::Tensor& prepared_for(const at::Tensor& x) const;
+  // The same by winograd.h; `residual` may be undefined.
   at::Tensor filtered(const at::Tensor& x, const at::Tensor& residual, Activation activation) const;
 
   at::ScalarType dtype_;     // of input and output

@@ -178,7 +178,7 @@ OOD_AVX2 void transform_inputs(const Shape& shape, const float* input, int64_t c
 OOD_AVX2 void transform_outputs(const Shape& shape, const float* products, const Epilogue& epilogue, int64_t first,
                                 int64_t count, float* output) {
   const __m256 slope = _mm256_set1_ps(epilogue.slope), zero = _mm256_setzero_ps();
-  const bool rectified = epilogue.slope == 0;  // where −∞ becomes 0 too
+  const bool rectified = epilogue.slope == 0;  // where −∞ becomes 0 too; NaN stays
   for (int64_t tile = 0; tile < count; ++tile) {
     const Place place = place_of(shape, first + tile);
     const int64_t pixel = (place.image * shape.height + place.y) * shape.width + place.x;
@@ -205,7 +205,7 @@ OOD_AVX2 void transform_outputs(const Shape& shape, const float* products, const
           const int64_t at = (pixel + i * shape.width + j) * shape.out + k;
           __m256 y = sums[j] + bias;
           if (epilogue.residual != nullptr) y += _mm256_loadu_ps(epilogue.residual + at);
-          y = _mm256_blendv_ps(y, rectified ? zero : y * slope, y);  // by the sign
+          y = _mm256_blendv_ps(y, rectified ? zero : y * slope, _mm256_cmp_ps(y, zero, _CMP_LT_OQ));
           _mm256_storeu_ps(output + at, y);
         }
       }

@@ -2,7 +2,7 @@
 // tested) against the same network in float64, which takes another way: features, and the gradient of every weight, for
 // images of odd sizes and channels that fill no whole tile.
 
-import { Dataset, ResNet, type ResNetOptions } from "../../lib";
+import { Dataset, device, ResNet, Tensor, type ResNetOptions } from "../../lib";
 import { openModelFile } from "../../lib/resnet/model-file";
 import { temporaryDirectory } from "../files/temporary-directory";
 import { fill, images, labels, numbers, pixels } from "./closed-formula";
@@ -78,4 +78,20 @@ test.each(networks)("gradients of a network, %s", async (name, { count, architec
   expect(distances.length).toBeGreaterThan(16);
   // 5e-6 with either, but for activations that rounding takes across the kink at zero: one such can be 1e-3.
   expect(distances.filter(([, distance]) => !(distance < 1e-2))).toEqual([]);
+});
+
+// Sums that overflow become NaN, whose sign is set on these processors: an activation by the sign would make a zero of it, as
+// the one fused into oneDNN's convolutions does. The last block's two convolutions are filtered.
+const onAvx2 = device.info().cpuCapability === "AVX2" ? test : test.skip;
+onAvx2.each([false, true])("what overflows stays visible (leaky: %s)", async (leakyRelu) => {
+  const model = await network({ imageSize: 8, width: 0.125, leakyRelu, spectralNorm: false }, "float32");
+  const weights = new Map(await model.weights());
+  const { shape } = weights.get("layer4.1.conv1.weight") as Tensor;
+  const huge = Float32Array.from({ length: shape.reduce((a, b) => a * b) }, (_, i) => (i % 2 === 0 ? 3e38 : -3e38));
+  await model.setWeights(weights.set("layer4.1.conv1.weight", Tensor.from(huge, shape)));
+  const outcome = await model.extract(images([64, 3, 8, 8])).then(
+    ({ features }) => numbers(features).every(Number.isFinite),
+    (error: { code: string }) => error.code,
+  );
+  expect([false, "ERR_NON_FINITE"]).toContain(outcome);
 });
