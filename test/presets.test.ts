@@ -60,6 +60,16 @@ describe("metrics.evaluate", () => {
   const known = [0.9, 0.8, 0.75, 0.6, 0.5];
   const sets = { "CIFAR-100": [0.7, 0.55, 0.2], SVHN: [0.5, 0.1], MNIST: [0.95, 0.3, 0.2, 0.1] };
 
+  test("names of sets that an object has already are names like any other", () => {
+    const named = JSON.parse('{"__proto__": [0.1, 0.2], "constructor": [0.3], "toString": [0.4]}') as Record<string, number[]>;
+    const groups = JSON.parse('{"__proto__": ["constructor", "__proto__"], "hasOwnProperty": ["valueOf"]}') as Record<string, string[]>;
+    const result = metrics.evaluate(known, named, { groups });
+    expect(Object.entries(result.sets).map(([name, { count }]) => [name, count])).toEqual([["__proto__", 2], ["constructor", 1], ["toString", 1]]); // prettier-ignore
+    expect(Object.entries(result.groups).map(([name, group]) => [name, group.sets])).toEqual([["__proto__", ["constructor", "__proto__"]]]);
+    expect(JSON.parse(JSON.stringify(result.sets))).toHaveProperty(["__proto__", "count"], 2);
+    expect([result.sets["valueOf"], result.groups["valueOf"]]).toEqual([undefined, undefined]);
+  });
+
   test("each preset's choices, macro-averages over the sets that there are", () => {
     const result = metrics.evaluate(known, sets, { preset: "openood-1.5", imageLists: { SVHN: "test_svhn.txt" } });
     const far = [sets.SVHN, sets.MNIST];

@@ -90,8 +90,8 @@ expectType<Promise<Record<"train" | "test", Dataset>>>(datasets.svhn("data"));
 expectType<Promise<Record<"extra", Dataset>>>(datasets.svhn("data", { splits: ["extra"] }));
 expectError(datasets.cifar10("data", { splits: ["extra"] }));
 expectType<Promise<Record<"train" | "test", Dataset>>>(datasets.kmnist("data", { prefix: "kmnist-" }));
-expectType<Promise<{ validation: Dataset }>>(datasets.tinyImagenet("data", { imageSize: 32 }));
-expectError(datasets.tinyImagenet("data", { resize: "squash" }));
+expectType<Promise<{ validation: Dataset }>>(datasets.tinyImageNet("data", { imageSize: 32 }));
+expectError(datasets.tinyImageNet("data", { resize: "squash" }));
 expectType<Promise<Dataset>>(
   datasets.imageFolder("pets", {
     imageSize: 64,

@@ -52,7 +52,7 @@ const readers = {
   cifar100: one(datasets.cifar100),
   svhn: one(datasets.svhn),
   "tiny-imagenet": async (path, _, { imageSize, session: { signal, progress } }) =>
-    (await datasets.tinyImagenet(path, { imageSize, signal, onProgress: progressOf(progress, path) })).validation,
+    (await datasets.tinyImageNet(path, { imageSize, signal, onProgress: progressOf(progress, path) })).validation,
   folder: async (path, _, { imageSize, channels, resize, session: { signal, progress } }) => {
     const onProgress = progressOf(progress, path);
     return datasets.imageFolder(path, { imageSize, channels: channels === 1 ? 1 : 3, resize, signal, onProgress });

@@ -9,4 +9,4 @@ export { fashionMnist, kmnist, mnist, type MnistOptions } from "./mnist";
 export { computeNormalization, normalizations, type Normalization } from "./normalization";
 export { type SplitName, type SplitOptions } from "./splits";
 export { svhn, type SvhnSplit } from "./svhn";
-export { tinyImagenet, type TinyImagenetOptions } from "./tiny-imagenet";
+export { tinyImageNet, type TinyImageNetOptions } from "./tiny-imagenet";

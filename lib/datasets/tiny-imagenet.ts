@@ -10,7 +10,7 @@ import type { Dataset } from "./dataset";
 import { checkDecoding, decodingKeys, readImageFiles, type DecodingOptions } from "./image-files";
 
 /** `imageSize` is 32 by default: the images are 64×64, and are reduced by the antialiased bilinear kernel. */
-export type TinyImagenetOptions = DecodingOptions;
+export type TinyImageNetOptions = DecodingOptions;
 
 /** The longest of the text files, `words.txt`, has 2.7 MB. */
 const maxTextBytes = 1 << 26;
@@ -24,9 +24,9 @@ const maxTextBytes = 1 << 26;
  *
  * @throws as `imageFolder`; ERR_CORRUPT_FILE also where annotations and images do not agree, naming the file, what was expected and what was found
  * @example
- * const { validation } = await datasets.tinyImagenet("data");
+ * const { validation } = await datasets.tinyImageNet("data");
  */
-export async function tinyImagenet(directory: string, options?: TinyImagenetOptions): Promise<{ validation: Dataset }> {
+export async function tinyImageNet(directory: string, options?: TinyImageNetOptions): Promise<{ validation: Dataset }> {
   const decoding = checkDecoding(optionsObject(options, "options", decodingKeys), "squash");
   const directories = [string(directory, "directory"), join(directory, "tiny-imagenet-200")];
   const annotations = await findFile(directories, [join("val", "val_annotations.txt")], "the annotations of Tiny ImageNet (validation)");

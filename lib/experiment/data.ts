@@ -21,7 +21,7 @@ export type DatasetReaders = Readonly<Record<string, DatasetReader>>;
 
 type BySplit = <S extends "train" | "test">(directory: string, options: { splits: readonly S[] }) => Promise<Record<S, Dataset>>;
 
-const { cifar10, cifar100, fashionMnist, kmnist, mnist, svhn, tinyImagenet } = datasets;
+const { cifar10, cifar100, fashionMnist, kmnist, mnist, svhn, tinyImageNet } = datasets;
 
 /** The data sets that the library reads, each in the layouts that its reader documents. */
 export const datasetReaders: DatasetReaders = {
@@ -31,7 +31,7 @@ export const datasetReaders: DatasetReaders = {
   mnist: bySplit(mnist),
   "fashion-mnist": bySplit(fashionMnist),
   kmnist: bySplit(kmnist),
-  tinyimagenet: { test: async (directory) => (await tinyImagenet(directory, { imageSize: 32 })).validation },
+  "tiny-imagenet": { test: async (directory) => (await tinyImageNet(directory, { imageSize: 32 })).validation },
 };
 
 function bySplit(read: BySplit): DatasetReader {

@@ -67,7 +67,8 @@ export function differences(there: unknown, here: unknown, path = ""): string[] 
   if (canonical(there) === canonical(here)) return [];
   if (isObject(there) && isObject(here)) {
     const keys = [...new Set([...Object.keys(there), ...Object.keys(here)])];
-    return keys.flatMap((key) => differences(there[key], here[key], path === "" ? key : `${path}.${key}`));
+    const own = (object: Record<string, unknown>, key: string): unknown => (Object.hasOwn(object, key) ? object[key] : undefined);
+    return keys.flatMap((key) => differences(own(there, key), own(here, key), path === "" ? key : `${path}.${key}`));
   }
   return [`${path} (${JSON.stringify(there) ?? "none"} there, ${JSON.stringify(here) ?? "none"} here)`];
 }

@@ -57,8 +57,9 @@ export async function measure(model: ResNet, data: ExperimentData, choices: Meas
       "logit-mixture": ({ logits }) => (logitMixture as GaussianMixture).logDensity(logits, { signal: choices.signal }),
     };
     const directions = choices.singularValues > 0 ? await directionsOf(train, model.device, choices, keep) : undefined;
-    const singularValues: Record<string, readonly number[]> = {};
-    const samples: Record<string, SampledPoints> = {};
+    // Without prototypes: a set may have any name.
+    const singularValues = Object.create(null) as Record<string, readonly number[]>;
+    const samples = Object.create(null) as Record<string, SampledPoints>;
     const lookAt = async (name: string, seen: Extraction): Promise<Map<MeasuredScore, Float64Array>> => {
       const scores = new Map<MeasuredScore, Float64Array>();
       for (const score of choices.scores) scores.set(score, await scorers[score](seen));
@@ -72,7 +73,7 @@ export async function measure(model: ResNet, data: ExperimentData, choices: Meas
     const test = await see(data.test);
     const right = accuracy(predictedClass(matrix(test.logits)), test.labels);
     const inside = await lookAt("test", test);
-    const ood: Record<string, Partial<Record<MeasuredScore, OodResult>>> = {};
+    const ood = Object.create(null) as Record<string, Partial<Record<MeasuredScore, OodResult>>>;
     for (const [name, dataset] of data.ood) {
       const outside = await lookAt(name, await see(dataset));
       const results = choices.scores.map((score) => [score, detection(inside.get(score), outside.get(score))]);

@@ -6,7 +6,7 @@ import type { CellGroup, Configuration } from "./configuration";
 /** Sections 3 and 4: CIFAR-10 against three sets, batch 1024, 15 seeds, a tenth of the training images held out. */
 const common = {
   inDistribution: "cifar10",
-  outOfDistribution: ["svhn", "cifar100", "tinyimagenet"],
+  outOfDistribution: ["svhn", "cifar100", "tiny-imagenet"],
   seeds: 15,
 } as const;
 

@@ -2,12 +2,14 @@
 
 import { mkdir, open, readFile, type FileHandle } from "node:fs/promises";
 import { join } from "node:path";
+import { describe } from "../checks";
 import { LibtorchOodError } from "../errors";
 import { corruptFile, io, ioError, systemCode } from "../files/file-errors";
 import { flush } from "../files/flush";
 import { withClaim } from "./claims";
-import { differences, identityOf, type RecordedConfiguration } from "./identity";
+import { differences, identityOf, type Identity, type RecordedConfiguration } from "./identity";
 import { rowKey } from "./plan";
+import { checkRow, RowProblem } from "./row-checks";
 import type { HeaderRow, MeasurementRow, ResultRow } from "./rows";
 
 export const resultsFileName = "results.jsonl";
@@ -45,13 +47,21 @@ export class ResultsFile {
       throw corruptFile(results.#file, "a header of version 1 in line 1", JSON.stringify(found).slice(0, 80));
     }
     if (found.configurationHash !== header.configurationHash) {
-      const [there, here] = [found, header].map(({ configuration }) => identityOf(configuration as RecordedConfiguration));
-      const different = differences(there, here);
+      const different = differences(results.#identity(found), results.#identity(header));
       const message = `${directory}: holds the results of another configuration; it differs in ${different.join(", ")}. Choose another folder`;
       throw new LibtorchOodError("ERR_OPTION", message);
     }
     await results.refresh();
     return results;
+  }
+
+  /** @throws ERR_CORRUPT_FILE for a header whose configuration is none */
+  #identity({ configuration }: HeaderRow): Identity {
+    try {
+      return identityOf(configuration as RecordedConfiguration);
+    } catch (cause) {
+      throw corruptFile(`${this.#file} line 1`, "a header with a configuration", describe(configuration), cause);
+    }
   }
 
   /** The measurement with this {@link rowKey}, as of the last refresh. */
@@ -124,27 +134,23 @@ export class ResultsFile {
   }
 }
 
-/**
- * The rows of a folder, for a report: the whole lines, whether or not an experiment is running.
- *
- * @throws ERR_IO, ERR_CORRUPT_FILE naming the line
- */
-export async function readResults(directory: string): Promise<ResultRow[]> {
-  const file = join(directory, resultsFileName);
-  return parseRows(file, await io("read", file, readFile(file, "utf8")));
-}
-
 function parseRows(file: string, text: string): ResultRow[] {
   const lines = text.split("\n");
   lines.pop(); // what follows the last line end: nothing, or a row that is just being written
   return lines.map((line, index) => {
+    const where = `${file} line ${index + 1}`;
+    let value: unknown;
     try {
-      const row = JSON.parse(line) as ResultRow;
-      if (row.kind === "header" || row.kind === "measurement") return row;
-    } catch {
-      // said below
+      value = JSON.parse(line);
+    } catch (error) {
+      throw corruptFile(where, "a row of JSON", JSON.stringify(line.slice(0, 60)), error);
     }
-    throw corruptFile(file, `a row of JSON in line ${index + 1}`, JSON.stringify(line.slice(0, 60)));
+    try {
+      return checkRow(value);
+    } catch (error) {
+      if (!(error instanceof RowProblem)) throw error;
+      throw corruptFile(where, error.expected, error.found, error);
+    }
   });
 }
 

@@ -6,7 +6,7 @@ import type { CollapseNumbers } from "../neural-collapse";
 export type MeasuredScore = "mixture" | "softmax" | "logit-mixture";
 
 /** Names of the out-of-distribution sets, as in the paper's tables, and as a configuration names them. */
-export type OodName = "svhn" | "cifar100" | "tinyimagenet" | "cifar10" | "mnist" | "fashion-mnist" | "kmnist" | (string & {});
+export type OodName = "svhn" | "cifar100" | "tiny-imagenet" | "cifar10" | "mnist" | "fashion-mnist" | "kmnist" | (string & {});
 
 /** One network of an experiment: everything but the seed. Runs of equal cell and seed are equal, whatever preset asked for them. */
 export interface Cell {

@@ -67,7 +67,7 @@ export function evaluate(
   if (typeof outOfDistribution !== "object" || outOfDistribution === null || ArrayBuffer.isView(outOfDistribution)) {
     fail("ERR_OPTION", "outOfDistribution", "an object of scores by the name of their set", outOfDistribution);
   }
-  const sets: Record<string, EvaluationNumbers & { count: number; imageList: string }> = {};
+  const sets = byName<EvaluationNumbers & { count: number; imageList: string }>();
   for (const [set, scores] of Object.entries(outOfDistribution)) {
     const estimator = choices.auprEstimator;
     const auprIn = aupr(inDistribution, scores, { positive: "in", estimator });
@@ -88,7 +88,7 @@ export function evaluate(
     if (!names.includes(list))
       throw new LibtorchOodError("ERR_OPTION", `imageLists: ${JSON.stringify(list)} is not among ${names.join(", ")}`);
   }
-  const groups: Record<string, EvaluationNumbers & { sets: string[]; missing: string[] }> = {};
+  const groups = byName<EvaluationNumbers & { sets: string[]; missing: string[] }>();
   for (const [group, members] of Object.entries(choices.groups)) {
     const present = members.filter((member) => names.includes(member));
     if (present.length === 0) continue;
@@ -98,6 +98,11 @@ export function evaluate(
     groups[group] = { ...numbers, sets: present, missing: members.filter((member) => !names.includes(member)) };
   }
   return { preset: record, choices, sets, groups };
+}
+
+/** Names of sets come from outside, from folders: without a prototype `__proto__` and `constructor` are names like any other. */
+function byName<T>(): Record<string, T> {
+  return Object.create(null) as Record<string, T>;
 }
 
 function presetChoices(preset: Preset | undefined, inDistributionSet: string | undefined): EvaluationChoices | undefined {

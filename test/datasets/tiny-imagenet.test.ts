@@ -1,13 +1,13 @@
 // Tiny ImageNet in small: layout, labels and words, pixels as Pillow's (test/reference/datasets_images.py), and what does not fit together.
 
 import { mkdirSync, rmSync, writeFileSync } from "node:fs";
-import { tinyImagenet, type TinyImagenetOptions } from "../../lib/datasets";
+import { tinyImageNet, type TinyImageNetOptions } from "../../lib/datasets";
 import expected from "../reference/datasets_images.json";
 import { temporaryDirectory } from "../files/temporary-directory";
 import { largestGap, meanGap, planesOf } from "./pixel-gaps";
 
 const directory = temporaryDirectory();
-const { identifiers, images } = expected.tinyImagenet;
+const { identifiers, images } = expected.tinyImageNet;
 const annotations = images.map(({ name, identifier }) => `${name}\t${identifier}\t0\t1\t2\t3`);
 const words = [
   "n00001740\tentity",
@@ -28,14 +28,14 @@ beforeEach(() => {
   for (const image of images) writeFileSync(file(`val/images/${image.name}`), Buffer.from(image.file, "base64"));
 });
 
-const read = async (options?: TinyImagenetOptions) => (await tinyImagenet(directory.path("."), { cache: false, ...options })).validation;
+const read = async (options?: TinyImageNetOptions) => (await tinyImageNet(directory.path("."), { cache: false, ...options })).validation;
 
 test("labels by sorted identifier, classes by their words, images in the order of the annotations", async () => {
   const data = await read();
   expect(data).toMatchObject({ name: "Tiny ImageNet validation", length: images.length, shape: [3, 32, 32], normalization: undefined });
   expect(data.classNames).toEqual(["goldfish, Carassius auratus", "Egyptian cat", "reel"]);
   expect(Array.from(data.labels)).toEqual(images.map(({ label }) => label));
-  expect((await tinyImagenet(root, { cache: false })).validation.images).toEqual(data.images);
+  expect((await tinyImageNet(root, { cache: false })).validation.images).toEqual(data.images);
 });
 
 // Tolerances as in test/images/decode.test.ts; without a resize only the rounding of the JPEG decoders can differ.
@@ -57,7 +57,7 @@ test("the cache is found again, from the directory or its parent", async () => {
   const onProgress = ({ done }: { done: number }) => void calls.push(done);
   const first = await read({ cache, onProgress });
   expect(calls).toEqual(images.map((_, i) => i + 1));
-  const again = (await tinyImagenet(root, { cache, onProgress })).validation;
+  const again = (await tinyImageNet(root, { cache, onProgress })).validation;
   for (const { resize } of [first, again]) expect(resize).toEqual({ mode: "squash", kernel: "antialiased-bilinear" });
   expect(calls.slice(images.length)).toEqual([images.length]);
   expect(again).toEqual(first);
@@ -96,7 +96,7 @@ test.each<[string, string, string | undefined, string]>([
 });
 
 test("nothing there: ERR_IO; wrong options: ERR_OPTION", async () => {
-  await expect(tinyImagenet(directory.path("absent"))).rejects.toMatchObject({
+  await expect(tinyImageNet(directory.path("absent"))).rejects.toMatchObject({
     code: "ERR_IO",
     message: expect.stringContaining("cannot find the annotations of Tiny ImageNet (validation)") as string,
   });

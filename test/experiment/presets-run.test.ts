@@ -4,7 +4,7 @@ import { readdirSync } from "node:fs";
 import { experimentPresets, type ExperimentPresetName } from "../../lib/experiment/presets";
 import { runExperiment, type ExperimentSummary } from "../../lib/experiment/runner";
 import type { MeasurementRow } from "../../lib/experiment/rows";
-import { checkRow } from "../../lib/experiment/report/row-checks";
+import { checkRow } from "../../lib/experiment/row-checks";
 import { temporaryDirectory } from "../files/temporary-directory";
 import { useOneThread } from "../resnet/tiny-network";
 import { readers, readRows, tiny } from "./tiny-experiment";
@@ -60,7 +60,7 @@ it("every row is labelled as scaled, and its numbers are numbers", () => {
     expect(() => checkRow(row)).not.toThrow(); // the report takes it
     expect(row.scaled).toEqual(expect.arrayContaining([expect.stringMatching(/^epochs \d+ of \d+$/), "batch size 64 in place of 1024"]));
     expect(row.scaled).toContain("width 0.0625 in place of 1");
-    expect(Object.keys(row.ood).sort()).toEqual(["cifar100", "svhn", "tinyimagenet"]);
+    expect(Object.keys(row.ood).sort()).toEqual(["cifar100", "svhn", "tiny-imagenet"]);
     for (const scores of Object.values(row.ood)) {
       expect(Object.keys(scores).sort()).toEqual(["logit-mixture", "mixture", "softmax"]);
       for (const { auroc, auprIn, auprOut, fpr95, falsePositives } of Object.values(scores)) {
@@ -101,5 +101,5 @@ it("final rows have what the figures of features are drawn from", () => {
   const [wide] = of("resnet18 sn+leaky L2 60");
   expect(wide?.samples?.svhn?.features).toBeUndefined();
   expect(wide?.samples?.svhn?.logDensity).toHaveLength(50);
-  expect(Object.keys(wide?.singularValues ?? {})).toEqual(["train", "test", "svhn", "cifar100", "tinyimagenet"]);
+  expect(Object.keys(wide?.singularValues ?? {})).toEqual(["train", "test", "svhn", "cifar100", "tiny-imagenet"]);
 });

@@ -45,7 +45,7 @@ test("Figure 3: a dot a measurement without L2, Pearson's r beside the printed o
   const figure = figure3(networks)!;
   expect(figure.panels.map(({ title }) => title)).toEqual(["SVHN", "CIFAR-100", "Tiny ImageNet"]);
   figure.panels.forEach(({ series }, i) => {
-    const set = (["svhn", "cifar100", "tinyimagenet"] as const)[i]!;
+    const set = (["svhn", "cifar100", "tiny-imagenet"] as const)[i]!;
     expect(series.map(({ name }) => name)).toEqual([`${noL2} (scaled)`]);
     const points = (series[0]!.points as DotPoint[]).map(({ x, y }) => [x, y]);
     expect(points).toEqual(named(noL2).map((one) => [one.collapse.eaMeans, one.ood[set].mixture!.auroc]));

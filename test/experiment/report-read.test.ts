@@ -107,6 +107,11 @@ test("file, line, field, what was expected and what was found", async () => {
   );
   await wrong(start.slice(start.indexOf("\n") + 1), 1, /a header first, found a measurement/);
   await wrong(`${JSON.stringify({ ...header, version: 2 })}\n`, 1, /version to be 1, found 2/);
+  await wrong(
+    changed((o) => Object.assign(o, { ood: { tinyimagenet: {} } })),
+    5,
+    /ood to be free of the name "tinyimagenet": replace it with "tiny-imagenet"/,
+  );
   await wrong("", 1, /a header, found no whole line/);
   await wrong('{"kind":"hea', 1, /a header, found no whole line/);
 });

@@ -34,7 +34,7 @@ export function cell(changes: Partial<Cell> = {}): Cell {
   };
 }
 
-const sets = ["svhn", "cifar100", "tinyimagenet"] as const;
+const sets = ["svhn", "cifar100", "tiny-imagenet"] as const;
 
 /** A number from 0 to 1 that looks random and follows from its arguments. */
 export function noise(...of: (string | number)[]): number {

@@ -40,7 +40,7 @@ test("all tables whose cells were run, and the names of the others", () => {
   expect(notRun).toEqual(["Table 6, ResNet50"]);
 });
 
-const sets = ["svhn", "cifar100", "tinyimagenet"] as const;
+const sets = ["svhn", "cifar100", "tiny-imagenet"] as const;
 const scored: [string, "table1" | "table4b" | "table5", MeasuredScore][] = [
   ["table1-resnet18", "table1", "mixture"],
   ["table4b-resnet18", "table4b", "softmax"],

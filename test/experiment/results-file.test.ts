@@ -5,18 +5,19 @@ import { join } from "node:path";
 import { resolveConfiguration } from "../../lib/experiment/configuration";
 import { headerOf } from "../../lib/experiment/identity";
 import { planOf, rowKey } from "../../lib/experiment/plan";
-import { readResults, ResultsFile } from "../../lib/experiment/results-file";
+import { ResultsFile } from "../../lib/experiment/results-file";
 import type { MeasurementRow } from "../../lib/experiment/rows";
 import { temporaryDirectory } from "../files/temporary-directory";
 import { libraryFailureOf } from "../resnet/tiny-network";
-import { smallExperiment } from "./tiny-experiment";
+import { row as fullRow } from "./report-rows";
+import { readRows, smallExperiment } from "./tiny-experiment";
 
 const folder = temporaryDirectory();
 const configuration = resolveConfiguration(smallExperiment, "it");
 const header = (change: object = {}) => headerOf({ ...configuration, data: { train: "a" }, resized: {}, ...change }, undefined);
 const { cell } = planOf(configuration).cells[0] as { cell: MeasurementRow["cell"] };
-const row = (epoch: number): MeasurementRow =>
-  ({ kind: "measurement", cell, seed: 1, phase: "training", epoch }) as unknown as MeasurementRow;
+const row = (epoch: number): MeasurementRow => fullRow(cell, 1, epoch);
+const kindsIn = (directory: string): unknown[] => readRows(directory).rows.map(({ kind }) => kind);
 const yes = async () => true;
 
 it("keeps rows, each measurement once, and reads what others wrote", async () => {
@@ -28,7 +29,7 @@ it("keeps rows, each measurement once, and reads what others wrote", async () =>
   expect(a.get(rowKey(row(2)))).toBeUndefined();
   await a.refresh();
   expect(a.get(rowKey(row(2)))).toEqual(JSON.parse(JSON.stringify(row(2))));
-  expect((await readResults(directory)).map(({ kind }) => kind)).toEqual(["header", "measurement", "measurement"]);
+  expect(kindsIn(directory)).toEqual(["measurement", "measurement"]);
 });
 
 it("cuts off what a killed writer left, wherever it was killed", async () => {
@@ -44,14 +45,28 @@ it("cuts off what a killed writer left, wherever it was killed", async () => {
   }
 });
 
-it("names the line that is no row", async () => {
-  const directory = folder.path("damaged");
+it.each([
+  ["no JSON", "{]", "a row of JSON"],
+  ["null", "null", "an object"],
+  ["a list", "[1]", "an object"],
+  ["a measurement without its fields", '{"kind":"measurement"}', "cell to be an object"],
+  ["a cell that is none", '{"kind":"measurement","cell":null}', "cell to be an object"],
+  ["of another kind", '{"kind":"note"}', "kind to be"],
+])("names the line that is no row: %s", async (name, line, expected) => {
+  const directory = folder.path(name);
   await (await ResultsFile.open(directory, header())).append(row(1), yes);
-  appendFileSync(join(directory, "results.jsonl"), "{]\n");
-  await expect(ResultsFile.open(directory, header())).rejects.toMatchObject({
-    code: "ERR_CORRUPT_FILE",
-    message: expect.stringContaining("line 3"),
-  });
+  appendFileSync(join(directory, "results.jsonl"), `${line}\n`);
+  const error = await libraryFailureOf(() => ResultsFile.open(directory, header()));
+  expect(error.code).toBe("ERR_CORRUPT_FILE");
+  expect(error.message).toContain(`results.jsonl line 3: expected ${expected}`);
+});
+
+it.each([null, 1, {}, { measurements: null }])("a header whose configuration is %j is damaged", async (wrong) => {
+  const directory = folder.path(`header ${JSON.stringify(wrong)}`);
+  await ResultsFile.open(directory, header());
+  const other = { ...header(), configuration: wrong, configurationHash: "other" };
+  writeFileSync(join(directory, "results.jsonl"), `${JSON.stringify(other)}\n`);
+  await expect(ResultsFile.open(directory, header())).rejects.toMatchObject({ code: "ERR_CORRUPT_FILE" });
 });
 
 it("refuses the rows of another configuration, naming the fields; more cells, seeds and measurements are welcome", async () => {
@@ -71,5 +86,5 @@ it("writes nothing for a process that was taken for dead", async () => {
   const directory = folder.path("lost");
   const results = await ResultsFile.open(directory, header());
   await expect(results.append(row(1), async () => false)).rejects.toMatchObject({ code: "ERR_BUSY" });
-  expect(await readResults(directory)).toHaveLength(1);
+  expect(kindsIn(directory)).toEqual([]);
 });

@@ -114,15 +114,15 @@ describe("refuses", () => {
   it("data sets that are not there, all by name; skips them when asked, and never mixes the two", async () => {
     const absent = (name: string) => ({ test: () => datasets.cifar10(folder.path(name)).then(({ test }) => test) });
     const some = { ...readers, svhn: absent("no-svhn"), cifar100: absent("no-cifar100") };
-    const wanted = { ...one, outOfDistribution: ["svhn", "tinyimagenet", "cifar100"] };
+    const wanted = { ...one, outOfDistribution: ["svhn", "tiny-imagenet", "cifar100"] };
     const error = await libraryFailureOf(() => run(wanted, "missing", { readers: some }));
     expect(error.code).toBe("ERR_IO");
     expect(error.message).toMatch(/svhn \(cannot find .*; cifar100 \(cannot find/s);
     const { skipped } = await run(wanted, "missing", { readers: some, skipMissing: true });
     expect(skipped).toEqual(["svhn", "cifar100"]);
-    expect(Object.keys(finalRow("missing").ood)).toEqual(["tinyimagenet"]);
+    expect(Object.keys(finalRow("missing").ood)).toEqual(["tiny-imagenet"]);
     await expect(run(wanted, "missing")).rejects.toMatchObject({ code: "ERR_OPTION" });
-    await expect(run(wanted, "none", { readers: { ...some, tinyimagenet: absent("x") }, skipMissing: true })).rejects.toMatchObject({
+    await expect(run(wanted, "none", { readers: { ...some, "tiny-imagenet": absent("x") }, skipMissing: true })).rejects.toMatchObject({
       code: "ERR_IO",
     });
   });

@@ -103,5 +103,5 @@ for i in range(6):
     wanted = {"size32": pixels(squash(data, 32)), "size64": pixels(squash(data, 64))}
     tiny.append({"name": f"val_{i}.JPEG", "identifier": identifier, "label": sorted(identifiers).index(identifier), "file": text(data), **wanted})
 
-expected = {"folder": {"size": 24, "classNames": class_names, "samples": samples}, "tinyImagenet": {"identifiers": identifiers, "images": tiny}}
+expected = {"folder": {"size": 24, "classNames": class_names, "samples": samples}, "tinyImageNet": {"identifiers": identifiers, "images": tiny}}
 HERE.joinpath("datasets_images.json").write_text(json.dumps(expected, indent=1) + "\n")

@@ -48,13 +48,13 @@ export function oodNames(rows: readonly MeasurementRow[]): string[] {
   return names.sort((a, b) => place(a) - place(b));
 }
 
-const setOrder = ["svhn", "cifar100", "tinyimagenet"];
+const setOrder = ["svhn", "cifar100", "tiny-imagenet"];
 
 const setTitles = new Map([
   ["svhn", "SVHN"],
   ["cifar10", "CIFAR-10"],
   ["cifar100", "CIFAR-100"],
-  ["tinyimagenet", "Tiny ImageNet"],
+  ["tiny-imagenet", "Tiny ImageNet"],
   ["mnist", "MNIST"],
   ["fashion-mnist", "Fashion-MNIST"],
   ["kmnist", "KMNIST"],

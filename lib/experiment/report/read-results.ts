@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { corruptFile, io } from "../../files/file-errors";
 import { openRegularFile } from "../../files/regular-file";
 import type { HeaderRow, MeasurementRow } from "../rows";
-import { checkRow, RowProblem } from "./row-checks";
+import { checkRow, RowProblem } from "../row-checks";
 
 export interface Results {
   readonly header: HeaderRow;

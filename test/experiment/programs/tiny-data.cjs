@@ -30,7 +30,7 @@ function readers(Dataset) {
     cifar10: { train: set("cifar10 train", 1, 180, false), test: set("cifar10 test", 2, 60, false) },
     svhn: { test: set("svhn test", 3, 50, true) },
     cifar100: { test: set("cifar100 test", 4, 40, true) },
-    tinyimagenet: { test: set("tinyimagenet validation", 5, 30, true) },
+    "tiny-imagenet": { test: set("tiny-imagenet validation", 5, 30, true) },
   };
 }
 

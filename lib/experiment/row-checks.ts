@@ -1,7 +1,7 @@
 // Checks one line of `results.jsonl` against lib/experiment/rows.ts, and says which field is wrong, what was expected and what was found.
 
-import { describe } from "../../checks";
-import type { HeaderRow, MeasurementRow, ResultRow } from "../rows";
+import { describe } from "../checks";
+import type { HeaderRow, MeasurementRow, ResultRow } from "./rows";
 
 /** What is wrong with a line; the reader adds the file and the line's number. */
 export class RowProblem extends Error {
@@ -104,6 +104,15 @@ const cell = object({
 
 const oodResult = object({ auroc: share, auprIn: share, auprOut: share, fpr95: share, falsePositives: amount });
 
+const oodByScore = record(object({ mixture: optional(oodResult), softmax: optional(oodResult), "logit-mixture": optional(oodResult) }));
+/** Rows of before the sets had one spelling would miss the printed numbers of Tiny ImageNet in silence. */
+const oodBySet: Check = (value, path) => {
+  if (typeof value === "object" && value !== null && Object.hasOwn(value, "tinyimagenet")) {
+    problem(path, 'free of the name "tinyimagenet": replace it with "tiny-imagenet" in the whole file', "tinyimagenet");
+  }
+  return oodByScore(value, path);
+};
+
 const measurement = object({
   kind: text,
   cell,
@@ -126,7 +135,7 @@ const measurement = object({
     nc4: numberOrNaN,
     rank: count,
   }),
-  ood: record(object({ mixture: optional(oodResult), softmax: optional(oodResult), "logit-mixture": optional(oodResult) })),
+  ood: oodBySet,
   jitter: numberOrNaN,
   singularValues: optional(record(list(number))),
   samples: optional(record(object({ logDensity: list(number), features: optional(list(list(number))), labels: optional(list(number)) }))),
