@@ -1,6 +1,6 @@
 // Builds the two addons with CMake and puts them, with build.json that says what they were built for, into build/Release:
 //   node scripts/build-native.mjs [--output DIR] [--debug | --sanitize]
-// With --debug or --sanitize they go to build/<flavour>/build/Release; LIBTORCH_OOD_PREBUILD=build/<flavour> has them loaded.
+// With --debug or --sanitize they go to build/<flavour>/build/Release; LIBTORCH_OOD_PREBUILD=$PWD/build/<flavour> has them loaded.
 // libtorch is found as at run time (docs/installing.md). CMAKE_BUILD_PARALLEL_LEVEL limits the compilers at work.
 
 import { spawnSync } from "node:child_process";
@@ -159,5 +159,5 @@ function firstTool(commands) {
 }
 
 function works(command, args) {
-  return spawnSync(command, args, { stdio: "ignore" }).status === 0;
+  return spawnSync(command, args, { cwd: root, stdio: "ignore" }).status === 0;
 }

@@ -30,9 +30,14 @@ export interface DecodedCache {
   readonly key: string;
 }
 
-/** Where the caches lie unless the caller says otherwise. */
-export function defaultCacheFolder(): string {
-  return join(cacheDirectory(), "decoded");
+/** Where the caches lie unless the caller says otherwise; undefined where the user has no cache. */
+export function defaultCacheFolder(): string | undefined {
+  try {
+    return join(cacheDirectory(), "decoded");
+  } catch (error) {
+    if (isLibtorchOodError(error)) return undefined;
+    throw error;
+  }
 }
 
 /**

@@ -10,6 +10,7 @@ import nodeGypBuild from "node-gyp-build";
 import { LibtorchOodError } from "../errors";
 import { packageRoot } from "../package-root";
 import { unpacked } from "./asar";
+import { relativePathProblem } from "./environment";
 
 export interface AddonFiles {
   readonly loader: string;
@@ -49,6 +50,9 @@ export function addonFiles(root: string = packageRoot): AddonFiles {
 
 // In a bundle the root is that of the program, which may have built an addon of its own: it has no file of our name.
 function builtHere(root: string): string | undefined {
+  const named = process.env.LIBTORCH_OOD_PREBUILD; // read by node-gyp-build
+  const problem = named ? relativePathProblem(named) : undefined;
+  if (problem !== undefined) throw new LibtorchOodError("ERR_IO", `LIBTORCH_OOD_PREBUILD=${named}: ${problem}`);
   try {
     const directory = dirname(nodeGypBuild.path(root));
     const ours = ["loader.node", "libtorch_ood.node"].some((name) => existsSync(join(directory, name)));

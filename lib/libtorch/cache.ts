@@ -1,20 +1,35 @@
 // The cache that `setup` fills and discovery reads: one directory per version, `<version>` or `<version>-cuda`.
 
 import { readdirSync } from "node:fs";
-import { homedir } from "node:os";
-import { join, resolve } from "node:path";
+import { isAbsolute, join } from "node:path";
+import { LibtorchOodError } from "../errors";
+import { homeDirectory, relativePathProblem } from "./environment";
 import { pinnedVersion } from "./versions";
 
-/** `$LIBTORCH_OOD_CACHE`, else `libtorch-ood` in the user's cache directory of the platform. */
+/**
+ * `$LIBTORCH_OOD_CACHE`, else `libtorch-ood` in the user's cache directory of the platform.
+ *
+ * @throws LibtorchOodError `ERR_IO` where the variable holds a relative path, or the user has no home.
+ */
 export function cacheDirectory(environment: NodeJS.ProcessEnv = process.env): string {
-  if (environment.LIBTORCH_OOD_CACHE) return resolve(environment.LIBTORCH_OOD_CACHE);
-  return join(userCache(environment), "libtorch-ood");
+  const named = environment.LIBTORCH_OOD_CACHE;
+  if (!named) return join(userCache(environment), "libtorch-ood");
+  const problem = relativePathProblem(named);
+  if (problem !== undefined) throw new LibtorchOodError("ERR_IO", `LIBTORCH_OOD_CACHE=${named}: ${problem}`);
+  return named;
 }
 
+// The XDG specification has relative paths ignored.
 function userCache(environment: NodeJS.ProcessEnv): string {
-  if (process.platform === "win32") return environment.LOCALAPPDATA || join(homedir(), "AppData", "Local");
-  if (process.platform === "darwin") return join(homedir(), "Library", "Caches");
-  return environment.XDG_CACHE_HOME || join(homedir(), ".cache");
+  const { LOCALAPPDATA: local, XDG_CACHE_HOME: xdg } = environment;
+  if (process.platform === "win32" && local && isAbsolute(local)) return local;
+  if (!["win32", "darwin"].includes(process.platform) && xdg && isAbsolute(xdg)) return xdg;
+  const home = homeDirectory(environment);
+  if (home === undefined) {
+    throw new LibtorchOodError("ERR_IO", "there is no cache: this user has no home directory; set LIBTORCH_OOD_CACHE to an absolute path");
+  }
+  if (process.platform === "win32") return join(home, "AppData", "Local");
+  return process.platform === "darwin" ? join(home, "Library", "Caches") : join(home, ".cache");
 }
 
 /** The entry that `setup` fills for a version. */

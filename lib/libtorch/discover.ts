@@ -1,12 +1,14 @@
 // Finds libtorch: the places in their order, and for each either what is there or the reason why it does not serve.
 
-import { spawnSync } from "node:child_process";
 import { existsSync, readdirSync } from "node:fs";
 import { createRequire } from "node:module";
-import { dirname, join } from "node:path";
+import { dirname, isAbsolute, join } from "node:path";
+import { isLibtorchOodError } from "../errors";
 import { packageRoot } from "../package-root";
 import { unpacked } from "./asar";
 import { cacheDirectory, cacheEntries } from "./cache";
+import { relativePathProblem } from "./environment";
+import { runPython } from "./python";
 import { readTorchDirectory, type TorchDirectory } from "./torch-directory";
 import { minorOf, supportedMinors } from "./versions";
 
@@ -45,8 +47,8 @@ export const runtimePackage = `@libtorch-ood/libtorch-${process.platform}-${proc
 /**
  * Looks for libtorch at `LIBTORCH_OOD_HOME`, `LIBTORCH`, the runtime package, the site-packages of `VIRTUAL_ENV` and of
  * `CONDA_PREFIX`, with `LIBTORCH_USE_PYTORCH=1` the python on the PATH, and the cache of `setup`, in this order. System
- * directories are never searched. A copy of the wrong minor is skipped and reported. For a path in Electron's `app.asar` the
- * one beside it in `app.asar.unpacked` is taken.
+ * directories and the current directory are never searched: a variable that holds a relative path is reported and ignored. A copy
+ * of the wrong minor is skipped and reported. For a path in Electron's `app.asar` the one beside it in `app.asar.unpacked` is taken.
  */
 export function discover(options: DiscoveryOptions = {}): Discovery {
   const { minors = supportedMinors, headers = false, environment = process.env, root = packageRoot } = options;
@@ -81,14 +83,14 @@ function* places(environment: NodeJS.ProcessEnv, root: string): Generator<Attemp
   yield fromRuntimePackage(root);
   for (const name of ["VIRTUAL_ENV", "CONDA_PREFIX"]) yield* fromSitePackages(name, environment[name]);
   yield fromPython(environment);
-  const cache = cacheDirectory(environment);
-  const entries = cacheEntries(cache);
-  if (entries.length === 0) yield { source: "cache", problem: `nothing in ${cache}` };
-  for (const path of entries) yield { source: "cache", path };
+  yield* fromCache(environment);
 }
 
 function named(source: string, value: string | undefined): Attempt {
-  return value ? { source, path: value } : { source, problem: "not set" };
+  if (!value) return { source, problem: "not set" };
+  const problem = relativePathProblem(value);
+  // Without a path, so that nobody looks there.
+  return problem === undefined ? { source, path: value } : { source, problem: `${value}: ${problem}` };
 }
 
 function fromRuntimePackage(root: string): Attempt {
@@ -101,8 +103,9 @@ function fromRuntimePackage(root: string): Attempt {
 }
 
 function* fromSitePackages(source: string, prefix: string | undefined): Generator<Attempt> {
-  if (!prefix) {
-    yield { source, problem: "not set" };
+  const attempt = named(source, prefix);
+  if (prefix === undefined || attempt.problem !== undefined) {
+    yield attempt;
     return;
   }
   const torches = sitePackages(prefix)
@@ -126,12 +129,34 @@ function sitePackages(prefix: string): string[] {
 function fromPython(environment: NodeJS.ProcessEnv): Attempt {
   const source = "LIBTORCH_USE_PYTORCH";
   if (environment.LIBTORCH_USE_PYTORCH !== "1") return { source, problem: "not set to 1" };
-  const program = "import importlib.util as u; s = u.find_spec('torch'); print(s.submodule_search_locations[0] if s else '')";
+  // The first entry of sys.path is the current directory where Python is older than 3.11.
+  const program = [
+    "import sys",
+    "sys.path = [place for place in sys.path if place]",
+    "import importlib.util",
+    "torch = importlib.util.find_spec('torch')",
+    "print(torch.submodule_search_locations[0] if torch else '')",
+  ];
   for (const python of ["python3", "python"]) {
-    const run = spawnSync(python, ["-c", program], { env: environment, encoding: "utf8" });
-    if (run.status !== 0) continue;
-    const path = run.stdout.trim();
-    return path ? { source, path } : { source, problem: `${python} has no torch` };
+    const answer = runPython([python], ["-c", program.join("\n")], environment);
+    if (answer === undefined) continue;
+    const path = answer.trim();
+    return isAbsolute(path) ? { source, path } : { source, problem: `${python} has no torch` };
   }
   return { source, problem: "no python3 or python that works is on the PATH" };
+}
+
+function* fromCache(environment: NodeJS.ProcessEnv): Generator<Attempt> {
+  const source = "cache";
+  let cache: string;
+  try {
+    cache = cacheDirectory(environment);
+  } catch (error) {
+    if (!isLibtorchOodError(error)) throw error;
+    yield { source, problem: error.message };
+    return;
+  }
+  const entries = cacheEntries(cache);
+  if (entries.length === 0) yield { source, problem: `nothing in ${cache}` };
+  for (const path of entries) yield { source, path };
 }

@@ -1,7 +1,9 @@
-// The Python that `setup` uses for one thing: to run pip. Nothing of Python is used afterwards.
+// The Python that `setup` uses for one thing, to run pip, and that discovery may ask where its torch is. It never runs what lies in the
+// current directory: not a python3, a pip.py or a torch there.
 
 import { spawn, spawnSync } from "node:child_process";
 import { LibtorchOodError } from "../errors";
+import { pythonEnvironment, trustedDirectory } from "./environment";
 
 /** A command that starts a Python 3 which has pip. */
 export interface Python {
@@ -22,7 +24,7 @@ export function findPython(environment: NodeJS.ProcessEnv): Python {
   for (const command of candidates) {
     const minor = pythonMinor(command, environment);
     if (minor === undefined) continue;
-    if (run(command, ["-m", "pip", "--version"], environment) === undefined) {
+    if (runPython(command, ["-m", "pip", "--version"], environment) === undefined) {
       withoutPip ??= command.join(" ");
       continue;
     }
@@ -33,14 +35,23 @@ export function findPython(environment: NodeJS.ProcessEnv): Python {
 }
 
 function pythonMinor(command: Python["command"], environment: NodeJS.ProcessEnv): number | undefined {
-  const version = run(command, ["-c", "import sys; print(*sys.version_info[:2])"], environment);
+  const version = runPython(command, ["-c", "import sys; print(*sys.version_info[:2])"], environment);
   const [major, minor] = (version ?? "").trim().split(" ").map(Number);
   return major === 3 ? minor : undefined;
 }
 
-function run([program, ...first]: Python["command"], args: readonly string[], environment: NodeJS.ProcessEnv): string | undefined {
-  const { status, stdout } = spawnSync(program, [...first, ...args], { env: environment, encoding: "utf8" });
+/** What it prints; undefined where it cannot be run or fails. */
+export function runPython(
+  [program, ...first]: Python["command"],
+  args: readonly string[],
+  environment: NodeJS.ProcessEnv,
+): string | undefined {
+  const { status, stdout } = spawnSync(program, [...first, ...args], { ...startOptions(environment), encoding: "utf8" });
   return status === 0 ? stdout : undefined;
+}
+
+function startOptions(environment: NodeJS.ProcessEnv): { cwd: string; env: NodeJS.ProcessEnv } {
+  return { cwd: trustedDirectory, env: pythonEnvironment(environment) };
 }
 
 const alternative = "Or point LIBTORCH at a libtorch that you have.";
@@ -65,7 +76,7 @@ export function pip(python: Python, args: readonly string[], environment: NodeJS
   const options = ["-m", "pip", "--disable-pip-version-check", "--no-input", ...args];
   return new Promise((resolve, reject) => {
     const child = spawn(program, [...first, ...options], {
-      env: environment,
+      ...startOptions(environment),
       stdio: ["ignore", process.stderr.isTTY ? 2 : "ignore", "pipe"],
     });
     // The terminal sends Ctrl-C to pip as well: we stay to remove what it leaves.
