@@ -2,6 +2,7 @@
 
 import { Command } from "commander";
 import { describeDiagnosis, diagnose } from "../libtorch/doctor";
+import { visibleJson, visibleLines } from "./visible";
 
 export function doctorCommand(): Command {
   return new Command("doctor")
@@ -9,7 +10,7 @@ export function doctorCommand(): Command {
     .option("--json", "print the findings as JSON")
     .action((options: { json?: boolean }) => {
       const diagnosis = diagnose();
-      console.log(options.json ? JSON.stringify(diagnosis, null, 2) : describeDiagnosis(diagnosis));
+      console.log(options.json ? visibleJson(diagnosis, 2) : visibleLines(describeDiagnosis(diagnosis)));
       if (!diagnosis.ok) process.exitCode = 1;
     });
 }

@@ -4,6 +4,7 @@ import { MultiBar, type SingleBar } from "cli-progress";
 import type { ExperimentEvent } from "../experiment/runner";
 import type { Plan, PlannedRun } from "../experiment/plan";
 import type { MeasurementRow } from "../experiment/rows";
+import { errorText, visible } from "./visible";
 
 export interface Progress {
   show(event: ExperimentEvent): void;
@@ -131,7 +132,7 @@ class Bars implements Progress {
     const done = position(run, event);
     if (done !== undefined) this.left.at(run, done);
     const text = textOf(event);
-    if (text !== undefined) this.#bars.log(`${text}\n`);
+    if (text !== undefined) this.#bars.log(`${visible(text)}\n`);
     if (event.type === "started") this.#start(run);
     else if (event.type === "batch") {
       const { loss, imagesPerSecond } = event.report;
@@ -139,7 +140,8 @@ class Bars implements Progress {
       this.#epochs?.update(Math.floor(done as number), { note });
     } else if (event.type === "measuring") this.#epochs?.update({ note: "measuring" });
     else if (event.type === "measured") this.#epochs?.update(done as number, { note: "" });
-    else if (event.type === "waiting") this.#epochs?.update({ note: `waiting for process ${event.holder.pid} on ${event.holder.host}` });
+    else if (event.type === "waiting")
+      this.#epochs?.update({ note: visible(`waiting for process ${event.holder.pid} on ${event.holder.host}`) });
     else this.#end(run);
     this.#runs?.update({ note: this.left.text });
   }
@@ -152,8 +154,8 @@ class Bars implements Progress {
     this.#plan = plan;
     this.left.plan(plan, done);
     for (const run of done) this.#finished.add(run);
-    for (const note of notes) this.#bars.log(`${note}\n`);
-    const pad = Math.max(...plan.cells.map(({ cell }) => cell.name.length));
+    for (const note of notes) this.#bars.log(`${visible(note)}\n`);
+    const pad = Math.max(...plan.cells.map(({ cell }) => visible(cell.name).length));
     const bar = (what: string, total: number, value: number, unit: string): SingleBar =>
       this.#bars.create(total, value, { what: what.padEnd(pad), unit, note: "" });
     this.#runs = bar("experiment", plan.runs.length, done.length, "runs");
@@ -167,7 +169,7 @@ class Bars implements Progress {
   #start(run: PlannedRun): void {
     const total = epochsOf(run);
     const { name } = run.planned.cell;
-    this.#seeds?.update(this.#seedsDone(run), { what: name.padEnd(this.#pad) });
+    this.#seeds?.update(this.#seedsDone(run), { what: visible(name).padEnd(this.#pad) });
     this.#epochs?.setTotal(total);
     this.#epochs?.update(0, { what: `seed ${run.seed}`.padEnd(this.#pad), note: "" });
   }
@@ -222,13 +224,13 @@ class Lines implements Progress {
   }
 
   #write(line: string): void {
-    this.stream.write(`${line}\n`);
+    this.stream.write(`${visible(line)}\n`);
   }
 }
 
 function textOf(event: ExperimentEvent): string | undefined {
   if (event.type === "measured") return rowText(event.row);
-  if (event.type === "failed") return `${event.error.code}: ${event.error.message}`;
+  if (event.type === "failed") return errorText(event.error);
   return undefined;
 }
 

@@ -2,6 +2,7 @@
 
 import { Command } from "commander";
 import { writeReport } from "../experiment/report/write-report";
+import { visible, visibleJson } from "./visible";
 
 export function experimentReportCommand(): Command {
   return new Command("report")
@@ -13,12 +14,12 @@ export function experimentReportCommand(): Command {
     .action(async (runs: string, { json, ...options }: { out?: string; figures: boolean; json?: boolean }) => {
       const report = await writeReport(runs, options);
       if (json) {
-        console.log(JSON.stringify(report, null, 2));
+        console.log(visibleJson(report, 2));
         return;
       }
-      const list = (titles: readonly string[]): string => titles.join(", ") || "none";
-      console.log(report.html);
-      console.log(report.markdown);
+      const list = (titles: readonly string[]): string => visible(titles.join(", ")) || "none";
+      console.log(visible(report.html));
+      console.log(visible(report.markdown));
       console.error(`tables: ${list(report.tables)}`);
       console.error(`figures: ${list(report.figures)}`);
       console.error(`not run: ${list(report.notRun)}`);

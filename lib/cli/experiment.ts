@@ -13,6 +13,7 @@ import { showProgress } from "./experiment-progress";
 import { experimentReportCommand } from "./experiment-report";
 import { choice, realNumber, wholeNumber, wholeNumbers } from "./option-values";
 import { addSessionOptions, exitCodes, exitCodesHelp, runSession, type Session, type SessionOptions } from "./session";
+import { errorText, visible } from "./visible";
 
 interface RunOptions extends SessionOptions {
   data: string;
@@ -126,10 +127,10 @@ async function run(experiment: string, options: RunOptions, { output, signal }: 
       const failures = failed.map(({ run: of, error }) => ({ ...named(of), code: error.code, message: error.message }));
       return await output.json({ results, finished: finished.map(named), failed: failures, skipped });
     }
-    for (const { error } of failed) console.error(`${error.code}: ${error.message}`);
-    if (skipped.length > 0) await output.print(`not in ${options.data}, and left out: ${skipped.join(", ")}`);
+    for (const { error } of failed) console.error(errorText(error));
+    if (skipped.length > 0) await output.print(visible(`not in ${options.data}, and left out: ${skipped.join(", ")}`));
     await output.print(
-      `${results}: ${finished.length} networks, each with its seed${failed.length > 0 ? `; ${failed.length} failed` : ""}`,
+      `${visible(results)}: ${finished.length} networks, each with its seed${failed.length > 0 ? `; ${failed.length} failed` : ""}`,
     );
   } finally {
     progress.stop();
@@ -164,7 +165,7 @@ function describePlan({ cells, seeds, runs }: Plan): string {
     const measured = measuredAt.length === 1 ? "at the end" : `${measuredAt.length} times`;
     const after = intervention ? `, then ${intervention.epochs} with the neural-collapse loss and as many without` : "";
     const schedule = `${measuredAt.at(-1)} epochs (milestones ${milestones.join(", ") || "none"}), batch ${batchSize}${after}, measured ${measured}`;
-    return `${name}: ${schedule}${scaled.length > 0 ? ` [scaled: ${scaled.join("; ")}]` : ""}`;
+    return visible(`${name}: ${schedule}${scaled.length > 0 ? ` [scaled: ${scaled.join("; ")}]` : ""}`);
   });
   return [...lines, `${cells.length} cells × ${seeds.length} seeds (${seeds.join(", ")}) = ${runs.length} runs`].join("\n");
 }

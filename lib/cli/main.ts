@@ -9,11 +9,12 @@ import { evaluateCommand } from "./evaluate";
 import { experimentCommand } from "./experiment";
 import { extractCommand } from "./extract";
 import { fitCommand } from "./fit";
-import { tolerateClosedPipes } from "./output";
+import { watchStandardStreams } from "./output";
 import { scoreCommand } from "./score";
 import { exitCodes } from "./session";
 import { setupCommand } from "./setup";
 import { trainCommand } from "./train";
+import { errorText, visible, visibleLines } from "./visible";
 
 const help = `
 From images to verdicts:
@@ -40,14 +41,28 @@ export function program(): Command {
     .addHelpText("after", help);
 }
 
-/** Commander ends the process itself, with 1 for wrong usage; here it throws instead, in every command. */
+/** Commander ends the process itself, with 1 for wrong usage, and repeats arguments as they are; here it throws instead, in every command. */
 function throwing(command: Command): Command {
   for (const child of command.commands) throwing(child);
-  return command.exitOverride();
+  return command.exitOverride().configureOutput({ outputError: (text, write) => write(usageText(text)) });
+}
+
+/** Of a wrong argument, which may be the name of any file; what commander suggests instead is on a line of its own. */
+function usageText(text: string): string {
+  const [, wrong = text, suggestion = ""] = /^(.*?)(\n\(Did you mean [^\n]*)?\n$/s.exec(text) ?? [];
+  return `${visible(wrong)}${visibleLines(suggestion)}\n`;
+}
+
+/** What cannot be written for want of space is an error also where the work was done. */
+function endWithError(): void {
+  process.once("exit", () => {
+    const { exitCode = exitCodes.ok } = process;
+    if (exitCode === exitCodes.ok || exitCode === exitCodes.outOfDistribution) process.exitCode = exitCodes.error;
+  });
 }
 
 async function main(): Promise<void> {
-  tolerateClosedPipes();
+  watchStandardStreams(endWithError);
   try {
     await throwing(program()).parseAsync();
   } catch (error) {
@@ -55,8 +70,11 @@ async function main(): Promise<void> {
       process.exitCode = error.exitCode === 0 ? exitCodes.ok : exitCodes.usage;
       return;
     }
-    if (!isLibtorchOodError(error)) throw error;
-    console.error(`${error.code}: ${error.message}`);
+    if (!isLibtorchOodError(error)) {
+      console.error(visibleLines(error instanceof Error ? (error.stack ?? error.message) : String(error)));
+      process.exit(exitCodes.error);
+    }
+    console.error(errorText(error));
     process.exitCode = exitCodes.error;
   }
 }

@@ -1,45 +1,58 @@
-// Results on stdout: at the reader's pace, and quietly no more once the reader has gone.
+// Results on stdout: at the reader's pace, and quietly no more once the reader has gone. What goes wrong with stdout and stderr themselves.
 
 import { once } from "node:events";
 import type { Progress } from "./progress";
+import { visible, visibleJson, visibleLines } from "./visible";
+
+let stdoutOver = false;
+const whenOver: (() => void)[] = [];
+
+/**
+ * For the whole process, before anything is written. Without this a reader that leaves (`libtorch-ood doctor | head -1`) and a full disk behind stdout
+ * or stderr end the process with a stack trace. The work goes on in both cases, since its result may be a file.
+ *
+ * @param failed - called for a full disk and its like, not for a reader that leaves; one line on stderr says why, where stderr itself is sound
+ */
+export function watchStandardStreams(failed: () => void): void {
+  process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+    const first = !stdoutOver;
+    stdoutOver = true;
+    if (!first) return;
+    if (error.code !== "EPIPE") {
+      failed();
+      process.stderr.write(`ERR_IO: cannot write to stdout: ${visible(error.message)}\n`);
+    }
+    for (const callback of whenOver) callback();
+  });
+  process.stderr.on("error", (error: NodeJS.ErrnoException) => {
+    if (error.code !== "EPIPE") failed();
+  });
+}
 
 export class Output {
-  #closed = false;
-  #whenClosed: (() => void) | undefined;
+  constructor(private readonly progress: Progress) {}
 
-  constructor(private readonly progress: Progress) {
-    process.stdout.on("error", (error: NodeJS.ErrnoException) => {
-      if (error.code !== "EPIPE") throw error;
-      this.#closed = true;
-      this.#whenClosed?.();
-    });
-  }
-
-  /** Calls back when the reader of stdout has gone, as `head` does. */
+  /** Calls back when nothing can be written to stdout any more: its reader has gone, as `head` does, or its disk is full. */
   onClosed(callback: () => void): void {
-    this.#whenClosed = callback;
+    whenOver.push(callback);
+    if (stdoutOver) callback();
   }
 
-  /** Prints lines; resolves when the reader has room for more. */
+  /** Prints lines, of which each has been made {@link visible}; resolves when the reader has room for more. */
   async print(text: string): Promise<void> {
-    if (this.#closed) return;
-    if (process.stdout.isTTY) this.progress.clear(); // the bar would stay in the line
-    if (!process.stdout.write(`${text}\n`) && !this.#closed) {
-      await Promise.race([once(process.stdout, "drain"), once(process.stdout, "close")]).catch(() => undefined); // EPIPE comes to the listener
-    }
+    await this.#write(visibleLines(text));
   }
 
   /** One value as one line of JSON. */
-  json(value: unknown): Promise<void> {
-    return this.print(JSON.stringify(value));
+  async json(value: unknown): Promise<void> {
+    await this.#write(visibleJson(value));
   }
-}
 
-/** Without this, a reader that leaves (`libtorch-ood doctor | head -1`) ends the process with a stack trace. */
-export function tolerateClosedPipes(): void {
-  for (const stream of [process.stdout, process.stderr]) {
-    stream.on("error", (error: NodeJS.ErrnoException) => {
-      if (error.code !== "EPIPE") throw error;
-    });
+  async #write(text: string): Promise<void> {
+    if (stdoutOver) return;
+    if (process.stdout.isTTY) this.progress.clear(); // the bar would stay in the line
+    if (!process.stdout.write(`${text}\n`) && !stdoutOver) {
+      await Promise.race([once(process.stdout, "drain"), once(process.stdout, "close")]).catch(() => undefined); // errors come to the listener
+    }
   }
 }

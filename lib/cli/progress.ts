@@ -1,6 +1,7 @@
 // A progress bar on stderr, one stage after the other; nothing at all where it is off.
 
 import cliProgress from "cli-progress";
+import { visible } from "./visible";
 
 /** Where stderr is no terminal, a line at this interval. */
 const lineEveryMs = 2000;
@@ -16,7 +17,7 @@ export class Progress {
     if (!this.on || total === 0) return;
     this.#bar = new cliProgress.SingleBar(
       {
-        format: `${stage} {bar} {percentage}% | {value}/{total}{note} | {eta_formatted} left`,
+        format: "{stage} {bar} {percentage}% | {value}/{total}{note} | {eta_formatted} left",
         stream: process.stderr,
         noTTYOutput: true,
         notTTYSchedule: lineEveryMs,
@@ -29,7 +30,7 @@ export class Progress {
       },
       cliProgress.Presets.shades_classic,
     );
-    this.#bar.start(total, 0, { note: "" });
+    this.#bar.start(total, 0, { stage: visible(stage), note: "" });
   }
 
   update(done: number, note?: string): void {

@@ -12,8 +12,8 @@ import { listImages } from "./image-files";
 import { given, realNumber, wholeNumber } from "./option-values";
 import { predictFiles, predictRows, type Outcome } from "./predictions";
 import { addSessionOptions, exitCodes, exitCodesHelp, runSession, type Session, type SessionOptions } from "./session";
-
 import { number, share } from "./table";
+import { errorText, visible } from "./visible";
 
 interface ScoreOptions extends SessionOptions {
   data?: DataSpec;
@@ -95,15 +95,12 @@ async function score(path: string, images: readonly string[], options: ScoreOpti
     throw new LibtorchOodError("ERR_OPTION", `${path}: this detector takes ${expected}, found ${wanted}`);
   }
   const predictOptions = given({ falseAlarmRate: options.falseAlarmRate, batchSize: options.batchSize, signal });
-  const width = Math.min(40, Math.max("class".length, ...detector.classNames.map((name) => name.length)));
+  const width = Math.min(40, Math.max("class".length, ...detector.classNames.map((name) => visible(name).length)));
   if (!options.json) await output.print(`verdict  p-value  confidence  score         ${"class".padEnd(width)}  image`);
   const print = async (name: string, outcome: Outcome, more: object = {}): Promise<void> => {
     tally.add(outcome);
     if (options.json) await output.json({ image: name, ...more, ...("error" in outcome ? outcome : outcome.prediction) });
-    else
-      await output.print(
-        "error" in outcome ? `error    ${outcome.error.code}: ${outcome.error.message}` : row(outcome.prediction, name, width),
-      );
+    else await output.print("error" in outcome ? `error    ${errorText(outcome.error)}` : row(outcome.prediction, name, width));
   };
   if (options.data === undefined && options.features === undefined) {
     const files = await listImages(images);
@@ -152,5 +149,5 @@ function truth(data: Dataset, index: number): { trueLabel: number; trueClassName
 
 function row({ outOfDistribution, pValue, confidence, score, className }: Prediction, name: string, width: number): string {
   const verdict = outOfDistribution ? "UNKNOWN" : "known  ";
-  return `${verdict}  ${share(pValue)}   ${share(confidence)}      ${number(score).padEnd(12)}  ${className.padEnd(width)}  ${name}`;
+  return `${verdict}  ${share(pValue)}   ${share(confidence)}      ${number(score).padEnd(12)}  ${visible(className).padEnd(width)}  ${visible(name)}`;
 }

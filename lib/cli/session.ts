@@ -5,6 +5,7 @@ import { isLibtorchOodError } from "../errors";
 import { abortError } from "../native-call";
 import { Output } from "./output";
 import { Progress } from "./progress";
+import { visible } from "./visible";
 
 /** What the process ends with; `outOfDistribution` only where `score --fail-on-ood` asks for it. */
 export const exitCodes = { ok: 0, error: 1, usage: 2, outOfDistribution: 3, interrupted: 130, terminated: 143 } as const;
@@ -21,7 +22,7 @@ export interface Session {
   readonly signal: AbortSignal;
   readonly progress: Progress;
   readonly output: Output;
-  /** A line for people, on stderr. */
+  /** A line for people, on stderr, with whatever is hidden in it made visible. */
   readonly note: (text: string) => void;
   /** For work that takes no signal. @throws ERR_ABORTED */
   readonly throwIfAborted: () => void;
@@ -68,7 +69,7 @@ export async function runSession(
   for (const name of handled) process.on(name, stop);
   const note = (text: string): void => {
     progress.clear();
-    process.stderr.write(`${text}\n`);
+    process.stderr.write(`${visible(text)}\n`);
   };
   const throwIfAborted = (): void => {
     if (signal.aborted) throw abortError(signal);

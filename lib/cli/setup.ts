@@ -4,6 +4,7 @@ import { Command } from "commander";
 import { addonFiles } from "../libtorch/addon-files";
 import { setup } from "../libtorch/setup";
 import { pinnedVersion, supportedMinors } from "../libtorch/versions";
+import { visible } from "./visible";
 
 export function setupCommand(): Command {
   return new Command("setup")
@@ -16,8 +17,8 @@ export function setupCommand(): Command {
     .option("--force", "fetch it although it is in the cache")
     .action(async (options: { version?: string; cuda?: boolean; force?: boolean }) => {
       const version = options.version ?? builtFor() ?? pinnedVersion;
-      const torch = await setup({ ...options, version, report: (line) => console.log(line) });
-      console.log(`libtorch ${torch.version} is in ${torch.directory}`);
+      const torch = await setup({ ...options, version, report: (line) => console.log(visible(line)) });
+      console.log(visible(`libtorch ${torch.version} is in ${torch.directory}`));
     });
 }
 

@@ -1,10 +1,12 @@
-// Plain text tables: columns as wide as they must be, numbers to the right.
+// Plain text tables: columns as wide as they must be, numbers to the right. Each cell stays on its line.
+
+import { visible } from "./visible";
 
 export type Cell = string | number | undefined;
 
 /** A header and rows, of which cells that are numbers (or columns headed so) stand to the right. */
 export function table(header: readonly string[], rows: readonly (readonly Cell[])[], right: readonly number[] = []): string {
-  const texts = [header, ...rows.map((row) => row.map((cell) => (cell === undefined ? "" : String(cell))))];
+  const texts = [header, ...rows.map((row) => row.map((cell) => (cell === undefined ? "" : visible(String(cell)))))];
   const widths = header.map((_, column) => Math.max(...texts.map((row) => (row[column] ?? "").length)));
   return texts
     .map((row) =>
@@ -20,7 +22,7 @@ export function table(header: readonly string[], rows: readonly (readonly Cell[]
 export function facts(pairs: readonly (readonly [string, Cell])[]): string {
   const given = pairs.filter(([, value]) => value !== undefined);
   const width = Math.max(...given.map(([name]) => name.length));
-  return given.map(([name, value]) => `${name.padEnd(width)}  ${value}`).join("\n");
+  return given.map(([name, value]) => `${name.padEnd(width)}  ${visible(String(value))}`).join("\n");
 }
 
 /** A share from 0 to 1. */

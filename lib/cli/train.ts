@@ -12,6 +12,7 @@ import { dataHelp, dataSpec, randomSubset, readData, type DataSpec } from "./dat
 import { choice, given, realNumber, wholeNumber, wholeNumbers } from "./option-values";
 import { addSessionOptions, exitCodesHelp, runSession, type Session, type SessionOptions } from "./session";
 import { share } from "./table";
+import { visible } from "./visible";
 
 type TrainingChoices = Pick<
   TrainingOptions,
@@ -220,7 +221,7 @@ async function train(spec: DataSpec, options: TrainOptions, session: Session, hi
       epochs: reports,
     });
   } else {
-    await output.print(`${options.out}: written after ${reports.length} epochs (${seconds.toFixed(1)} s of training)`);
+    await output.print(`${visible(options.out)}: written after ${reports.length} epochs (${seconds.toFixed(1)} s of training)`);
   }
   model.dispose();
 }
