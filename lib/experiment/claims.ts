@@ -5,7 +5,7 @@
 // ever shared or taken over, so that a dead owner's can be removed by anybody at any time.
 
 import { randomBytes } from "node:crypto";
-import { readFileSync } from "node:fs";
+import { readFileSync, readlinkSync } from "node:fs";
 import { link, mkdir, readdir, readFile, stat, unlink, utimes, writeFile } from "node:fs/promises";
 import { hostname } from "node:os";
 import { join } from "node:path";
@@ -17,9 +17,11 @@ interface Owner {
   readonly host: string;
   /** Of the process, by the system's clock ticks since boot where it tells (Linux): a later process of the same number is another. */
   readonly processStart: string | undefined;
+  /** What the number counts in (Linux): a container on the same machine, and with its host name, has numbers of its own. */
+  readonly pidNamespace: string | undefined;
 }
 
-/** The owner's file is touched this often, and one of another machine that was not for so long is void: its process cannot be asked. */
+/** The owner's file is touched this often, and one of another machine or container that was not for so long is void: its process cannot be asked. */
 const heartbeatMs = 20_000;
 const abandonedMs = 10 * 60_000;
 
@@ -47,7 +49,7 @@ export interface Holder {
 export async function tryClaim(directory: string, name: string): Promise<Claim | Holder> {
   const token = `${name}.${process.pid}-${randomBytes(6).toString("hex")}`;
   const file = join(directory, `${token}.claim`);
-  const owner: Owner = { pid: process.pid, host: hostname(), processStart: processStart(process.pid) };
+  const owner: Owner = { pid: process.pid, host: hostname(), processStart: processStart(process.pid), pidNamespace: pidNamespace() };
   try {
     await mkdir(directory, { recursive: true });
     await create(file, join(directory, `${token}.new`), JSON.stringify(owner));
@@ -124,18 +126,22 @@ async function livingOther(directory: string, name: string, mine: string): Promi
   return undefined;
 }
 
+/** Of a file that a power cut emptied. */
+const unknownOwner: Owner = { pid: 0, host: "", processStart: undefined, pidNamespace: undefined };
+
 async function ownerOf(file: string): Promise<Owner | undefined> {
   try {
-    return JSON.parse(await readFile(file, "utf8")) as Owner;
+    const owner = JSON.parse(await readFile(file, "utf8")) as Owner | null;
+    return typeof owner === "object" && owner !== null ? owner : unknownOwner;
   } catch (error) {
     if (systemCode(error) === "ENOENT") return undefined; // released meanwhile
-    if (error instanceof SyntaxError) return { pid: 0, host: "", processStart: undefined }; // a file that a power cut emptied
+    if (error instanceof SyntaxError) return unknownOwner;
     throw error;
   }
 }
 
-async function lives({ pid, host, processStart: start }: Owner, file: string): Promise<boolean> {
-  if (host !== hostname()) return touchedWithin(file, abandonedMs);
+async function lives({ pid, host, processStart: start, pidNamespace: namespace }: Owner, file: string): Promise<boolean> {
+  if (host !== hostname() || namespace !== pidNamespace()) return touchedWithin(file, abandonedMs);
   try {
     process.kill(pid, 0);
   } catch (error) {
@@ -150,6 +156,15 @@ async function touchedWithin(file: string, ms: number): Promise<boolean> {
     () => 0,
   );
   return Date.now() - touched < ms;
+}
+
+/** "pid:[4026531836]"; undefined where the system has none or does not tell. */
+function pidNamespace(): string | undefined {
+  try {
+    return readlinkSync("/proc/self/ns/pid");
+  } catch {
+    return undefined;
+  }
 }
 
 /** Field 22 of /proc/PID/stat; the name in field 2 may hold spaces and parentheses, so counting begins after the last of these. */

@@ -1,7 +1,7 @@
 // Writing a file so that a reader sees the whole old one or the whole new one, whatever happens meanwhile.
 
 import { randomBytes } from "node:crypto";
-import { open, readdir, realpath, rename, stat, unlink, type FileHandle } from "node:fs/promises";
+import { chmod, open, readdir, realpath, rename, stat, unlink, utimes, type FileHandle } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { io, ioError, systemCode } from "./file-errors";
 import { flush } from "./flush";
@@ -25,16 +25,23 @@ export interface AtomicFile {
  *
  * A symbolic link is followed (its target is replaced) and the mode of a replaced file is kept. Two writers of the same
  * path do not disturb each other: the last to finish wins. New files that a killed writer of the same path left are removed.
+ * What is no file (a folder, a device, a pipe, a socket, also behind a link or as `/proc/self/fd/1`) is never replaced.
  *
- * @throws ERR_IO with the operating system's error (ENOSPC, EACCES, ENOENT, ...) as cause
+ * @throws ERR_IO with the operating system's error (ENOSPC, EACCES, ENOENT, ...) as cause, or for a path that is there and is no file
  */
 export async function openAtomicFile(path: string): Promise<AtomicFile> {
-  const target = await followLink(path);
+  const mode = await modeOf(path);
+  const target = await followLink(path, mode !== undefined);
   const directory = dirname(target);
   // The name is cut so that the suffix fits where the target's own name is as long as the file system allows.
   const prefix = `.${basename(target).slice(0, 40)}.`;
   const temporary = join(directory, `${prefix}${process.pid}-${randomBytes(6).toString("hex")}.tmp`);
-  const handle = await io("write", path, open(temporary, "wx"));
+  const handle = await io("write", path, openNew(temporary, mode));
+  const heartbeat = setInterval(() => {
+    const now = new Date();
+    utimes(temporary, now, now).catch(() => undefined);
+  }, heartbeatMs);
+  heartbeat.unref();
   let closed = false;
   const close = async () => {
     if (closed) return;
@@ -45,16 +52,10 @@ export async function openAtomicFile(path: string): Promise<AtomicFile> {
   const discard = async () => {
     if (over) return;
     over = true;
+    clearInterval(heartbeat);
     await close().catch(() => undefined); // the error that brought us here matters more
     await unlink(temporary).catch(() => undefined);
   };
-  try {
-    const mode = await modeOf(target);
-    if (mode !== undefined) await io("write", path, handle.chmod(mode));
-  } catch (error) {
-    await discard();
-    throw error;
-  }
   return {
     write: (bytes, position) => writeAll(handle, path, bytes, position),
     discard,
@@ -62,8 +63,10 @@ export async function openAtomicFile(path: string): Promise<AtomicFile> {
       try {
         await io("write", path, flush(handle));
         await close();
+        await modeOf(path); // it may have become a device meanwhile
         await io("write", path, rename(temporary, target));
         over = true;
+        clearInterval(heartbeat);
       } catch (error) {
         await discard();
         throw error;
@@ -97,15 +100,19 @@ export async function writeFileAtomically(path: string, chunks: Iterable<Uint8Ar
   await file.commit();
 }
 
-/** A writer touches its file all the time; a minute without is long, and a writer on another machine may have any process number. */
-const abandonedAfterMs = 60_000;
+/**
+ * A writer's file is touched this often, and one that was not for so long is abandoned. The number of its process alone says nothing: the writer may be on
+ * another machine or in another container, where numbers mean other processes, or a worker of this process that was terminated.
+ */
+const heartbeatMs = 20_000;
+const abandonedAfterMs = 10 * 60_000;
 
-/** Removes what writers of the same file left behind that were killed. Whatever cannot be removed stays. */
+/** Removes what writers of the same file left behind that were killed. Whatever cannot be removed stays, and so does that of a process that is stopped. */
 async function removeAbandoned(directory: string, prefix: string): Promise<void> {
   const names = await readdir(directory).catch(() => []);
   for (const name of names) {
     const [, pid] = (name.startsWith(prefix) && /^(\d+)-[0-9a-f]{12}\.tmp$/.exec(name.slice(prefix.length))) || [];
-    if (pid === undefined || isRunning(Number(pid))) continue;
+    if (pid === undefined || (Number(pid) !== process.pid && isRunning(Number(pid)))) continue;
     const file = join(directory, name);
     const modified = await stat(file).then(
       ({ mtimeMs }) => mtimeMs,
@@ -133,20 +140,46 @@ async function writeAll(handle: FileHandle, path: string, chunk: Uint8Array, pos
   }
 }
 
-async function followLink(path: string): Promise<string> {
+/** @param there - whether the path leads to a file */
+async function followLink(path: string, there: boolean): Promise<string> {
   try {
     return await realpath(path);
   } catch (error) {
-    if (systemCode(error) === "ENOENT") return path; // new, or a link to nothing, which is replaced
+    if (systemCode(error) === "ENOENT" && !there) return path; // new, or a link to nothing, which is replaced
     throw ioError("write", path, error);
   }
 }
 
+/**
+ * The mode of the file that is there; undefined where there is none.
+ *
+ * @throws ERR_IO for anything but a file: a new file in place of `/dev/null` would break every program of the machine
+ */
 async function modeOf(path: string): Promise<number | undefined> {
+  let status;
   try {
-    return (await stat(path)).mode & 0o7777;
-  } catch {
-    return undefined;
+    status = await stat(path);
+  } catch (error) {
+    if (systemCode(error) === "ENOENT") return undefined;
+    throw ioError("write", path, error);
+  }
+  if (status.isFile()) return status.mode & 0o7777;
+  if (status.isDirectory()) throw ioError("write", path, Object.assign(new Error("EISDIR: it is a directory"), { code: "EISDIR" }));
+  const kind = status.isFIFO() ? "a pipe" : status.isSocket() ? "a socket" : "a device";
+  throw ioError("write", path, `expected a file or nothing there, found ${kind}`);
+}
+
+/** By its name, since Node's permission model lets no program change the mode of an open file. No moment leaves it more open than the file it replaces. */
+async function openNew(path: string, mode: number | undefined): Promise<FileHandle> {
+  if (mode === undefined) return open(path, "wx");
+  const handle = await open(path, "wx", mode & 0o777);
+  try {
+    await chmod(path, mode); // what the umask took away
+    return handle;
+  } catch (error) {
+    await handle.close();
+    await unlink(path).catch(() => undefined);
+    throw error;
   }
 }
 

@@ -1,10 +1,13 @@
 // Claims: one holder at a time, dead owners are void, living ones are not.
 
-import { readdirSync, utimesSync, writeFileSync } from "node:fs";
+import { spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
+import { readdirSync, readlinkSync, utimesSync, writeFileSync } from "node:fs";
 import { hostname } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { isClaim, tryClaim, withClaim, type Claim } from "../../lib/experiment/claims";
+import { packageRoot } from "../../lib/package-root";
 import { temporaryDirectory } from "../files/temporary-directory";
 
 const folder = temporaryDirectory();
@@ -13,6 +16,8 @@ const claim = async (directory: string): Promise<Claim> => {
   if (!isClaim(found)) throw new Error("held by another");
   return found;
 };
+/** As {@link tryClaim} has it; undefined where the system has none. */
+const pidNamespace = process.platform === "linux" ? readlinkSync("/proc/self/ns/pid") : undefined;
 const ownedBy = (directory: string, owner: object, hex = "0123456789ab"): string => {
   const file = join(directory, `thing.1-${hex}.claim`);
   writeFileSync(file, JSON.stringify(owner));
@@ -34,19 +39,49 @@ it("one holder at a time; what was released can be had again, and nothing is lef
 it("an owner that is gone is void, also where its number belongs to a later process", async () => {
   const directory = folder.path("dead");
   await (await claim(directory)).release();
-  ownedBy(directory, { pid: 2 ** 22 + 1, host: hostname(), processStart: "1" }); // above Linux's largest process number
-  if (process.platform === "linux") ownedBy(directory, { pid: process.pid, host: hostname(), processStart: "1" }, "ba9876543210");
+  ownedBy(directory, { pid: 2 ** 22 + 1, host: hostname(), processStart: "1", pidNamespace }); // above Linux's largest process number
+  if (process.platform === "linux")
+    ownedBy(directory, { pid: process.pid, host: hostname(), processStart: "1", pidNamespace }, "ba9876543210");
   await (await claim(directory)).release();
   expect(readdirSync(directory)).toEqual([]);
 });
 
-it("an owner on another machine lives as long as it says so", async () => {
-  const directory = folder.path("elsewhere");
+it.each([
+  ["on another machine", "elsewhere", pidNamespace],
+  ["in another container of this machine", hostname(), "pid:[1]"],
+])("an owner %s lives as long as it says so", async (_, host, namespace) => {
+  const directory = folder.path(host === "elsewhere" ? host : "container");
   await (await claim(directory)).release();
-  const file = ownedBy(directory, { pid: 1, host: "elsewhere", processStart: "1" });
-  expect(await tryClaim(directory, "thing")).toEqual({ pid: 1, host: "elsewhere" });
+  const file = ownedBy(directory, { pid: 2 ** 22 + 1, host, processStart: "1", pidNamespace: namespace });
+  expect(await tryClaim(directory, "thing")).toEqual({ pid: 2 ** 22 + 1, host });
   const longAgo = new Date(Date.now() - 11 * 60_000);
   utimesSync(file, longAgo, longAgo);
+  await (await claim(directory)).release();
+  expect(readdirSync(directory)).toEqual([]);
+});
+
+const unshares = process.platform === "linux" && spawnSync("unshare", ["--pid", "--fork", "true"]).status === 0;
+(unshares ? it : it.skip)("a living process of another PID namespace is not taken for dead", async () => {
+  const directory = folder.path("namespaces");
+  const compiled = JSON.stringify(join(packageRoot, "dist/experiment/claims.js"));
+  const script = `require(${compiled}).tryClaim(${JSON.stringify(directory)}, "thing").then(() => console.log("mine")); process.stdin.resume()`;
+  const holder = spawn("unshare", ["--pid", "--fork", "--kill-child", process.execPath, "-e", script], {
+    stdio: ["pipe", "pipe", "inherit"],
+  });
+  try {
+    await once(holder.stdout, "data");
+    expect(await tryClaim(directory, "thing")).toMatchObject({ host: hostname() });
+  } finally {
+    holder.kill("SIGKILL");
+  }
+});
+
+it("a claim that holds no owner is void", async () => {
+  const directory = folder.path("nobody");
+  await (await claim(directory)).release();
+  for (const [i, content] of ["", "null", "7", "{"].entries())
+    writeFileSync(join(directory, `thing.1-${"0".repeat(11)}${i}.claim`), content);
+  for (const name of readdirSync(directory)) utimesSync(join(directory, name), 0, 0);
   await (await claim(directory)).release();
   expect(readdirSync(directory)).toEqual([]);
 });

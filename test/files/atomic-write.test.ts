@@ -1,8 +1,25 @@
 import { execFileSync } from "node:child_process";
 import promises from "node:fs/promises";
-import { chmodSync, mkdirSync, readFileSync, readdirSync, readlinkSync, statSync, symlinkSync, utimesSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  closeSync,
+  lstatSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  readdirSync,
+  readlinkSync,
+  statSync,
+  symlinkSync,
+  unlinkSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
+import { once } from "node:events";
+import { createServer } from "node:net";
 import { join } from "node:path";
-import { writeFileAtomically } from "../../lib/files/atomic-write";
+import { openAtomicFile, writeFileAtomically } from "../../lib/files/atomic-write";
+import { packageRoot } from "../../lib/package-root";
 import { temporaryDirectory } from "./temporary-directory";
 
 const directory = temporaryDirectory();
@@ -179,13 +196,137 @@ test("what killed writers of the same file left is removed; a living writer's fi
     utimesSync(join(folder, name), time, time);
     return name;
   };
-  left(`.file.bin.${dead}-0123456789ab.tmp`, 5);
+  left(`.file.bin.${dead}-0123456789ab.tmp`, 15);
+  left(`.file.bin.${process.pid}-0123456789ab.tmp`, 15); // of a worker that was terminated
   const kept = [
-    left(`.file.bin.${dead}-00123456789a.tmp`, 0),
-    left(`.file.bin.${process.pid}-0123456789ab.tmp`, 5),
-    left(`.other.bin.${dead}-0123456789ab.tmp`, 5),
-    left(`.file.bin.${dead}-notours.tmp`, 5),
+    left(`.file.bin.${dead}-00123456789a.tmp`, 5), // the number is another container's: a writer there touches its file
+    left(`.file.bin.${process.pid}-00123456789a.tmp`, 5),
+    left(`.file.bin.${process.ppid}-0123456789ab.tmp`, 15), // stopped, perhaps
+    left(`.other.bin.${dead}-0123456789ab.tmp`, 15),
+    left(`.file.bin.${dead}-notours.tmp`, 15),
   ];
   await writeFileAtomically(path, [text("x")]);
   expect(readdirSync(folder).sort()).toEqual([...kept, "file.bin"].sort());
+});
+
+test("a writer touches its file between writes, however far apart they are", async () => {
+  jest.useFakeTimers({ doNotFake: ["nextTick", "setImmediate", "queueMicrotask", "Date"] });
+  try {
+    const path = place("heartbeat");
+    const file = await openAtomicFile(path);
+    const temporary = join(path, "..", readdirSync(join(path, ".."))[0] as string);
+    utimesSync(temporary, 0, 0);
+    jest.advanceTimersByTime(30_000);
+    for (let turns = 0; statSync(temporary).mtimeMs === 0 && turns < 10_000; turns++) await new Promise(setImmediate);
+    expect(Date.now() - statSync(temporary).mtimeMs).toBeLessThan(60_000);
+    await file.discard();
+    expect(jest.getTimerCount()).toBe(0);
+    await writeFileAtomically(path, [text("x")]);
+    expect(jest.getTimerCount()).toBe(0);
+  } finally {
+    jest.useRealTimers();
+  }
+});
+
+// Nodes of our own in a folder of our own: a replaced /dev/null would break the machine that the test runs on.
+(process.platform === "win32" ? describe.skip : describe)("what is no file is never replaced", () => {
+  const isRoot = process.getuid?.() === 0;
+
+  async function refused(path: string, kind: RegExp, node = path): Promise<void> {
+    const before = lstatSync(node);
+    const error: unknown = await writeFileAtomically(path, [text("x")]).catch((reason: unknown) => reason);
+    expect(error).toMatchObject({ code: "ERR_IO", message: expect.stringMatching(kind) });
+    const after = lstatSync(node);
+    expect([after.ino, after.mode, after.rdev]).toEqual([before.ino, before.mode, before.rdev]);
+    expect(readdirSync(join(node, "..")).filter((name) => name.endsWith(".tmp"))).toEqual([]);
+  }
+
+  test("a pipe, also behind a link", async () => {
+    const path = place("pipe");
+    execFileSync("mkfifo", [path]);
+    await refused(path, /expected a file or nothing there, found a pipe$/);
+    const link = `${path}.link`;
+    symlinkSync(path, link);
+    await refused(link, /file\.bin\.link: .*found a pipe$/);
+    expect(lstatSync(path).isFIFO()).toBe(true);
+  });
+
+  (isRoot ? test : test.skip)("devices", async () => {
+    const path = place("devices");
+    for (const [name, minor] of [
+      ["null", "3"],
+      ["full", "7"],
+    ] as const) {
+      const device = join(path, "..", name);
+      execFileSync("mknod", [device, "c", "1", minor]);
+      await refused(device, /found a device$/);
+      symlinkSync(device, `${device}.link`);
+      await refused(`${device}.link`, /found a device$/);
+    }
+  });
+
+  test("a socket", async () => {
+    const path = place("socket");
+    const server = createServer().listen(path);
+    await once(server, "listening");
+    await refused(path, /found a socket$/);
+    server.close();
+  });
+
+  (process.platform === "linux" ? test : test.skip)(
+    "a link to an open file of the process: a pipe is refused, a file is written to",
+    async () => {
+      const path = place("open");
+      const fifo = `${path}.fifo`;
+      execFileSync("mkfifo", [fifo]);
+      const pipe = openSync(fifo, "r+");
+      symlinkSync(`/proc/self/fd/${pipe}`, path);
+      await refused(path, /found a pipe$/);
+      closeSync(pipe);
+      unlinkSync(path);
+      writeFileSync(`${path}.real`, "old");
+      const real = openSync(`${path}.real`, "r");
+      symlinkSync(`/proc/self/fd/${real}`, path);
+      await writeFileAtomically(path, [text("new")]);
+      expect([lstatSync(path).isSymbolicLink(), readFileSync(`${path}.real`, "utf8")]).toEqual([true, "new"]);
+      closeSync(real);
+    },
+  );
+
+  test("what becomes a pipe while the file is written", async () => {
+    const path = place("meanwhile");
+    const file = await openAtomicFile(path);
+    execFileSync("mkfifo", [path]);
+    await expect(file.commit()).rejects.toMatchObject({ code: "ERR_IO" });
+    expect(lstatSync(path).isFIFO()).toBe(true);
+    expect(readdirSync(join(path, ".."))).toEqual(["file.bin"]);
+  });
+
+  test("links to files are followed, one after the other, and stay; a link to nothing becomes the file", async () => {
+    const path = place("links");
+    const [first, second, loose] = [`${path}.1`, `${path}.2`, `${path}.3`];
+    writeFileSync(path, "old");
+    symlinkSync("file.bin", first);
+    symlinkSync(first, second);
+    await writeFileAtomically(second, [text("new")]);
+    expect([first, second].every((link) => lstatSync(link).isSymbolicLink())).toBe(true);
+    expect(readFileSync(path, "utf8")).toBe("new");
+    symlinkSync("nowhere", loose);
+    await writeFileAtomically(loose, [text("own")]);
+    expect([lstatSync(loose).isFile(), readFileSync(loose, "utf8")]).toEqual([true, "own"]);
+  });
+});
+
+test("under Node's permission model: a file is written, and written again", () => {
+  const path = place("permission");
+  const flag = ["--permission", "--experimental-permission"].find((name) => process.allowedNodeEnvironmentFlags.has(name));
+  const compiled = join(packageRoot, "dist/files/atomic-write.js");
+  const script = `const { writeFileAtomically } = require(${JSON.stringify(compiled)});
+    const write = (text) => writeFileAtomically(${JSON.stringify(path)}, [Buffer.from(text)]);
+    write("one").then(() => write("two"));`;
+  chmodSync(join(path, ".."), 0o755);
+  writeFileSync(path, "zero");
+  chmodSync(path, 0o664); // a bit more than the umask leaves
+  execFileSync(process.execPath, [flag as string, "--allow-fs-read=*", "--allow-fs-write=*", "-e", script], { stdio: "pipe" });
+  expect([readFileSync(path, "utf8"), statSync(path).mode & 0o777]).toEqual(["two", 0o664]);
 });
