@@ -16,8 +16,9 @@ import {
 import { CheckpointWriter } from "./resnet/checkpoint-writer";
 import { resolveFitOptions, type EpochReport, type FitOptions, type ResolvedFitOptions, type TrainingRecipe } from "./resnet/fit-options";
 import { imageResizes, type ImageResize, type ImageTarget } from "./images/decode";
+import { checkOnError, type ImageFailure, type OnError } from "./images/failure";
 import { presetOf, presets, withPreset, type PresetName, type PresetRecord } from "./presets/preset";
-import { dataHash, datasetTensor, imagesTensor, labelsTensor, requireDataset, type Images } from "./resnet/images";
+import { dataHash, datasetTensor, imagesTensor, labelsTensor, requireDataset, type Images, type NativeImages } from "./resnet/images";
 import {
   openModelFile,
   requireSizes,
@@ -33,6 +34,7 @@ import { Tensor, toTensor, type ArrayWithShape } from "./tensor";
 export type { Architecture, ArchitectureOptions, SpectralNormOptions } from "./resnet/architecture";
 export type { BatchReport, EpochReport, FitOptions, TrainingOptions } from "./resnet/fit-options";
 export type { ImageResize } from "./images/decode";
+export type { ImageFailure, OnError } from "./images/failure";
 export type { Image, ImageDataLike } from "./images/image";
 export type { Images } from "./resnet/images";
 
@@ -59,6 +61,8 @@ export interface ExtractOptions {
   features?: "normalized" | "raw";
   /** Of files and RGBA pixels that have not the network's size, antialiased (a Dataset or tensor must have it). Default "center-crop". */
   resize?: ImageResize;
+  /** What becomes of images that cannot be decoded: see {@link OnError}. Default: "throw". */
+  onError?: OnError;
   signal?: AbortSignal;
 }
 
@@ -74,9 +78,11 @@ export interface Extraction {
   logits: Tensor;
   /** [N]: the data set's labels; empty where none were given. */
   labels: Int32Array;
+  /** Images that are not among the N rows, with `onError`; the rows keep the order of the others. In a stream `index` counts from its first image. */
+  skipped: readonly ImageFailure[];
 }
 
-/** One chunk of {@link ResNet.extractStream}: an {@link Extraction} and the number of images before it. */
+/** One chunk of {@link ResNet.extractStream}: an {@link Extraction} and the number of rows before it. */
 export interface ExtractionChunk extends Extraction {
   offset: number;
 }
@@ -85,7 +91,7 @@ export interface ExtractionChunk extends Extraction {
 export type ImageChunk = Images | { images: Exclude<Images, Dataset>; labels: Int32Array };
 
 const creationKeys = ["seed", "device", "dtype", "normalization", "preset"] as const;
-const extractKeys = ["batchSize", "precision", "features", "resize", "signal"] as const;
+const extractKeys = ["batchSize", "precision", "features", "resize", "onError", "signal"] as const;
 
 /**
  * A residual network in native memory. Made by {@link ResNet.create} or {@link ResNet.load}; freed by {@link dispose} or
@@ -394,7 +400,7 @@ export class ResNet {
    * into the convolutions once per call.
    *
    * @param images - a Dataset; [N, C, H, W] as uint8 or as floats in 0 … 1; or one image or several as encoded PNG, JPEG or WebP bytes, paths,
-   *   or RGBA `{ data, width, height }`, which are decoded and resized by sharp (an optional peer dependency) off the JavaScript thread
+   *   `file:` URLs, Blobs or RGBA `{ data, width, height }`, which are decoded and resized by sharp (an optional peer dependency) off the JavaScript thread
    * @throws ERR_SHAPE, ERR_DTYPE, ERR_NON_FINITE (images, or a network that gives NaN), ERR_OPTION without normalisation constants,
    *   ERR_ABORTED, ERR_DISPOSED, ERR_OUT_OF_MEMORY; ERR_CORRUPT_FILE, ERR_IO and ERR_SHARP_NOT_FOUND for images that have to be decoded
    */
@@ -405,12 +411,13 @@ export class ResNet {
   async #extract(images: Images, options?: ExtractAllOptions): Promise<Extraction> {
     const checked = optionsObject(options, "extract options", [...extractKeys, "onProgress"]);
     const onProgress = optionalFunction(checked.onProgress, "onProgress");
-    const input = new Input(images, this.#imageTarget(checked));
+    const input = new Input(images, this.#imageTarget(checked), checkOnError(checked.onError));
     let extractor: BoundExtractor | undefined;
     try {
       extractor = await this.#extractor(checked);
-      const { features, logits } = await extractor.extract(await input.tensor, onProgress);
-      return { features, logits, labels: images instanceof Dataset ? Int32Array.from(images.labels) : new Int32Array(0) };
+      const { tensor, skipped } = await input.taken;
+      const { features, logits } = await extractor.extract(tensor, onProgress);
+      return { features, logits, labels: images instanceof Dataset ? Int32Array.from(images.labels) : new Int32Array(0), skipped };
     } finally {
       extractor?.dispose();
       await input.dispose();
@@ -424,14 +431,14 @@ export class ResNet {
    *
    * @param source - chunks of images in any form that {@link extract} takes, or `{ images, labels }`
    * @param sink - receives each chunk; its tensors are disposed when the promise it returns settles
-   * @returns the number of images
+   * @returns the number of rows, and the images that were skipped
    * @throws what {@link extract} throws, and what source or sink throws (the source is then closed)
    */
   extractStream(
     source: AsyncIterable<ImageChunk> | Iterable<ImageChunk>,
     sink: (chunk: ExtractionChunk) => unknown,
     options?: ExtractOptions,
-  ): Promise<{ count: number }> {
+  ): Promise<{ count: number; skipped: ImageFailure[] }> {
     return calledFrom(this.extractStream, () => this.#extractStream(source, sink, options));
   }
 
@@ -439,39 +446,52 @@ export class ResNet {
     source: AsyncIterable<ImageChunk> | Iterable<ImageChunk>,
     sink: (chunk: ExtractionChunk) => unknown,
     options: ExtractOptions | undefined,
-  ): Promise<{ count: number }> {
+  ): Promise<{ count: number; skipped: ImageFailure[] }> {
     const checked = optionsObject(options, "extract options", extractKeys);
     if (typeof sink !== "function") fail("ERR_OPTION", "sink", "a function", sink);
     const target = this.#imageTarget(checked);
+    const onError = checkOnError(checked.onError);
     const reader = new ReadAhead(source, optionalSignal(checked.signal, "signal"));
     let extractor: BoundExtractor | undefined;
     let count = 0;
+    let imagesBefore = 0;
+    const all: ImageFailure[] = [];
     try {
       extractor = await this.#extractor(checked);
       for (let next = await reader.next(); !next.done; next = await reader.next()) {
         const { images, labels } = labelled(next.value);
-        const input = new Input(images, target); // before the source runs on: it may use one buffer for all chunks
+        // Taken before the source runs on: it may use one buffer for all chunks.
+        const input = new Input(images, target, inStream(onError, imagesBefore));
         reader.prefetch();
         let extraction;
+        let skipped: readonly ImageFailure[];
         try {
-          extraction = await extractor.extract(await input.tensor);
+          const taken = await input.taken;
+          skipped = taken.skipped;
+          extraction = await extractor.extract(taken.tensor);
         } finally {
           await input.dispose();
         }
         const { features, logits } = extraction;
         try {
           const rows = features.shape[0] ?? 0;
-          if (labels !== undefined && labels.length !== rows) {
-            throw new LibtorchOodError("ERR_SHAPE", `labels: expected ${rows}, one per image, found ${labels.length}`);
+          const total = rows + skipped.length;
+          if (labels !== undefined && labels.length !== total) {
+            throw new LibtorchOodError("ERR_SHAPE", `labels: expected ${total}, one per image, found ${labels.length}`);
           }
-          await sink({ features, logits, labels: labels ?? new Int32Array(0), offset: count });
+          const left = new Set(skipped.map(({ index }) => index));
+          const kept = labels === undefined ? new Int32Array(0) : left.size === 0 ? labels : labels.filter((_, i) => !left.has(i));
+          const moved = skipped.map((failure) => ({ ...failure, index: failure.index + imagesBefore }));
+          for (const failure of moved) all.push(failure);
+          await sink({ features, logits, labels: kept, skipped: moved, offset: count });
           count += rows;
+          imagesBefore += total;
         } finally {
           features.dispose();
           logits.dispose();
         }
       }
-      return { count };
+      return { count, skipped: all };
     } catch (error) {
       await reader.close();
       throw error;
@@ -635,17 +655,23 @@ export class ResNet {
 
 /** The images of one extraction, taken when this is made. */
 class Input {
-  readonly tensor: Promise<NativeTensor>;
+  readonly taken: Promise<NativeImages>;
 
-  constructor(images: Images, target: ImageTarget) {
-    this.tensor = imagesTensor(images, "images", target);
-    this.tensor.catch(() => undefined); // whoever awaits it hears of a failure; until then it must not count as unhandled
+  constructor(images: Images, target: ImageTarget, onError: OnError) {
+    this.taken = imagesTensor(images, "images", target, onError);
+    this.taken.catch(() => undefined); // whoever awaits it hears of a failure; until then it must not count as unhandled
   }
 
   async dispose(): Promise<void> {
-    const tensor = await this.tensor.catch(() => undefined);
-    tensor?.dispose();
+    const taken = await this.taken.catch(() => undefined);
+    taken?.tensor.dispose();
   }
+}
+
+/** `onError` of a chunk that has `before` images before it in its stream. */
+function inStream(onError: OnError, before: number): OnError {
+  if (typeof onError !== "function" || before === 0) return onError;
+  return (failure) => onError({ ...failure, index: failure.index + before });
 }
 
 /** A native extractor with the options of one call. */

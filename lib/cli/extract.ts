@@ -3,13 +3,12 @@
 import { Command } from "commander";
 import { setThreads } from "../device";
 import type { Dataset } from "../datasets";
-import { LibtorchOodError } from "../errors";
 import { openAtomicFile, type AtomicFile } from "../files/atomic-write";
 import { imageResizes, resizeKernel, type ImageResize } from "../images/decode";
 import { ResNet, type ImageChunk } from "../resnet";
 import { dataHelp, dataSpec, randomSubset, readData, type DataSpec } from "./data-sets";
 import { openExtracted } from "./extracted";
-import { labelsByFolder, listImages } from "./image-files";
+import { labelsByFolder, listImages, passedOverNote, type ListedImage } from "./image-files";
 import { choice, given, wholeNumber } from "./option-values";
 import { addSessionOptions, exitCodesHelp, runSession, type Session, type SessionOptions } from "./session";
 import { facts } from "./table";
@@ -84,8 +83,10 @@ async function extract(path: string, images: readonly string[], options: Extract
   const { imageSize, inChannels: channels, numClasses } = model.architecture;
   const reading = { split: "test" as const, imageSize, channels, resize: options.resize, session };
   const data = options.data && randomSubset(await readData(options.data, reading), options.subset, options.seed);
-  const files = data === undefined ? await listImages(images) : [];
-  const labels = options.labelsFromFolders && data === undefined ? labelsByFolder(files, model.classNames) : undefined;
+  const { files, passedOver } = data === undefined ? await listImages(images, { signal }) : { files: [], passedOver: {} };
+  const passedOverLine = passedOverNote(passedOver);
+  if (passedOverLine !== undefined) session.note(passedOverLine);
+  const labels = options.labelsFromFolders && data === undefined ? labelsByFolder(files, model.classNames).labels : undefined;
   const count = data?.length ?? files.length;
   const start = performance.now();
   const featureName = options.features === "raw" ? ("rawFeatures" as const) : ("features" as const);
@@ -132,9 +133,9 @@ async function extract(path: string, images: readonly string[], options: Extract
   await output.print(facts([...rows, ["images", list && `their paths in ${list.path}`], ["took", speed]]));
 }
 
-function* fileChunks(files: readonly string[], labels: Int32Array | undefined, size: number): Generator<ImageChunk> {
+function* fileChunks(files: readonly ListedImage[], labels: Int32Array | undefined, size: number): Generator<ImageChunk> {
   for (let start = 0; start < files.length; start += size) {
-    const images = files.slice(start, start + size);
+    const images = files.slice(start, start + size).map(({ image }) => image);
     yield labels === undefined ? images : { images, labels: labels.subarray(start, start + size) };
   }
 }
@@ -162,12 +163,8 @@ class PathList {
     return new PathList(path, await openAtomicFile(path));
   }
 
-  async write(files: readonly string[]): Promise<void> {
-    const broken = files.find((file) => file.includes("\n"));
-    if (broken !== undefined) {
-      throw new LibtorchOodError("ERR_OPTION", `${JSON.stringify(broken)}: expected a path of one line, since they are listed one a line`);
-    }
-    const bytes = Buffer.from(files.map((file) => `${file}\n`).join(""));
+  async write(files: readonly ListedImage[]): Promise<void> {
+    const bytes = Buffer.from(files.map(({ name }) => `${name}\n`).join(""));
     await this.file.write(bytes, this.#position);
     this.#position += bytes.length;
   }

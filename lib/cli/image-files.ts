@@ -1,51 +1,176 @@
-// Image files as a command line names them: paths and folders, in an order that does not depend on the file system.
+// Image files as a command line names them: paths, folders and lists of paths, in an order that does not depend on the file system.
 
-import { readdir, stat } from "node:fs/promises";
-import { basename, dirname, join } from "node:path";
+import { createReadStream } from "node:fs";
+import { stat } from "node:fs/promises";
+import { basename, dirname, extname, resolve } from "node:path";
+import type { Readable } from "node:stream";
 import { LibtorchOodError } from "../errors";
-import { io, ioError } from "../files/file-errors";
+import { corruptFile, io, ioError } from "../files/file-errors";
+import { parsePathText, pathBytes, pathOfBytes, pathText, urlOfPath, type Path } from "../files/path-text";
+import { byBytes, byCodePoints, imageEndings, imageTree, join } from "../images/image-tree";
 
-const imageName = /\.(png|jpe?g|webp)$/i;
+/** One image file: what the library takes, and the line that stands for it in lists and messages. */
+export interface ListedImage {
+  readonly image: string | URL;
+  readonly name: string;
+  readonly path: Path;
+}
+
+export interface ListedImages {
+  readonly files: readonly ListedImage[];
+  /** How many image files in folders are of formats that cannot be read here, by their ending. */
+  readonly passedOver: Readonly<Record<string, number>>;
+}
+
+export interface ListOptions {
+  signal: AbortSignal | undefined;
+  /** Whether a path or folder that cannot be read stays in the list, where reading it fails as that of any bad image does. Default false. */
+  keepUnreadable?: boolean;
+}
+
+/** No path is longer on any system; what is longer is no path. */
+const maxPathBytes = 32_767;
 
 /**
- * The files, and all images (by the ends of their names) in the folders and in theirs; a folder's in the order of their paths.
+ * The files, and all images (by the ends of their names) in the folders and in theirs; a folder's in the order of their paths. Links are followed, and
+ * each real folder is read once; names that begin with a dot are left out.
  *
- * @throws ERR_IO for a path that does not exist and for a folder without images
+ * @throws ERR_IO for a path that does not exist and for a folder without images, ERR_ABORTED
  */
-export async function listImages(paths: readonly string[]): Promise<string[]> {
-  const files: string[] = [];
+export async function listImages(paths: readonly Path[], { signal, keepUnreadable = false }: ListOptions): Promise<ListedImages> {
+  const files: ListedImage[] = [];
+  const passedOver: Record<string, number> = {};
   for (const path of paths) {
-    if (!(await io("read", path, stat(path))).isDirectory()) {
-      files.push(path);
+    if (!(await isFolder(path, keepUnreadable))) {
+      files.push(listed(path));
       continue;
     }
-    const found: string[] = [];
-    for (const name of await io("read", path, readdir(path, { recursive: true }))) {
-      if (imageName.test(name)) found.push(join(path, name));
+    const unreadable: Buffer[] = [];
+    const onUnreadable = keepUnreadable ? (folder: Path) => void unreadable.push(pathBytes(folder)) : undefined;
+    const tree = await imageTree(path, { signal, loops: "pass", ...(onUnreadable && { onUnreadable }) });
+    const root = pathBytes(path);
+    const found = tree.folders.flatMap(({ folder, names }) => names.map((name) => join(join(root, folder), name)));
+    for (const name of tree.undecodable) {
+      const ending = extname(name.toString("latin1")).toLowerCase();
+      passedOver[ending] = (passedOver[ending] ?? 0) + 1;
     }
-    if (found.length === 0) throw ioError("find images in", path, "no file there ends in .png, .jpg, .jpeg or .webp");
-    for (const file of found.sort()) files.push(file);
+    if (found.length + unreadable.length === 0) {
+      const others = leftOutText(passedOver);
+      throw ioError(
+        "find images in",
+        pathText(path),
+        `no file there ends in ${imageEndings}${others === "" ? "" : ` (there are ${others})`}`,
+      );
+    }
+    for (const file of found.concat(unreadable).sort(byBytes)) files.push(listed(pathOfBytes(file)));
   }
-  return files;
+  return { files, passedOver };
+}
+
+/** "3 .heic, 1 .gif"; empty where there are none. */
+export function leftOutText(passedOver: Readonly<Record<string, number>>): string {
+  return Object.entries(passedOver)
+    .map(([ending, count]) => `${count} ${ending}`)
+    .join(", ");
+}
+
+/** What is said of image files that were passed over; undefined where there are none. */
+export function passedOverNote(passedOver: Readonly<Record<string, number>>): string | undefined {
+  const files = leftOutText(passedOver);
+  return files === "" ? undefined : `note: passed over ${files}, whose formats are not read (PNG, JPEG and WebP are)`;
+}
+
+/**
+ * Paths from a file, or from standard input where its name is "-": one a line, or ended by NUL characters where there are any (`find -print0`). A line
+ * in double quotes is read as `images.txt` writes such names.
+ *
+ * @throws ERR_IO; ERR_CORRUPT_FILE for a line that is no path; ERR_ABORTED
+ */
+export async function readPaths(list: string, signal: AbortSignal | undefined, stdin: Readable = process.stdin): Promise<Path[]> {
+  const name = list === "-" ? "standard input" : list;
+  if (list !== "-" && (await io("read", list, stat(list))).isDirectory()) throw ioError("read", list, "expected a file, found a directory");
+  const chunks: Buffer[] = [];
+  try {
+    const stream = list === "-" ? stdin : createReadStream(list);
+    const stop = () => stream.destroy(signal?.reason as Error);
+    signal?.addEventListener("abort", stop, { once: true });
+    try {
+      for await (const chunk of stream) chunks.push(chunk as Buffer);
+    } finally {
+      signal?.removeEventListener("abort", stop);
+    }
+  } catch (error) {
+    if (signal?.aborted) throw new LibtorchOodError("ERR_ABORTED", `${name}: aborted`, { cause: signal.reason });
+    throw ioError("read", name, error);
+  }
+  const content = Buffer.concat(chunks);
+  const byNul = content.includes(0);
+  const paths: Path[] = [];
+  for (let start = 0, line = 1; start < content.length; line++) {
+    const next = content.indexOf(byNul ? 0 : 0x0a, start);
+    const end = next < 0 ? content.length : next;
+    const last = !byNul && content[end - 1] === 0x0d && end > start ? end - 1 : end;
+    if (last - start > maxPathBytes) throw corruptFile(name, `a path in line ${line}`, `${last - start} bytes`);
+    const bytes = content.subarray(start, last);
+    if (bytes.length > 0) paths.push(byNul ? pathOfBytes(Buffer.from(bytes)) : parsePathText(Buffer.from(bytes)));
+    start = end + 1;
+  }
+  if (paths.length === 0) throw ioError("find images in", name, "it names no file");
+  return paths;
+}
+
+async function isFolder(path: Path, keepUnreadable: boolean): Promise<boolean> {
+  try {
+    return (await stat(path)).isDirectory();
+  } catch (error) {
+    if (keepUnreadable) return false;
+    const hint =
+      typeof path === "string" && path.includes("\ufffd") ? " (a name that is not UTF-8 cannot be an argument: name its folder)" : "";
+    throw ioError("read", `${pathText(path)}${hint}`, error);
+  }
+}
+
+function listed(path: Path): ListedImage {
+  const name = pathText(path);
+  // What begins so is no path to the library; with "./" before it, it is.
+  const image = typeof path !== "string" ? urlOfPath(path) : /^(?:data|file):/i.test(path) ? `./${path}` : path;
+  return { image, name, path };
+}
+
+/** Numbers of classes, and which number is which. */
+export interface FolderLabels {
+  readonly labels: Int32Array;
+  readonly classNames: readonly string[];
 }
 
 /**
  * The class of each file by the name of the folder it is in.
  *
- * @param classNames - those of the network; undefined: the names of the folders, sorted
- * @throws ERR_OPTION for a folder that is no class
+ * @param classNames - those of the network, or of a file; undefined: the names of the folders, sorted
+ * @throws ERR_OPTION for a folder that is no class, and for a single folder without `classNames`: which number it has depends on the others
  */
-export function labelsByFolder(files: readonly string[], classNames: readonly string[] | undefined): Int32Array {
-  const folders = files.map((file) => basename(dirname(file)));
-  const names = classNames ?? [...new Set(folders)].sort();
-  const labels = new Map(names.map((name, label) => [name, label]));
-  return Int32Array.from(folders, (folder, i) => {
-    const label = labels.get(folder);
+export function labelsByFolder(files: readonly ListedImage[], classNames: readonly string[] | undefined): FolderLabels {
+  const folders = files.map(({ path }) => folderName(path));
+  const names = classNames ?? [...new Set(folders)].sort(byCodePoints);
+  if (classNames === undefined && names.length === 1) {
+    const found = JSON.stringify(names[0]);
+    const expected = "folders of at least two classes, or their names in a file with --class-names";
+    throw new LibtorchOodError("ERR_OPTION", `--labels-from-folders: expected ${expected}, found one folder, ${found}`);
+  }
+  const numbers = new Map(names.map((name, label) => [name, label]));
+  const labels = Int32Array.from(folders, (folder, i) => {
+    const label = numbers.get(folder);
     if (label !== undefined) return label;
     const classes = names.length > 12 ? `${names.slice(0, 12).join(", ")}, … (${names.length})` : names.join(", ");
     throw new LibtorchOodError(
       "ERR_OPTION",
-      `${files[i]}: expected a folder named as one of the classes ${classes}, found ${JSON.stringify(folder)}`,
+      `${files[i]?.name}: expected a folder named as one of the classes ${classes}, found ${JSON.stringify(folder)}`,
     );
   });
+  return { labels, classNames: names };
+}
+
+function folderName(path: Path): string {
+  const folder = dirname(pathBytes(path).toString("latin1"));
+  return folder === "." ? basename(resolve(".")) : pathText(pathOfBytes(Buffer.from(basename(folder), "latin1")));
 }

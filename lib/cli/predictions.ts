@@ -5,6 +5,7 @@ import type { Detector, Prediction } from "../detector";
 import { isLibtorchOodError } from "../errors";
 import type { Evidence } from "../scores";
 import type { Tensor } from "../tensor";
+import type { ListedImage } from "./image-files";
 
 /** Inputs at once: large enough that preparing the network, once per call, does not count. */
 const piece = 256;
@@ -21,20 +22,21 @@ export interface PredictionOptions {
 /** Of image files; one that cannot be read or decoded spoils no other. @throws what `detector.predict` throws for other reasons */
 export async function* predictFiles(
   detector: Detector,
-  files: readonly string[],
+  files: readonly ListedImage[],
   options: PredictionOptions,
 ): AsyncGenerator<{ offset: number; outcomes: Outcome[] }> {
-  const outcomes = async (paths: readonly string[]): Promise<Outcome[]> => {
+  const outcomes = async (images: readonly (string | URL)[]): Promise<Outcome[]> => {
     try {
-      return (await detector.predict(paths, options)).map((prediction) => ({ prediction }));
+      return (await detector.predict(images, options)).map((prediction) => ({ prediction }));
     } catch (error) {
       if (!isLibtorchOodError(error) || !["ERR_CORRUPT_FILE", "ERR_IO", "ERR_SHAPE"].includes(error.code)) throw error;
-      if (paths.length === 1) return [{ error: { code: error.code, message: error.message } }];
-      const middle = paths.length >> 1; // by halves: one bad file among many costs a few calls, not one per file
-      return [...(await outcomes(paths.slice(0, middle))), ...(await outcomes(paths.slice(middle)))];
+      if (images.length === 1) return [{ error: { code: error.code, message: error.message } }];
+      const middle = images.length >> 1; // by halves: one bad file among many costs a few calls, not one per file
+      return [...(await outcomes(images.slice(0, middle))), ...(await outcomes(images.slice(middle)))];
     }
   };
-  for await (const { offset, result } of inOrder(pieces(files.length), ([start, end]) => outcomes(files.slice(start, end)))) {
+  const images = files.map(({ image }) => image);
+  for await (const { offset, result } of inOrder(pieces(files.length), ([start, end]) => outcomes(images.slice(start, end)))) {
     yield { offset, outcomes: result };
   }
 }

@@ -8,7 +8,7 @@ import { LibtorchOodError } from "../errors";
 import type { Evidence } from "../scores";
 import { dataHelp, dataSpec, readData, type DataSpec } from "./data-sets";
 import { readExtracted } from "./extracted";
-import { listImages } from "./image-files";
+import { listImages, passedOverNote, type ListedImage } from "./image-files";
 import { given, realNumber, wholeNumber } from "./option-values";
 import { predictFiles, predictRows, type Outcome } from "./predictions";
 import { addSessionOptions, exitCodes, exitCodesHelp, runSession, type Session, type SessionOptions } from "./session";
@@ -103,10 +103,13 @@ async function score(path: string, images: readonly string[], options: ScoreOpti
     else await output.print("error" in outcome ? `error    ${errorText(outcome.error)}` : row(outcome.prediction, name, width));
   };
   if (options.data === undefined && options.features === undefined) {
-    const files = await listImages(images);
+    // What cannot be read is answered by an error like any bad image: the others are scored all the same.
+    const { files, passedOver } = await listImages(images, { signal, keepUnreadable: true });
+    const passedOverLine = passedOverNote(passedOver);
+    if (passedOverLine !== undefined) note(passedOverLine);
     progress.start("scoring", files.length);
     for await (const { offset, outcomes } of predictFiles(detector, files, predictOptions)) {
-      for (const [i, outcome] of outcomes.entries()) await print(files[offset + i] as string, outcome);
+      for (const [i, outcome] of outcomes.entries()) await print((files[offset + i] as ListedImage).name, outcome);
       progress.update(offset + outcomes.length);
     }
   } else {

@@ -2,10 +2,12 @@
 
 import { stat } from "node:fs/promises";
 import { integer, oneOf, optionalFunction, optionalSignal, string, fail } from "../checks";
-import { isLibtorchOodError } from "../errors";
-import { io } from "../files/file-errors";
+import { isLibtorchOodError, type LibtorchOodError } from "../errors";
+import { corruptFile } from "../files/file-errors";
+import { pathText, type Path } from "../files/path-text";
 import { allocateBytes } from "../files/regular-file";
 import { decodeImages, imageResizes, resizeKernel, type ImageResize } from "../images/decode";
+import { checkOnError, reportFaults, type OnError } from "../images/failure";
 import { abortError, CallbackGuard } from "../native-call";
 import { Dataset } from "./dataset";
 import { decodedCache, defaultCacheFolder, readDecoded, writeDecoded, type DecodedCache, type SourceFile } from "./decoded-cache";
@@ -24,6 +26,11 @@ export interface DecodingOptions {
   channels?: 1 | 3;
   /** Called about a hundred times while images are decoded, and at the end. What it throws, or what its promise rejects with, ends the call. */
   onProgress?: (progress: DecodingProgress) => void | Promise<void>;
+  /**
+   * What becomes of images that cannot be decoded: see {@link OnError}. `index` is the image's place among those of the data set and the ones left out.
+   * Default: "throw".
+   */
+  onError?: OnError;
   signal?: AbortSignal;
   /**
    * Whether decoded images are kept in a file, which makes the next call fast: `true` in `decoded` in the library's cache (`$LIBTORCH_OOD_CACHE`, else
@@ -33,7 +40,7 @@ export interface DecodingOptions {
   cache?: boolean | string;
 }
 
-export const decodingKeys = ["imageSize", "channels", "onProgress", "signal", "cache"] as const;
+export const decodingKeys = ["imageSize", "channels", "onProgress", "onError", "signal", "cache"] as const;
 
 /** {@link DecodingOptions}, checked. */
 export interface Decoding {
@@ -41,6 +48,7 @@ export interface Decoding {
   readonly channels: 1 | 3;
   readonly resize: ImageResize;
   readonly onProgress: DecodingOptions["onProgress"];
+  readonly onError: OnError;
   readonly signal: AbortSignal | undefined;
   readonly cacheFolder: string | undefined;
   /** Whether the caller named the folder and is owed an error where it cannot be written. */
@@ -49,13 +57,14 @@ export interface Decoding {
 
 /** @throws ERR_OPTION, ERR_RANGE */
 export function checkDecoding(options: DecodingOptions, resize: ImageResize): Decoding {
-  const { imageSize = 32, channels = 3, onProgress, signal, cache = true } = options;
+  const { imageSize = 32, channels = 3, onProgress, onError, signal, cache = true } = options;
   if (typeof cache !== "boolean" && typeof cache !== "string") fail("ERR_OPTION", "cache", "true, false or a path", cache);
   return {
     size: integer(imageSize, "imageSize", 1, 4096),
     channels: oneOf(channels, "channels", [1, 3]),
     resize: oneOf(resize, "resize", imageResizes),
     onProgress: optionalFunction(onProgress, "onProgress"),
+    onError: checkOnError(onError),
     signal: optionalSignal(signal, "signal"),
     cacheFolder: typeof cache === "string" ? string(cache, "cache") : cache ? defaultCacheFolder() : undefined,
     cacheRequired: typeof cache === "string",
@@ -63,17 +72,17 @@ export function checkDecoding(options: DecodingOptions, resize: ImageResize): De
 }
 
 export interface LabelledFile {
-  readonly path: string;
+  readonly path: Path;
   /** Relative to the root, with slashes: the same on every machine. */
   readonly name: string;
   readonly label: number;
 }
 
 /**
- * The images of `files`, in that order.
+ * The images of `files`, in that order; with `onError`, those that can be decoded.
  *
  * @param root - the folder that they lie in, to which the cache belongs
- * @throws what {@link decodeImages} throws; ERR_IO; ERR_OUT_OF_MEMORY; ERR_ABORTED
+ * @throws what {@link decodeImages} throws; ERR_IO; ERR_CORRUPT_FILE for a class of which no image can be decoded; ERR_OUT_OF_MEMORY; ERR_ABORTED
  */
 export async function readImageFiles(
   root: string,
@@ -81,36 +90,73 @@ export async function readImageFiles(
   dataset: { readonly name: string; readonly classNames: readonly string[] },
   decoding: Decoding,
 ): Promise<Dataset> {
-  const { size, channels, resize: mode, signal, cacheFolder } = decoding;
+  const { size, channels, resize: mode, signal, cacheFolder, onError } = decoding;
   const shape = [channels, size, size] as const;
   const cache = cacheFolder === undefined ? undefined : await cacheOf(cacheFolder, root, files, decoding);
-  let images = cache === undefined ? undefined : await readDecoded(cache, [files.length, ...shape], signal);
-  if (images === undefined) {
-    images = await decode(files, decoding);
-    if (cache !== undefined) await keep(cache, images, [files.length, ...shape], decoding);
-  } else {
-    await decoding.onProgress?.({ done: files.length, total: files.length });
-  }
-  const labels = Int32Array.from(files, ({ label }) => label);
+  const cached = cache === undefined ? undefined : await readDecoded(cache, [files.length, ...shape], signal);
+  const { images, faults } = cached === undefined ? await decode(files, decoding) : { images: cached, faults: new Map<number, never>() };
+  if (cached !== undefined) await decoding.onProgress?.({ done: files.length, total: files.length });
+  await reportFaults(faults, (index) => pathText((files[index] as LabelledFile).path), onError);
+  const kept = faults.size === 0 ? files : files.filter((_, index) => !faults.has(index));
+  if (faults.size > 0) requireClasses(kept, files, faults, dataset.classNames);
+  // With images left out nothing is kept: what could not be read today may be readable tomorrow.
+  else if (cache !== undefined && cached === undefined) await keep(cache, images, [files.length, ...shape], decoding);
+  const labels = Int32Array.from(kept, ({ label }) => label);
   return Dataset.fromArrays({ ...dataset, images, labels, shape, resize: { mode, kernel: resizeKernel } });
 }
 
-async function decode(files: readonly LabelledFile[], { size, channels, resize, onProgress, signal }: Decoding): Promise<Uint8Array> {
+interface Decoded {
+  /** Of the images without fault, one after the other. */
+  readonly images: Uint8Array;
+  readonly faults: ReadonlyMap<number, LibtorchOodError>;
+}
+
+async function decode(files: readonly LabelledFile[], decoding: Decoding): Promise<Decoded> {
+  const { size, channels, resize, onProgress, onError, signal } = decoding;
   const length = channels * size * size;
   const images = allocateBytes(files.length * length, `${files.length} images`);
   const guard = new CallbackGuard(() => undefined);
   const report = onProgress === undefined ? undefined : guard.wrap(onProgress);
   const every = Math.max(1, Math.floor(files.length / 100));
+  const faults = new Map<number, LibtorchOodError>();
   let done = 0;
-  const taken = files.map(({ path }) => ({ name: path, path }));
-  await decodeImages(taken, { channels, size, resize, signal }, (index, bytes) => {
-    images.set(bytes, index * length);
+  const count = (): void => {
     done++;
     if (done % every === 0 || done === files.length) void report?.({ done, total: files.length });
     guard.rethrow();
-  });
+  };
+  const write = (index: number, bytes: Uint8Array): void => {
+    images.set(bytes, index * length);
+    count();
+  };
+  const onFault = (index: number, error: LibtorchOodError): void => {
+    faults.set(index, error);
+    count();
+  };
+  const taken = files.map(({ path }) => ({ name: pathText(path), path }));
+  await decodeImages(taken, { channels, size, resize, signal }, write, onError === "throw" ? undefined : onFault);
   await guard.finish();
-  return images;
+  let next = 0;
+  for (let index = 0; faults.size > 0 && index < files.length; index++) {
+    if (!faults.has(index)) images.copyWithin(length * next++, index * length, (index + 1) * length);
+  }
+  return { images: faults.size === 0 ? images : images.subarray(0, next * length), faults };
+}
+
+/** A class that is there, but without an image, would be learnt by nobody and named by nobody. */
+function requireClasses(
+  kept: readonly LabelledFile[],
+  files: readonly LabelledFile[],
+  faults: Decoded["faults"],
+  classNames: readonly string[],
+): void {
+  const there = new Set(kept.map(({ label }) => label));
+  const index = files.findIndex(({ label }) => !there.has(label));
+  const empty = files[index];
+  if (empty === undefined) return;
+  const cause = faults.get(index);
+  const found = `${files.filter(({ label }) => label === empty.label).length}, none of which can (${cause?.message})`;
+  throw corruptFile(`class ${classNames[empty.label]}`, "an image that can be decoded", found, cause);
 }
 
 async function keep(cache: DecodedCache, images: Uint8Array, shape: readonly number[], decoding: Decoding): Promise<void> {
@@ -124,7 +170,8 @@ async function keep(cache: DecodedCache, images: Uint8Array, shape: readonly num
 
 async function cacheOf(folder: string, root: string, files: readonly LabelledFile[], decoding: Decoding): Promise<DecodedCache> {
   const { size, channels, resize, signal } = decoding;
-  return decodedCache(folder, root, JSON.stringify({ size, channels, resize, kernel: resizeKernel }), await statAll(files, signal));
+  const sources = await statAll(files, signal);
+  return decodedCache(folder, root, JSON.stringify({ size, channels, resize, kernel: resizeKernel }), sources);
 }
 
 /** Calls of the file system under way at once; its pool has four threads. */
@@ -138,7 +185,8 @@ async function statAll(files: readonly LabelledFile[], signal: AbortSignal | und
       for (let index = next++; index < files.length; index = next++) {
         if (signal?.aborted) throw abortError(signal);
         const { path, name } = files[index] as LabelledFile;
-        const { size, mtimeNs } = await io("read", path, stat(path, { bigint: true }));
+        // Of one that is not there any more the decoder says so.
+        const { size, mtimeNs } = await stat(path, { bigint: true }).catch(() => ({ size: -1n, mtimeNs: 0n }));
         sources[index] = { name, size, modified: mtimeNs };
       }
     } finally {

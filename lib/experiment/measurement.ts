@@ -44,8 +44,8 @@ export async function measure(model: ResNet, data: ExperimentData, choices: Meas
   const keep = <T extends { dispose(): void }>(item: T): T => (open.push(item), item);
   try {
     const see = async (dataset: Dataset): Promise<Extraction> => {
-      const { features, logits, labels } = await model.extract(dataset, { precision: choices.precision, signal: choices.signal });
-      return { features: keep(features), logits: keep(logits), labels };
+      const { features, logits, labels, skipped } = await model.extract(dataset, { precision: choices.precision, signal: choices.signal });
+      return { features: keep(features), logits: keep(logits), labels, skipped };
     };
     const train = await see(data.train);
     const collapse = await collapseOf(model, train, choices.signal);

@@ -4,6 +4,7 @@ import { constants } from "node:fs";
 import { open, type FileHandle } from "node:fs/promises";
 import { LibtorchOodError } from "../errors";
 import { corruptFile, io, ioError } from "./file-errors";
+import { pathText, type Path } from "./path-text";
 
 /** One call to the operating system never moves more than this, so that closing waits for a moment only. */
 const bytesPerCall = 64 * 1024 * 1024;
@@ -19,13 +20,14 @@ export interface RegularFile {
  *
  * @throws ERR_IO where it cannot be opened or is no regular file (opening a pipe does not wait for a writer)
  */
-export async function openRegularFile(path: string): Promise<RegularFile> {
+export async function openRegularFile(path: Path): Promise<RegularFile> {
+  const name = pathText(path);
   // O_NONBLOCK is not defined on Windows; for a regular file it means nothing, for a pipe it prevents an endless wait.
-  const handle = await io("open", path, open(path, constants.O_RDONLY | (constants.O_NONBLOCK ?? 0)));
+  const handle = await io("open", name, open(path, constants.O_RDONLY | (constants.O_NONBLOCK ?? 0)));
   try {
-    const status = await io("read", path, handle.stat());
+    const status = await io("read", name, handle.stat());
     if (!status.isFile())
-      throw ioError("read", path, `expected a file, found ${status.isDirectory() ? "a directory" : "a pipe or device"}`);
+      throw ioError("read", name, `expected a file, found ${status.isDirectory() ? "a directory" : "a pipe or device"}`);
     return { handle, size: status.size };
   } catch (error) {
     await handle.close();

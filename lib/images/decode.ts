@@ -5,8 +5,10 @@ import { setImmediate as turn } from "node:timers/promises";
 import type { Sharp, SharpOptions } from "sharp";
 import { LibtorchOodError } from "../errors";
 import { corruptFile, systemCode } from "../files/file-errors";
+import type { Path } from "../files/path-text";
 import { openRegularFile, readExactly } from "../files/regular-file";
 import { abortError } from "../native-call";
+import { isImageFault } from "./failure";
 import { maxPixels, type TakenImage } from "./image";
 import { interpolate, toPlanes, type SampledAxis } from "./pixels";
 
@@ -52,6 +54,7 @@ const pixelsPerTurn = 1 << 18;
  * Decodes the images to `channels`×`size`×`size` bytes each and hands them to `write` in any order, a few at a time, off the JavaScript thread.
  * EXIF orientation is applied; colour profiles are not, as Pillow and torchvision do not.
  *
+ * @param onFault - told of an image that cannot be decoded, which is then left out; without it, the first one ends the call
  * @throws ERR_CORRUPT_FILE for anything but a sound PNG, JPEG or WebP image of at most {@link maxPixels}, ERR_IO for a file that cannot be read,
  *   ERR_SHAPE for another size with resize `"none"`, ERR_SHARP_NOT_FOUND where sharp is needed and not installed, ERR_ABORTED
  */
@@ -59,6 +62,7 @@ export async function decodeImages(
   images: readonly TakenImage[],
   target: ImageTarget,
   write: (index: number, bytes: Uint8Array) => void,
+  onFault?: (index: number, error: LibtorchOodError) => void,
 ): Promise<void> {
   if (target.channels !== 1 && target.channels !== 3) {
     const found = `a network of ${target.channels} channels`;
@@ -74,7 +78,12 @@ export async function decodeImages(
     for (let index = next++; index < images.length && failure === undefined; index = next++) {
       try {
         if (target.signal?.aborted) throw abortError(target.signal);
-        write(index, await decodeImage(images[index] as TakenImage, target));
+        const bytes = await decodeImage(images[index] as TakenImage, target).catch((error: unknown) => {
+          if (onFault === undefined || !isImageFault(error)) throw error;
+          onFault(index, error);
+          return undefined;
+        });
+        if (bytes !== undefined) write(index, bytes);
         pixelsDone += target.size ** 2;
         if (pixelsDone >= pixelsPerTurn) {
           pixelsDone = 0;
@@ -146,7 +155,7 @@ function rgba({ pixels, width, height }: Extract<TakenImage, { pixels: Uint8Arra
 
 async function encoded(name: string, image: Exclude<TakenImage, { pixels: Uint8Array }>) {
   const sharp = loadSharp();
-  const bytes = "path" in image ? await readFile(image.path) : asBuffer(image.encoded);
+  const bytes = await fileBytes(name, image);
   requireSignature(name, bytes);
   const options: SharpOptions = { failOn: "warning", ignoreIcc: true, limitInputPixels: maxPixels };
   const { width, height } = await readable(name, async () => (await sharp(bytes, options).metadata()).autoOrient);
@@ -166,16 +175,27 @@ async function readable<T>(name: string, call: () => Promise<T>): Promise<T> {
   }
 }
 
-async function readFile(path: string): Promise<Buffer> {
+async function fileBytes(name: string, image: Exclude<TakenImage, { pixels: Uint8Array }>): Promise<Buffer> {
+  if ("encoded" in image) return asBuffer(image.encoded);
+  if ("path" in image) return readFile(name, image.path);
+  requireSize(name, image.blob.size);
+  return Buffer.from(await image.blob.arrayBuffer());
+}
+
+async function readFile(name: string, path: Path): Promise<Buffer> {
   const file = await openRegularFile(path);
   try {
-    if (file.size > maxFileBytes) throw corruptFile(path, `an image file of at most ${maxFileBytes} bytes`, `${file.size} bytes`);
+    requireSize(name, file.size);
     const bytes = Buffer.alloc(file.size);
-    await readExactly(file.handle, path, 0, bytes);
+    await readExactly(file.handle, name, 0, bytes);
     return bytes;
   } finally {
     await file.handle.close();
   }
+}
+
+function requireSize(name: string, bytes: number): void {
+  if (bytes > maxFileBytes) throw corruptFile(name, `an image file of at most ${maxFileBytes} bytes`, `${bytes} bytes`);
 }
 
 /** Only the three formats reach a decoder: others that sharp may know (SVG, PDF, …) can refer to other files or run for long. */

@@ -1,7 +1,8 @@
-// Single images as programs hold them: encoded bytes, the path of a file, RGBA pixels as a canvas gives them.
+// Single images as programs hold them: encoded bytes, the path of a file, a Blob, RGBA pixels as a canvas gives them.
 
 import { describe, fail, integer, typedArrayName } from "../checks";
 import { LibtorchOodError } from "../errors";
+import { pathOfUrl, pathText, type Path } from "../files/path-text";
 
 /** Pixels as the `ImageData` of a canvas holds them: R, G, B, A, row by row, alpha not multiplied in. */
 export interface ImageDataLike {
@@ -11,20 +12,21 @@ export interface ImageDataLike {
   readonly height: number;
 }
 
-/** One image: the bytes of a PNG, JPEG or WebP file, the path of such a file, or RGBA pixels. */
-export type Image = Uint8Array | string | ImageDataLike;
+/** One image: the bytes of a PNG, JPEG or WebP file, also as a Blob; the path of such a file, also as a `file:` URL; or RGBA pixels. */
+export type Image = Uint8Array | string | URL | Blob | ImageDataLike;
 
 /** Pixels that an image may have: a file of a few kilobytes can claim billions. Memory and time grow with them. */
 export const maxPixels = 100_000_000;
 
 /** An image that belongs to the call: a path, or a copy of the caller's bytes. `name` is what error messages call it. */
 export type TakenImage =
-  | { readonly name: string; readonly path: string }
+  | { readonly name: string; readonly path: Path }
+  | { readonly name: string; readonly blob: Blob }
   | { readonly name: string; readonly encoded: Uint8Array<ArrayBuffer> }
   | { readonly name: string; readonly pixels: Uint8Array<ArrayBuffer>; readonly width: number; readonly height: number };
 
 export function isImage(value: unknown): value is Image {
-  if (typeof value === "string" || ArrayBuffer.isView(value)) return true;
+  if (typeof value === "string" || ArrayBuffer.isView(value) || isUrl(value) || isBlob(value)) return true;
   return typeof value === "object" && value !== null && "data" in value && "width" in value && "height" in value;
 }
 
@@ -39,12 +41,14 @@ export function takeImages(images: Image | readonly Image[], name: string): Take
 }
 
 function takeImage(image: Image, name: string): TakenImage {
-  if (typeof image === "string") return { name: image, path: image };
+  if (typeof image === "string") return takePath(image, name);
+  if (isUrl(image)) return takePath(pathOfUrl(image, name), name);
+  if (isBlob(image)) return { name, blob: image };
   if (ArrayBuffer.isView(image)) {
     if (typedArrayName(image) !== "Uint8Array") fail("ERR_DTYPE", name, "the bytes of an image file as a Uint8Array or Buffer", image);
     return { name, encoded: Uint8Array.from(image) };
   }
-  if (!isImage(image)) fail("ERR_OPTION", name, "encoded bytes, a path or { data, width, height }", image);
+  if (!isImage(image)) fail("ERR_OPTION", name, "encoded bytes, a path, a file: URL, a Blob or { data, width, height }", image);
   const { data } = image;
   const width = integer(image.width, `${name}.width`, 1);
   const height = integer(image.height, `${name}.height`, 1);
@@ -59,4 +63,32 @@ function takeImage(image: Image, name: string): TakenImage {
     throw new LibtorchOodError("ERR_SHAPE", `${name}.data: expected ${expected}, found ${describe(data)}`);
   }
   return { name, pixels: Uint8Array.from(data), width, height };
+}
+
+/** No path is longer on any system. */
+const maxPathLength = 32_767;
+
+function takePath(path: Path, name: string): TakenImage {
+  if (typeof path === "string") {
+    if (/^data:/i.test(path)) fail("ERR_OPTION", name, 'the path of a file (of a data: URL, pass Buffer.from(text, "base64"))', path);
+    if (/^file:/i.test(path)) fail("ERR_OPTION", name, "a path, or a URL object (new URL(text))", path);
+    if (path.length > maxPathLength) {
+      const found = `text of ${path.length} characters, ${describe(path)}`;
+      throw new LibtorchOodError(
+        "ERR_OPTION",
+        `${name}: expected the path of a file (of base64, pass Buffer.from(text, "base64")), found ${found}`,
+      );
+    }
+    if (path.includes("\0")) fail("ERR_OPTION", name, "a path without NUL characters", path);
+  }
+  return { name: pathText(path), path };
+}
+
+/** By tag: it may be of another realm. */
+function isUrl(value: unknown): value is URL {
+  return Object.prototype.toString.call(value) === "[object URL]";
+}
+
+function isBlob(value: unknown): value is Blob {
+  return ["[object Blob]", "[object File]"].includes(Object.prototype.toString.call(value));
 }

@@ -6,43 +6,78 @@ import { describe } from "../checks";
 import { Dataset } from "../datasets/dataset";
 import { LibtorchOodError } from "../errors";
 import { decodeImages, type ImageTarget } from "../images/decode";
-import { isImage, takeImages, type Image } from "../images/image";
+import { reportFaults, type ImageFailure, type OnError } from "../images/failure";
+import { isImage, takeImages, type Image, type TakenImage } from "../images/image";
 import { native, type NativeTensor } from "../native";
 import { callNative } from "../native-call";
 import { Tensor, toTensor, type ArrayWithShape } from "../tensor";
 
 /**
  * Images as programs hold them: a Dataset; a Tensor or array [N, C, H, W], uint8 (0 … 255), or float32/float64 in 0 … 1; or one image or
- * several as encoded bytes, paths or RGBA pixels.
+ * several as encoded bytes, paths, `file:` URLs, Blobs or RGBA pixels.
  */
 export type Images = Dataset | Tensor | ArrayWithShape | Image | readonly Image[];
 
 const pieceBytes = 8 << 20; // about 2 ms of copying or hashing: the event loop turns between pieces
 
+/** Images as a native tensor, to be disposed, and those that are not in it. */
+export interface NativeImages {
+  readonly tensor: NativeTensor;
+  /** In the order of the images, their `index` among those of the call. */
+  readonly skipped: readonly ImageFailure[];
+}
+
 /**
  * A native handle of the images that belongs to the call: an array is copied, and a caller's tensor held, before this
  * returns its promise, so that nothing the caller does to them afterwards shows. To be disposed.
  *
+ * @param onError - of images that have to be decoded and cannot be
  * @throws ERR_OPTION, ERR_DTYPE, ERR_SHAPE, ERR_DISPOSED, and for images that have to be decoded what {@link decodeImages} throws
  */
-export async function imagesTensor(images: Images, name: string, target: ImageTarget): Promise<NativeTensor> {
-  if (images instanceof Dataset) return datasetTensor(images);
-  if (!isImage(images) && !Array.isArray(images)) return ownHandle(images as Tensor | ArrayWithShape, name);
+export async function imagesTensor(images: Images, name: string, target: ImageTarget, onError: OnError = "throw"): Promise<NativeImages> {
+  if (images instanceof Dataset) return { tensor: await datasetTensor(images), skipped: [] };
+  if (!isImage(images) && !Array.isArray(images)) return { tensor: ownHandle(images as Tensor | ArrayWithShape, name), skipped: [] };
   const taken = takeImages(images, name);
   const { channels, size } = target;
-  const tensor = callNative(() => new (native().Tensor)(null, [taken.length, channels, size, size], "uint8"));
+  const faults = new Map<number, LibtorchOodError>();
+  let tensor = newTensor([taken.length, channels, size, size]);
   try {
-    await decodeImages(taken, target, (index, bytes) => tensor.write(index * bytes.length, bytes));
-    return tensor;
+    const onFault = onError === "throw" ? undefined : (index: number, error: LibtorchOodError) => void faults.set(index, error);
+    await decodeImages(taken, target, (index, bytes) => tensor.write(index * bytes.length, bytes), onFault);
+    const skipped = await reportFaults(faults, (index) => (taken[index] as TakenImage).name, onError);
+    if (faults.size > 0) {
+      const all = tensor;
+      tensor = withoutRows(all, faults);
+      all.dispose();
+    }
+    return { tensor, skipped };
   } catch (error) {
     tensor.dispose();
     throw error;
   }
 }
 
+function newTensor(shape: number[]): NativeTensor {
+  return callNative(() => new (native().Tensor)(null, shape, "uint8"));
+}
+
+function withoutRows(tensor: NativeTensor, left: ReadonlyMap<number, unknown>): NativeTensor {
+  const [count = 0, ...shape] = tensor.shape;
+  const length = shape.reduce((product, size) => product * size, 1);
+  const rows = tensor.toTypedArray() as Uint8Array;
+  const result = newTensor([count - left.size, ...shape]);
+  let next = 0;
+  for (let row = 0; row < count; row++) {
+    if (left.has(row)) continue;
+    result.write(next, rows.subarray(row * length, (row + 1) * length));
+    next += length;
+  }
+  return result;
+}
+
 export async function datasetTensor(images: Dataset): Promise<NativeTensor> {
   const { length, shape } = images;
-  const tensor = callNative(() => new (native().Tensor)(null, [length, ...shape], "uint8"));
+  const tensor = newTensor([length, ...shape]);
   for (let offset = 0; offset < images.images.length; offset += pieceBytes) {
     if (offset > 0) await turn();
     tensor.write(offset, images.images.subarray(offset, offset + pieceBytes));

@@ -1,6 +1,6 @@
 // The commands on a folder of images per class, of any size.
 
-import { mkdirSync } from "node:fs";
+import { copyFileSync, mkdirSync, readdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import sharp from "sharp";
 import { datasets, type Dataset, type Evaluation, type ResizeRecord } from "../../lib";
@@ -109,6 +109,26 @@ test("images are resized as was asked for, all alike, and the results say how (t
   expect([extracted.resize, same.resize, others.resize]).toEqual([squash, squash, { ...squash, mode: "center-crop" }]);
   extracted.values.forEach((value, i) => expect(same.values[i]).toBeCloseTo(value, 5));
   expect(Math.max(...extracted.values.map((value, i) => Math.abs(value - (others.values[i] as number))))).toBeGreaterThan(1e-2);
+});
+
+test("score: what cannot be read is a line of its own, and the others are scored", async () => {
+  const mixed = directory.path("mixed");
+  mkdirSync(mixed);
+  copyFileSync(join(strange, "class 0", readdirSync(join(strange, "class 0"))[0] as string), join(mixed, "sound.png"));
+  symlinkSync(".", join(mixed, "again"));
+  symlinkSync(".", join(mixed, "and again"));
+  for (const name of ["._sound.png", "photo.heic"]) writeFileSync(join(mixed, name), "not a PNG");
+  const gone = directory.path("gone.png");
+  const { code, stdout, stderr } = await cli(["score", detector, mixed, gone, "--json"]);
+  const lines = stdout.trim().split("\n").map((line) => JSON.parse(line) as { image: string; error?: { code: string } }); // prettier-ignore
+  expect(lines.map(({ image, error }) => [image, error?.code])).toEqual([
+    [join(mixed, "sound.png"), undefined],
+    [gone, "ERR_IO"],
+  ]);
+  expect([code, stderr]).toEqual([
+    1,
+    expect.stringMatching(/^note: passed over 1 \.heic,[^]*2 scored, . out of distribution, 1 not readable/),
+  ]);
 });
 
 test("an empty folder of images is an error that names it", async () => {

@@ -1,7 +1,8 @@
 // A folder of images per class: order and labels as torchvision's, pixels as Pillow's (test/reference/datasets_images.py), and nothing done in silence.
 
 import { mkdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
-import { dirname, join } from "node:path";
+import { basename, dirname, join } from "node:path";
+import type { ImageFailure } from "../../lib";
 import { imageFolder, type DecodingProgress, type ImageFolderOptions } from "../../lib/datasets";
 import expected from "../reference/datasets_images.json";
 import { temporaryDirectory } from "../files/temporary-directory";
@@ -70,6 +71,52 @@ test("other files are passed over; links are followed", async () => {
   const data = await read(path, { imageSize: 8 });
   expect(data.classNames).toEqual(["a", "linked"]);
   expect(data.length).toBe(1 + samples.filter(({ name }) => name.startsWith("cat/")).length);
+});
+
+test("names with a leading dot are passed over, files and folders; a folder that two links of a class lead to counts once", async () => {
+  const apple = Buffer.concat([Buffer.from([0, 5, 22, 7]), Buffer.alloc(60)]);
+  const path = folder("mac", { "a/1.png": sound, "a/._1.png": apple, "a/.trash/2.png": apple, ".cache/3.png": apple, "b/2.jfif": sound });
+  mkdirSync(directory.path("shared"));
+  writeFileSync(join(directory.path("shared"), "4.png"), sound);
+  for (const link of ["x", "y"]) symlinkSync(directory.path("shared"), join(path, "b", link));
+  const data = await read(path, { imageSize: 8 });
+  expect([data.classNames, Array.from(data.labels)]).toEqual([
+    ["a", "b"],
+    [0, 1, 1],
+  ]);
+});
+
+describe("onError", () => {
+  const html = "<html>";
+  const files = { "a/0.png": html, "a/1.png": sound, "b/2.jpg": sound, "b/3.gif": "GIF89a", "b/4.jpg": "" };
+
+  test("images that cannot be decoded are left out, those of other formats too; nothing of it is cached", async () => {
+    const path = folder("spoilt", files);
+    symlinkSync(directory.path("nowhere"), join(path, "b/5.jpg"));
+    const cache = directory.path("spoilt-cache");
+    expect(await codeOf(path)).toMatch(/0\.png: expected a PNG|3\.gif: expected a PNG/);
+    const told: ImageFailure[] = [];
+    const only = await read(folder("unspoilt", { "a/1.png": sound, "b/2.jpg": sound }), { imageSize: 8 });
+    for (let again = 0; again < 2; again++) {
+      const data = await read(path, { imageSize: 8, cache, onError: (failure) => void told.push(failure) });
+      expect([data.images, Array.from(data.labels)]).toEqual([only.images, [0, 1]]);
+    }
+    expect(told.map(({ path: image, code }) => [basename(image), code]).slice(0, 4)).toEqual([
+      ["0.png", "ERR_CORRUPT_FILE"],
+      ["4.jpg", "ERR_CORRUPT_FILE"],
+      ["5.jpg", "ERR_IO"],
+      ["3.gif", "ERR_CORRUPT_FILE"],
+    ]);
+    expect(told).toHaveLength(8);
+    rmSync(join(path, "b/3.gif"));
+    expect(await codeOf(path, { cache })).toMatch(/0\.png: expected a PNG|5\.jpg: ENOENT/);
+  });
+
+  test("a class of which nothing can be decoded is an error", async () => {
+    const path = folder("dead class", { "a/1.png": sound, "b/2.png": html, "b/3.png": html });
+    expect(await codeOf(path, { onError: "skip" })).toMatch(/ERR_CORRUPT_FILE class b: expected an image that can be decoded, found 2/);
+    expect(await codeOf(path, { onError: 7 as never })).toContain("ERR_OPTION");
+  });
 });
 
 test("progress rises to the number of images; a callback that fails ends the call with its error", async () => {

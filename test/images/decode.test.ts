@@ -2,9 +2,11 @@
 
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { pathToFileURL } from "node:url";
 import sharp from "sharp";
 import expected from "../reference/images.json";
 import { decodeImages, type ImageTarget } from "../../lib/images/decode";
+import type { ImageFailure, OnError } from "../../lib";
 import { takeImages, type Image } from "../../lib/images/image";
 import { temporaryDirectory } from "../files/temporary-directory";
 import { failureOf, libraryFailureOf, tinyNetwork, useOneThread } from "../resnet/tiny-network";
@@ -159,6 +161,90 @@ describe("hostile and missing images", () => {
   });
 });
 
+describe("what is no path", () => {
+  const refused = (image: Image) => libraryFailureOf(() => takeImages(image, "images"));
+
+  test("a data: URL, base64 and a file: URL as text say what to do, in a short message", async () => {
+    const base64 = Buffer.alloc(4_000_000).toString("base64");
+    for (const text of [`data:image/jpeg;base64,${base64}`, base64, "file:///tmp/x.png", "a\0b.png"]) {
+      const error = await refused(text);
+      expect(error).toMatchObject({ code: "ERR_OPTION" });
+      expect((error as Error).message.length).toBeLessThan(300);
+    }
+    expect(await refused(new URL("https://example.org/x.png"))).toMatchObject({ code: "ERR_OPTION" });
+  });
+});
+
+describe("images that cannot be decoded", () => {
+  const sound = bytes(expected.lossy[0]?.file as string);
+  const bad = ["empty.jpg", "page.jpg", "gone.jpg", "half.jpg"].map((name) => directory.path(name));
+
+  beforeAll(() => {
+    writeFileSync(bad[0] as string, "");
+    writeFileSync(bad[1] as string, "<html>not found</html>");
+    writeFileSync(bad[3] as string, sound.subarray(0, sound.length >> 1));
+    writeFileSync(directory.path("sound.jpg"), sound);
+  });
+
+  test("extract: skipped and told of, the others keep their order", async () => {
+    const model = await tinyNetwork();
+    const good = directory.path("sound.jpg");
+    const other = { data: Uint8ClampedArray.from({ length: 256 }, (_, i) => (i * 37) % 256), width: 8, height: 8 };
+    const images = [bad[0], good, bad[1], other, bad[2], bad[3]] as Image[];
+    expect(await libraryFailureOf(() => model.extract(images))).toMatchObject({ code: "ERR_CORRUPT_FILE" });
+    const told: ImageFailure[] = [];
+    const wanted = await model.extract([good, other]);
+    expect(wanted.skipped).toEqual([]);
+    for (const onError of ["skip", (failure: ImageFailure) => void told.push(failure)] as OnError[]) {
+      const { features, logits, skipped } = await model.extract(images, { onError });
+      expect(features.toArray()).toEqual(wanted.features.toArray());
+      expect(logits.shape).toEqual([2, 3]);
+      expect(skipped.map(({ index, path, code }) => [index, path, code])).toEqual([
+        [0, bad[0], "ERR_CORRUPT_FILE"],
+        [2, bad[1], "ERR_CORRUPT_FILE"],
+        [4, bad[2], "ERR_IO"],
+        [5, bad[3], "ERR_CORRUPT_FILE"],
+      ]);
+      expect(skipped[1]?.reason).toContain("3c68746d6c3e");
+    }
+    expect(told.map(({ index }) => index)).toEqual([0, 2, 4, 5]);
+    const none = await model.extract(bad, { onError: "skip" });
+    expect([none.features.shape, none.skipped.length]).toEqual([[0, 64], 4]);
+    const error = new Error("mine");
+    await expect(model.extract(images, { onError: () => Promise.reject(error) })).rejects.toBe(error);
+    expect(await libraryFailureOf(() => model.extract(images, { onError: "ignore" as never }))).toMatchObject({ code: "ERR_OPTION" });
+    model.dispose();
+  });
+
+  test("extractStream: labels of the kept ones, indices of the stream, what was left out in the result", async () => {
+    const model = await tinyNetwork();
+    const good = directory.path("sound.jpg");
+    const source = [
+      { images: [good, bad[0] as string], labels: Int32Array.of(3, 4) },
+      { images: [bad[1] as string], labels: Int32Array.of(5) },
+      { images: [bad[2] as string, good], labels: Int32Array.of(6, 7) },
+    ];
+    const told: number[] = [];
+    const seen: unknown[] = [];
+    const result = await model.extractStream(
+      source,
+      ({ features, labels, offset, skipped }) =>
+        void seen.push([features.shape[0], [...labels], offset, skipped.map(({ index }) => index)]),
+      { onError: ({ index }) => void told.push(index) },
+    );
+    expect(seen).toEqual([
+      [1, [3], 0, [1]],
+      [0, [], 1, [2]],
+      [1, [7], 1, [3]],
+    ]);
+    expect([result.count, result.skipped.map(({ index }) => index), told]).toEqual([2, [1, 2, 3], [1, 2, 3]]);
+    expect(await libraryFailureOf(() => model.extractStream([[good], [bad[0] as string]], () => undefined))).toMatchObject({
+      code: "ERR_CORRUPT_FILE",
+    });
+    model.dispose();
+  });
+});
+
 describe("through a network", () => {
   test("extract and extractStream take paths, bytes and pixels, taken when the call is made", async () => {
     const model = await tinyNetwork();
@@ -170,7 +256,7 @@ describe("through a network", () => {
     writeFileSync(path, png);
     const wanted = (await model.extract({ data, shape: [1, 1, 8, 8] })).features.toArray();
     const encoded = Buffer.from(png);
-    const calls = [model.extract(path), model.extract(encoded), model.extract([encoded])];
+    const calls = [path, encoded, [encoded], pathToFileURL(path), new Blob([png]), [new Blob([png])]].map((image) => model.extract(image));
     encoded.fill(0);
     for (const { features } of await Promise.all(calls)) expect(features.toArray()).toEqual(wanted);
     const { features } = await model.extract(Array.from({ length: 20 }, () => path));

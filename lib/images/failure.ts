@@ -1,0 +1,53 @@
+// Images that cannot be decoded: which errors are an image's own fault, and what becomes of such an image.
+
+import { fail } from "../checks";
+import { isLibtorchOodError, type ErrorCode, type LibtorchOodError } from "../errors";
+
+/** An image that was left out. */
+export interface ImageFailure {
+  /** Its place among the images of the call, from 0. */
+  readonly index: number;
+  /** Its path; "images[3]" for one without. */
+  readonly path: string;
+  /** ERR_CORRUPT_FILE, ERR_IO, or ERR_SHAPE for another size with resize "none". */
+  readonly code: ErrorCode;
+  /** The message of `error`. */
+  readonly reason: string;
+  readonly error: LibtorchOodError;
+}
+
+/**
+ * What becomes of images that cannot be decoded.
+ * - `"throw"`: the first one ends the call with its error;
+ * - `"skip"`: they are left out, and the others keep their order;
+ * - a function: the same, and it is told of each, in order. What it throws, or what its promise rejects with, ends the call.
+ */
+export type OnError = "throw" | "skip" | ((failure: ImageFailure) => void | Promise<void>);
+
+/** @throws ERR_OPTION */
+export function checkOnError(value: OnError | undefined): OnError {
+  if (value === undefined) return "throw";
+  if (value !== "throw" && value !== "skip" && typeof value !== "function")
+    fail("ERR_OPTION", "onError", '"throw", "skip" or a function', value);
+  return value;
+}
+
+/** Errors of one image alone; others (no sharp, no memory, an abort) would befall every image. */
+export function isImageFault(error: unknown): error is LibtorchOodError {
+  return isLibtorchOodError(error) && ["ERR_CORRUPT_FILE", "ERR_IO", "ERR_SHAPE"].includes(error.code);
+}
+
+export function imageFailure(index: number, path: string, error: LibtorchOodError): ImageFailure {
+  return { index, path, code: error.code, reason: error.message, error };
+}
+
+/** Faults as {@link ImageFailure}s in the order of the images, each told to `onError`. */
+export async function reportFaults(
+  faults: ReadonlyMap<number, LibtorchOodError>,
+  nameOf: (index: number) => string,
+  onError: OnError,
+): Promise<ImageFailure[]> {
+  const failures = [...faults].sort(([a], [b]) => a - b).map(([index, error]) => imageFailure(index, nameOf(index), error));
+  if (typeof onError === "function") for (const failure of failures) await onError(failure);
+  return failures;
+}
