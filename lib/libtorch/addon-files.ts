@@ -8,9 +8,11 @@ import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import nodeGypBuild from "node-gyp-build";
 import { LibtorchOodError } from "../errors";
-import { packageRoot } from "../package-root";
+import { packageRoot, packageVersion } from "../package-root";
 import { unpacked } from "./asar";
 import { relativePathProblem } from "./environment";
+import { systemProblem } from "./system";
+import "./traced-names";
 
 export interface AddonFiles {
   readonly loader: string;
@@ -30,7 +32,10 @@ export interface BuildFacts {
 /** The package that carries the addons for a platform; an optional dependency of the published library. */
 export const addonPackage = `@libtorch-ood/addon-${process.platform}-${process.arch}`;
 
-/** @throws LibtorchOodError `ERR_IO` where the addons are not there for this platform or are not complete. */
+/**
+ * @throws LibtorchOodError `ERR_IO` where the addons are not there for this platform, are not complete or belong to another version of
+ *   the library.
+ */
 export function addonFiles(root: string = packageRoot): AddonFiles {
   const directory = builtHere(root) ?? installed(root);
   if (directory === undefined) {
@@ -62,39 +67,63 @@ function builtHere(root: string): string | undefined {
   }
 }
 
+// JavaScript and addon are one release: another version of the package may have been hoisted to where ours is missing.
 function installed(root: string): string | undefined {
+  const require = createRequire(join(root, "package.json"));
+  let manifest: string;
   try {
-    return dirname(createRequire(join(root, "package.json")).resolve(`${addonPackage}/package.json`));
+    manifest = require.resolve(`${addonPackage}/package.json`);
   } catch {
     return undefined;
   }
+  const { version } = require(manifest) as { version?: unknown };
+  if (version !== packageVersion()) {
+    throw missing(`${dirname(manifest)} is of version ${printable(version)}, and this is libtorch-ood ${packageVersion()}`, root);
+  }
+  return dirname(manifest);
 }
 
 function readFacts(file: string, root: string): BuildFacts {
+  let facts: Partial<BuildFacts> | null;
   try {
-    const facts = JSON.parse(readFileSync(file, "utf8")) as BuildFacts;
-    if (typeof facts.libtorch === "string") return facts;
+    facts = JSON.parse(readFileSync(file, "utf8")) as Partial<BuildFacts> | null;
   } catch (cause) {
     throw missing(`${file} cannot be read`, root, cause);
   }
-  throw missing(`${file} does not say which libtorch the addon was built for`, root);
+  const { libtorch, cuda = null, napi } = facts ?? {};
+  // It goes into messages, and into commands that they recommend.
+  if (typeof libtorch !== "string" || !/^\d+\.\d+\.\d+[\w.+-]{0,40}$/.test(libtorch)) {
+    throw missing(`${file} does not say which libtorch the addon was built for: found ${printable(libtorch)}`, root);
+  }
+  if (typeof napi !== "number" || !(cuda === null || /^[\d.]{1,10}$/.test(String(cuda)))) {
+    throw missing(`${file} is damaged: expected napi and cuda, found ${printable(napi)} and ${printable(cuda)}`, root);
+  }
+  return { libtorch, cuda, napi };
+}
+
+function printable(value: unknown): string {
+  return (JSON.stringify(value) ?? "none").slice(0, 100);
 }
 
 function missing(what: string, root: string, cause?: unknown): LibtorchOodError {
-  const install = `Where there is a prebuilt one, install it: npm install ${addonPackage}@${versionOf(root)}`;
+  const install = `Where there is a prebuilt one, install it: npm install ${addonPackage}@${packageVersion()}`;
   const why = "(npm leaves it out with --omit=optional, and with a lock file that was made for other platforms)";
-  return new LibtorchOodError("ERR_IO", `${what}. ${install} ${why}. ${buildAnew(root)}`, { cause });
+  const reason = systemProblem("") ?? `${install} ${why}. ${buildCommand(root) ?? leftOut}`;
+  return new LibtorchOodError("ERR_IO", `${what}. ${reason}`, { cause });
 }
 
-function versionOf(root: string): string {
-  try {
-    return (JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as { version: string }).version;
-  } catch {
-    return "latest";
-  }
+const leftOut =
+  "In a bundle, or in the standalone output of Next.js, keep libtorch-ood external and copy its packages: " +
+  'serverExternalPackages: ["libtorch-ood"] and outputFileTracingIncludes: { "/*": ["node_modules/@libtorch-ood/**/*"] }, ' +
+  "see docs/packaging.md of libtorch-ood.";
+
+/** What to run to have the addons built here; undefined where the sources have been left behind, as by a bundler. */
+function buildCommand(root: string): string | undefined {
+  const script = join(root, "scripts", "build-native.mjs");
+  return existsSync(script) ? `To build it, run: node ${script}` : undefined;
 }
 
-/** What to run to have the addons built here. */
-export function buildAnew(root: string = packageRoot): string {
-  return `To build it, run: node ${join(root, "scripts", "build-native.mjs")}`;
+/** What to do about addons that are there and do not load. */
+export function installAnew(root: string = packageRoot): string {
+  return buildCommand(root) ?? `Install it anew: npm install --force ${addonPackage}@${packageVersion()}`;
 }

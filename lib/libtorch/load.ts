@@ -2,13 +2,15 @@
 
 import { readFileSync, realpathSync } from "node:fs";
 import { constants } from "node:os";
-import { basename, dirname } from "node:path";
+import { basename, dirname, isAbsolute } from "node:path";
 import { LibtorchOodError } from "../errors";
-import { addonFiles, buildAnew, type AddonFiles } from "./addon-files";
+import { addonFiles, installAnew, type AddonFiles } from "./addon-files";
+import { requireAddressSpace } from "./address-space";
 import { archiveProblem } from "./asar";
 import { describeAttempts, discoveryError } from "./diagnosis";
 import { discover, type Attempt, type Discovery } from "./discover";
 import { librariesOf } from "./libraries";
+import { cutShort } from "./shared-library";
 import { systemProblem } from "./system";
 import { libraryFile, readTorchDirectory, type TorchDirectory } from "./torch-directory";
 import { minorOf } from "./versions";
@@ -36,7 +38,8 @@ let loaded: LoadedAddon | undefined;
  *
  * @throws LibtorchOodError `ERR_LIBTORCH_NOT_FOUND` or `ERR_LIBTORCH_VERSION`, with each place that was tried, the
  *   reason why it does not serve, and the command that mends it, or where another copy of this package has loaded a different
- *   addon; `ERR_IO` where the addon itself is missing or this system is too old for it.
+ *   addon; `ERR_IO` where the addon itself is missing or damaged, or this system or this Node does not take it; `ERR_OUT_OF_MEMORY`
+ *   where libtorch does not fit below a limit on the address space.
  */
 export function loadAddon(): unknown {
   return load().exports;
@@ -57,7 +60,7 @@ function loadOnce(): LoadedAddon {
   try {
     return { exports: openNode(files.addon), files, torch, attempts, withoutCuda };
   } catch (cause) {
-    throw loadingFailed(files.addon, cause, attempts, buildAnew());
+    throw loadingFailed(files.addon, cause, attempts, installAnew());
   }
 }
 
@@ -67,7 +70,7 @@ function openLoader(own: AddonFiles): { loader: Loader; files: AddonFiles } {
     loader = openNode(own.loader) as Loader;
   } catch (cause) {
     const { message } = cause as Error;
-    const reason = systemProblem(message) ?? archiveProblem(own.loader) ?? buildAnew();
+    const reason = nodeProblem(cause) ?? systemProblem(message) ?? archiveProblem(own.loader) ?? installAnew();
     throw new LibtorchOodError("ERR_IO", `${own.loader} does not load: ${message}. ${reason}`, { cause });
   }
   return { loader, files: { ...own, addon: addonOfThisProcess(loader, own.addon) } };
@@ -118,6 +121,7 @@ function inThisProcess(loader: Loader, minor: string | undefined): Discovery | u
 /** Returns why CUDA is not usable, undefined if its libraries are open. */
 function openLibraries(loader: Loader, torch: TorchDirectory, attempts: readonly Attempt[]): string | undefined {
   const { required, nvidia, cuda } = librariesOf(torch);
+  requireAddressSpace(required);
   for (const path of required) {
     const cause = failure(loader, path);
     if (cause !== undefined) throw loadingFailed(path, cause, attempts, "To fetch libtorch anew, run: npx libtorch-ood setup --force");
@@ -147,6 +151,7 @@ function openInAnyOrder(loader: Loader, paths: readonly string[]): void {
 
 function failure(loader: Loader, path: string): Error | undefined {
   try {
+    requireWhole(path);
     loader.open(path);
     return undefined;
   } catch (error) {
@@ -155,15 +160,28 @@ function failure(loader: Loader, path: string): Error | undefined {
 }
 
 function openNode(file: string): unknown {
+  requireWhole(file);
   const holder = { exports: {} };
   process.dlopen(holder, file, constants.dlopen.RTLD_NOW | constants.dlopen.RTLD_LOCAL);
   return holder.exports;
+}
+
+function requireWhole(path: string): void {
+  const problem = isAbsolute(path) ? cutShort(path) : undefined; // not of a name that the linker looks for
+  if (problem !== undefined) throw new Error(problem);
+}
+
+/** Where Node itself refuses every addon: why, with what allows it. */
+function nodeProblem(cause: unknown): string | undefined {
+  if ((cause as { code?: unknown }).code !== "ERR_DLOPEN_DISABLED") return undefined;
+  return "This Node was told to load no addons: run it without --no-addons, and where it has --permission, with --allow-addons.";
 }
 
 function loadingFailed(path: string, cause: unknown, attempts: readonly Attempt[], mend: string): LibtorchOodError {
   const { message: said } = cause as Error;
   const reason = systemProblem(said) ?? archiveProblem(path);
   const what = `libtorch was found but ${path} does not load: ${said}${reason === undefined ? "" : `\n${reason}`}`;
-  const message = `${what}\nTried, in order:\n${describeAttempts(attempts)}\nTo see more, run: npx libtorch-ood doctor. ${mend}`;
+  const remedy = reason === undefined ? ` ${mend}` : ""; // another copy would not load either
+  const message = `${what}\nTried, in order:\n${describeAttempts(attempts)}\nTo see more, run: npx libtorch-ood doctor.${remedy}`;
   return new LibtorchOodError("ERR_LIBTORCH_NOT_FOUND", message, { cause });
 }

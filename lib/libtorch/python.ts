@@ -46,8 +46,12 @@ export function runPython(
   args: readonly string[],
   environment: NodeJS.ProcessEnv,
 ): string | undefined {
-  const { status, stdout } = spawnSync(program, [...first, ...args], { ...startOptions(environment), encoding: "utf8" });
-  return status === 0 ? stdout : undefined;
+  try {
+    const { status, stdout } = spawnSync(program, [...first, ...args], { ...startOptions(environment), encoding: "utf8" });
+    return status === 0 ? stdout : undefined;
+  } catch {
+    return undefined; // Node's --permission allows no processes
+  }
 }
 
 function startOptions(environment: NodeJS.ProcessEnv): { cwd: string; env: NodeJS.ProcessEnv } {

@@ -26,6 +26,9 @@ export function systemProblem(message: string, glibc: string = glibcVersion()): 
   if (family !== undefined) {
     return `This system's libstdc++ is too old for it: ${family}_${version} is needed. Update the package libstdc++6. ${newer}`;
   }
+  if (/failed to map segment|cannot allocate memory/i.test(message)) {
+    return "Either memory is lacking (ulimit -v, the limit of a container), or the file lies on a file system that is mounted with noexec.";
+  }
   if (process.platform === "linux" && glibc === "") {
     return "This system has another C library than glibc (Alpine has musl), and libtorch is made for glibc only. Use an image such as node:22-slim.";
   }

@@ -10,7 +10,7 @@ import { addonPackage } from "../../lib/libtorch/addon-files";
 import { archiveProblem, unpacked } from "../../lib/libtorch/asar";
 import { runtimePackage } from "../../lib/libtorch/discover";
 import { load } from "../../lib/libtorch/load";
-import { packageRoot } from "../../lib/package-root";
+import { packageRoot, packageVersion } from "../../lib/package-root";
 import { temporaryDirectory } from "../files/temporary-directory";
 
 const directory = temporaryDirectory();
@@ -49,7 +49,7 @@ function application(): string {
     cpSync(join(packageRoot, "node_modules", name), join(modules, name), { recursive: true, dereference: true });
   }
   const { files, torch } = load();
-  put(join(modules, addonPackage, "package.json"), `{ "name": "${addonPackage}", "version": "0.1.0" }`);
+  put(join(modules, addonPackage, "package.json"), `{ "name": "${addonPackage}", "version": "${packageVersion()}" }`);
   for (const name of [...addons, "build.json"]) cpSync(join(dirname(files.addon), name), join(modules, addonPackage, name));
   put(join(modules, runtimePackage, "package.json"), `{ "name": "${runtimePackage}", "version": "2.13.0" }`);
   for (const name of ["version.py", "build-version"]) {
