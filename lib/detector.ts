@@ -1,46 +1,28 @@
 // Detector: a classifier with a score and held-out scores to hold new ones against; it says of each input whether to trust the answer.
 
-import { boolean, fail, optionalFunction, optionalSignal, optionsObject, string } from "./checks";
+import { fail, optionalSignal, optionsObject, string } from "./checks";
 import type { Dataset } from "./datasets/dataset";
-import { calibrate, checkFalseAlarmRate, pValue } from "./detector/calibration";
-import { chooseScore, classCount, withClasses } from "./detector/choice";
-import { readDetectorFile, writeDetectorFile, type DetectorDescription, type Extraction } from "./detector/detector-file";
-import {
-  evidenceKinds,
-  extractEvidence,
-  extractions,
-  isEvidence,
-  isEvidenceKind,
-  pick,
-  requireLogits,
-  takeEvidence,
-  tensorsOf,
-  unique,
-  type Tensors,
-} from "./detector/evidence";
-import { commonKeys, type DetectorFeatures, type DetectorFitOptions, type PredictOptions, type Prediction } from "./detector/options";
-import { compareInputs } from "./detector/overlap";
+import { checkFalseAlarmRate, pValue } from "./detector/calibration";
+import { nameClasses } from "./detector/class-names";
+import { readDetectorFile, writeDetectorFile, type DetectorDescription } from "./detector/detector-file";
+import { disposeAll, extractEvidence, isEvidence, pick, requireLogits, takeEvidence, tensorsOf, type Tensors } from "./detector/evidence";
+import { fitToFeatures } from "./detector/fit-features";
+import { fitToImages } from "./detector/fit-images";
+import type { DetectorFeatures, DetectorFitOptions, PredictOptions, Prediction } from "./detector/options";
 import { requireConsistent, type Parts } from "./detector/parts";
-import { resizeWarnings, usualResize } from "./detector/resizing";
 import { LibtorchOodError } from "./errors";
 import { GaussianMixture } from "./gaussian-mixture";
-import { labelsTensor } from "./labels";
-import { maxLogit, predictedClass, softmaxConfidence } from "./metrics/logit-scores";
-import { calledFrom } from "./native-call";
 import type { ImageResize } from "./images/decode";
+import { calledFrom } from "./native-call";
 import type { PresetRecord } from "./presets/preset";
 import { ResNet, type Architecture, type Images } from "./resnet";
 import { requireDataset } from "./resnet/images";
-import { imageRows, tensorRows, type Overlap, type Rows } from "./seen-inputs";
-import { fit as fitScore, requirements, restoreScore } from "./scores/fit";
-import { GaussianMixtureScore } from "./scores/gaussian-mixture-score";
-import { scoreRows } from "./scores/rows";
-import type { Evidence, Score, ScoreName, TrainingEvidence } from "./scores/score";
+import { imageRows, tensorRows, type Overlap } from "./seen-inputs";
+import { restoreScore } from "./scores/fit";
+import type { Evidence, ScoreName } from "./scores/score";
 import { Tensor, type ArrayWithShape } from "./tensor";
 
 export type { DetectorFeatures, DetectorFitOptions, PredictOptions, Prediction } from "./detector/options";
-
-const defaultRate = 0.05;
 
 /**
  * Network (or none, for features of another model), score and calibration in one. It owns a copy of the network as it was when the
@@ -76,6 +58,8 @@ export class Detector {
   readonly resize: ImageResize;
   readonly #parts: Parts;
   #disposed = false;
+  /** Under way. */
+  #calls = 0;
 
   private constructor(parts: Parts) {
     this.#parts = parts;
@@ -98,88 +82,10 @@ export class Detector {
    * @param model - a trained network; the detector takes a copy of it
    * @param train - the images that it was trained on (without a validation part)
    * @throws ERR_RANGE where there are too few calibration images for the rate, ERR_OPTION where calibration images are among the training images or
-   *   those that the network was trained on; what `model.extract` and `scores.fit` throw; ERR_ABORTED, and what `onProgress` throws
+   *   those that the network was trained on, or where all calibration images have the same score; what `model.extract` and `scores.fit` throw; ERR_ABORTED, and what `onProgress` throws
    */
   static fit<N extends ScoreName = "gaussian-mixture">(model: ResNet, train: Dataset, options: DetectorFitOptions<N>): Promise<Detector> {
-    return calledFrom(Detector.fit, () => Detector.#fit(model, train, options));
-  }
-
-  static async #fit<N extends ScoreName>(model: ResNet, train: Dataset, options: DetectorFitOptions<N>): Promise<Detector> {
-    const given = optionsObject(options, "options", [...commonKeys, "batchSize", "precision", "resize", "onProgress"]);
-    if (!(model instanceof ResNet)) fail("ERR_OPTION", "model", "a ResNet", model);
-    requireDataset(train, "train");
-    const calibration = requireDataset(given.calibration, "calibration");
-    const onProgress = optionalFunction(given.onProgress, "onProgress");
-    const { name, scoreOptions, record } = chooseScore(given);
-    const falseAlarmRate = checkFalseAlarmRate(given.falseAlarmRate ?? defaultRate, calibration.length);
-    const signal = optionalSignal(given.signal, "signal");
-    const extraction: Extraction = { precision: given.precision ?? "float32", resize: given.resize ?? usualResize(train) };
-    const needs = requirements(name, scoreOptions);
-    const scored = unique<keyof Evidence>([...needs.score, "logits"]);
-    const fitted = needs.fit.filter(isEvidenceKind);
-
-    const allowOverlap = boolean(given.allowOverlap ?? false, "allowOverlap");
-    const classNames = [...(model.classNames ?? train.classNames)];
-    const { numClasses, temperature } = model.architecture;
-    if (classNames.length !== numClasses) {
-      const expected = `${numClasses} names, as the network has classes`;
-      throw new LibtorchOodError("ERR_SHAPE", `classNames: expected ${expected}, found ${classNames.length}`);
-    }
-    const network = await model.copy(); // before anything else takes time: as it is at the call
-    let score: Score | undefined;
-    const owned: Tensor[] = [];
-    try {
-      const compared = await compareInputs(imageRows(train), imageRows(calibration), allowOverlap, network.trainedOn);
-      const passes = (kinds: readonly (keyof Evidence)[]): number => extractions(kinds).length;
-      const total = passes(fitted) * train.length + passes(scored) * calibration.length;
-      let before = 0;
-      const read = async (images: Dataset, kinds: readonly (keyof Evidence)[]) => {
-        const report = onProgress && ((done: number) => onProgress(before + done, total));
-        const evidence = await extractEvidence(
-          network,
-          images,
-          kinds,
-          { ...extraction, batchSize: given.batchSize, signal, onProgress: report },
-          (done) => {
-            before += done;
-          },
-        );
-        owned.push(...tensorsOf(evidence));
-        return evidence;
-      };
-      const training: TrainingEvidence = { ...(await read(train, fitted)), labels: train.labels };
-      const weights = await network.weights();
-      owned.push(...weights.values());
-      if (needs.fit.includes("weight")) {
-        const weight = dividedBy(temperature, weights.get("fc.weight") as Tensor); // logits are (W/τ)z + b
-        owned.push(weight);
-        training.weight = weight;
-      }
-      if (needs.fit.includes("bias")) training.bias = weights.get("fc.bias");
-      score = await fitScore(name, training, withClasses(name, scoreOptions, numClasses, network.device, signal));
-      const held = await read(calibration, scored);
-      const calibrationScores = await calibrate(score, held, signal);
-      return new Detector({
-        network,
-        score,
-        classifier: undefined,
-        labelsFrom: "logits",
-        evidence: scored,
-        classNames,
-        falseAlarmRate,
-        ...compared,
-        warnings: [...compared.warnings, ...resizeWarnings(train, calibration, extraction.resize)],
-        calibrationScores,
-        extraction,
-        preset: record,
-      });
-    } catch (error) {
-      network.dispose();
-      score?.dispose();
-      throw error;
-    } finally {
-      disposeAll(owned);
-    }
+    return calledFrom(Detector.fit, async () => new Detector(await fitToImages(model, train, options)));
   }
 
   /**
@@ -187,10 +93,13 @@ export class Detector {
    *
    * Labels come from the logits where those are given (then they belong to every later input). Without logits they come from the score's own
    * mixture if that is the score, else from Gaussian classes with one covariance for all (linear discriminant analysis); `confidence` is the
-   * posterior there.
+   * posterior there. Scores that are not fitted to classes need no labels; without labels and logits predictions have no label.
+   *
+   * What `model.extract` gives goes in as it is, for training and calibration.
    *
    * @throws ERR_RANGE where there are too few calibration inputs for the rate, ERR_OPTION where calibration inputs are among the training inputs;
    *   what `scores.fit` throws
+   * @throws ERR_OPTION where all calibration inputs have the same score, as those of one class do under `"relative-mahalanobis"`
    * @example
    * const detector = await Detector.fromFeatures({
    *   features: { data: trainEmbeddings, shape: [n, d] }, labels,
@@ -200,71 +109,7 @@ export class Detector {
    * const [{ className, outOfDistribution }] = await detector.predict({ data: embedding, shape: [1, d] });
    */
   static fromFeatures<N extends ScoreName = "gaussian-mixture">(options: DetectorFeatures<N>): Promise<Detector> {
-    return calledFrom(Detector.fromFeatures, () => Detector.#fromFeatures(options));
-  }
-
-  static async #fromFeatures<N extends ScoreName>(options: DetectorFeatures<N>): Promise<Detector> {
-    const keys = [...commonKeys, ...evidenceKinds, "labels", "weight", "bias", "classNames", "device"] as const;
-    const given = optionsObject(options, "options", keys);
-    const { name, scoreOptions, record } = chooseScore(given);
-    const device = string(given.device ?? "cpu", "device");
-    const signal = optionalSignal(given.signal, "signal");
-    const needs = requirements(name, scoreOptions);
-    const hasLogits = given.logits !== undefined;
-    const labelsFrom = hasLogits ? "logits" : name === "gaussian-mixture" ? "score" : "classifier";
-    const scored = unique<keyof Evidence>([
-      ...needs.score,
-      ...(hasLogits ? ["logits" as const] : []),
-      ...(labelsFrom === "classifier" ? ["features" as const] : []),
-    ]);
-    const owned: Tensor[] = [];
-    let score: Score | undefined;
-    let classifier: GaussianMixture | undefined;
-    try {
-      const take = (evidence: Evidence, kinds: readonly (keyof Evidence)[], where: string) => takeEvidence(evidence, kinds, where, owned);
-      const held = take(given.calibration, scored, "calibration");
-      const training = take(given, unique<keyof Evidence>([...needs.fit.filter(isEvidenceKind), ...scored]), "training");
-      const falseAlarmRate = checkFalseAlarmRate(given.falseAlarmRate ?? defaultRate, held.rows);
-      const labels = labelsTensor(given.labels, "labels");
-      if (labels !== given.labels) owned.push(labels);
-      if (labels.size !== training.rows) {
-        throw new LibtorchOodError("ERR_SHAPE", `labels: expected ${training.rows}, one per row, found ${labels.size}`);
-      }
-      const numClasses = classCount(given.classNames, training.evidence.logits, labels);
-      requireLogits(held.evidence, numClasses, "calibration");
-      const { weight, bias } = given;
-      const all: TrainingEvidence = { ...training.evidence, labels, weight, bias };
-      const kind = scored[0] as keyof Evidence;
-      const [trainingRows, heldRows] = [training, held].map(({ evidence }) => tensorRows(evidence[kind] as Tensor)) as [Rows, Rows];
-      const compared = await compareInputs(trainingRows, heldRows, boolean(given.allowOverlap ?? false, "allowOverlap"));
-      score = await fitScore(name, all, withClasses(name, scoreOptions, numClasses, device, signal));
-      if (score instanceof GaussianMixtureScore && labelsFrom === "score" && score.mixture.numClasses !== numClasses) {
-        const expected = `${numClasses}, as there are names or labels`;
-        throw new LibtorchOodError("ERR_SHAPE", `scoreOptions.numClasses: expected ${expected}, found ${score.mixture.numClasses}`);
-      }
-      if (labelsFrom === "classifier") {
-        classifier = await GaussianMixture.fit(all.features as Tensor, labels, { covariance: "tied", numClasses, device, signal });
-      }
-      return new Detector({
-        network: undefined,
-        score,
-        classifier,
-        labelsFrom,
-        evidence: scored,
-        classNames: given.classNames ? [...given.classNames] : Array.from({ length: numClasses }, (_, label) => String(label)),
-        falseAlarmRate,
-        ...compared,
-        calibrationScores: await calibrate(score, held.evidence, signal),
-        extraction: { precision: "float32", resize: "center-crop" },
-        preset: record,
-      });
-    } catch (error) {
-      score?.dispose();
-      classifier?.dispose();
-      throw error;
-    } finally {
-      disposeAll(owned);
-    }
+    return calledFrom(Detector.fromFeatures, async () => new Detector(await fitToFeatures(options)));
   }
 
   /**
@@ -276,12 +121,11 @@ export class Detector {
    *   ERR_ABORTED, ERR_DISPOSED; what `model.extract` throws
    */
   predict(input: Images | Evidence, options?: PredictOptions): Promise<Prediction[]> {
-    return calledFrom(this.predict, () => this.#predict(input, options));
+    return calledFrom(this.predict, () => this.#inUse(() => this.#predict(input, options)));
   }
 
   async #predict(input: Images | Evidence, options?: PredictOptions): Promise<Prediction[]> {
     const given = optionsObject(options, "predict options", ["falseAlarmRate", "batchSize", "signal"]);
-    this.#requireLive();
     const { calibrationScores, network, score, extraction } = this.#parts;
     const rate = checkFalseAlarmRate(given.falseAlarmRate ?? this.falseAlarmRate, calibrationScores.length);
     const signal = optionalSignal(given.signal, "signal");
@@ -304,14 +148,12 @@ export class Detector {
       requireLogits(evidence, this.classNames.length, "input");
       if (count === 0) return [];
       const scores = await score.score(pick(evidence, score.needs), { signal });
-      const { labels, confidences } = await this.#classify(evidence, signal);
+      const named = await nameClasses(this.#parts, evidence, signal);
       return Array.from(scores, (value, i) => {
         const p = pValue(calibrationScores, value);
-        const label = labels[i] as number;
+        const label = named?.labels[i];
         return {
-          label,
-          className: this.classNames[label] as string,
-          confidence: confidences[i] as number,
+          ...(label === undefined ? {} : { label, className: this.classNames[label], confidence: named?.confidences[i] }),
           score: value,
           ...(score.name === "gaussian-mixture" ? { logDensity: value } : {}),
           pValue: p,
@@ -320,25 +162,6 @@ export class Detector {
       });
     } finally {
       disposeAll(owned);
-    }
-  }
-
-  async #classify(evidence: Tensors, signal: AbortSignal | undefined) {
-    const { score, classifier, labelsFrom } = this.#parts;
-    if (labelsFrom === "logits") {
-      const logits = evidence.logits as Tensor;
-      const confidences = await scoreRows(logits, "logits", signal, softmaxConfidence);
-      return { labels: await scoreRows(logits, "logits", signal, predictedClass), confidences };
-    }
-    const own = score instanceof GaussianMixtureScore ? score : undefined;
-    const mixture = classifier ?? (own as GaussianMixtureScore).mixture;
-    const features = evidence[classifier ? "features" : (own as GaussianMixtureScore).from] as Tensor;
-    const posterior = await mixture.responsibilities(features, { signal });
-    try {
-      const labels = await scoreRows(posterior, "posterior", signal, predictedClass);
-      return { labels, confidences: await scoreRows(posterior, "posterior", signal, maxLogit) };
-    } finally {
-      posterior.dispose();
     }
   }
 
@@ -352,11 +175,10 @@ export class Detector {
    * const { indices } = await detector.overlap(test); // []: none of them
    */
   overlap(input: Dataset | Tensor | ArrayWithShape | Evidence): Promise<Overlap> {
-    return calledFrom(this.overlap, () => this.#overlap(input));
+    return calledFrom(this.overlap, () => this.#inUse(() => this.#overlap(input)));
   }
 
   async #overlap(input: Dataset | Tensor | ArrayWithShape | Evidence): Promise<Overlap> {
-    this.#requireLive();
     const { network, seen } = this.#parts;
     if (network !== undefined) return seen.join(network.trainedOn).among(imageRows(requireDataset(input, "input")));
     const kind = this.evidence[0] as keyof Evidence;
@@ -372,11 +194,10 @@ export class Detector {
 
   /** Writes network, score and calibration to one .safetensors file, atomically. @throws ERR_IO, ERR_DISPOSED */
   save(path: string): Promise<void> {
-    return calledFrom(this.save, () => this.#save(path));
+    return calledFrom(this.save, () => this.#inUse(() => this.#save(path)));
   }
 
   async #save(path: string): Promise<void> {
-    this.#requireLive();
     const { network, score, classifier, calibrationScores, ...rest } = this.#parts;
     const scoreState = await score.state();
     const classifierState = await classifier?.state();
@@ -434,9 +255,15 @@ export class Detector {
     }
   }
 
-  /** Frees network and score. Idempotent; any later use throws ERR_DISPOSED. */
+  /**
+   * Frees network and score, once calls under way have ended: those still give their answers. Idempotent; any later call throws ERR_DISPOSED.
+   */
   dispose(): void {
     this.#disposed = true;
+    if (this.#calls === 0) this.#free();
+  }
+
+  #free(): void {
     const { network, score, classifier } = this.#parts;
     network?.dispose();
     score.dispose();
@@ -451,19 +278,15 @@ export class Detector {
     return this.#disposed;
   }
 
-  #requireLive(): void {
+  /** Runs a call, during which nothing is freed. @throws ERR_DISPOSED */
+  async #inUse<T>(call: () => Promise<T>): Promise<T> {
     if (this.#disposed) throw new LibtorchOodError("ERR_DISPOSED", "detector: it has been disposed");
+    this.#calls++;
+    try {
+      return await call();
+    } finally {
+      this.#calls--;
+      if (this.#disposed && this.#calls === 0) this.#free();
+    }
   }
-}
-
-function dividedBy(divisor: number, tensor: Tensor): Tensor {
-  const values = tensor.toArray() as Float32Array | Float64Array;
-  return Tensor.from(
-    Float64Array.from(values, (value) => value / divisor),
-    tensor.shape,
-  );
-}
-
-function disposeAll(values: readonly { dispose(): void }[]): void {
-  for (const value of values) value.dispose();
 }

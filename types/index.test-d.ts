@@ -146,7 +146,18 @@ expectError(Detector.fit(model, train, { calibration: test, score: "magic" }));
 expectError(Detector.fit(model, train, { calibration: test, score: "energy", scoreOptions: { covariance: "oas" } }));
 expectType<Promise<Detector>>(Detector.fromFeatures({ features, labels, calibration: { features } }));
 expectError(Detector.fromFeatures({ features, labels }));
+expectType<Promise<Detector>>(Detector.fromFeatures({ ...extraction, calibration: extraction }));
+expectType<Promise<Detector>>(Detector.fromFeatures({ features, calibration: { features }, score: "nearest-neighbours" }));
+declare const chunk: ExtractionChunk;
+expectType<Promise<Detector>>(Detector.fromFeatures({ ...chunk, calibration: chunk }));
 declare const detector: Detector;
+expectType<Promise<Prediction[]>>(detector.predict(extraction));
+expectType<Promise<Prediction[]>>(detector.predict(chunk));
+expectType<Promise<Overlap>>(detector.overlap(extraction));
+declare const prediction: Prediction;
+expectType<number | undefined>(prediction.label); // a detector without labels and logits names no class
+expectType<string | undefined>(prediction.className);
+expectType<number | undefined>(prediction.confidence);
 expectType<Promise<Prediction[]>>(detector.predict(["a.png", "b.jpg"], { falseAlarmRate: 0.01 }));
 expectType<Promise<Prediction[]>>(detector.predict({ features, logits: features }));
 expectType<PresetRecord | undefined>(detector.preset);
@@ -188,6 +199,8 @@ expectError(scores.fit("vim", { features: tensor }, { k: 5 }));
 expectError(scores.fit("max-logit", {}, { temperature: 2 }));
 expectError(scores.fit("mahalanobis", { feature: tensor }));
 expectError(score.score({ labels: [0] }));
+expectType<Promise<Float64Array>>(score.score(extraction));
+expectType<Promise<scores.Mahalanobis>>(scores.fit("mahalanobis", extraction));
 
 // files
 expectType<Promise<files.Npy>>(files.readNpy("features.npy"));

@@ -222,8 +222,8 @@ async function detectorSubject(file: string, options: EvaluateOptions, { signal,
       for await (const { offset, predictions } of predictRows(detector, data, predictOptions)) {
         predictions.forEach((prediction, i) => {
           scores[offset + i] = prediction.score;
-          labels[offset + i] = prediction.label;
-          confidences[offset + i] = prediction.confidence;
+          labels[offset + i] = prediction.label as number; // there for images, as is the confidence
+          confidences[offset + i] = prediction.confidence as number;
           if (prediction.outOfDistribution) flagged++;
         });
         progress.update(offset + predictions.length);

@@ -10,7 +10,7 @@ import type { Covariance } from "../gaussian-mixture";
 import { imageResizes, type ImageResize } from "../images/decode";
 import { presetNames, type PresetName } from "../presets/preset";
 import { ResNet } from "../resnet";
-import { names as scoreNames, type ScoreName } from "../scores";
+import { names as scoreNames, requirements, type ScoreName } from "../scores";
 import { dataHelp, dataSpec, randomSubset, readData, type DataSpec } from "./data-sets";
 import { readExtracted, readLabels } from "./extracted";
 import { choice, given, keyValue, realNumber, wholeNumber } from "./option-values";
@@ -157,8 +157,9 @@ async function fitImages(
 async function fitFeatures(path: string, options: FitOptions & { calibration: string }, { signal }: Session): Promise<Detector> {
   const training = await readExtracted(path);
   const labels = options.labels === undefined ? training.labels : await readLabels(options.labels);
-  if (labels === undefined) {
-    throw new LibtorchOodError("ERR_OPTION", `${path}: expected labels beside the features, or in a file with --labels; found none`);
+  if (labels === undefined && requirements(options.score ?? "gaussian-mixture", options.scoreOption).fit.includes("labels")) {
+    const expected = "expected labels beside the features, or in a file with --labels, for a score that is fitted to classes";
+    throw new LibtorchOodError("ERR_OPTION", `${path}: ${expected}; found none (--score nearest-neighbours needs none)`);
   }
   const { features, rawFeatures, logits } = await readExtracted(options.calibration);
   const classNames =
@@ -167,8 +168,7 @@ async function fitFeatures(path: string, options: FitOptions & { calibration: st
       : (await io("read", options.classNames, readFile(options.classNames, "utf8"))).split(/\r?\n/).filter((line) => line !== "");
   return Detector.fromFeatures({
     ...training,
-    ...given({ ...scoreOf(options), classNames, device: options.device, signal }),
-    labels,
+    ...given({ ...scoreOf(options), classNames, device: options.device, signal, labels }),
     calibration: given({ features, rawFeatures, logits }),
   });
 }
@@ -206,7 +206,14 @@ async function report(detector: Detector, options: FitOptions, session: Session)
         ["detector", options.out],
         ["takes", takes === "images" ? "images" : `features (${detector.evidence.join(", ")})`],
         ["score", scoreName],
-        ["classes", classNames.length > 12 ? `${classNames.slice(0, 12).join(", ")}, … (${classNames.length})` : classNames.join(", ")],
+        [
+          "classes",
+          classNames.length === 0
+            ? "none: there were no labels"
+            : classNames.length > 12
+              ? `${classNames.slice(0, 12).join(", ")}, … (${classNames.length})`
+              : classNames.join(", "),
+        ],
         ["calibration", `${count} held-out, of which the lowest ${flagged} would be flagged`],
         ["false alarms", `at most ${Number((falseAlarmRate * 100).toPrecision(6))} in 100 familiar inputs`],
       ]),

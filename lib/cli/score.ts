@@ -150,7 +150,9 @@ function truth(data: Dataset, index: number): { trueLabel: number; trueClassName
   return { trueLabel, trueClassName: data.classNames[trueLabel] };
 }
 
-function row({ outOfDistribution, pValue, confidence, score, className }: Prediction, name: string, width: number): string {
+/** A detector without labels names no class, and has no confidence in one. */
+function row({ outOfDistribution, pValue, confidence, score, className = "-" }: Prediction, name: string, width: number): string {
+  const confident = confidence === undefined ? "-".padEnd(6) : share(confidence);
   const verdict = outOfDistribution ? "UNKNOWN" : "known  ";
-  return `${verdict}  ${share(pValue)}   ${share(confidence)}      ${number(score).padEnd(12)}  ${visible(className).padEnd(width)}  ${visible(name)}`;
+  return `${verdict}  ${share(pValue)}   ${confident}      ${number(score).padEnd(12)}  ${visible(className).padEnd(width)}  ${visible(name)}`;
 }

@@ -2,8 +2,11 @@
 
 import { finite } from "../checks";
 import { LibtorchOodError } from "../errors";
-import type { Score } from "../scores/score";
+import { RelativeMahalanobis } from "../scores/mahalanobis";
+import type { Score, ScoreName } from "../scores/score";
 import { pick, type Tensors } from "./evidence";
+
+export const defaultFalseAlarmRate = 0.05;
 
 /**
  * The conformal p-value of a score: (1 + #{calibration scores ≤ s}) / (n + 1). Where s is exchangeable with the calibration scores,
@@ -36,11 +39,58 @@ export function checkFalseAlarmRate(value: unknown, count: number): number {
   throw new LibtorchOodError("ERR_RANGE", `falseAlarmRate: ${needed} calibration inputs are needed for it, found ${found}`);
 }
 
-/** Scores of held-out inputs, ascending. @throws ERR_NON_FINITE */
-export async function calibrate(score: Score, evidence: Tensors, signal: AbortSignal | undefined): Promise<Float64Array> {
+/** How many of n calibration scores, the lowest, mark what is flagged: the greatest k with k/(n + 1) ≤ rate. */
+export function flaggedCount(rate: number, count: number): number {
+  let k = Math.min(count + 1, Math.floor(rate * (count + 1)) + 1);
+  while (k / (count + 1) > rate) k--; // as predict() compares, whatever the product above was rounded to
+  return k;
+}
+
+interface CalibrationChoices {
+  numClasses: number;
+  falseAlarmRate: number;
+  signal: AbortSignal | undefined;
+}
+
+/**
+ * Scores of held-out inputs, ascending, and what is to be said of them.
+ *
+ * @throws ERR_NON_FINITE; ERR_OPTION where all are equal, as nothing would ever be flagged
+ */
+export async function calibrate(score: Score, evidence: Tensors, { numClasses, falseAlarmRate, signal }: CalibrationChoices) {
   const scores = await score.score(pick(evidence, score.needs), { signal });
   const wrong = scores.findIndex((value) => !Number.isFinite(value));
   if (wrong >= 0)
     throw new LibtorchOodError("ERR_NON_FINITE", `calibration: expected finite scores, found ${scores[wrong]} for input ${wrong}`);
-  return Float64Array.from(scores).sort();
+  const sorted = Float64Array.from(scores).sort();
+  requireDifferent(score, sorted, numClasses);
+  return { scores: sorted, warnings: tieWarnings(sorted, falseAlarmRate) };
+}
+
+/** Scores that compare classes with one another, and are the same number for every input where there is but one. */
+const comparingClasses: readonly ScoreName[] = ["max-softmax", "entropy", "relative-mahalanobis"];
+
+function requireDifferent(score: Score, sorted: Float64Array, numClasses: number): void {
+  const classes = score instanceof RelativeMahalanobis ? score.classesWithSamples : numClasses;
+  const oneClass = classes === 1 && comparingClasses.includes(score.name); // but for rounding, so their scores need no look
+  if (!oneClass && (sorted.length < 2 || sorted[0] !== sorted.at(-1))) return;
+  const found = `${sorted[0]} for all ${sorted.length} inputs`;
+  const why = oneClass ? ": with one class it is the same for every input" : "";
+  const advice = oneClass ? '"gaussian-mixture" and "nearest-neighbours" serve one class' : "it tells no two familiar inputs apart";
+  throw new LibtorchOodError("ERR_OPTION", `calibration: expected scores "${score.name}" that differ, found ${found}${why}; ${advice}`);
+}
+
+/** Where the lowest scores are tied, fewer inputs are flagged than the rate allows: only those below the tie. */
+function tieWarnings(sorted: Float64Array, rate: number): string[] {
+  const allowed = flaggedCount(rate, sorted.length);
+  const edge = sorted[allowed - 1];
+  if (edge === undefined) return [];
+  const below = sorted.filter((value) => value < edge).length;
+  const tied = sorted.filter((value) => value === edge).length;
+  const flagged = below + tied <= allowed ? below + tied : below;
+  if (tied <= 2 || flagged >= allowed / 2) return [];
+  return [
+    `calibration: ${tied} of ${sorted.length} inputs have the same score ${edge}: of the ${allowed} lowest, which the rate of ${rate} allows to flag, ` +
+      `only ${flagged} are below that; the detector flags fewer inputs than asked for`,
+  ];
 }

@@ -38,10 +38,10 @@ export function withClasses<N extends ScoreName>(
   return { ...classes, ...fitted, ...options };
 }
 
-/** As many as the logits have columns, else as there are names, else labels; the others have to agree. */
-export function classCount(names: readonly string[] | undefined, logits: Tensor | undefined, labels: Tensor): number {
-  let greatest = 0;
-  labels.toArray().forEach((label: number | bigint, i: number) => {
+/** As many as the logits have columns, else as there are names, else labels, else none; the others have to agree. */
+export function classCount(names: readonly string[] | undefined, logits: Tensor | undefined, labels: Tensor | undefined): number {
+  let greatest = -1;
+  labels?.toArray().forEach((label: number | bigint, i: number) => {
     if (label < 0) throw new LibtorchOodError("ERR_RANGE", `labels[${i}]: expected a label of at least 0, found ${label}`);
     greatest = Math.max(greatest, Number(label));
   });
@@ -52,6 +52,6 @@ export function classCount(names: readonly string[] | undefined, logits: Tensor 
   const classes = columns ?? names?.length ?? greatest + 1;
   if (names !== undefined && names.length !== classes)
     fail("ERR_SHAPE", "classNames", `${classes} names, one per column of the logits`, names);
-  integer(greatest, "the greatest label", 0, classes - 1);
+  if (greatest >= 0) integer(greatest, "the greatest label", 0, classes - 1);
   return classes;
 }

@@ -26,7 +26,8 @@ export interface DetectorDescription {
   readonly score: { readonly name: ScoreName; readonly description: Record<string, unknown> };
   /** Of the mixture that names the class where there are no logits; undefined where logits do, or the score's own mixture. */
   readonly classifier: Record<string, unknown> | undefined;
-  readonly labelsFrom: "logits" | "score" | "classifier";
+  /** "none": no input is given a class. */
+  readonly labelsFrom: "logits" | "score" | "classifier" | "none";
   readonly evidence: readonly (keyof Evidence)[];
   readonly classNames: readonly string[];
   readonly falseAlarmRate: number;
@@ -108,7 +109,11 @@ function parse(path: string, given: Record<string, unknown>, network: ModelDescr
   const { name, description } = object(path, "score", score);
   const rate = typeof falseAlarmRate === "number" && falseAlarmRate > 0 && falseAlarmRate <= 1 ? falseAlarmRate : undefined;
   if (rate === undefined) corrupt(path, "falseAlarmRate", "a number above 0, up to 1", falseAlarmRate);
-  if (!Array.isArray(classNames) || classNames.length === 0 || !classNames.every((text) => typeof text === "string")) {
+  if (
+    !Array.isArray(classNames) ||
+    (classNames.length === 0) !== (labelsFrom === "none") ||
+    !classNames.every((text) => typeof text === "string")
+  ) {
     corrupt(path, "classNames", "an array of names", classNames);
   }
   if (network !== undefined && classNames.length !== network.architecture.numClasses) {
@@ -127,7 +132,7 @@ function parse(path: string, given: Record<string, unknown>, network: ModelDescr
     },
     score: { name: one(path, "score.name", name, scoreNames), description: object(path, "score.description", description) },
     classifier: classifier === undefined ? undefined : object(path, "classifier", classifier),
-    labelsFrom: one(path, "labelsFrom", labelsFrom, ["logits", "score", "classifier"] as const),
+    labelsFrom: one(path, "labelsFrom", labelsFrom, ["logits", "score", "classifier", "none"] as const),
     evidence: evidence.map((kind: unknown) => one(path, "evidence", kind, kinds)),
     classNames,
     falseAlarmRate: rate,

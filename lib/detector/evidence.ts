@@ -4,7 +4,7 @@ import { fail, optionsObject } from "../checks";
 import { Dataset } from "../datasets/dataset";
 import { LibtorchOodError } from "../errors";
 import type { ResNet, Images } from "../resnet";
-import type { Evidence, TrainingEvidence } from "../scores/score";
+import { evidenceCompanions, type Evidence, type TrainingEvidence } from "../scores/score";
 import { Tensor, toTensor } from "../tensor";
 
 export const evidenceKinds = ["features", "rawFeatures", "logits"] as const;
@@ -36,7 +36,10 @@ export async function extractEvidence(
   return evidence;
 }
 
-/** The evidence as Tensors, all of as many rows; those made here are added to `owned`. */
+/**
+ * The evidence as Tensors, all of as many rows. They are `owned` here, those of the caller as views: the caller may dispose of theirs before the work
+ * is done. What else an extraction holds is not looked at.
+ */
 export function takeEvidence(
   given: Evidence,
   kinds: readonly (keyof Evidence)[],
@@ -44,15 +47,15 @@ export function takeEvidence(
   owned: Tensor[],
 ): { evidence: Tensors; rows: number } {
   if (typeof given !== "object" || given === null) fail("ERR_OPTION", where, "an object of features", given);
-  if (where !== "training") optionsObject(given, where, evidenceKinds);
+  const known = [...evidenceKinds, ...evidenceCompanions] as readonly (keyof Evidence)[];
+  if (where !== "training") optionsObject(given, where, known);
   const evidence: Tensors = {};
   let rows: number | undefined;
   for (const kind of kinds) {
     const value = given[kind];
     const name = where === "training" ? kind : `${where}.${kind}`;
     if (value === undefined) throw new LibtorchOodError("ERR_OPTION", `${name}: expected it for this detector, found none`);
-    const tensor = toTensor(value, name);
-    if (tensor !== value) owned.push(tensor);
+    const tensor = held(toTensor(value, name), value, owned);
     const [found] = tensor.shape;
     if (tensor.shape.length !== 2) {
       throw new LibtorchOodError("ERR_SHAPE", `${name}: expected [N, columns], found [${tensor.shape.join(", ")}]`);
@@ -62,6 +65,13 @@ export function takeEvidence(
     evidence[kind] = tensor;
   }
   return { evidence, rows: rows ?? 0 };
+}
+
+/** A tensor to use over more than one call: that of the caller as a view of its own, so that both may be disposed of. */
+export function held(tensor: Tensor, given: unknown, owned: Tensor[]): Tensor {
+  const own = tensor === given && tensor.shape.length > 0 ? tensor.slice(0) : tensor;
+  if (own !== given) owned.push(own);
+  return own;
 }
 
 /** Logits have a column per class, or the label would name none. */
@@ -90,4 +100,8 @@ export function unique<T>(values: readonly T[]): T[] {
 
 export function tensorsOf(evidence: Evidence): Tensor[] {
   return evidenceKinds.map((kind) => evidence[kind]).filter((value): value is Tensor => Tensor.is(value));
+}
+
+export function disposeAll(values: readonly { dispose(): void }[]): void {
+  for (const value of values) value.dispose();
 }

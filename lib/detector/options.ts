@@ -9,11 +9,11 @@ import type { Evidence, ScoreName, TrainingEvidence } from "../scores/score";
 
 /** What a detector says of one input. */
 export interface Prediction {
-  /** The predicted class. */
-  label: number;
-  className: string;
+  /** The predicted class; like its name and confidence not there for a detector that was made without labels and logits. */
+  label?: number;
+  className?: string;
   /** Probability of the predicted class: softmax of the logits, or where there are none the posterior of the class mixture. */
-  confidence: number;
+  confidence?: number;
   /** Of the detector's score; higher means more in-distribution. */
   score: number;
   /** log q(z) in nats: the score, where that is the Gaussian mixture's; not there for other scores. */
@@ -53,7 +53,8 @@ export interface DetectorFitOptions<N extends ScoreName = ScoreName> extends Com
 
 /** Features of any model, [N, d], with what else is known of it. */
 export interface DetectorFeatures<N extends ScoreName = ScoreName> extends CommonFitOptions<N>, TrainingEvidence {
-  labels: Labels;
+  /** [N]: needed by scores that are fitted to classes, such as the default one. Without labels and logits no input is given a class. */
+  labels?: Labels;
   /** The same kinds of evidence for held-out in-distribution inputs. */
   calibration: Evidence;
   /** Default "0", "1", … */

@@ -25,7 +25,7 @@ export async function requireConsistent(path: string, parts: Parts): Promise<voi
   const classes = classNames.length;
   const missing = score.needs.find((kind) => !evidence.includes(kind));
   if (missing !== undefined) corrupt(path, "evidence", `${missing}, which the score needs`, evidence.join(", "));
-  if (labelsFrom === "logits" ? !evidence.includes("logits") : mixture === undefined)
+  if (labelsFrom === "logits" ? !evidence.includes("logits") : labelsFrom !== "none" && mixture === undefined)
     corrupt(path, "labelsFrom", "a source there is", labelsFrom);
   if (labelsFrom === "score" && (classifier !== undefined || !(score instanceof GaussianMixtureScore))) {
     corrupt(path, "labelsFrom", "a source there is", labelsFrom);
@@ -33,8 +33,10 @@ export async function requireConsistent(path: string, parts: Parts): Promise<voi
   if (labelsFrom === "classifier" && (classifier === undefined || !evidence.includes("features"))) {
     corrupt(path, "labelsFrom", "a source there is", labelsFrom);
   }
+  if (labelsFrom === "none" && classifier !== undefined) corrupt(path, "classifier", "none where no class is named", "one");
   if (network !== undefined && labelsFrom !== "logits") corrupt(path, "labelsFrom", '"logits" with a network', labelsFrom);
-  if (labelsFrom !== "logits" && mixture?.numClasses !== classes) corrupt(path, "classNames", `${mixture?.numClasses} names`, classes);
+  if (labelsFrom !== "logits" && labelsFrom !== "none" && mixture?.numClasses !== classes)
+    corrupt(path, "classNames", `${mixture?.numClasses} names`, classes);
   try {
     checkFalseAlarmRate(falseAlarmRate, calibrationScores.length);
   } catch (error) {

@@ -136,7 +136,7 @@ export const names = Object.freeze(Object.keys(kinds) as ScoreName[]);
  */
 export async function fit<N extends ScoreName>(name: N, training: TrainingEvidence = {}, options?: ScoreOptions[N]): Promise<ScoreOf[N]> {
   const kind = kinds[oneOf(name, "name", names)];
-  optionsObject(training, "training", trainingKeys);
+  optionsObject(training, "training", trainingKeys as readonly (keyof TrainingEvidence)[]);
   return kind.fit(training, options) as Promise<ScoreOf[N]>;
 }
 

@@ -26,8 +26,7 @@ class SharedCovariance {
 
   constructor(readonly mixture: GaussianMixture) {
     const total = mixture.counts.reduce((sum, count) => sum + count, 0);
-    const classes = mixture.counts.filter((count) => count > 0).length;
-    this.#factor = total / Math.max(1, total - classes);
+    this.#factor = total / Math.max(1, total - this.classesWithSamples);
   }
 
   static async fit(features: Tensor, labels: Labels, options: Omit<MahalanobisOptions, "from">): Promise<SharedCovariance> {
@@ -49,6 +48,10 @@ class SharedCovariance {
   async leastSquaredDistance(features: Tensor, signal: AbortSignal | undefined): Promise<Float64Array> {
     const distances = await this.mixture.leastSquaredDistance(features, { signal });
     return distances.map((distance) => distance * this.#factor);
+  }
+
+  get classesWithSamples(): number {
+    return this.mixture.counts.filter((count) => count > 0).length;
   }
 
   get warnings(): string[] {
@@ -149,7 +152,17 @@ export class RelativeMahalanobis implements Score {
     this.needs = [from];
     this.jitter = classes.jitter;
     this.backgroundJitter = background.jitter;
-    this.warnings = [...classes.warnings, ...background.warnings.map((warning) => `background: ${warning}`)];
+    const oneClass = "all samples are of one class: the score is 0 for every input, but for rounding";
+    this.warnings = [
+      ...classes.warnings,
+      ...(this.classesWithSamples === 1 ? [oneClass] : []),
+      ...background.warnings.map((warning) => `background: ${warning}`),
+    ];
+  }
+
+  /** @internal */
+  get classesWithSamples(): number {
+    return this.#classes.classesWithSamples;
   }
 
   /** @internal */

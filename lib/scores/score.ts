@@ -19,7 +19,10 @@ export type ScoreName =
   | "vim"
   | "feature-norm";
 
-/** What a score may look at, one row per input, float32 or float64; those that its `needs` names must be there, others may be. */
+/**
+ * What a score may look at, one row per input, float32 or float64; those that its `needs` names must be there, others may be. What
+ * `model.extract` gives is evidence as it is: its labels are not looked at.
+ */
 export interface Evidence {
   /** [N, d]: what the last layer sees; L2-normalised where the network normalises. */
   features?: Tensor | ArrayWithShape;
@@ -76,8 +79,13 @@ export interface SourceOptions {
 }
 
 const evidenceKeys = ["features", "rawFeatures", "logits"] as const;
+/**
+ * @internal What may lie beside evidence and is then not looked at: the rest of what `model.extract` and `extractStream` give, and of what a score is
+ * fitted to.
+ */
+export const evidenceCompanions = ["labels", "weight", "bias", "offset"] as const;
 /** @internal */
-export const trainingKeys = [...evidenceKeys, "labels", "weight", "bias"] as const;
+export const trainingKeys = [...evidenceKeys, ...evidenceCompanions] as const;
 
 /** @internal The source, and the options that remain. @throws ERR_OPTION */
 export function resolveSource<T extends SourceOptions>(options: T): { from: keyof Evidence; rest: Omit<T, "from"> } {
@@ -99,7 +107,7 @@ export async function readEvidence<T>(
 ): Promise<T> {
   const signal = optionalSignal(optionsObject(options, "options", ["signal"]).signal, "signal");
   if (evidence === undefined) fail("ERR_OPTION", "evidence", "an object", evidence);
-  optionsObject(evidence, "evidence", evidenceKeys);
+  optionsObject(evidence, "evidence", trainingKeys as readonly (keyof Evidence)[]);
   return withMatrices(score.name, "evidence", evidence, score.needs, (given) => use(given, signal));
 }
 

@@ -260,7 +260,7 @@ describe("the false-alarm rate", () => {
 
   test("scores that are mostly tied: never more", async () => {
     const random = seededUint32(8);
-    const shares = await flagged(() => 1 + (random() % 2));
+    const shares = await flagged(() => 1 + (random() % 4)); // of two values all nine would now and then be equal, which is refused
     rates.forEach((rate, k) => expect(shares[k]).toBeLessThan(rate + bound));
   });
 });

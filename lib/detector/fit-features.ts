@@ -1,0 +1,100 @@
+// Fits a detector to features of any other model, and calibrates it on held-out ones.
+
+import { boolean, fail, optionalSignal, optionsObject, string } from "../checks";
+import { LibtorchOodError } from "../errors";
+import { GaussianMixture } from "../gaussian-mixture";
+import { labelsTensor, type Labels } from "../labels";
+import { tensorRows, type Rows } from "../seen-inputs";
+import { fit as fitScore, requirements } from "../scores/fit";
+import { GaussianMixtureScore } from "../scores/gaussian-mixture-score";
+import { evidenceCompanions, type Evidence, type Score, type ScoreName, type TrainingEvidence } from "../scores/score";
+import { toTensor, type ArrayWithShape, type Tensor } from "../tensor";
+import { calibrate, checkFalseAlarmRate, defaultFalseAlarmRate } from "./calibration";
+import { chooseScore, classCount, withClasses } from "./choice";
+import { disposeAll, evidenceKinds, held, isEvidenceKind, requireLogits, takeEvidence, unique } from "./evidence";
+import { commonKeys, type DetectorFeatures } from "./options";
+import { compareInputs } from "./overlap";
+import type { Parts } from "./parts";
+
+/** What `Detector.fromFeatures` is made of; it throws what that documents. */
+export async function fitToFeatures<N extends ScoreName>(options: DetectorFeatures<N>): Promise<Parts> {
+  const keys = [...commonKeys, ...evidenceKinds, ...evidenceCompanions, "classNames", "device"] as const;
+  const given = optionsObject(options, "options", keys as readonly (keyof DetectorFeatures<N>)[]);
+  const { name, scoreOptions, record } = chooseScore(given);
+  const device = string(given.device ?? "cpu", "device");
+  const signal = optionalSignal(given.signal, "signal");
+  const needs = requirements(name, scoreOptions);
+  const hasLogits = given.logits !== undefined;
+  const hasLabels = areLabels(given.labels);
+  if (!hasLabels && needs.fit.includes("labels")) {
+    const expected = `labels: expected one per row, for the score "${name}"`;
+    throw new LibtorchOodError("ERR_OPTION", `${expected}, found none; without labels take score: "nearest-neighbours"`);
+  }
+  const labelsFrom = hasLogits ? "logits" : !hasLabels ? "none" : name === "gaussian-mixture" ? "score" : "classifier";
+  if (labelsFrom === "none" && given.classNames !== undefined) {
+    fail("ERR_OPTION", "classNames", "labels or logits beside them, without which no class is named", given.classNames);
+  }
+  const scored = unique<keyof Evidence>([
+    ...needs.score,
+    ...(hasLogits ? ["logits" as const] : []),
+    ...(labelsFrom === "classifier" ? ["features" as const] : []),
+  ]);
+  const owned: Tensor[] = [];
+  let score: Score | undefined;
+  let classifier: GaussianMixture | undefined;
+  try {
+    const calibration = takeEvidence(given.calibration, scored, "calibration", owned);
+    const training = takeEvidence(given, unique<keyof Evidence>([...needs.fit.filter(isEvidenceKind), ...scored]), "training", owned);
+    const falseAlarmRate = checkFalseAlarmRate(given.falseAlarmRate ?? defaultFalseAlarmRate, calibration.rows);
+    const labels = hasLabels ? held(labelsTensor(given.labels as Labels, "labels"), given.labels, owned) : undefined;
+    if (labels !== undefined && labels.size !== training.rows) {
+      throw new LibtorchOodError("ERR_SHAPE", `labels: expected ${training.rows}, one per row, found ${labels.size}`);
+    }
+    const numClasses = classCount(given.classNames, training.evidence.logits, labels);
+    requireLogits(calibration.evidence, numClasses, "calibration");
+    const layer = (key: "weight" | "bias") => {
+      const value: Tensor | ArrayWithShape | undefined = given[key];
+      return value === undefined ? undefined : held(toTensor(value, key), value, owned);
+    };
+    const [weight, bias] = [layer("weight"), layer("bias")];
+    const all: TrainingEvidence = { ...training.evidence, labels, weight, bias };
+    const kind = scored[0] as keyof Evidence;
+    const rowsOf = ({ evidence }: typeof training): Rows => tensorRows(evidence[kind] as Tensor);
+    const compared = await compareInputs(rowsOf(training), rowsOf(calibration), boolean(given.allowOverlap ?? false, "allowOverlap"));
+    score = await fitScore(name, all, withClasses(name, scoreOptions, numClasses, device, signal));
+    if (score instanceof GaussianMixtureScore && labelsFrom === "score" && score.mixture.numClasses !== numClasses) {
+      const expected = `${numClasses}, as there are names or labels`;
+      throw new LibtorchOodError("ERR_SHAPE", `scoreOptions.numClasses: expected ${expected}, found ${score.mixture.numClasses}`);
+    }
+    if (labelsFrom === "classifier") {
+      const options = { covariance: "tied", numClasses, device, signal } as const;
+      classifier = await GaussianMixture.fit(all.features as Tensor, labels as Tensor, options);
+    }
+    const { scores: calibrationScores, warnings } = await calibrate(score, calibration.evidence, { numClasses, falseAlarmRate, signal });
+    return {
+      network: undefined,
+      score,
+      classifier,
+      labelsFrom,
+      evidence: scored,
+      classNames: given.classNames ? [...given.classNames] : Array.from({ length: numClasses }, (_, label) => String(label)),
+      falseAlarmRate,
+      ...compared,
+      warnings: [...compared.warnings, ...warnings],
+      calibrationScores,
+      extraction: { precision: "float32", resize: "center-crop" },
+      preset: record,
+    };
+  } catch (error) {
+    score?.dispose();
+    classifier?.dispose();
+    throw error;
+  } finally {
+    disposeAll(owned);
+  }
+}
+
+/** `model.extract` gives an empty array for images without labels. */
+function areLabels(labels: Labels | undefined): boolean {
+  return labels !== undefined && (!ArrayBuffer.isView(labels) || (labels as Int32Array).length > 0);
+}

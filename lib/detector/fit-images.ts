@@ -1,0 +1,106 @@
+// Fits a detector to images: extracts the evidence of training and calibration images from a copy of the network, and calibrates the score on the latter.
+
+import { boolean, fail, optionalFunction, optionalSignal, optionsObject } from "../checks";
+import type { Dataset } from "../datasets/dataset";
+import { LibtorchOodError } from "../errors";
+import { ResNet } from "../resnet";
+import { requireDataset } from "../resnet/images";
+import { imageRows } from "../seen-inputs";
+import { fit as fitScore, requirements } from "../scores/fit";
+import type { Evidence, Score, ScoreName, TrainingEvidence } from "../scores/score";
+import { Tensor } from "../tensor";
+import { calibrate, checkFalseAlarmRate, defaultFalseAlarmRate } from "./calibration";
+import { chooseScore, withClasses } from "./choice";
+import type { Extraction } from "./detector-file";
+import { disposeAll, extractEvidence, extractions, isEvidenceKind, tensorsOf, unique } from "./evidence";
+import { commonKeys, type DetectorFitOptions } from "./options";
+import { compareInputs } from "./overlap";
+import type { Parts } from "./parts";
+import { resizeWarnings, usualResize } from "./resizing";
+
+/** What `Detector.fit` is made of; it throws what that documents. */
+export async function fitToImages<N extends ScoreName>(model: ResNet, train: Dataset, options: DetectorFitOptions<N>): Promise<Parts> {
+  const given = optionsObject(options, "options", [...commonKeys, "batchSize", "precision", "resize", "onProgress"]);
+  if (!(model instanceof ResNet)) fail("ERR_OPTION", "model", "a ResNet", model);
+  requireDataset(train, "train");
+  const calibration = requireDataset(given.calibration, "calibration");
+  const onProgress = optionalFunction(given.onProgress, "onProgress");
+  const { name, scoreOptions, record } = chooseScore(given);
+  const falseAlarmRate = checkFalseAlarmRate(given.falseAlarmRate ?? defaultFalseAlarmRate, calibration.length);
+  const signal = optionalSignal(given.signal, "signal");
+  const extraction: Extraction = { precision: given.precision ?? "float32", resize: given.resize ?? usualResize(train) };
+  const needs = requirements(name, scoreOptions);
+  const scored = unique<keyof Evidence>([...needs.score, "logits"]);
+  const fitted = needs.fit.filter(isEvidenceKind);
+
+  const allowOverlap = boolean(given.allowOverlap ?? false, "allowOverlap");
+  const classNames = [...(model.classNames ?? train.classNames)];
+  const { numClasses, temperature } = model.architecture;
+  if (classNames.length !== numClasses) {
+    const expected = `${numClasses} names, as the network has classes`;
+    throw new LibtorchOodError("ERR_SHAPE", `classNames: expected ${expected}, found ${classNames.length}`);
+  }
+  const network = await model.copy(); // before anything else takes time: as it is at the call
+  let score: Score | undefined;
+  const owned: Tensor[] = [];
+  try {
+    const compared = await compareInputs(imageRows(train), imageRows(calibration), allowOverlap, network.trainedOn);
+    const passes = (kinds: readonly (keyof Evidence)[]): number => extractions(kinds).length;
+    const total = passes(fitted) * train.length + passes(scored) * calibration.length;
+    let before = 0;
+    const read = async (images: Dataset, kinds: readonly (keyof Evidence)[]) => {
+      const report = onProgress && ((done: number) => onProgress(before + done, total));
+      const evidence = await extractEvidence(
+        network,
+        images,
+        kinds,
+        { ...extraction, batchSize: given.batchSize, signal, onProgress: report },
+        (done) => {
+          before += done;
+        },
+      );
+      owned.push(...tensorsOf(evidence));
+      return evidence;
+    };
+    const training: TrainingEvidence = { ...(await read(train, fitted)), labels: train.labels };
+    const weights = await network.weights();
+    owned.push(...weights.values());
+    if (needs.fit.includes("weight")) {
+      const weight = dividedBy(temperature, weights.get("fc.weight") as Tensor); // logits are (W/τ)z + b
+      owned.push(weight);
+      training.weight = weight;
+    }
+    if (needs.fit.includes("bias")) training.bias = weights.get("fc.bias");
+    score = await fitScore(name, training, withClasses(name, scoreOptions, numClasses, network.device, signal));
+    const held = await read(calibration, scored);
+    const { scores: calibrationScores, warnings } = await calibrate(score, held, { numClasses, falseAlarmRate, signal });
+    return {
+      network,
+      score,
+      classifier: undefined,
+      labelsFrom: "logits",
+      evidence: scored,
+      classNames,
+      falseAlarmRate,
+      ...compared,
+      warnings: [...compared.warnings, ...resizeWarnings(train, calibration, extraction.resize), ...warnings],
+      calibrationScores,
+      extraction,
+      preset: record,
+    };
+  } catch (error) {
+    network.dispose();
+    score?.dispose();
+    throw error;
+  } finally {
+    disposeAll(owned);
+  }
+}
+
+function dividedBy(divisor: number, tensor: Tensor): Tensor {
+  const values = tensor.toArray() as Float32Array | Float64Array;
+  return Tensor.from(
+    Float64Array.from(values, (value) => value / divisor),
+    tensor.shape,
+  );
+}
