@@ -147,11 +147,19 @@ export function tensorRows(tensor: Tensor): Rows {
   };
 }
 
+const overlapEffects = {
+  flatters: "the numbers flatter",
+  worsens: "they score higher than they should, and the numbers are worse than the truth",
+} as const;
+
+export type OverlapEffect = keyof typeof overlapEffects;
+
 /**
  * A warning where an evaluation has inputs that were seen before; undefined where it has none.
  *
  * @param name - of the set that is evaluated on
  * @param use - what it is to be free of: "trained on"
+ * @param effect - on the numbers: inputs that were seen score higher, which flatters where they are in distribution, and not where they are to be told apart
  * @param remedy - what to do about it, for the error
  * @throws ERR_OPTION where more than 1 in 100 were, unless `allowed`
  */
@@ -159,12 +167,12 @@ export function judgeOverlap(
   name: string,
   { indices, checked }: Overlap,
   use: string,
-  { allowed, remedy }: { allowed: boolean; remedy: string },
+  { allowed, remedy, effect }: { allowed: boolean; remedy: string; effect: OverlapEffect },
 ): string | undefined {
   if (indices.length === 0) return undefined;
   const found = `${indices.length} of ${checked} (the first is number ${indices[0]})`;
   if (!allowed && indices.length > toleratedShare * checked) {
     throw new LibtorchOodError("ERR_OPTION", `${name}: expected images that were not ${use}, found ${found} that were; ${remedy}`);
   }
-  return `${name}: ${found} images were ${use}: the numbers flatter`;
+  return `${name}: ${found} images were ${use}: ${overlapEffects[effect]}`;
 }

@@ -112,7 +112,7 @@ test("nothing stored is nothing seen", async () => {
 });
 
 test("one image in 100 is warned of, more are refused unless they are allowed", async () => {
-  const rules = { allowed: false, remedy: "take others" };
+  const rules = { allowed: false, remedy: "take others", effect: "flatters" } as const;
   const overlap = (found: number) => ({ indices: range(7, 7 + found), checked: 200 });
   expect(judgeOverlap("digits", overlap(0), "trained on", rules)).toBeUndefined();
   for (const found of [1, 2]) {
@@ -120,6 +120,9 @@ test("one image in 100 is warned of, more are refused unless they are allowed", 
       `digits: ${found} of 200 (the first is number 7) images were trained on: the numbers flatter`,
     );
   }
+  // What is to be told apart and was trained on scores higher: AUROC falls.
+  const worse = /images were trained on: they score higher than they should, and the numbers are worse than the truth$/;
+  expect(judgeOverlap("digits", overlap(1), "trained on", { ...rules, effect: "worsens" })).toMatch(worse);
   expect(await libraryFailureOf(() => judgeOverlap("digits", overlap(3), "trained on", rules))).toMatchObject({
     code: "ERR_OPTION",
     message: "digits: expected images that were not trained on, found 3 of 200 (the first is number 7) that were; take others",

@@ -4,15 +4,19 @@ import { existsSync, statSync } from "node:fs";
 import { basename, dirname } from "node:path";
 import { InvalidArgumentError } from "commander";
 import * as datasets from "../datasets";
-import type { Dataset, SplitName } from "../datasets";
+import { Dataset, type SplitName } from "../datasets";
+import { conform, formText } from "../datasets/conform";
 import { randomPermutation } from "../datasets/random-permutation";
 import type { ImageResize } from "../images/decode";
+import { given } from "./option-values";
 import type { Session } from "./session";
 
 /** What a command line says of a data set. */
 export interface DataSpec {
   /** As it was given. */
   readonly text: string;
+  /** What it is to be called; undefined: as it calls itself. */
+  readonly label: string | undefined;
   readonly name: DataSetName;
   readonly path: string;
   /** undefined: what the command takes by default. */
@@ -26,6 +30,8 @@ export interface ReadDataOptions {
   imageSize: number;
   channels: number;
   resize?: ImageResize;
+  /** Also of data sets: those of another form are made what a network takes, and a note says so. Default: they stay as they are. */
+  conform?: boolean;
   session: Session;
 }
 
@@ -63,23 +69,30 @@ export type DataSetName = keyof typeof readers;
 
 export const dataSetNames = Object.keys(readers) as DataSetName[];
 
-export const dataHelp = `DATA is NAME:DIR or the path of a folder of images.
-  NAME is ${dataSetNames.slice(0, -1).join(", ")}; DIR holds its files as they are published (nothing is downloaded).
+export const dataHelp = `DATA is SET:DIR or the path of a folder of images, and may be called something else: NAME=DATA.
+  SET is ${dataSetNames.slice(0, -1).join(", ")}; DIR holds its files as they are published (nothing is downloaded).
   #train or #test behind DIR chooses a part: cifar10:data#test. DIR may end in what stands before the names of MNIST's files.
   A folder has one folder per class with PNG, JPEG or WebP images in it (needs "npm install sharp").`;
 
 /** For commander. @throws InvalidArgumentError */
 export function dataSpec(text: string): DataSpec {
-  const [, start = "", split] = /^(.*?)(?:#(train|test))?$/s.exec(text) ?? [];
+  const { label, rest } = labelled(text);
+  const [, start = "", split] = /^(.*?)(?:#(train|test))?$/s.exec(rest) ?? [];
   const [, name, path] = /^([a-z][a-z0-9-]+):(.*)$/s.exec(start) ?? [];
   if (name === undefined || path === undefined) {
-    if (isDirectory(start)) return { text, name: "folder", path: start, split: split as SplitName | undefined };
-    throw new InvalidArgumentError(`Expected NAME:DIR (NAME: ${dataSetNames.join(", ")}) or an existing folder of images.`);
+    if (isDirectory(start)) return { text, label, name: "folder", path: start, split: split as SplitName | undefined };
+    throw new InvalidArgumentError(`Expected SET:DIR (SET: ${dataSetNames.join(", ")}) or an existing folder of images.`);
   }
   if (!dataSetNames.includes(name as DataSetName))
     throw new InvalidArgumentError(`Expected one of ${dataSetNames.join(", ")} before the colon.`);
   if (path === "") throw new InvalidArgumentError("Expected a directory behind the colon.");
-  return { text, name: name as DataSetName, path, split: split as SplitName | undefined };
+  return { text, label, name: name as DataSetName, path, split: split as SplitName | undefined };
+}
+
+/** NAME=DATA; a path that exists as it stands is no name. */
+export function labelled(text: string): { label: string | undefined; rest: string } {
+  const [, label, rest] = /^([^=:/\\]+)=(.+)$/s.exec(text) ?? [];
+  return label === undefined || rest === undefined || existsSync(text) ? { label: undefined, rest: text } : { label, rest };
 }
 
 /** For an option that may be given again and again. */
@@ -90,10 +103,38 @@ export function dataSpecs(text: string, before: readonly DataSpec[] = []): DataS
 /** @throws what the reader of the data set throws; ERR_ABORTED */
 export async function readData(spec: DataSpec, options: ReadDataOptions): Promise<Dataset> {
   const read: Reader = readers[spec.name];
-  const data = await read(spec.path, spec.split ?? options.split, options);
-  options.session.progress.stop();
-  options.session.throwIfAborted();
+  const { progress, signal, note, throwIfAborted } = options.session;
+  const found = named(await read(spec.path, spec.split ?? options.split, options), spec.label);
+  progress.stop();
+  throwIfAborted();
+  if (!options.conform) return found;
+  const data = await conform(found, { ...options, signal });
+  if (data !== found) {
+    const how = data.resize === found.resize ? "" : ` (${data.resize?.mode}, ${data.resize?.kernel})`;
+    note(`note: ${found.name}: images of ${formText(found.shape)} were made ${formText(data.shape)}, as the network takes them${how}`);
+  }
   return data;
+}
+
+function named(data: Dataset, name: string | undefined): Dataset {
+  if (name === undefined) return data;
+  const { images, labels, shape, classNames, normalization, resize } = data;
+  return Dataset.fromArrays({ name, images, labels, shape, classNames, ...given({ normalization, resize }) });
+}
+
+/**
+ * The labels of a data set in the numbering of a network's classes, by their names: those of other classes say nothing about its answers.
+ *
+ * @param classNames - of the network; undefined where it does not know them, and then numbers are all that there is
+ * @returns the labels, or the first class that the network does not have
+ */
+export function labelsAmong(data: Dataset, classNames: readonly string[] | undefined): Int32Array | { missing: string } {
+  if (classNames === undefined) return data.labels;
+  const numbers = new Map(classNames.map((name, label) => [name, label]));
+  const missing = data.classNames.find((name) => !numbers.has(name));
+  if (missing !== undefined) return { missing };
+  const numberOf = data.classNames.map((name) => numbers.get(name) as number);
+  return data.labels.map((label) => numberOf[label] as number);
 }
 
 /** `count` of the images at random, in their order: those of a folder come class by class. @throws ERR_RANGE */
@@ -102,9 +143,9 @@ export function randomSubset(data: Dataset, count: number | undefined, seed: num
   return data.subset(randomPermutation(data.length, seed).slice(0, count).sort());
 }
 
-/** Of an evaluation: the name without its part, as the groups of presets have it. */
-export function setName(data: Dataset): string {
-  return data.name.replace(/ (train|test|validation)$/, "");
+/** Of an evaluation: the name that was given, else the data set's without its part, as the groups of presets have it. */
+export function setName({ label }: DataSpec, data: Dataset): string {
+  return label ?? data.name.replace(/ (train|test|validation)$/, "");
 }
 
 function progressOf(progress: Session["progress"], path: string): (progress: { done: number; total: number }) => void {

@@ -6,7 +6,7 @@ import type { Dataset } from "../datasets";
 import { openAtomicFile, type AtomicFile } from "../files/atomic-write";
 import { imageResizes, resizeKernel, type ImageResize } from "../images/decode";
 import { ResNet, type ImageChunk } from "../resnet";
-import { dataHelp, dataSpec, randomSubset, readData, type DataSpec } from "./data-sets";
+import { dataHelp, dataSpec, labelsAmong, randomSubset, readData, type DataSpec } from "./data-sets";
 import { openExtracted } from "./extracted";
 import { labelsByFolder, listImages, passedOverNote, type ListedImage } from "./image-files";
 import { choice, given, wholeNumber } from "./option-values";
@@ -32,7 +32,8 @@ const help = `
 What is written, row i for image i:
   features  [N, d] float32   as the last layer sees them; rawFeatures with --features raw
   logits    [N, C] float32
-  labels    [N]    int64     of a data set, or with --labels-from-folders
+  labels    [N]    int64     of a data set, or with --labels-from-folders: numbers of the network's classes, by the names of the classes.
+                             A data set of other classes gives none
   --out DIR writes DIR/features.npy, DIR/logits.npy, DIR/labels.npy; --out FILE.safetensors writes one file with tensors of these names.
   For image files a list of their paths is written beside them, images.txt. Files appear under their names only when all is done.
 
@@ -81,16 +82,21 @@ async function extract(path: string, images: readonly string[], options: Extract
   if (options.threads !== undefined) await setThreads(options.threads);
   const model = await ResNet.load(path, given({ device: options.device }));
   const { imageSize, inChannels: channels, numClasses } = model.architecture;
-  const reading = { split: "test" as const, imageSize, channels, resize: options.resize, session };
+  const reading = { split: "test" as const, imageSize, channels, resize: options.resize, conform: true, session };
   const data = options.data && randomSubset(await readData(options.data, reading), options.subset, options.seed);
   const { files, passedOver } = data === undefined ? await listImages(images, { signal }) : { files: [], passedOver: {} };
   const passedOverLine = passedOverNote(passedOver);
   if (passedOverLine !== undefined) session.note(passedOverLine);
-  const labels = options.labelsFromFolders && data === undefined ? labelsByFolder(files, model.classNames).labels : undefined;
+  const labels =
+    data !== undefined
+      ? labelsOf(data, model.classNames, session)
+      : options.labelsFromFolders
+        ? labelsByFolder(files, model.classNames).labels
+        : undefined;
   const count = data?.length ?? files.length;
   const start = performance.now();
   const featureName = options.features === "raw" ? ("rawFeatures" as const) : ("features" as const);
-  const form = { featureName, featureDim: model.featureDim, numClasses, count, labels: data !== undefined || labels !== undefined };
+  const form = { featureName, featureDim: model.featureDim, numClasses, count, labels: labels !== undefined };
   const writer = await openExtracted(options.out, form);
   let list: PathList | undefined;
   let written;
@@ -98,7 +104,7 @@ async function extract(path: string, images: readonly string[], options: Extract
   try {
     if (data === undefined) list = await PathList.open(options.out);
     progress.start("extracting", count);
-    const source = data === undefined ? fileChunks(files, labels, options.chunkSize) : dataChunks(data, options.chunkSize);
+    const source = data === undefined ? fileChunks(files, labels, options.chunkSize) : dataChunks(data, labels, options.chunkSize);
     const { resize, batchSize, features, precision } = options;
     await model.extractStream(
       source,
@@ -133,6 +139,14 @@ async function extract(path: string, images: readonly string[], options: Extract
   await output.print(facts([...rows, ["images", list && `their paths in ${list.path}`], ["took", speed]]));
 }
 
+/** In the numbering of the network; none for a data set of other classes. */
+function labelsOf(data: Dataset, classNames: readonly string[] | undefined, { note }: Session): Int32Array | undefined {
+  const labels = labelsAmong(data, classNames);
+  if (!("missing" in labels)) return labels;
+  note(`note: no labels are written: ${JSON.stringify(labels.missing)}, a class of ${data.name}, is none of the network's`);
+  return undefined;
+}
+
 function* fileChunks(files: readonly ListedImage[], labels: Int32Array | undefined, size: number): Generator<ImageChunk> {
   for (let start = 0; start < files.length; start += size) {
     const images = files.slice(start, start + size).map(({ image }) => image);
@@ -140,12 +154,12 @@ function* fileChunks(files: readonly ListedImage[], labels: Int32Array | undefin
   }
 }
 
-function* dataChunks(data: Dataset, size: number): Generator<ImageChunk> {
+function* dataChunks(data: Dataset, labels: Int32Array | undefined, size: number): Generator<ImageChunk> {
   const pixels = data.images.length / data.length;
   for (let start = 0; start < data.length; start += size) {
     const end = Math.min(start + size, data.length);
     const images = { data: data.images.subarray(start * pixels, end * pixels), shape: [end - start, ...data.shape] };
-    yield { images, labels: data.labels.subarray(start, end) };
+    yield labels === undefined ? images : { images, labels: labels.subarray(start, end) };
   }
 }
 

@@ -114,7 +114,9 @@ async function score(path: string, images: readonly string[], options: ScoreOpti
     }
   } else {
     const { imageSize = 0, inChannels: channels = 0 } = detector.architecture ?? {};
-    const data = options.data && (await readData(options.data, { split: "test", imageSize, channels, resize: detector.resize, session }));
+    const data =
+      options.data &&
+      (await readData(options.data, { split: "test", imageSize, channels, resize: detector.resize, conform: true, session }));
     const rows = data ?? (await readEvidence(detector, options.features as string));
     if (data) progress.start("scoring", data.length);
     for await (const { offset, predictions } of predictRows(detector, rows, predictOptions)) {

@@ -131,9 +131,10 @@ export async function loadData(configuration: ResolvedConfiguration, options: Da
 /** A network is not measured on what it was trained on. @throws ERR_OPTION */
 async function unseen(train: Dataset, sets: readonly (readonly [string, Dataset])[]): Promise<string[]> {
   const seen = await SeenInputs.of(imageRows(train));
-  const rules = { allowed: false, remedy: "the two sets are to be disjoint" };
   const warnings: string[] = [];
   for (const [name, dataset] of sets) {
+    const effect = name === "test" ? "flatters" : "worsens";
+    const rules = { allowed: false, remedy: "the two sets are to be disjoint", effect } as const;
     const warning = judgeOverlap(name, await seen.among(imageRows(dataset)), "trained on", rules);
     if (warning !== undefined) warnings.push(warning);
   }

@@ -1,7 +1,7 @@
 // The commands on a folder of images per class, of any size.
 
-import { copyFileSync, mkdirSync, readdirSync, symlinkSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
+import { basename, join } from "node:path";
 import sharp from "sharp";
 import { datasets, type Dataset, type Evaluation, type ResizeRecord } from "../../lib";
 import { readNpy } from "../../lib/files/npy";
@@ -129,6 +129,33 @@ test("score: what cannot be read is a line of its own, and the others are scored
     1,
     expect.stringMatching(/^note: passed over 1 \.heic,[^]*2 scored, . out of distribution, 1 not readable/),
   ]);
+});
+
+test("extract numbers a folder's labels as the network does, by name, and leaves out those of other classes (its own numbers said nothing)", async () => {
+  const classes = (data: Dataset, wanted: readonly number[], prefix: string) => {
+    const place = directory.path(`some ${prefix}`);
+    const chosen = wanted.map((label) => Array.from(data.labels).indexOf(label));
+    for (const index of chosen) {
+      const folder = join(place, `${prefix}${data.labels[index]}`);
+      mkdirSync(folder, { recursive: true });
+      writeFileSync(join(folder, "0.png"), readFileSync(join(photos, `class ${data.labels[index]}`, `${index}.png`)));
+    }
+    return place;
+  };
+  const { train } = await datasets.mnist(dataDirectory, { prefix: "mnist-" });
+  const extract = async (folder: string) => {
+    const out = directory.path(`extracted ${basename(folder)}`);
+    const { stderr } = await good(["extract", network, "--data", folder, "--threads", "1", "--out", out]);
+    return {
+      stderr,
+      labels: existsSync(join(out, "labels.npy")) ? Array.from((await readNpy(join(out, "labels.npy"))).data, Number) : undefined,
+    };
+  };
+  expect(await extract(classes(train, [7, 3, 9], "class "))).toEqual({ stderr: "", labels: [3, 7, 9] });
+  expect(await extract(classes(train, [7, 3], "digit "))).toEqual({
+    labels: undefined,
+    stderr: expect.stringMatching(/^note: no labels are written: "digit 3", a class of some digit , is none of the network's$/m),
+  });
 });
 
 test("an empty folder of images is an error that names it", async () => {

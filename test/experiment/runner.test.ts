@@ -158,7 +158,9 @@ describe("refuses", () => {
     const told: string[] = [];
     const onProgress = (event: ExperimentEvent) => event.type === "planned" && told.push(...event.warnings);
     await run(one, "warned", { readers: { ...readers, svhn: { test: () => Promise.resolve(mixed) } }, onProgress });
-    expect(told).toEqual(["svhn: 1 of 100 (the first is number 7) images were trained on: the numbers flatter"]);
+    expect(told).toEqual([
+      "svhn: 1 of 100 (the first is number 7) images were trained on: they score higher than they should, and the numbers are worse than the truth",
+    ]);
   });
 });
 
