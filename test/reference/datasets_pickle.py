@@ -1,4 +1,4 @@
-"""Pickles in the form of CIFAR's Python version: as Python 2 wrote the published files, and as Python 3 writes them; hostile ones too.
+"""Pickles in the form of CIFAR's Python version: as Python 2 wrote the published files, and as Python 3 writes them (protocols 2 to 5); hostile ones too.
 
     python test/reference/datasets_pickle.py        (numpy; writes datasets_pickle.json beside this file)
 
@@ -53,7 +53,6 @@ found = pickle.loads(python2, encoding="latin1")
 assert found.keys() == content.keys() and np.array_equal(found["data"], data)
 assert all(found[key] == content[key] for key in content if key != "data")
 
-python3 = pickle.dumps(content, protocol=2)
 
 
 class Call:
@@ -67,7 +66,7 @@ def text(raw):
 
 expected = {
     "python2": text(python2),
-    "python3": text(python3),
+    **{f"python3-{protocol}": text(pickle.dumps(content, protocol=protocol)) for protocol in (2, 3, 4, 5)},
     "labels": labels,
     "filenames": names,
     "shape": list(data.shape),
@@ -78,7 +77,10 @@ expected = {
         "an array of floats": text(pickle.dumps({"data": np.ones((2, 2))}, protocol=2)),
         "an array column by column": text(pickle.dumps({"data": np.asfortranarray(data)}, protocol=2)),
         "a set": text(pickle.dumps({1, 2}, protocol=2)),
-        "protocol 4": text(pickle.dumps({"labels": [1]}, protocol=4)),
+        "a call of os.system, protocol 5": text(pickle.dumps({"labels": Call()}, protocol=5)),
+        "a column-major array, protocol 5": text(pickle.dumps({"data": np.asfortranarray(data)}, protocol=5)),
+        "a bytearray by its constructor": text(pickle.dumps(bytearray(b"abc"), protocol=4)),
     },
 }
+expected["old"] = {protocol: text(pickle.dumps({"labels": [1]}, protocol=protocol)) for protocol in (0, 1)}
 HERE.joinpath("datasets_pickle.json").write_text(json.dumps(expected, indent=1) + "\n")
