@@ -30,6 +30,8 @@ const starts: readonly (readonly [start: string, kind: string])[] = [
 export function contentKind(bytes: Uint8Array): string | undefined {
   const text = Buffer.from(bytes.subarray(0, contentBytes)).toString("latin1");
   if (text === "") return "an empty file";
+  // A length below 100 MB, then a JSON object; before all others, whose beginnings are lengths too.
+  if ((bytes[3] as number) <= 5 && text.slice(4, 9) === "\0\0\0\0{") return "a safetensors file";
   if (text.startsWith("PK\x03\x04") || text.startsWith("PK\x05\x06")) return zipKind(text);
   const start = starts.find(([first]) => text.startsWith(first));
   if (start !== undefined) return start[1];
@@ -41,8 +43,6 @@ export function contentKind(bytes: Uint8Array): string | undefined {
   const [first, second = 0, third = 0, fourth = 0] = bytes;
   if (first === 0x80 && second >= 2 && second <= 5) return `a Python pickle of protocol ${second}`;
   if (first === 0 && second === 0 && third >= 0x08 && third <= 0x0e && fourth >= 1 && fourth <= 4) return "an IDX file";
-  // A length below 100 MB, then a JSON object.
-  if (fourth <= 5 && text.slice(4, 9) === "\0\0\0\0{") return "a safetensors file";
   if (isText(bytes)) return `text that begins ${JSON.stringify(text.slice(0, 20))}`;
   return undefined;
 }

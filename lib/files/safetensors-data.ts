@@ -3,20 +3,34 @@
 import { describe, typedArrayName } from "../checks";
 import { LibtorchOodError } from "../errors";
 
-/** Bytes per element of every dtype that is read and written here. */
-export const dtypeBytes = { F64: 8, F32: 4, F16: 2, BF16: 2, I64: 8, I32: 4, I16: 2, I8: 1, U8: 1, BOOL: 1 } as const;
+/** Bits per element of every dtype of the format. */
+export const dtypeBits = {
+  ...{ F64: 64, F32: 32, F16: 16, BF16: 16, I64: 64, I32: 32, I16: 16, I8: 8, U64: 64, U32: 32, U16: 16, U8: 8, BOOL: 8 },
+  // Their bytes are handed out, no more.
+  ...{ C64: 64, F8_E4M3: 8, F8_E5M2: 8, F8_E8M0: 8, F8_E4M3FNUZ: 8, F8_E5M2FNUZ: 8, F6_E2M3: 6, F6_E3M2: 6, F4: 4 },
+} as const;
 
-export type SafetensorsDtype = keyof typeof dtypeBytes;
+export type SafetensorsDtype = keyof typeof dtypeBits;
 
 export function isSafetensorsDtype(value: unknown): value is SafetensorsDtype {
-  return typeof value === "string" && Object.hasOwn(dtypeBytes, value);
+  return typeof value === "string" && Object.hasOwn(dtypeBits, value);
 }
 
 /** What the writer takes: a Uint8Array of raw little-endian bytes for any dtype, or the typed array that fits the dtype. */
 export type SafetensorsArray =
-  Uint8Array | Uint8ClampedArray | Int8Array | Int16Array | Uint16Array | Int32Array | Float32Array | Float64Array | BigInt64Array;
+  | Uint8Array
+  | Uint8ClampedArray
+  | Int8Array
+  | Int16Array
+  | Uint16Array
+  | Int32Array
+  | Uint32Array
+  | Float32Array
+  | Float64Array
+  | BigInt64Array
+  | BigUint64Array;
 
-const arraysOfDtype: Record<SafetensorsDtype, readonly string[]> = {
+const arraysOfDtype: { readonly [dtype in SafetensorsDtype]?: readonly string[] } = {
   F64: ["Float64Array"],
   F32: ["Float32Array"],
   F16: ["Uint16Array"],
@@ -25,8 +39,10 @@ const arraysOfDtype: Record<SafetensorsDtype, readonly string[]> = {
   I32: ["Int32Array"],
   I16: ["Int16Array"],
   I8: ["Int8Array"],
+  U64: ["BigUint64Array"],
+  U32: ["Uint32Array"],
+  U16: ["Uint16Array"],
   U8: ["Uint8ClampedArray"],
-  BOOL: [],
 };
 
 /**
@@ -37,8 +53,9 @@ const arraysOfDtype: Record<SafetensorsDtype, readonly string[]> = {
  */
 export function toBytes(dtype: SafetensorsDtype, data: SafetensorsArray, name: string): Uint8Array {
   const kind = ArrayBuffer.isView(data) ? typedArrayName(data) : "";
-  if (kind !== "Uint8Array" && !arraysOfDtype[dtype].includes(kind)) {
-    const kinds = ["Uint8Array", ...arraysOfDtype[dtype]].join(" or ");
+  const fitting = ["Uint8Array", ...(arraysOfDtype[dtype] ?? [])];
+  if (!fitting.includes(kind)) {
+    const kinds = fitting.join(" or ");
     throw new LibtorchOodError("ERR_DTYPE", `${name}: expected a ${kinds} for ${dtype}, found ${describe(data)}`);
   }
   if (dtype === "I64" && kind === "Int32Array") return widened(data as Int32Array);
@@ -55,20 +72,36 @@ export interface ValuesOfDtype {
   I32: Int32Array;
   I16: Int16Array;
   I8: Int8Array;
+  U64: Float64Array;
+  U32: Uint32Array;
+  U16: Uint16Array;
   U8: Uint8Array;
   BOOL: Uint8Array;
 }
 
+/** Those of which {@link toValues} knows the numbers. */
+export type NumericDtype = keyof ValuesOfDtype;
+
+export function isNumericDtype(dtype: SafetensorsDtype): dtype is NumericDtype {
+  return !/^(C|F[468]_|F4)/.test(dtype);
+}
+
 /**
  * The elements in a tensor's bytes, as a typed array with memory of its own (the bytes may lie at any offset). Every value is exact:
- * F16 and BF16 become float32, I64 becomes float64.
+ * F16 and BF16 become float32, I64 and U64 become float64.
  *
- * @throws ERR_SHAPE where the bytes are no whole number of elements, ERR_RANGE where an I64 is beyond ±(2^53 − 1)
+ * @throws ERR_SHAPE where the bytes are no whole number of elements, ERR_RANGE where an I64 or U64 is beyond ±(2^53 − 1), ERR_DTYPE for complex
+ *   numbers and for floats of 8 bits and fewer
  */
-export function toValues<D extends SafetensorsDtype>(dtype: D, bytes: Uint8Array): ValuesOfDtype[D];
-export function toValues(dtype: SafetensorsDtype, bytes: Uint8Array): ValuesOfDtype[SafetensorsDtype] {
-  if (bytes.length % dtypeBytes[dtype] !== 0) {
-    throw new LibtorchOodError("ERR_SHAPE", `bytes: expected a multiple of ${dtypeBytes[dtype]} for ${dtype}, found ${bytes.length}`);
+export function toValues<D extends SafetensorsDtype>(dtype: D, bytes: Uint8Array): ValuesOfDtype[D & NumericDtype];
+export function toValues(dtype: SafetensorsDtype, bytes: Uint8Array): ValuesOfDtype[NumericDtype] {
+  if (!isSafetensorsDtype(dtype) || !isNumericDtype(dtype)) {
+    const known = (Object.keys(dtypeBits) as SafetensorsDtype[]).filter(isNumericDtype);
+    throw new LibtorchOodError("ERR_DTYPE", `dtype: expected one of ${known.join(", ")}, found ${describe(dtype)}`);
+  }
+  const width = dtypeBits[dtype] / 8;
+  if (bytes.length % width !== 0) {
+    throw new LibtorchOodError("ERR_SHAPE", `bytes: expected a multiple of ${width} for ${dtype}, found ${bytes.length}`);
   }
   const own = new Uint8Array(bytes); // at offset 0 of a new buffer, hence aligned for every kind of array
   switch (dtype) {
@@ -88,6 +121,12 @@ export function toValues(dtype: SafetensorsDtype, bytes: Uint8Array): ValuesOfDt
       return new Int16Array(own.buffer);
     case "I8":
       return new Int8Array(own.buffer);
+    case "U64":
+      return Float64Array.from(new BigUint64Array(own.buffer), safeNumber);
+    case "U32":
+      return new Uint32Array(own.buffer);
+    case "U16":
+      return new Uint16Array(own.buffer);
     case "U8":
     case "BOOL":
       return own;
@@ -116,6 +155,6 @@ function halfToNumber(bits: number): number {
 function safeNumber(value: bigint, index: number): number {
   const number = Number(value);
   if (!Number.isSafeInteger(number))
-    throw new LibtorchOodError("ERR_RANGE", `I64 element ${index}: expected at most 2^53 - 1 in magnitude, found ${value}`);
+    throw new LibtorchOodError("ERR_RANGE", `element ${index}: expected at most 2^53 - 1 in magnitude, found ${value}`);
   return number;
 }

@@ -3,15 +3,20 @@
 // Format: https://github.com/huggingface/safetensors (README, "Format"). The header has a grammar of its own, so it is parsed directly:
 // duplicate keys are seen, keys such as "__proto__" are plain strings in a Map, and memory stays in proportion to the text.
 
+import { setImmediate as turn } from "node:timers/promises";
 import { describe } from "../checks";
 import type { LibtorchOodError } from "../errors";
+import { contentKind } from "./content-kind";
 import { corruptFile } from "./file-errors";
-import { dtypeBytes, isSafetensorsDtype, type SafetensorsDtype } from "./safetensors-data";
+import { dtypeBits, isSafetensorsDtype, type SafetensorsDtype } from "./safetensors-data";
 
 /** The limit that the format's own reader sets. */
 export const maxHeaderBytes = 100_000_000;
 /** Far beyond any model, far below what would exhaust memory. */
 const maxEntries = 1_000_000;
+/** Read between turns of the event loop: about a millisecond. */
+const entriesPerTurn = 500;
+const openingBrace = 0x7b;
 /** As many dimensions as NumPy allows. */
 const maxRank = 64;
 
@@ -33,7 +38,7 @@ export interface SafetensorsHeader {
 /**
  * The length of the header that follows the first 8 bytes.
  *
- * @param prefix - the first 8 bytes of the file, or all of a shorter one
+ * @param prefix - the first bytes of the file, 8 at least, or all of a shorter one; the more there are, the better is told what another kind of file is
  * @param fileSize - of the whole file, bytes
  * @throws ERR_CORRUPT_FILE
  */
@@ -41,7 +46,11 @@ export function headerLength(prefix: Uint8Array, fileSize: number, file: string)
   if (prefix.length < 8) throw corruptFile(file, "a safetensors file of at least 10 bytes", `${fileSize} bytes`);
   const length = new DataView(prefix.buffer, prefix.byteOffset, 8).getBigUint64(0, true);
   const limit = Math.min(maxHeaderBytes, fileSize - 8);
-  if (length < 2n || length > BigInt(limit)) {
+  const fits = length >= 2n && length <= BigInt(limit);
+  // Last, since a length may look like the beginning of anything.
+  const kind = fits && (prefix.length === 8 || prefix[8] === openingBrace) ? undefined : contentKind(prefix);
+  if (kind !== undefined) throw corruptFile(file, "a safetensors file", kind);
+  if (!fits) {
     throw corruptFile(file, `a safetensors header of 2 to ${limit} bytes (the file has ${fileSize})`, `a header length of ${length}`);
   }
   return Number(length);
@@ -54,6 +63,25 @@ export function headerLength(prefix: Uint8Array, fileSize: number, file: string)
  * @throws ERR_CORRUPT_FILE
  */
 export function parseHeader(header: Uint8Array, fileSize: number, file: string): SafetensorsHeader {
+  const steps = headerSteps(header, fileSize, file);
+  for (;;) {
+    const { done, value } = steps.next();
+    if (done) return value;
+  }
+}
+
+/** As {@link parseHeader}, leaving the event loop free meanwhile: a header of 100 MB takes seconds. */
+export async function parseHeaderInTurns(header: Uint8Array, fileSize: number, file: string): Promise<SafetensorsHeader> {
+  const steps = headerSteps(header, fileSize, file);
+  for (;;) {
+    const { done, value } = steps.next();
+    if (done) return value;
+    await turn();
+  }
+}
+
+/** Yields now and then, and gives the header at the end. */
+function* headerSteps(header: Uint8Array, fileSize: number, file: string): Generator<undefined, SafetensorsHeader> {
   let text: string;
   try {
     text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(header);
@@ -61,20 +89,30 @@ export function parseHeader(header: Uint8Array, fileSize: number, file: string):
     throw corruptFile(file, "a safetensors header in UTF-8", "bytes that are not", error);
   }
   if (!text.startsWith("{")) throw corruptFile(file, 'a safetensors header that begins with "{"', describe(text.slice(0, 20)));
-  const metadata = new Map<string, string>();
+  yield undefined;
+  let metadata: Map<string, string> | undefined;
   const tensors = new Map<string, SafetensorsEntry>();
   const dataStart = 8 + header.length;
   const cursor = new HeaderCursor(text, file);
-  cursor.object("the header", (name) => {
+  let entries = 0;
+  for (const name of cursor.keys("the header", (key) => (key === "__metadata__" ? metadata !== undefined : tensors.has(key)))) {
     if (name === "__metadata__") {
-      cursor.object("__metadata__", (key) => metadata.set(key, cursor.string(`the text of metadata ${describe(key)}`)));
+      const texts = new Map<string, string>();
+      metadata = texts;
+      if (cursor.takesNull()) continue;
+      for (const key of cursor.keys("__metadata__", (other) => texts.has(other))) {
+        texts.set(key, cursor.string(`the text of metadata ${describe(key)}`));
+        if (++entries % entriesPerTurn === 0) yield undefined;
+      }
     } else {
       tensors.set(name, parseEntry(cursor, name, dataStart));
+      if (++entries % entriesPerTurn === 0) yield undefined;
     }
-  });
+  }
   cursor.end();
+  yield undefined;
   checkCoverage(tensors, dataStart, fileSize, file);
-  return { metadata, tensors };
+  return { metadata: metadata ?? new Map<string, string>(), tensors };
 }
 
 function parseEntry(cursor: HeaderCursor, name: string, dataStart: number): SafetensorsEntry {
@@ -82,17 +120,19 @@ function parseEntry(cursor: HeaderCursor, name: string, dataStart: number): Safe
   let dtype: string | undefined;
   let shape: number[] | undefined;
   let offsets: number[] | undefined;
-  cursor.object(`the entry ${of}`, (key) => {
+  const taken = (key: string): boolean =>
+    (key === "dtype" ? dtype : key === "shape" ? shape : key === "data_offsets" && offsets) !== undefined;
+  for (const key of cursor.keys(`the entry ${of}`, taken)) {
     if (key === "dtype") dtype = cursor.string(`the dtype ${of}`);
     else if (key === "shape") shape = cursor.integers(`the shape ${of}`, maxRank);
     else if (key === "data_offsets") offsets = cursor.integers(`data_offsets ${of}`, 2);
     else throw cursor.corrupt(`dtype, shape and data_offsets ${of}`, `the key ${describe(key)}`);
-  });
+  }
   if (dtype === undefined || shape === undefined || offsets === undefined) {
     const missing = dtype === undefined ? "dtype" : shape === undefined ? "shape" : "data_offsets";
     throw cursor.corrupt(`dtype, shape and data_offsets ${of}`, `no ${missing}`);
   }
-  if (!isSafetensorsDtype(dtype)) throw cursor.corrupt(`a dtype ${of} out of ${Object.keys(dtypeBytes).join(", ")}`, describe(dtype));
+  if (!isSafetensorsDtype(dtype)) throw cursor.corrupt(`a dtype ${of} out of ${Object.keys(dtypeBits).join(", ")}`, describe(dtype));
   const byteLength = tensorByteLength(dtype, shape);
   if (byteLength === undefined) throw cursor.corrupt(`a shape ${of} that fits in memory`, `[${shape.join(", ")}]`);
   const [begin, end] = offsets;
@@ -103,19 +143,23 @@ function parseEntry(cursor: HeaderCursor, name: string, dataStart: number): Safe
   return { dtype, shape: Object.freeze(shape), byteOffset: dataStart + begin, byteLength };
 }
 
-/** Bytes of a tensor; undefined where that is no safe integer. */
+/** Bytes of a tensor; undefined where that is no safe integer, or where its last byte would be a part of one. */
 export function tensorByteLength(dtype: SafetensorsDtype, shape: readonly number[]): number | undefined {
   let product = 1;
   for (const size of shape) {
     product *= size;
     if (!Number.isSafeInteger(product)) return undefined;
   }
-  const bytes = product * dtypeBytes[dtype];
+  const bytes = (product * dtypeBits[dtype]) / 8;
   return Number.isSafeInteger(bytes) ? bytes : undefined;
 }
 
 function checkCoverage(tensors: ReadonlyMap<string, SafetensorsEntry>, dataStart: number, fileSize: number, file: string): void {
-  const inFile = [...tensors].sort(([, a], [, b]) => a.byteOffset - b.byteOffset || a.byteLength - b.byteLength);
+  const inFile = [...tensors];
+  const following = ([, a]: (typeof inFile)[number], [, b]: (typeof inFile)[number]): number =>
+    a.byteOffset - b.byteOffset || a.byteLength - b.byteLength;
+  const sorted = inFile.every((tensor, i) => i === 0 || following(inFile[i - 1] as typeof tensor, tensor) <= 0);
+  if (!sorted) inFile.sort(following);
   let position = dataStart;
   for (const [name, { byteOffset, byteLength }] of inFile) {
     if (byteOffset !== position) {
@@ -132,6 +176,8 @@ class HeaderCursor {
   readonly #text: string;
   readonly #file: string;
   #position = 0;
+  /** Of the first backslash from the position on: looked for once, not at every string. */
+  #backslash = -1;
 
   constructor(text: string, file: string) {
     this.#text = text;
@@ -142,20 +188,27 @@ class HeaderCursor {
     return corruptFile(this.#file, expected, `${found} (safetensors header, character ${this.#position})`, cause);
   }
 
-  /** An object with distinct keys; `member` reads the value of each. */
-  object(what: string, member: (key: string) => void): void {
+  /** The keys of an object. Who asks for the next has read the value of the one before. `taken`: whether a key was there already. */
+  *keys(what: string, taken: (key: string) => boolean): Generator<string> {
     this.#token("{", what);
     if (this.#takes("}")) return;
-    const keys = new Set<string>();
+    let count = 0;
     do {
       const key = this.string(`a key in ${what}`);
-      if (keys.has(key)) throw this.corrupt(`distinct keys in ${what}`, `${describe(key)} twice`);
-      if (keys.size === maxEntries) throw this.corrupt(`at most ${maxEntries} keys in ${what}`, "more");
-      keys.add(key);
+      if (taken(key)) throw this.corrupt(`distinct keys in ${what}`, `${describe(key)} twice`);
+      if (count++ === maxEntries) throw this.corrupt(`at most ${maxEntries} keys in ${what}`, "more");
       this.#token(":", what);
-      member(key);
+      yield key;
     } while (this.#takes(","));
     this.#token("}", what);
+  }
+
+  /** The official reader takes null for no metadata, and some writers write it. */
+  takesNull(): boolean {
+    this.#skipSpace();
+    if (!this.#text.startsWith("null", this.#position)) return false;
+    this.#position += 4;
+    return true;
   }
 
   /** An array of at most `limit` non-negative safe integers. */
@@ -175,8 +228,12 @@ class HeaderCursor {
     this.#skipSpace();
     const start = this.#position;
     if (this.#text[start] !== '"') throw this.corrupt(`a string for ${what}`, this.#next());
-    let end = start + 1;
-    while (end < this.#text.length && this.#text[end] !== '"') end += this.#text[end] === "\\" ? 2 : 1;
+    let end = this.#text.indexOf('"', start + 1);
+    if (this.#backslash < start) this.#backslash = this.#find("\\", start);
+    if (this.#backslash < end || end < 0) {
+      end = start + 1;
+      while (end < this.#text.length && this.#text[end] !== '"') end += this.#text[end] === "\\" ? 2 : 1;
+    }
     let value: string;
     try {
       value = JSON.parse(this.#text.slice(start, end + 1)) as string;
@@ -217,7 +274,18 @@ class HeaderCursor {
   }
 
   #skipSpace(): void {
-    while (" \t\n\r".includes(this.#text[this.#position] ?? "end")) this.#position++;
+    const code = this.#text.charCodeAt(this.#position);
+    if (code !== 0x20 && code !== 0x09 && code !== 0x0a && code !== 0x0d) return;
+    const pattern = /[ \t\n\r]+/y;
+    pattern.lastIndex = this.#position;
+    pattern.test(this.#text);
+    this.#position = pattern.lastIndex;
+  }
+
+  /** Where a character is next; the end of the text where it is not. */
+  #find(character: string, from: number): number {
+    const at = this.#text.indexOf(character, from);
+    return at < 0 ? this.#text.length : at;
   }
 
   #next(): string {

@@ -4,14 +4,16 @@ import type { FileHandle } from "node:fs/promises";
 import { describe, fail, optionsObject, string, typedArrayName } from "../checks";
 import { LibtorchOodError } from "../errors";
 import { writeFileAtomically } from "./atomic-write";
+import { contentBytes } from "./content-kind";
 import { allocateBytes, openRegularFile, readExactly } from "./regular-file";
-import { dtypeBytes, isSafetensorsDtype, toBytes, type SafetensorsArray, type SafetensorsDtype } from "./safetensors-data";
+import { dtypeBits, isSafetensorsDtype, toBytes, type SafetensorsArray, type SafetensorsDtype } from "./safetensors-data";
 import {
   formatHeader,
   hasLoneSurrogate,
   headerLength,
   maxHeaderBytes,
   parseHeader,
+  parseHeaderInTurns,
   tensorByteLength,
   type HeaderInput,
   type SafetensorsEntry,
@@ -92,11 +94,11 @@ export class SafetensorsFile {
 export async function openSafetensors(path: string): Promise<SafetensorsFile> {
   const { handle, size } = await openRegularFile(string(path, "path"));
   try {
-    const prefix = new Uint8Array(Math.min(8, size));
+    const prefix = new Uint8Array(Math.min(contentBytes, size));
     await readExactly(handle, path, 0, prefix);
     const header = allocateBytes(headerLength(prefix, size, path), `${path}: header`);
     await readExactly(handle, path, 8, header);
-    return new SafetensorsFile(path, parseHeader(header, size, path), handle);
+    return new SafetensorsFile(path, await parseHeaderInTurns(header, size, path), handle);
   } catch (error) {
     await handle.close();
     throw error;
@@ -123,7 +125,7 @@ export async function readSafetensors(path: string): Promise<SafetensorsContent>
  */
 export function parseSafetensors(bytes: Uint8Array, source = "safetensors bytes"): SafetensorsContent {
   if (!ArrayBuffer.isView(bytes) || typedArrayName(bytes) !== "Uint8Array") fail("ERR_DTYPE", "bytes", "a Uint8Array", bytes);
-  const length = headerLength(bytes.subarray(0, 8), bytes.length, source);
+  const length = headerLength(bytes.subarray(0, contentBytes), bytes.length, source);
   const header = parseHeader(bytes.subarray(8, 8 + length), bytes.length, source);
   const tensors = new Map<string, SafetensorsTensor>();
   for (const [name, { dtype, shape, byteOffset, byteLength }] of header.tensors) {
@@ -139,8 +141,8 @@ export interface SafetensorsInput {
   readonly shape: readonly number[];
   /**
    * A Uint8Array of raw little-endian bytes (any dtype), or the typed array of the dtype: Float64Array F64, Float32Array F32,
-   * Uint16Array F16 and BF16 (bit patterns), Int32Array I32 and I64 (widened), BigInt64Array I64, Int16Array I16, Int8Array I8,
-   * Uint8ClampedArray U8. Must not change until the write has ended.
+   * Uint16Array U16, F16 and BF16 (bit patterns), Int32Array I32 and I64 (widened), BigInt64Array I64, Int16Array I16, Int8Array I8,
+   * BigUint64Array U64, Uint32Array U32, Uint8ClampedArray U8. Must not change until the write has ended.
    */
   readonly data: SafetensorsArray;
 }
@@ -189,7 +191,7 @@ function safetensorsChunks(tensors: Iterable<SafetensorsInput>, options?: Safete
     if (names.has(name)) throw new LibtorchOodError("ERR_OPTION", `tensor name: ${describe(name)} is given twice`);
     names.add(name);
     const { dtype, shape } = tensor;
-    if (!isSafetensorsDtype(dtype)) fail("ERR_OPTION", `dtype of ${describe(name)}`, `one of ${Object.keys(dtypeBytes).join(", ")}`, dtype);
+    if (!isSafetensorsDtype(dtype)) fail("ERR_OPTION", `dtype of ${describe(name)}`, `one of ${Object.keys(dtypeBits).join(", ")}`, dtype);
     const sizes: unknown = shape;
     if (!Array.isArray(sizes) || !shape.every((size) => Number.isSafeInteger(size) && size >= 0)) {
       fail("ERR_SHAPE", `shape of ${describe(name)}`, "an array of non-negative integers", shape);

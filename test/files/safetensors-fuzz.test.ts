@@ -8,7 +8,7 @@ import {
   type SafetensorsContent,
   type SafetensorsInput,
 } from "../../lib/files/safetensors";
-import { dtypeBytes } from "../../lib/files/safetensors-data";
+import { dtypeBits } from "../../lib/files/safetensors-data";
 import { figures } from "../reliability/campaign";
 import { draws } from "./damage";
 import { temporaryDirectory } from "./temporary-directory";
@@ -16,13 +16,13 @@ import { temporaryDirectory } from "./temporary-directory";
 const directory = temporaryDirectory();
 const { below, pick } = draws(20240214);
 
-const dtypes = Object.keys(dtypeBytes) as (keyof typeof dtypeBytes)[];
+const dtypes = (Object.keys(dtypeBits) as (keyof typeof dtypeBits)[]).filter((dtype) => dtypeBits[dtype] >= 8);
 
 function soundFile(): Uint8Array {
   const tensors = Array.from({ length: 1 + below(4) }, (_, index): SafetensorsInput => {
     const dtype = pick(dtypes);
     const shape = Array.from({ length: below(4) }, () => below(4));
-    const data = new Uint8Array(shape.reduce((a, b) => a * b, dtypeBytes[dtype] as number)).map(() => below(256));
+    const data = new Uint8Array(shape.reduce((a, b) => a * b, (dtypeBits[dtype] as number) / 8)).map(() => below(256));
     return { name: `layer${index}.weight`, dtype, shape, data };
   });
   return serializeSafetensors(tensors, { metadata: { format: "pt", config: '{"depth":18}' } });
@@ -65,6 +65,9 @@ const strange: Json[] = [
   {},
 ];
 
+/** A copy: it may be put into itself. */
+const strangeValue = (): Json => structuredClone(pick(strange));
+
 /** Damage to what the header says: it still parses as JSON, and its length is right. */
 function damageMeaning(file: Uint8Array): Uint8Array {
   const length = Number(new DataView(file.buffer, file.byteOffset).getBigUint64(0, true));
@@ -76,15 +79,15 @@ function damageMeaning(file: Uint8Array): Uint8Array {
     if (name === undefined) break;
     const entry = header[name] as Record<string, Json>;
     const kind = typeof entry === "object" && entry !== null ? below(10) : 3 + 2 * below(2);
-    if (kind === 0) entry[pick(["dtype", "shape", "data_offsets"])] = pick(strange);
-    else if (kind === 1 && Array.isArray(entry.data_offsets)) entry.data_offsets[below(2)] = pick(strange);
-    else if (kind === 2 && Array.isArray(entry.shape)) entry.shape.splice(below(entry.shape.length + 1), below(2), pick(strange));
-    else if (kind === 3) header[name] = pick(strange) as never;
+    if (kind === 0) entry[pick(["dtype", "shape", "data_offsets"])] = strangeValue();
+    else if (kind === 1 && Array.isArray(entry.data_offsets)) entry.data_offsets[below(2)] = strangeValue();
+    else if (kind === 2 && Array.isArray(entry.shape)) entry.shape.splice(below(entry.shape.length + 1), below(2), strangeValue());
+    else if (kind === 3) header[name] = strangeValue() as never;
     else if (kind === 4) entry.dtype = pick(dtypes);
     else if (kind === 5) delete header[name];
     else if (kind === 6)
       extra = `,${JSON.stringify(pick([name, "__proto__", "__metadata__", "new"]))}:${JSON.stringify(pick([entry, ...strange]))}`;
-    else if (kind === 7) entry[pick(["__proto__x", "extra", "constructor"])] = pick(strange);
+    else if (kind === 7) entry[pick(["__proto__x", "extra", "constructor"])] = strangeValue();
     else if (kind === 8) data = below(2) ? data.subarray(below(data.length + 1)) : Uint8Array.from([...data, 0]);
     else if (Array.isArray(entry.data_offsets))
       entry.data_offsets = entry.data_offsets.map((offset) => (offset as number) + pick([-1, 1, 8]));
@@ -108,7 +111,7 @@ function outcome(result: SafetensorsContent | Error): string {
 function expectSound(bytes: Uint8Array, { tensors }: SafetensorsContent): void {
   let total = 0;
   for (const { dtype, shape, data } of tensors.values()) {
-    expect(data.length).toBe(shape.reduce((a, b) => a * b, dtypeBytes[dtype] as number));
+    expect(data.length).toBe(shape.reduce((a, b) => a * b, (dtypeBits[dtype] as number) / 8));
     total += data.length;
   }
   const header = Number(new DataView(bytes.buffer, bytes.byteOffset).getBigUint64(0, true));
