@@ -1,12 +1,13 @@
 // Loads the addon: finds libtorch, checks its version, opens its libraries by absolute path, and only then the addon.
 
 import { readFileSync, realpathSync } from "node:fs";
-import { constants } from "node:os";
+import { availableParallelism, constants } from "node:os";
 import { basename, dirname, isAbsolute } from "node:path";
 import { LibtorchOodError } from "../errors";
 import { addonFiles, installAnew, type AddonFiles } from "./addon-files";
 import { requireAddressSpace } from "./address-space";
 import { archiveProblem } from "./asar";
+import { processorQuota } from "./cpu-quota";
 import { describeAttempts, discoveryError } from "./diagnosis";
 import { discover, type Attempt, type Discovery } from "./discover";
 import { librariesOf } from "./libraries";
@@ -56,7 +57,7 @@ function loadOnce(): LoadedAddon {
   const discovery = inThisProcess(loader, minor) ?? discover({ minors: minor === undefined ? [] : [minor] });
   const { chosen: torch, attempts } = discovery;
   if (torch === undefined) throw discoveryError(discovery, files.built.libtorch);
-  const withoutCuda = spinningBriefly(() => openLibraries(loader, torch, attempts));
+  const withoutCuda = withOpenMpSettings(() => openLibraries(loader, torch, attempts));
   try {
     return { exports: openNode(files.addon), files, torch, attempts, withoutCuda };
   } catch (cause) {
@@ -88,19 +89,30 @@ function addonOfThisProcess(loader: Loader, own: string): string {
   throw new LibtorchOodError("ERR_LIBTORCH_VERSION", `${what}: ${other}; this one is ${own}. ${mend}.`);
 }
 
-// OpenMP threads that spin long at a barrier burn the time slices that their team mates need wherever another process shares
-// the cores: training ran at half speed for twice the processor time. Threads that do not spin at all are woken for each small
-// matrix product: a mixture fit took a tenth longer. So they spin for about a tenth of a millisecond.
-// libgomp reads the variable when it is loaded, so that a user's own setting stands and children do not inherit ours.
-// (A worker's process.env is a copy: libtorch loaded by a worker first keeps libgomp's default.)
-function spinningBriefly<T>(open: () => T): T {
-  if (process.env.OMP_WAIT_POLICY !== undefined || process.env.GOMP_SPINCOUNT !== undefined) return open();
-  process.env.GOMP_SPINCOUNT = "10000";
+// libgomp reads its variables when it is loaded, so that a user's own settings stand and children do not inherit ours.
+// (A worker's process.env is a copy: libtorch loaded by a worker first keeps libgomp's defaults.)
+function withOpenMpSettings<T>(open: () => T): T {
+  const settings = { ...briefSpinning(), ...threadsOfQuota() };
+  Object.assign(process.env, settings);
   try {
     return open();
   } finally {
-    delete process.env.GOMP_SPINCOUNT;
+    for (const name of Object.keys(settings)) delete process.env[name];
   }
+}
+
+// OpenMP threads that spin long at a barrier burn the time slices that their team mates need wherever another process shares
+// the cores: training ran at half speed for twice the processor time. Threads that do not spin at all are woken for each small
+// matrix product: a mixture fit took a tenth longer. So they spin for about a tenth of a millisecond.
+function briefSpinning(): Record<string, string> {
+  const { OMP_WAIT_POLICY: policy, GOMP_SPINCOUNT: count } = process.env;
+  return policy === undefined && count === undefined ? { GOMP_SPINCOUNT: "10000" } : {};
+}
+
+// OpenMP itself knows the cores that the process may run on, and no quota.
+function threadsOfQuota(): Record<string, string> {
+  const quota = process.env.OMP_NUM_THREADS === undefined ? processorQuota() : undefined;
+  return quota !== undefined && quota < availableParallelism() ? { OMP_NUM_THREADS: String(quota) } : {};
 }
 
 // Two copies of libtorch in one process would share symbols at random, so one that is loaded, by us in another thread or
