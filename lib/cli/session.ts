@@ -79,6 +79,7 @@ export async function runSession(
   } catch (error) {
     if (!signal.aborted || !isLibtorchOodError(error) || error.code !== "ERR_ABORTED") throw error;
     if (exitCode === undefined) return; // nobody reads on
+    progress.stop(); // its last line comes before the note
     note(`interrupted${interrupted === undefined ? "" : `; ${interrupted()}`}`);
     process.exitCode = exitCode;
   } finally {

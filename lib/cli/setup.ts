@@ -4,6 +4,7 @@ import { Command } from "commander";
 import { addonFiles } from "../libtorch/addon-files";
 import { setup } from "../libtorch/setup";
 import { pinnedVersion, supportedMinors } from "../libtorch/versions";
+import { exitCodesHelp, runSession, type Session } from "./session";
 import { visible } from "./visible";
 
 export function setupCommand(): Command {
@@ -15,10 +16,14 @@ export function setupCommand(): Command {
     )
     .option("--cuda", "a CUDA build with all of NVIDIA's libraries (several GB) instead of a CPU build")
     .option("--force", "fetch it although it is in the cache")
+    .addHelpText("after", `\n${exitCodesHelp}`)
     .action(async (options: { version?: string; cuda?: boolean; force?: boolean }) => {
       const version = options.version ?? builtFor() ?? pinnedVersion;
-      const torch = await setup({ ...options, version, report: (line) => console.log(visible(line)) });
-      console.log(visible(`libtorch ${torch.version} is in ${torch.directory}`));
+      const work = async ({ signal }: Session): Promise<void> => {
+        const torch = await setup({ ...options, version, signal, report: (line) => console.log(visible(line)) });
+        console.log(visible(`libtorch ${torch.version} is in ${torch.directory}`));
+      };
+      await runSession({}, work, { interrupted: () => "the cache is as it was" });
     });
 }
 

@@ -37,15 +37,24 @@ export function cacheEntry(cache: string, version: string, cuda: boolean): strin
   return join(cache, cuda ? `${version}-cuda` : version);
 }
 
-/** The entries there are: the pinned version first, then newer before older; one with all of CUDA before one without. */
+/**
+ * The entries there are: the pinned version first, then newer before older; one with all of CUDA before one without.
+ *
+ * @throws LibtorchOodError `ERR_IO` where the directory is there and cannot be read.
+ */
 export function cacheEntries(cache: string): string[] {
   let names: string[];
   try {
     names = readdirSync(cache).filter((name) => /^\d+\.\d+\.\d+(-cuda)?$/.test(name));
-  } catch {
-    return [];
+  } catch (cause) {
+    const { code = "unreadable" } = cause as NodeJS.ErrnoException;
+    if (code === "ENOENT") return [];
+    throw new LibtorchOodError("ERR_IO", `cannot read the cache ${cache}: ${code}; ${otherPlace}`, { cause });
   }
   const isPinned = (name: string) => Number(name.replace("-cuda", "") === pinnedVersion);
   names.sort((a, b) => isPinned(b) - isPinned(a) || b.localeCompare(a, "en", { numeric: true }));
   return names.map((name) => join(cache, name));
 }
+
+/** What to do where the cache does not serve. */
+export const otherPlace = "LIBTORCH_OOD_CACHE names another place for it, by an absolute path";

@@ -149,14 +149,15 @@ function fromPython(environment: NodeJS.ProcessEnv): Attempt {
 function* fromCache(environment: NodeJS.ProcessEnv): Generator<Attempt> {
   const source = "cache";
   let cache: string;
+  let entries: string[];
   try {
     cache = cacheDirectory(environment);
+    entries = cacheEntries(cache);
   } catch (error) {
     if (!isLibtorchOodError(error)) throw error;
     yield { source, problem: error.message };
     return;
   }
-  const entries = cacheEntries(cache);
   if (entries.length === 0) yield { source, problem: `nothing in ${cache}` };
   for (const path of entries) yield { source, path };
 }

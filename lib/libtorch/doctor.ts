@@ -4,10 +4,12 @@ import { LibtorchOodError } from "../errors";
 import { addonFiles, type AddonFiles } from "./addon-files";
 import { describeAttempts } from "./diagnosis";
 import { discover, type Attempt } from "./discover";
+import { librariesOf } from "./libraries";
 import { load } from "./load";
 import { glibcVersion } from "./system";
 import type { TorchDirectory } from "./torch-directory";
 import { minorOf, supportedMinors } from "./versions";
+import { writableByOthers } from "./writable";
 
 export interface Diagnosis {
   /** Whether the addon loads. */
@@ -28,6 +30,8 @@ export interface Diagnosis {
   readonly info?: Readonly<Record<string, unknown>>;
   /** Why there is no CUDA. */
   readonly withoutCuda?: string;
+  /** What is loaded and another user may change. */
+  readonly warnings?: readonly string[];
   /** Why the addon does not load. */
   readonly problem?: { readonly code: string; readonly message: string };
 }
@@ -42,7 +46,8 @@ export function diagnose(): Diagnosis {
   try {
     const { files, torch, attempts, withoutCuda, exports } = load();
     const addon = exports as { info?: () => Record<string, unknown> };
-    return { ok: true, ...machine, addon: files, attempts, torch, info: addon.info?.() ?? {}, withoutCuda };
+    const warnings = writableByOthers([files.loader, files.addon, ...librariesOf(torch).required]);
+    return { ok: true, ...machine, addon: files, attempts, torch, info: addon.info?.() ?? {}, withoutCuda, warnings };
   } catch (error) {
     const { code, message } = error instanceof LibtorchOodError ? error : { code: "unexpected", message: String(error) };
     const addon = addonOrNothing();
@@ -79,7 +84,10 @@ export function describeDiagnosis(diagnosis: Diagnosis): string {
   const table = rows.filter(([, value]) => value).map(([name, value]) => `${name.padEnd(9)} ${value}`);
   const places = describeAttempts(diagnosis.attempts);
   const verdict = problem ? `It does not work: ${problem.code}: ${problem.message}` : "It works.";
-  return [...table, ...(verdict.includes(places) ? [] : [`libtorch was looked for at:\n${places}`]), verdict].join("\n");
+  const { warnings = [] } = diagnosis;
+  const warned =
+    warnings.length === 0 ? [] : [`Warning: another user may replace what is loaded:\n${warnings.map((line) => `  ${line}`).join("\n")}`];
+  return [...table, ...warned, ...(verdict.includes(places) ? [] : [`libtorch was looked for at:\n${places}`]), verdict].join("\n");
 }
 
 function text(value: unknown): string {

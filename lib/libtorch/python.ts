@@ -74,31 +74,42 @@ function noPip(python: string): string {
  * Runs pip, showing its progress where the error stream is a terminal.
  *
  * @returns undefined if it succeeded, else the end of what it said.
+ * @throws LibtorchOodError `ERR_ABORTED` when the signal fires, or somebody else stops pip.
  */
-export function pip(python: Python, args: readonly string[], environment: NodeJS.ProcessEnv): Promise<string | undefined> {
+export function pip(
+  python: Python,
+  args: readonly string[],
+  environment: NodeJS.ProcessEnv,
+  signal?: AbortSignal,
+): Promise<string | undefined> {
   const [program, ...first] = python.command;
   const options = ["-m", "pip", "--disable-pip-version-check", "--no-input", ...args];
   return new Promise((resolve, reject) => {
+    if (signal?.aborted) return reject(stopped(signal.reason));
     const child = spawn(program, [...first, ...options], {
       ...startOptions(environment),
       stdio: ["ignore", process.stderr.isTTY ? 2 : "ignore", "pipe"],
     });
-    // The terminal sends Ctrl-C to pip as well: we stay to remove what it leaves.
-    const stay = () => child.kill("SIGTERM");
-    process.on("SIGINT", stay).on("SIGTERM", stay);
+    const stop = (): void => void child.kill("SIGTERM");
+    signal?.addEventListener("abort", stop, { once: true });
     let said = "";
     child.stderr?.setEncoding("utf8").on("data", (text: string) => (said += text));
-    const done = () => process.off("SIGINT", stay).off("SIGTERM", stay);
     child.once("error", (error) => {
-      done();
+      signal?.removeEventListener("abort", stop);
       reject(error);
     });
-    child.once("close", (code, signal) => {
-      done();
-      if (signal !== null || code === 130) reject(new LibtorchOodError("ERR_ABORTED", "pip was stopped"));
+    // What pip has started has ended too, when its streams are closed: nothing is written into the directory any more.
+    child.once("close", (code, killedBy) => {
+      signal?.removeEventListener("abort", stop);
+      if (signal?.aborted) reject(stopped(signal.reason));
+      else if (killedBy !== null || code === 130) reject(stopped(undefined));
       else resolve(code === 0 ? undefined : lastLines(said));
     });
   });
+}
+
+function stopped(cause: unknown): LibtorchOodError {
+  return new LibtorchOodError("ERR_ABORTED", "pip was stopped", { cause });
 }
 
 function lastLines(text: string): string {

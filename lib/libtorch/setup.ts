@@ -1,16 +1,18 @@
 // Fills the cache with a libtorch from PyTorch's wheels: fetched by pip into a directory of its own, checked, pruned,
 // and given its place by a rename, so that the cache never holds half a libtorch.
 
-import { randomBytes } from "node:crypto";
-import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, statSync } from "node:fs";
+import { existsSync, mkdirSync, renameSync } from "node:fs";
 import { join } from "node:path";
-import { LibtorchOodError } from "../errors";
-import { cacheDirectory, cacheEntries, cacheEntry } from "./cache";
+import { isLibtorchOodError, LibtorchOodError } from "../errors";
+import { makeDirectory } from "../files/make-directory";
+import { cacheDirectory, cacheEntries, cacheEntry, otherPlace } from "./cache";
 import { prune } from "./prune";
 import { findPython, pip, type Python } from "./python";
 import { nvidiaRequirements, torchMetadata } from "./requirements";
+import { removeAbandoned, setupDirectory } from "./setup-directory";
 import { readTorchDirectory, type TorchDirectory } from "./torch-directory";
 import { cpuIndex, minorOf, pinnedVersion, supportedMinors } from "./versions";
+import { keepFromOthers } from "./writable";
 
 export interface SetupOptions {
   /** "2.14.1", or "2.14" for the newest of that minor. Default: {@link pinnedVersion}. */
@@ -22,6 +24,8 @@ export interface SetupOptions {
   readonly environment?: NodeJS.ProcessEnv;
   /** Called with one line for each step. */
   readonly report?: (line: string) => void;
+  /** Stops pip; the cache is left as it was. */
+  readonly signal?: AbortSignal;
 }
 
 /**
@@ -32,32 +36,43 @@ export interface SetupOptions {
  * does not load come with it. Several processes may do this at once.
  *
  * @throws LibtorchOodError `ERR_OPTION` for a version that is not supported, `ERR_LIBTORCH_NOT_FOUND` where Python or pip
- *   is missing or pip cannot get it, `ERR_ABORTED` when interrupted.
+ *   is missing or pip cannot get it, `ERR_IO` where the cache cannot be written, `ERR_ABORTED` when interrupted.
  */
 export async function setup(options: SetupOptions = {}): Promise<TorchDirectory> {
-  const { version = pinnedVersion, cuda = false, force = false, environment = process.env, report = () => {} } = options;
+  const { version = pinnedVersion, cuda = false, force = false, environment = process.env } = options;
   checkVersion(version);
   const cache = cacheDirectory(environment);
+  removeAbandoned(cache);
   const present = force ? undefined : findEntry(cache, version, cuda);
   if (present !== undefined) return present;
 
   const python = findPython(environment);
-  mkdirSync(cache, { recursive: true });
-  removeAbandoned(cache);
-  const work = join(cache, `.setup-${randomBytes(6).toString("hex")}`);
-  // Pip unpacks in its temporary directory and moves the result: on the same disk that is a rename.
-  const pipTemporary = join(work, "tmp");
-  mkdirSync(pipTemporary, { recursive: true });
   try {
-    const target = join(work, "site-packages");
-    const job = { python, target, report, environment: { ...environment, TMPDIR: pipTemporary, TEMP: pipTemporary, TMP: pipTemporary } };
+    return await fill(cache, python, { ...options, version, cuda, environment });
+  } catch (error) {
+    if (isLibtorchOodError(error) || (error as NodeJS.ErrnoException).syscall === undefined) throw error;
+    throw new LibtorchOodError("ERR_IO", `cannot write the cache ${cache}: ${(error as Error).message}; ${otherPlace}`, { cause: error });
+  }
+}
+
+async function fill(cache: string, python: Python, options: SetupOptions & { version: string; cuda: boolean }): Promise<TorchDirectory> {
+  const { version, cuda, environment = process.env, report = () => {}, signal } = options;
+  makeDirectory(cache, 0o755);
+  const work = setupDirectory(cache);
+  try {
+    // Pip unpacks in its temporary directory and moves the result: on the same disk that is a rename.
+    const temporary = join(work.path, "tmp");
+    mkdirSync(temporary);
+    const target = join(work.path, "site-packages");
+    const job = { python, target, report, signal, environment: { ...environment, TMPDIR: temporary, TEMP: temporary, TMP: temporary } };
     await installTorch(job, version, cuda);
     const fetched = checked(target, version, cuda);
     if (fetched.cuda !== null) await installNvidia(job, cuda ? "all" : "cpu");
     prune(target, cuda);
+    keepFromOthers(target);
     return putInPlace(target, cacheEntry(cache, fetched.version.replace(/\+.*/, ""), cuda));
   } finally {
-    rmSync(work, { recursive: true, force: true });
+    work.remove();
   }
 }
 
@@ -88,6 +103,7 @@ interface PipJob {
   readonly target: string;
   readonly environment: NodeJS.ProcessEnv;
   readonly report: (line: string) => void;
+  readonly signal: AbortSignal | undefined;
 }
 
 async function installTorch(job: PipJob, version: string, cuda: boolean): Promise<void> {
@@ -119,8 +135,9 @@ async function installNvidia(job: PipJob, wanted: "all" | "cpu"): Promise<void> 
   if (failure !== undefined) throw pipFailed(requirements.join(" "), [failure]);
 }
 
-function install({ python, target, environment }: PipJob, args: readonly string[]): Promise<string | undefined> {
-  return pip(python, ["install", "--target", target, "--upgrade", "--no-compile", ...python.wheelOptions, ...args], environment);
+function install({ python, target, environment, signal }: PipJob, args: readonly string[]): Promise<string | undefined> {
+  const options = ["--target", target, "--upgrade", "--no-compile", ...python.wheelOptions];
+  return pip(python, ["install", ...options, ...args], environment, signal);
 }
 
 function pipFailed(what: string, failures: readonly string[]): LibtorchOodError {
@@ -163,14 +180,4 @@ function putInPlace(target: string, entry: string): TorchDirectory {
   const torch = readTorchDirectory(entry);
   if ("problem" in torch) throw new LibtorchOodError("ERR_IO", `${entry}: ${torch.problem} after it was put in place`);
   return torch;
-}
-
-// What a process left that was killed.
-function removeAbandoned(cache: string): void {
-  const day = 24 * 60 * 60 * 1000;
-  for (const name of readdirSync(cache).filter((name) => name.startsWith(".setup-"))) {
-    const path = join(cache, name);
-    const age = Date.now() - (statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? Date.now());
-    if (age > day) rmSync(path, { recursive: true, force: true });
-  }
 }

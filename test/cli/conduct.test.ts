@@ -104,11 +104,11 @@ test("Ctrl-C in training: exit code 130, what there is and how to go on; the sam
 
 test("Ctrl-C without a checkpoint: nothing is written, and it says so", async () => {
   const out = directory.path("none.safetensors");
-  const { code, stderr } = await cli(["train", digits, "--epochs", "50", ...smallTraining, "--out", out], (child, text) => {
+  const { code, stderr } = await cli(["train", digits, "--epochs", "50", ...smallTraining, "--progress", "--out", out], (child, text) => {
     if (/^ +1 /m.test(text)) child.kill("SIGINT");
   });
   expect([code, existsSync(out)]).toEqual([130, false]);
-  expect(stderr).toMatch(/^interrupted; nothing was written \(--checkpoint and --resume let a run go on\)$/m);
+  expect(stderr).toMatch(/^interrupted; nothing was written \(--checkpoint and --resume let a run go on\)\n$/m); // and no progress behind it
 });
 
 test("a reader that leaves ends nothing with a stack trace; progress on stderr only where it is asked for", async () => {

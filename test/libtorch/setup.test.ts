@@ -1,9 +1,23 @@
 // `setup` with a Python whose pip is played by a script: what it is asked for, and what is in the cache afterwards.
 
-import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { spawn } from "node:child_process";
+import {
+  chmodSync,
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
 import { setup, type SetupOptions } from "../../lib/libtorch/setup";
+import { writableByOthers } from "../../lib/libtorch/writable";
+import { packageRoot } from "../../lib/package-root";
 import { fakeTorch, write } from "./fake-torch";
 
 let directory: string;
@@ -23,10 +37,20 @@ interface Pip {
   metadata?: string;
   python?: string;
   missing?: boolean;
+  /** Seconds that it takes. */
+  takes?: number;
 }
 
 /** Puts a python3 on a PATH of its own; its pip copies a prepared site-packages and logs its arguments. */
-function fakePython({ fails, version = "2.13.0+cpu", cuda, metadata = "Name: torch\n", python = "3 12", missing = false }: Pip = {}): void {
+function fakePython({
+  fails,
+  version = "2.13.0+cpu",
+  cuda,
+  metadata = "Name: torch\n",
+  python = "3 12",
+  missing = false,
+  takes = 0,
+}: Pip = {}): void {
   const wheel = at("wheel");
   fakeTorch(join(wheel, "torch"), { version, cuda });
   for (const name of ["libc10.so", "libtorch_python.so", "libtorch_cuda.so"]) write(join(wheel, "torch", "lib", name), "");
@@ -43,6 +67,7 @@ case "$*" in
 esac
 echo "$*" >> '${at("log")}'
 case "$*" in ${failing} esac
+[ ${takes} = 0 ] || exec sleep ${takes}
 while [ "$1" != --target ]; do shift; done
 mkdir -p "$2"
 case "$*" in
@@ -188,4 +213,70 @@ test("an entry that has lost its library is replaced", async () => {
   expect(await run()).toMatchObject({ version: "2.13.0+cpu" });
   expect(existsSync(at("cache", "2.13.0", "torch", "lib", "libtorch_cpu.so"))).toBe(true);
   expect(readdirSync(at("cache"))).toEqual(["2.13.0"]);
+});
+
+test("a cache that cannot be made is ERR_IO with another place to name, and no stack trace: a file in its way, or a directory of no files", async () => {
+  fakePython();
+  writeFileSync(at("file"), "");
+  const places = [at("file"), at("file", "cache"), ...(process.platform === "linux" ? ["/proc/libtorch-ood", "/proc/self/x/y"] : [])];
+  for (const place of places) {
+    await expect(run({}, { LIBTORCH_OOD_CACHE: place })).rejects.toMatchObject({
+      code: "ERR_IO",
+      message: expect.stringMatching(/^cannot (read|write) the cache .*(ENOTDIR|EEXIST|ENOENT).*LIBTORCH_OOD_CACHE names another place/),
+    });
+  }
+});
+
+test("whatever the umask, nobody else may write what was fetched", async () => {
+  fakePython();
+  const before = process.umask(0);
+  try {
+    const { directory: torch } = await run();
+    for (const path of [at("cache"), at("cache", "2.13.0"), torch, join(torch, "lib"), join(torch, "lib", "libc10.so")]) {
+      expect(lstatSync(path).mode & 0o022).toBe(0);
+      expect(lstatSync(path).mode & 0o700).not.toBe(0);
+    }
+    const ours = (paths: string[]): string[] => writableByOthers(paths).filter((line) => line.startsWith(at("cache")));
+    expect(ours([join(torch, "lib", "libc10.so")])).toEqual([]);
+    chmodSync(at("cache", "2.13.0"), 0o777);
+    expect(ours([join(torch, "lib", "libc10.so")])).toEqual([`${at("cache", "2.13.0")}: everybody may write there (mode 0777)`]);
+  } finally {
+    process.umask(before);
+  }
+});
+
+/** The command line in a process of its own, which runs dist/; stopped by this signal as soon as pip runs. */
+async function interrupted(signal: NodeJS.Signals): Promise<{ code: number | null; signal: NodeJS.Signals | null; stderr: string }> {
+  fakePython({ takes: 20 });
+  const env = { ...process.env, LIBTORCH_OOD_CACHE: at("cache"), PATH: [at("bin"), "/usr/bin", "/bin"].join(delimiter) };
+  const child = spawn(process.execPath, [join(packageRoot, "dist", "cli", "main.js"), "setup", "--version", "2.13.0"], { env });
+  let stderr = "";
+  child.stderr.setEncoding("utf8").on("data", (text: string) => (stderr += text));
+  while (log().length === 0) await new Promise((resolve) => setTimeout(resolve, 20));
+  child.kill(signal);
+  return new Promise((resolve) => child.once("exit", (code, killedBy) => resolve({ code, signal: killedBy, stderr })));
+}
+
+test.each<[NodeJS.Signals, number]>([
+  ["SIGINT", 130],
+  ["SIGTERM", 143],
+])("%s ends it with %i, and leaves nothing", async (signal, code) => {
+  expect(await interrupted(signal)).toMatchObject({ code, stderr: "interrupted; the cache is as it was\n" });
+  expect(readdirSync(at("cache"))).toEqual([]);
+});
+
+test("what a killed run has left is removed by the next one, also where there is nothing to fetch; what others are at work on is not", async () => {
+  expect(await interrupted("SIGKILL")).toMatchObject({ signal: "SIGKILL" });
+  const [left] = readdirSync(at("cache"));
+  expect(left).toMatch(/^\.setup-/);
+  rmSync(at("log"));
+  fakePython();
+  const other = at("cache", ".setup-00000000-1-abc"); // of another host or container: only its age tells
+  mkdirSync(other);
+  await run();
+  expect(readdirSync(at("cache")).sort()).toEqual([".setup-00000000-1-abc", "2.13.0"]);
+  utimesSync(other, new Date(0), new Date(0));
+  await run();
+  expect(readdirSync(at("cache"))).toEqual(["2.13.0"]);
+  expect(log()).toHaveLength(1);
 });

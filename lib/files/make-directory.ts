@@ -1,0 +1,17 @@
+// Makes a directory and those above it. Node's own recursive mkdir does not end where a file system says that a parent is missing which is
+// there, as /proc does.
+
+import { mkdirSync, statSync } from "node:fs";
+import { dirname } from "node:path";
+
+/** @param mode Of the directories that are made, as far as the umask leaves it. */
+export function makeDirectory(path: string, mode: number): void {
+  if (statSync(path, { throwIfNoEntry: false })?.isDirectory()) return;
+  if (dirname(path) !== path) makeDirectory(dirname(path), mode);
+  try {
+    mkdirSync(path, { mode });
+  } catch (error) {
+    const madeMeanwhile = (error as NodeJS.ErrnoException).code === "EEXIST" && statSync(path, { throwIfNoEntry: false })?.isDirectory();
+    if (!madeMeanwhile) throw error;
+  }
+}
