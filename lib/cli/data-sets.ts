@@ -10,6 +10,7 @@ import { randomPermutation } from "../datasets/random-permutation";
 import type { ImageResize } from "../images/decode";
 import { given } from "./option-values";
 import type { Session } from "./session";
+import { hinted } from "./skipped";
 
 /** What a command line says of a data set. */
 export interface DataSpec {
@@ -59,9 +60,10 @@ const readers = {
   svhn: one(datasets.svhn),
   "tiny-imagenet": async (path, _, { imageSize, session: { signal, progress } }) =>
     (await datasets.tinyImageNet(path, { imageSize, signal, onProgress: progressOf(progress, path) })).validation,
-  folder: async (path, _, { imageSize, channels, resize, session: { signal, progress } }) => {
+  folder: async (path, _, { imageSize, channels, resize, session: { signal, progress, skipped } }) => {
     const onProgress = progressOf(progress, path);
-    return datasets.imageFolder(path, { imageSize, channels: channels === 1 ? 1 : 3, resize, signal, onProgress });
+    const onError = skipped?.add ?? "throw";
+    return hinted(datasets.imageFolder(path, { imageSize, channels: channels === 1 ? 1 : 3, resize, onError, signal, onProgress }));
   },
 } satisfies Record<string, Reader>;
 
@@ -128,7 +130,10 @@ function named(data: Dataset, name: string | undefined): Dataset {
  * @param classNames - of the network; undefined where it does not know them, and then numbers are all that there is
  * @returns the labels, or the first class that the network does not have
  */
-export function labelsAmong(data: Dataset, classNames: readonly string[] | undefined): Int32Array | { missing: string } {
+export function labelsAmong(
+  data: Pick<Dataset, "labels" | "classNames">,
+  classNames: readonly string[] | undefined,
+): Int32Array | { missing: string } {
   if (classNames === undefined) return data.labels;
   const numbers = new Map(classNames.map((name, label) => [name, label]));
   const missing = data.classNames.find((name) => !numbers.has(name));
@@ -140,7 +145,12 @@ export function labelsAmong(data: Dataset, classNames: readonly string[] | undef
 /** `count` of the images at random, in their order: those of a folder come class by class. @throws ERR_RANGE */
 export function randomSubset(data: Dataset, count: number | undefined, seed: number): Dataset {
   if (count === undefined || count >= data.length) return data;
-  return data.subset(randomPermutation(data.length, seed).slice(0, count).sort());
+  return data.subset(randomIndices(data.length, count, seed));
+}
+
+/** Ascending. @throws ERR_RANGE */
+export function randomIndices(length: number, count: number, seed: number): Uint32Array {
+  return randomPermutation(length, seed).slice(0, count).sort();
 }
 
 /** Of an evaluation: the name that was given, else the data set's without its part, as the groups of presets have it. */

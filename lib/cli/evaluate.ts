@@ -16,6 +16,7 @@ import { fileFormat } from "./file-format";
 import { choice, given, keyValue, realNumber, wholeNumber } from "./option-values";
 import { predictRows } from "./predictions";
 import { addSessionOptions, exitCodesHelp, runSession, type Session, type SessionOptions } from "./session";
+import { skipErrorsOption } from "./skipped";
 import { facts, share, table } from "./table";
 
 interface EvaluateOptions extends SessionOptions {
@@ -75,6 +76,7 @@ export function evaluateCommand(): Command {
     )
     .option("--subset <n>", "at most this many images of each set, drawn at random", wholeNumber(1))
     .option("--seed <n>", "of the subset", wholeNumber(0), 0)
+    .option(...skipErrorsOption)
     .optionsGroup("Computation:")
     .option("--batch-size <n>", "images per forward pass (default 64)", wholeNumber(1))
     .addOption(

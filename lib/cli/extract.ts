@@ -1,16 +1,19 @@
 // `libtorch-ood extract`: features and logits of any number of images, to .npy or .safetensors, in bounded memory.
 
 import { Command } from "commander";
-import { setThreads } from "../device";
 import type { Dataset } from "../datasets";
-import { openAtomicFile, type AtomicFile } from "../files/atomic-write";
+import { listImageFolder } from "../datasets/image-folder";
+import { setThreads } from "../device";
+import { LibtorchOodError } from "../errors";
 import { imageResizes, resizeKernel, type ImageResize } from "../images/decode";
-import { ResNet, type ImageChunk } from "../resnet";
-import { dataHelp, dataSpec, labelsAmong, randomSubset, readData, type DataSpec } from "./data-sets";
-import { openExtracted } from "./extracted";
-import { labelsByFolder, listImages, passedOverNote, type ListedImage } from "./image-files";
+import type { ImageFailure } from "../images/failure";
+import { ResNet, type ExtractionChunk, type ImageChunk } from "../resnet";
+import { dataHelp, dataSpec, labelsAmong, randomIndices, randomSubset, readData, type DataSpec } from "./data-sets";
+import { openExtraction, outFault } from "./extraction-writer";
+import { imagePaths, labelsByFolder, listedImage, listImages, passedOverNote, readClassNames, type ListedImage } from "./image-files";
 import { choice, given, wholeNumber } from "./option-values";
 import { addSessionOptions, exitCodesHelp, runSession, type Session, type SessionOptions } from "./session";
+import { hinted, skippedText } from "./skipped";
 import { facts } from "./table";
 
 interface ExtractOptions extends SessionOptions {
@@ -18,7 +21,10 @@ interface ExtractOptions extends SessionOptions {
   data?: DataSpec;
   subset?: number;
   seed: number;
+  filesFrom?: string;
   labelsFromFolders?: boolean;
+  classNames?: string;
+  skipErrors?: boolean;
   features: "normalized" | "raw";
   resize: ImageResize;
   batchSize: number;
@@ -35,15 +41,18 @@ What is written, row i for image i:
   labels    [N]    int64     of a data set, or with --labels-from-folders: numbers of the network's classes, by the names of the classes.
                              A data set of other classes gives none
   --out DIR writes DIR/features.npy, DIR/logits.npy, DIR/labels.npy; --out FILE.safetensors writes one file with tensors of these names.
-  For image files a list of their paths is written beside them, images.txt. Files appear under their names only when all is done.
+  For image files a list of their paths is written beside them, images.txt, one a line; names with line breaks or bytes that are not UTF-8 stand in
+  double quotes with C's escapes. classes.txt has the names of the labels, line n for number n; skipped.jsonl what --skip-errors left out.
+  Files appear under their names only when all is done, and are of one run: arrays of an earlier one that this one does not write are removed.
 
-Images are read, computed and written chunk by chunk: memory does not grow with their number.
+Images are read, computed and written chunk by chunk: memory does not grow with their number. Only data sets other than folders are read first.
 
 ${dataHelp}
 
 Examples:
   libtorch-ood extract cifar10.safetensors --data cifar10:data#train --out features/train
   libtorch-ood extract photos.safetensors holiday/*.jpg more-photos/ --out holiday.safetensors
+  find photos -name "*.jpg" -print0 | libtorch-ood extract photos.safetensors - --skip-errors --out features/all
   python -c "import numpy; print(numpy.load('features/train/features.npy').shape)"
 
 ${exitCodesHelp}`;
@@ -52,13 +61,16 @@ export function extractCommand(): Command {
   const command = new Command("extract")
     .description("write features and logits of images to .npy or .safetensors files")
     .argument("<model>", 'a network that "train" wrote')
-    .argument("[images...]", "image files, and folders in which all images are taken")
+    .argument("[images...]", "image files, and folders in which all images are taken; -: a list of paths on standard input")
     .requiredOption("--out <path>", "a folder for .npy files, or a .safetensors file")
     .optionsGroup("Images:")
     .option("--data <data>", "a data set in place of image files (default part: test)", dataSpec)
     .option("--subset <n>", "this many images of the data set, drawn at random", wholeNumber(1))
     .option("--seed <n>", "of the subset", wholeNumber(0), 0)
+    .option("--files-from <file>", "take the image files that are listed in this file, one a line or ended by NUL")
     .option("--labels-from-folders", "the folder an image file is in is its class")
+    .option("--class-names <file>", "names of these classes in the order of their numbers, where the network has none; one a line")
+    .option("--skip-errors", "leave out images that cannot be read, and list them in skipped.jsonl")
     .addOption(choice("--resize <how>", "images of another size than the network's", imageResizes).default("center-crop"))
     .optionsGroup("Computation:")
     .addOption(
@@ -72,57 +84,77 @@ export function extractCommand(): Command {
   return addSessionOptions(command)
     .addHelpText("after", help)
     .action((model: string, images: string[], options: ExtractOptions) => {
-      if ((options.data === undefined) === (images.length === 0)) command.error("error: expected image files or --data, one of the two");
+      const files = images.length > 0 || options.filesFrom !== undefined;
+      if ((options.data === undefined) !== files) command.error("error: expected image files or --data, one of the two");
+      const fault = outFault(options.out);
+      if (fault !== undefined) command.error(`error: option '--out <path>' argument '${options.out}' is invalid. ${fault}`);
       return runSession(options, (session) => extract(model, images, options, session), { interrupted: () => "nothing was written" });
     });
 }
 
+/** What is extracted: chunk after chunk, and what is known of all images before. */
+interface Subject {
+  readonly count: number;
+  /** The files, where images are read from files. */
+  readonly files: readonly ListedImage[] | undefined;
+  readonly labels: boolean;
+  readonly classNames: readonly string[] | undefined;
+  readonly resize: Dataset["resize"];
+  readonly chunks: Iterable<ImageChunk>;
+}
+
 async function extract(path: string, images: readonly string[], options: ExtractOptions, session: Session): Promise<void> {
-  const { output, progress, signal } = session;
+  const { output, progress, signal, skipped } = session;
   if (options.threads !== undefined) await setThreads(options.threads);
   const model = await ResNet.load(path, given({ device: options.device }));
-  const { imageSize, inChannels: channels, numClasses } = model.architecture;
-  const reading = { split: "test" as const, imageSize, channels, resize: options.resize, conform: true, session };
-  const data = options.data && randomSubset(await readData(options.data, reading), options.subset, options.seed);
-  const { files, passedOver } = data === undefined ? await listImages(images, { signal }) : { files: [], passedOver: {} };
-  const passedOverLine = passedOverNote(passedOver);
-  if (passedOverLine !== undefined) session.note(passedOverLine);
-  const labels =
-    data !== undefined
-      ? labelsOf(data, model.classNames, session)
-      : options.labelsFromFolders
-        ? labelsByFolder(files, model.classNames).labels
-        : undefined;
-  const count = data?.length ?? files.length;
   const start = performance.now();
+  const subject =
+    options.data?.name === "folder"
+      ? await folderSubject(options.data, model, options, session)
+      : options.data === undefined
+        ? await filesSubject(images, model, options, session)
+        : await dataSubject(options.data, model, options, session);
+  const { count, files, labels, classNames } = subject;
+  const { featureDim } = model;
   const featureName = options.features === "raw" ? ("rawFeatures" as const) : ("features" as const);
-  const form = { featureName, featureDim: model.featureDim, numClasses, count, labels: labels !== undefined };
-  const writer = await openExtracted(options.out, form);
-  let list: PathList | undefined;
+  const form = {
+    featureName,
+    featureDim,
+    numClasses: model.architecture.numClasses,
+    count,
+    labels,
+    images: files !== undefined,
+    classNames,
+  };
+  const writer = await openExtraction(options.out, form);
   let written;
   let peak = 0;
+  let seen = 0;
+  let rows = 0;
   try {
-    if (data === undefined) list = await PathList.open(options.out);
     progress.start("extracting", count);
-    const source = data === undefined ? fileChunks(files, labels, options.chunkSize) : dataChunks(data, labels, options.chunkSize);
     const { resize, batchSize, features, precision } = options;
-    await model.extractStream(
-      source,
-      async (chunk) => {
-        await writer.write(chunk);
-        const done = chunk.offset + (chunk.features.shape[0] as number);
-        await list?.write(files.slice(chunk.offset, done));
-        peak = Math.max(peak, process.memoryUsage.rss());
-        progress.update(done, `${Math.round(done / ((performance.now() - start) / 1000))} images/s`);
-      },
-      given({ resize, batchSize, features, precision, signal }),
-    );
+    const sink = async (chunk: ExtractionChunk) => {
+      const left = new Map(chunk.skipped.map((failure) => [failure.index, failure]));
+      const end = seen + (chunk.features.shape[0] as number) + left.size;
+      const names = (files ?? []).slice(seen, end).flatMap(({ name }, i) => (left.has(seen + i) ? [] : [name]));
+      await writer.write({ ...chunk, names, skipped: chunk.skipped.map((failure) => named(failure, files)) });
+      seen = end;
+      rows = chunk.offset + (chunk.features.shape[0] as number);
+      peak = Math.max(peak, process.memoryUsage.rss());
+      progress.update(seen, `${Math.round(seen / ((performance.now() - start) / 1000))} images/s`);
+    };
+    const onError = skipped === undefined ? ("throw" as const) : (failure: ImageFailure) => skipped.add(named(failure, files));
+    const stream = model.extractStream(subject.chunks, sink, given({ resize, batchSize, features, precision, onError, signal }));
+    await hinted(stream, () => `${seen} of ${count} images had been computed, and nothing was written; `);
     session.throwIfAborted();
+    if (rows === 0) {
+      const first = skipped?.failures[0];
+      throw new LibtorchOodError(first?.code ?? "ERR_SHAPE", `none of ${count} images can be read; the first: ${first?.reason}`);
+    }
     written = await writer.commit();
-    await list?.commit();
   } catch (error) {
     await writer.discard();
-    await list?.discard();
     throw error;
   } finally {
     model.dispose();
@@ -130,17 +162,79 @@ async function extract(path: string, images: readonly string[], options: Extract
   progress.stop();
   const seconds = (performance.now() - start) / 1000;
   if (options.json) {
-    const resized = data === undefined ? { mode: options.resize ?? "center-crop", kernel: resizeKernel } : data.resize;
-    await output.json({ count, arrays: written, images: list?.path, resize: resized, seconds, peakResidentBytes: peak });
+    const { arrays, images: list, classes, skipped: skippedList } = written;
+    const left = skipped && { skipped: { count: skipped.failures.length, list: skippedList } };
+    await output.json({ count: rows, arrays, images: list, classes, ...left, resize: subject.resize, seconds, peakResidentBytes: peak });
     return;
   }
-  const rows = written.map(({ name, file, dtype, shape }) => [name, `${dtype} [${shape.join(", ")}] in ${file}`] as const);
-  const speed = `${seconds.toFixed(1)} s, ${(count / seconds).toFixed(0)} images/s, at most ${Math.round(peak / 2 ** 20)} MiB resident`;
-  await output.print(facts([...rows, ["images", list && `their paths in ${list.path}`], ["took", speed]]));
+  const arrays = written.arrays.map(({ name, file, dtype, shape }) => [name, `${dtype} [${shape.join(", ")}] in ${file}`] as const);
+  const speed = `${seconds.toFixed(1)} s, ${(seen / seconds).toFixed(0)} images/s, at most ${Math.round(peak / 2 ** 20)} MiB resident`;
+  await output.print(
+    facts([
+      ...arrays,
+      ["images", written.images && `their paths in ${written.images}`],
+      ["classes", written.classes && `their names in ${written.classes}`],
+      ["skipped", skippedText(skipped?.failures.length ?? 0, written.skipped)],
+      ["took", speed],
+    ]),
+  );
+}
+
+/** With the name by which the list calls the file. */
+function named(failure: ImageFailure, files: readonly ListedImage[] | undefined): ImageFailure {
+  return { ...failure, path: files?.[failure.index]?.name ?? failure.path };
+}
+
+async function filesSubject(images: readonly string[], model: ResNet, options: ExtractOptions, session: Session): Promise<Subject> {
+  const { signal } = session;
+  const paths = await imagePaths(images, options.filesFrom, signal);
+  const { files, passedOver } = await listImages(paths, { signal, keepUnreadable: options.skipErrors ?? false });
+  const note = passedOverNote(passedOver);
+  if (note !== undefined) session.note(note);
+  const given = options.classNames === undefined ? undefined : await readClassNames(options.classNames);
+  const byFolder = options.labelsFromFolders ? labelsByFolder(files, model.classNames ?? given) : undefined;
+  return fileSubject(files, byFolder?.labels, byFolder?.classNames, options);
+}
+
+/** A folder per class: its files are read as they are needed. */
+async function folderSubject({ path, label: name }: DataSpec, model: ResNet, options: ExtractOptions, session: Session): Promise<Subject> {
+  const { signal, skipped } = session;
+  const { files, classNames } = await hinted(listImageFolder(path, { signal, onError: skipped === undefined ? "throw" : "skip" }));
+  const listed = files.map((file) => listedImage(file.path));
+  const order =
+    options.subset === undefined || options.subset >= files.length ? undefined : randomIndices(files.length, options.subset, options.seed);
+  const chosen = order === undefined ? listed : Array.from(order, (index) => listed[index] as ListedImage);
+  const own = Int32Array.from(order ?? files.keys(), (index) => (files[index] as { label: number }).label);
+  const labels = labelsOf({ name: name ?? path, classNames, labels: own }, model.classNames, session);
+  return fileSubject(chosen, labels, labels && (model.classNames ?? classNames), options);
+}
+
+function fileSubject(
+  files: readonly ListedImage[],
+  labels: Int32Array | undefined,
+  classNames: readonly string[] | undefined,
+  { resize, chunkSize }: ExtractOptions,
+): Subject {
+  const chunks = fileChunks(files, labels, chunkSize);
+  return { count: files.length, files, labels: labels !== undefined, classNames, resize: { mode: resize, kernel: resizeKernel }, chunks };
+}
+
+async function dataSubject(spec: DataSpec, model: ResNet, options: ExtractOptions, session: Session): Promise<Subject> {
+  const { imageSize, inChannels: channels } = model.architecture;
+  const reading = { split: "test" as const, imageSize, channels, resize: options.resize, conform: true, session };
+  const data = randomSubset(await readData(spec, reading), options.subset, options.seed);
+  const labels = labelsOf(data, model.classNames, session);
+  const chunks = dataChunks(data, labels, options.chunkSize);
+  const classNames = labels && (model.classNames ?? data.classNames);
+  return { count: data.length, files: undefined, labels: labels !== undefined, classNames, resize: data.resize, chunks };
 }
 
 /** In the numbering of the network; none for a data set of other classes. */
-function labelsOf(data: Dataset, classNames: readonly string[] | undefined, { note }: Session): Int32Array | undefined {
+function labelsOf(
+  data: Pick<Dataset, "name" | "classNames" | "labels">,
+  classNames: readonly string[] | undefined,
+  { note }: Session,
+): Int32Array | undefined {
   const labels = labelsAmong(data, classNames);
   if (!("missing" in labels)) return labels;
   note(`note: no labels are written: ${JSON.stringify(labels.missing)}, a class of ${data.name}, is none of the network's`);
@@ -160,34 +254,5 @@ function* dataChunks(data: Dataset, labels: Int32Array | undefined, size: number
     const end = Math.min(start + size, data.length);
     const images = { data: data.images.subarray(start * pixels, end * pixels), shape: [end - start, ...data.shape] };
     yield labels === undefined ? images : { images, labels: labels.subarray(start, end) };
-  }
-}
-
-/** The paths of the images, one a line. */
-class PathList {
-  #position = 0;
-
-  private constructor(
-    readonly path: string,
-    private readonly file: AtomicFile,
-  ) {}
-
-  static async open(out: string): Promise<PathList> {
-    const path = out.endsWith(".safetensors") ? out.replace(/\.safetensors$/, ".images.txt") : `${out.replace(/\/+$/, "")}/images.txt`;
-    return new PathList(path, await openAtomicFile(path));
-  }
-
-  async write(files: readonly ListedImage[]): Promise<void> {
-    const bytes = Buffer.from(files.map(({ name }) => `${name}\n`).join(""));
-    await this.file.write(bytes, this.#position);
-    this.#position += bytes.length;
-  }
-
-  commit(): Promise<void> {
-    return this.file.commit();
-  }
-
-  discard(): Promise<void> {
-    return this.file.discard();
   }
 }

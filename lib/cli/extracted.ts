@@ -1,16 +1,14 @@
-// Features in files: what `extract` writes row by row, and what `fit`, `score` and `evaluate` read of it or of another program's.
+// Features in files: what `fit`, `score` and `evaluate` read of what `extract` or another program wrote.
 
-import { mkdir, stat } from "node:fs/promises";
+import { stat } from "node:fs/promises";
 import { extname, join } from "node:path";
 import { LibtorchOodError } from "../errors";
-import { openAtomicFile, type AtomicFile } from "../files/atomic-write";
 import { io, systemCode } from "../files/file-errors";
-import { NpyWriter, readNpy } from "../files/npy";
+import { readNpy } from "../files/npy";
 import { openSafetensors, toValues } from "../files/safetensors";
-import type { SafetensorsDtype } from "../files/safetensors";
-import { formatHeader, tensorByteLength } from "../files/safetensors-header";
 import type { TrainingEvidence } from "../scores";
 import { Tensor } from "../tensor";
+import { readRecord, requireRecorded } from "./extraction-record";
 
 /** The arrays that a file may hold, by name. */
 const matrixNames = ["features", "rawFeatures", "logits", "weight"] as const;
@@ -19,12 +17,30 @@ const listNames = ["labels", "bias"] as const;
 /**
  * A folder with `features.npy`, `logits.npy`, `labels.npy` and so on, a .safetensors file with tensors of these names, or a .npy file of features.
  *
- * @throws ERR_CORRUPT_FILE, ERR_IO; ERR_SHAPE, ERR_DTYPE for arrays that are no matrix or list of numbers
+ * Where the folder has the record that `extract` writes, the arrays that it names must be as that run wrote them.
+ *
+ * @throws ERR_CORRUPT_FILE, ERR_IO; ERR_SHAPE, ERR_DTYPE for arrays that are no matrix or list of numbers, or of different lengths
  */
 export async function readExtracted(path: string): Promise<TrainingEvidence> {
-  if (extname(path) === ".npy") return { features: await npyTensor(path, 2) };
-  if ((await io("read", path, stat(path))).isDirectory()) return readFolder(path);
-  return readTensors(path);
+  if (extname(path).toLowerCase() === ".npy" && !(await isFolder(path))) return { features: await npyTensor(path, 2) };
+  const evidence = (await isFolder(path)) ? await readFolder(path) : await readTensors(path);
+  requireOneLength(path, evidence);
+  return evidence;
+}
+
+async function isFolder(path: string): Promise<boolean> {
+  return (await io("read", path, stat(path))).isDirectory();
+}
+
+/** Row i of each is of one image. */
+function requireOneLength(path: string, evidence: Readonly<Record<string, Tensor>>): void {
+  const rows = ["features", "rawFeatures", "logits", "labels"].flatMap((name) => {
+    const array = evidence[name];
+    return array === undefined ? [] : [{ name, length: array.shape[0] as number }];
+  });
+  if (rows.every(({ length }) => length === rows[0]?.length)) return;
+  const found = rows.map(({ name, length }) => `${name} of ${length}`).join(", ");
+  throw new LibtorchOodError("ERR_SHAPE", `${path}: expected arrays with a row for each image, found ${found} rows`);
 }
 
 /** A list of labels by itself. @throws as {@link readExtracted} */
@@ -32,8 +48,9 @@ export function readLabels(path: string): Promise<Tensor> {
   return npyTensor(path, 1, ["int32", "int64"]);
 }
 
-async function readFolder(path: string): Promise<TrainingEvidence> {
+async function readFolder(path: string): Promise<Record<string, Tensor>> {
   const evidence: Record<string, Tensor> = {};
+  const record = await readRecord(path);
   for (const name of [...matrixNames, ...listNames]) {
     const file = join(path, `${name}.npy`);
     const there = await stat(file).then(
@@ -41,22 +58,27 @@ async function readFolder(path: string): Promise<TrainingEvidence> {
       (error: unknown) => systemCode(error) !== "ENOENT",
     );
     if (!there) continue;
-    evidence[name] = await npyTensor(
-      file,
-      name === "labels" || name === "bias" ? 1 : 2,
-      name === "labels" ? ["int32", "int64"] : undefined,
-    );
+    const dimensions = name === "labels" || name === "bias" ? 1 : 2;
+    evidence[name] = await npyTensor(file, dimensions, name === "labels" ? ["int32", "int64"] : undefined, async (values) => {
+      if (record !== undefined) await requireRecorded(record, path, `${name}.npy`, values);
+    });
   }
   return evidence;
 }
 
-async function npyTensor(path: string, dimensions: number, dtypes = ["float32", "float64"]): Promise<Tensor> {
+async function npyTensor(
+  path: string,
+  dimensions: number,
+  dtypes = ["float32", "float64"],
+  check?: (values: Uint8Array) => Promise<void>,
+): Promise<Tensor> {
   const { dtype, shape, data } = await readNpy(path);
   requireForm(path, { dtype, shape }, dimensions, dtypes);
+  await check?.(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
   return Tensor.from(data, shape);
 }
 
-async function readTensors(path: string): Promise<TrainingEvidence> {
+async function readTensors(path: string): Promise<Record<string, Tensor>> {
   const file = await openSafetensors(path);
   try {
     const evidence: Record<string, Tensor> = {};
@@ -88,114 +110,4 @@ function requireForm(
     const expected = dimensions === 2 ? "a matrix [N, columns]" : "a list [N]";
     throw new LibtorchOodError("ERR_SHAPE", `${where}: expected ${expected}, found [${shape.join(", ")}]`);
   }
-}
-
-/** What is written of each chunk. */
-export interface ExtractedChunk {
-  features: Tensor;
-  logits: Tensor;
-  labels: Int32Array;
-}
-
-export interface WrittenArray {
-  readonly name: string;
-  readonly file: string;
-  readonly dtype: string;
-  readonly shape: readonly number[];
-}
-
-/** Takes chunks in order; the files appear under their names, complete, when it is committed. */
-export interface ExtractedWriter {
-  write(chunk: ExtractedChunk): Promise<void>;
-  commit(): Promise<WrittenArray[]>;
-  discard(): Promise<void>;
-}
-
-export interface ExtractedForm {
-  featureName: "features" | "rawFeatures";
-  featureDim: number;
-  numClasses: number;
-  /** Of images; only a .safetensors file has to know it first. */
-  count: number;
-  labels: boolean;
-}
-
-/** A .safetensors file by its ending, else a folder of .npy files. @throws ERR_IO */
-export function openExtracted(path: string, form: ExtractedForm): Promise<ExtractedWriter> {
-  return extname(path) === ".safetensors" ? openTensors(path, form) : openFolder(path, form);
-}
-
-async function openFolder(path: string, { featureName, featureDim, numClasses, labels }: ExtractedForm): Promise<ExtractedWriter> {
-  await io("create", path, mkdir(path, { recursive: true }));
-  const writers: NpyWriter<"float32" | "int64">[] = [];
-  const discard = async () => void (await Promise.all(writers.map((writer) => writer.discard())));
-  const open = async <D extends "float32" | "int64">(name: string, dtype: D, rowShape: number[]) => {
-    const writer = await NpyWriter.open(join(path, `${name}.npy`), dtype, rowShape);
-    writers.push(writer);
-    return writer;
-  };
-  try {
-    const features = await open(featureName, "float32", [featureDim]);
-    const logits = await open("logits", "float32", [numClasses]);
-    const classes = labels ? await open("labels", "int64", []) : undefined;
-    return {
-      discard,
-      write: async (chunk) => {
-        await features.write(chunk.features.toArray() as Float32Array);
-        await logits.write(chunk.logits.toArray() as Float32Array);
-        await classes?.write(BigInt64Array.from(chunk.labels, BigInt));
-      },
-      commit: async () => {
-        for (const writer of writers) await writer.commit();
-        return writers.map(({ path: file, dtype, rows, rowShape }) => {
-          const name = file.slice(path.length + 1, -".npy".length);
-          return { name, file, dtype, shape: [rows, ...rowShape] };
-        });
-      },
-    };
-  } catch (error) {
-    await discard();
-    throw error;
-  }
-}
-
-async function openTensors(path: string, { featureName, featureDim, numClasses, count, labels }: ExtractedForm): Promise<ExtractedWriter> {
-  const tensor = (name: string, dtype: SafetensorsDtype, shape: number[]) => {
-    const byteLength = tensorByteLength(dtype, shape);
-    if (byteLength === undefined) throw new LibtorchOodError("ERR_RANGE", `${path}: ${name} [${shape.join(", ")}] is larger than any file`);
-    return { name, dtype, shape, byteLength };
-  };
-  const tensors = [
-    tensor(featureName, "F32", [count, featureDim]),
-    tensor("logits", "F32", [count, numClasses]),
-    ...(labels ? [tensor("labels", "I64", [count])] : []),
-  ];
-  const header = formatHeader(tensors, new Map());
-  const offsets = tensors.map((_, i) => tensors.slice(0, i).reduce((sum, { byteLength }) => sum + byteLength, header.length));
-  const file: AtomicFile = await openAtomicFile(path);
-  try {
-    await file.write(header, 0);
-  } catch (error) {
-    await file.discard();
-    throw error;
-  }
-  let rows = 0;
-  const writeRows = (index: number, values: Float32Array | BigInt64Array, columns: number) => {
-    const position = (offsets[index] as number) + rows * columns * values.BYTES_PER_ELEMENT;
-    return file.write(new Uint8Array(values.buffer, values.byteOffset, values.byteLength), position);
-  };
-  return {
-    discard: () => file.discard(),
-    write: async (chunk) => {
-      await writeRows(0, chunk.features.toArray() as Float32Array, featureDim);
-      await writeRows(1, chunk.logits.toArray() as Float32Array, numClasses);
-      if (labels) await writeRows(2, BigInt64Array.from(chunk.labels, BigInt), 1);
-      rows += chunk.features.shape[0] as number;
-    },
-    commit: async () => {
-      if (rows !== count) throw new LibtorchOodError("ERR_SHAPE", `${path}: expected ${count} rows, found ${rows}`);
-      await file.commit();
-      return tensors.map(({ name, dtype, shape }) => ({ name, file: path, dtype: dtype === "F32" ? "float32" : "int64", shape }));
-    },
-  };
 }

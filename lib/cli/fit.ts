@@ -15,6 +15,7 @@ import { dataHelp, dataSpec, randomSubset, readData, type DataSpec } from "./dat
 import { readExtracted, readLabels } from "./extracted";
 import { choice, given, keyValue, realNumber, wholeNumber } from "./option-values";
 import { addSessionOptions, exitCodesHelp, runSession, type Session, type SessionOptions } from "./session";
+import { skipErrorsOption, skippedText } from "./skipped";
 import { facts } from "./table";
 
 interface FitOptions extends SessionOptions {
@@ -68,6 +69,7 @@ export function fitCommand(): Command {
     .optionsGroup("Data:")
     .option("--seed <n>", "of the share and the subset", wholeNumber(0), 0)
     .option("--subset <n>", "the subset that the network was trained on, where it was one", wholeNumber(1))
+    .option(...skipErrorsOption)
     .option("--features <path>", "training features in files, in place of <model> and <data>")
     .option("--labels <file>", "their class numbers in a .npy file, where --features has none beside them")
     .option("--class-names <file>", "names of the classes, one a line, with --features")
@@ -183,6 +185,7 @@ async function report(detector: Detector, options: FitOptions, session: Session)
   progress.stop();
   session.throwIfAborted();
   await detector.save(options.out);
+  const skippedList = await session.skipped?.writeBeside(options.out);
   for (const warning of detector.warnings) note(`warning: ${warning}`);
   const { scoreName, takes, classNames, falseAlarmRate, calibrationScores, preset, warnings } = detector;
   const count = calibrationScores.length;
@@ -198,6 +201,7 @@ async function report(detector: Detector, options: FitOptions, session: Session)
       falseAlarmRate,
       calibration: { count, lowest: calibrationScores[0], highest: calibrationScores[count - 1] },
       preset,
+      skipped: session.skipped?.listed,
       warnings,
     });
   } else {
@@ -214,6 +218,7 @@ async function report(detector: Detector, options: FitOptions, session: Session)
               ? `${classNames.slice(0, 12).join(", ")}, … (${classNames.length})`
               : classNames.join(", "),
         ],
+        ["skipped", skippedText(session.skipped?.failures.length ?? 0, skippedList)],
         ["calibration", `${count} held-out, of which the lowest ${flagged} would be flagged`],
         ["false alarms", `at most ${Number((falseAlarmRate * 100).toPrecision(6))} in 100 familiar inputs`],
       ]),

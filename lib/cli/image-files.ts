@@ -7,6 +7,7 @@ import type { Readable } from "node:stream";
 import { LibtorchOodError } from "../errors";
 import { corruptFile, io, ioError } from "../files/file-errors";
 import { parsePathText, pathBytes, pathOfBytes, pathText, urlOfPath, type Path } from "../files/path-text";
+import { openRegularFile, readExactly } from "../files/regular-file";
 import { byBytes, byCodePoints, imageEndings, imageTree, join } from "../images/image-tree";
 
 /** One image file: what the library takes, and the line that stands for it in lists and messages. */
@@ -28,6 +29,7 @@ export interface ListOptions {
   keepUnreadable?: boolean;
 }
 
+const maxNamesBytes = 1 << 26;
 /** No path is longer on any system; what is longer is no path. */
 const maxPathBytes = 32_767;
 
@@ -42,7 +44,7 @@ export async function listImages(paths: readonly Path[], { signal, keepUnreadabl
   const passedOver: Record<string, number> = {};
   for (const path of paths) {
     if (!(await isFolder(path, keepUnreadable))) {
-      files.push(listed(path));
+      files.push(listedImage(path));
       continue;
     }
     const unreadable: Buffer[] = [];
@@ -62,7 +64,7 @@ export async function listImages(paths: readonly Path[], { signal, keepUnreadabl
         `no file there ends in ${imageEndings}${others === "" ? "" : ` (there are ${others})`}`,
       );
     }
-    for (const file of found.concat(unreadable).sort(byBytes)) files.push(listed(pathOfBytes(file)));
+    for (const file of found.concat(unreadable).sort(byBytes)) files.push(listedImage(pathOfBytes(file)));
   }
   return { files, passedOver };
 }
@@ -119,6 +121,21 @@ export async function readPaths(list: string, signal: AbortSignal | undefined, s
   return paths;
 }
 
+/** The images of a command's arguments: "-" stands for a list of paths on standard input, and `filesFrom` names a file with one. */
+export async function imagePaths(
+  images: readonly string[],
+  filesFrom: string | undefined,
+  signal: AbortSignal | undefined,
+): Promise<Path[]> {
+  const paths: Path[] = [];
+  for (const image of images) {
+    if (image === "-") for (const path of await readPaths("-", signal)) paths.push(path);
+    else paths.push(image);
+  }
+  if (filesFrom !== undefined) for (const path of await readPaths(filesFrom, signal)) paths.push(path);
+  return paths;
+}
+
 async function isFolder(path: Path, keepUnreadable: boolean): Promise<boolean> {
   try {
     return (await stat(path)).isDirectory();
@@ -130,11 +147,35 @@ async function isFolder(path: Path, keepUnreadable: boolean): Promise<boolean> {
   }
 }
 
-function listed(path: Path): ListedImage {
+/** The file as the library takes it and as lists name it. */
+export function listedImage(path: Path): ListedImage {
   const name = pathText(path);
   // What begins so is no path to the library; with "./" before it, it is.
   const image = typeof path !== "string" ? urlOfPath(path) : /^(?:data|file):/i.test(path) ? `./${path}` : path;
   return { image, name, path };
+}
+
+/** Names of classes, one a line. @throws ERR_IO, ERR_CORRUPT_FILE for none, or for one that comes twice */
+export async function readClassNames(path: string): Promise<string[]> {
+  const { handle, size } = await openRegularFile(path);
+  const bytes = Buffer.alloc(Math.min(size, maxNamesBytes));
+  try {
+    await readExactly(handle, path, 0, bytes);
+  } finally {
+    await handle.close();
+  }
+  const names = bytes
+    .toString()
+    .replace(/^\ufeff/, "")
+    .split(/\r?\n/)
+    .filter((line) => line !== "");
+  const seen = new Set<string>();
+  const twice = names.find((name) => seen.size === seen.add(name).size);
+  if (names.length === 0 || twice !== undefined || size > maxNamesBytes) {
+    const found = twice === undefined ? `${names.length} names in ${size} bytes` : `${JSON.stringify(twice)} twice`;
+    throw corruptFile(path, "different names of classes, one a line", found);
+  }
+  return names;
 }
 
 /** Numbers of classes, and which number is which. */

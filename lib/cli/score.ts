@@ -8,15 +8,17 @@ import { LibtorchOodError } from "../errors";
 import type { Evidence } from "../scores";
 import { dataHelp, dataSpec, readData, type DataSpec } from "./data-sets";
 import { readExtracted } from "./extracted";
-import { listImages, passedOverNote, type ListedImage } from "./image-files";
+import { imagePaths, listImages, passedOverNote, type ListedImage } from "./image-files";
 import { given, realNumber, wholeNumber } from "./option-values";
 import { predictFiles, predictRows, type Outcome } from "./predictions";
 import { addSessionOptions, exitCodes, exitCodesHelp, runSession, type Session, type SessionOptions } from "./session";
+import { skipErrorsOption } from "./skipped";
 import { number, share } from "./table";
 import { errorText, visible } from "./visible";
 
 interface ScoreOptions extends SessionOptions {
   data?: DataSpec;
+  filesFrom?: string;
   features?: string;
   falseAlarmRate?: number;
   failOnOod?: boolean;
@@ -49,10 +51,12 @@ export function scoreCommand(): Command {
   const command = new Command("score")
     .description("say of each image what it is and whether to trust that")
     .argument("<detector>", 'a detector that "fit" wrote')
-    .argument("[images...]", "image files, and folders in which all images are taken")
+    .argument("[images...]", "image files, and folders in which all images are taken; -: a list of paths on standard input")
     .optionsGroup("Images:")
     .option("--data <data>", "a data set in place of image files (default part: test)", dataSpec)
+    .option("--files-from <file>", "take the image files that are listed in this file, one a line or ended by NUL")
     .option("--features <path>", "features in files, for a detector without a network")
+    .option(...skipErrorsOption)
     .optionsGroup("Verdict:")
     .option("--false-alarm-rate <share>", "in place of the detector's own", realNumber)
     .option("--fail-on-ood", "exit code 3 if any image is out of distribution")
@@ -63,7 +67,11 @@ export function scoreCommand(): Command {
   return addSessionOptions(command)
     .addHelpText("after", help)
     .action((detector: string, images: string[], options: ScoreOptions) => {
-      const sources = [images.length > 0, options.data !== undefined, options.features !== undefined].filter(Boolean).length;
+      const sources = [
+        images.length > 0 || options.filesFrom !== undefined,
+        options.data !== undefined,
+        options.features !== undefined,
+      ].filter(Boolean).length;
       if (sources !== 1) command.error("error: expected image files, --data or --features, one of the three");
       const tally = new Tally();
       return runSession(options, (session) => score(detector, images, options, session, tally), {
@@ -104,7 +112,8 @@ async function score(path: string, images: readonly string[], options: ScoreOpti
   };
   if (options.data === undefined && options.features === undefined) {
     // What cannot be read is answered by an error like any bad image: the others are scored all the same.
-    const { files, passedOver } = await listImages(images, { signal, keepUnreadable: true });
+    const paths = await imagePaths(images, options.filesFrom, signal);
+    const { files, passedOver } = await listImages(paths, { signal, keepUnreadable: true });
     const passedOverLine = passedOverNote(passedOver);
     if (passedOverLine !== undefined) note(passedOverLine);
     progress.start("scoring", files.length);

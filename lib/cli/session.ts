@@ -5,6 +5,7 @@ import { isLibtorchOodError } from "../errors";
 import { abortError } from "../native-call";
 import { Output } from "./output";
 import { Progress } from "./progress";
+import { Skipped } from "./skipped";
 import { visible } from "./visible";
 
 /** What the process ends with; `outOfDistribution` only where `score --fail-on-ood` asks for it. */
@@ -16,6 +17,8 @@ export interface SessionOptions {
   /** undefined: on a terminal. */
   progress?: boolean;
   json?: boolean;
+  /** Of commands that have --skip-errors. */
+  skipErrors?: boolean;
 }
 
 export interface Session {
@@ -24,6 +27,8 @@ export interface Session {
   readonly output: Output;
   /** A line for people, on stderr, with whatever is hidden in it made visible. */
   readonly note: (text: string) => void;
+  /** Takes the images that cannot be read, with --skip-errors; without, undefined. */
+  readonly skipped: Skipped | undefined;
   /** For work that takes no signal. @throws ERR_ABORTED */
   readonly throwIfAborted: () => void;
 }
@@ -71,11 +76,12 @@ export async function runSession(
     progress.clear();
     process.stderr.write(`${visible(text)}\n`);
   };
+  const skipped = options.skipErrors ? new Skipped(note) : undefined;
   const throwIfAborted = (): void => {
     if (signal.aborted) throw abortError(signal);
   };
   try {
-    await work({ signal, progress, output, note, throwIfAborted });
+    await work({ signal, progress, output, note, skipped, throwIfAborted });
   } catch (error) {
     if (!signal.aborted || !isLibtorchOodError(error) || error.code !== "ERR_ABORTED") throw error;
     if (exitCode === undefined) return; // nobody reads on

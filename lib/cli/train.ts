@@ -11,6 +11,7 @@ import { ResNet, type EpochReport, type FitOptions, type TrainingOptions } from 
 import { dataHelp, dataSpec, randomSubset, readData, type DataSpec } from "./data-sets";
 import { choice, given, realNumber, wholeNumber, wholeNumbers } from "./option-values";
 import { addSessionOptions, exitCodesHelp, runSession, type Session, type SessionOptions } from "./session";
+import { skipErrorsOption, skippedText } from "./skipped";
 import { share } from "./table";
 import { visible } from "./visible";
 
@@ -76,6 +77,7 @@ export function trainCommand(): Command {
       "share of the images to hold out (0.1), or a data set, for the accuracy after every epoch",
       shareOrData,
     )
+    .option(...skipErrorsOption)
     .option("--image-size <pixels>", "height and width of a folder's images", wholeNumber(1), 32)
     .addOption(choice("--channels <n>", "of a folder's images: 3, or 1 for grey", ["3", "1"]).default("3"))
     .addOption(choice("--resize <how>", "a folder's images of another size (default center-crop)", imageResizes))
@@ -208,6 +210,7 @@ async function train(spec: DataSpec, options: TrainOptions, session: Session, hi
   } satisfies Partial<FitOptions>) as FitOptions;
   const reports = await model.fit(images, fitOptions);
   await model.save(options.out);
+  const skippedList = await session.skipped?.writeBeside(options.out);
   const seconds = reports.reduce((sum, report) => sum + report.seconds, 0);
   if (options.json) {
     await output.json({
@@ -217,10 +220,13 @@ async function train(spec: DataSpec, options: TrainOptions, session: Session, hi
       classNames: images.classNames,
       architecture: model.architecture,
       preset: model.preset,
+      skipped: session.skipped?.listed,
       seconds,
       epochs: reports,
     });
   } else {
+    const skipped = skippedText(session.skipped?.failures.length ?? 0, skippedList);
+    if (skipped !== undefined) note(`skipped ${skipped}`);
     await output.print(`${visible(options.out)}: written after ${reports.length} epochs (${seconds.toFixed(1)} s of training)`);
   }
   model.dispose();

@@ -1,0 +1,88 @@
+// `extraction.json` beside the arrays of a folder: which files are of one run of `extract`, so that those of two runs are never taken for one.
+
+import { createHash } from "node:crypto";
+import { createReadStream } from "node:fs";
+import { readFile, stat } from "node:fs/promises";
+import { join } from "node:path";
+import { setImmediate as turn } from "node:timers/promises";
+import { corruptFile, io, ioError, systemCode } from "../files/file-errors";
+
+/** Of a .npy file the values, which are its last bytes; of a text all of it. */
+export interface RecordedFile {
+  readonly bytes: number;
+  readonly sha256: string;
+}
+
+export interface ExtractionRecord {
+  readonly format: "libtorch-ood extraction";
+  readonly version: 1;
+  /** Rows of every array. */
+  readonly count: number;
+  readonly files: Readonly<Record<string, RecordedFile>>;
+}
+
+export const recordName = "extraction.json";
+
+/** What `extract` may write into a folder. */
+export const extractionFiles = [
+  "features.npy",
+  "rawFeatures.npy",
+  "logits.npy",
+  "labels.npy",
+  "images.txt",
+  "classes.txt",
+  "skipped.jsonl",
+] as const;
+
+/** Bytes that are hashed before the event loop turns: a few milliseconds. */
+const bytesPerTurn = 1 << 21;
+const maxRecordBytes = 1 << 20;
+
+/** The record of a folder; undefined where there is none. @throws ERR_CORRUPT_FILE, ERR_IO */
+export async function readRecord(folder: string): Promise<ExtractionRecord | undefined> {
+  const path = join(folder, recordName);
+  let size;
+  try {
+    ({ size } = await stat(path));
+  } catch (error) {
+    if (systemCode(error) === "ENOENT") return undefined;
+    throw ioError("read", path, error);
+  }
+  if (size > maxRecordBytes) throw corruptFile(path, "the record of an extraction", `${size} bytes`);
+  const text = await io("read", path, readFile(path, "utf8"));
+  try {
+    const record = JSON.parse(text) as ExtractionRecord;
+    const files = Object.entries(record.files);
+    const sound = ({ bytes, sha256 }: RecordedFile) => Number.isSafeInteger(bytes) && bytes >= 0 && /^[0-9a-f]{64}$/.test(sha256);
+    if (record.format !== "libtorch-ood extraction" || record.version !== 1 || !files.every(([, file]) => sound(file))) throw new Error();
+    return { ...record, files: Object.fromEntries(files) };
+  } catch (error) {
+    throw corruptFile(path, "the record of an extraction (format, version 1, count, files)", "another content", error);
+  }
+}
+
+/** @throws ERR_CORRUPT_FILE where the values are not those of the run that the record is of */
+export async function requireRecorded(record: ExtractionRecord, folder: string, name: string, values: Uint8Array): Promise<void> {
+  const recorded = Object.hasOwn(record.files, name) ? record.files[name] : undefined;
+  if (recorded === undefined) return;
+  const hash = createHash("sha256");
+  for (let start = 0; start < values.length; start += bytesPerTurn) {
+    hash.update(values.subarray(start, start + bytesPerTurn));
+    await turn();
+  }
+  if (values.length === recorded.bytes && hash.digest("hex") === recorded.sha256) return;
+  const advice = `if you changed it yourself, remove ${recordName}; else extract again`;
+  throw corruptFile(join(folder, name), `what the run of ${recordName} wrote`, `other values (${advice})`);
+}
+
+/** Whether a file is as the record says. @throws ERR_IO */
+export async function isAsRecorded(path: string, { bytes, sha256 }: RecordedFile): Promise<boolean> {
+  const { size } = await io("read", path, stat(path));
+  if (size < bytes) return false;
+  const hash = createHash("sha256");
+  const read = async () => {
+    for await (const chunk of createReadStream(path, { start: size - bytes })) hash.update(chunk as Buffer);
+  };
+  await io("read", path, read());
+  return hash.digest("hex") === sha256;
+}

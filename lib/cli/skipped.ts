@@ -1,0 +1,67 @@
+// Images that --skip-errors left out: told on stderr as they are found, counted at the end, and listed in a file beside the output.
+
+import { unlink } from "node:fs/promises";
+import { LibtorchOodError } from "../errors";
+import { writeFileAtomically } from "../files/atomic-write";
+import { ioError, systemCode } from "../files/file-errors";
+import { isImageFault, type ImageFailure } from "../images/failure";
+
+/** Of so many each is told; after them only the number counts. */
+const toldAtMost = 20;
+
+export class Skipped {
+  readonly failures: ImageFailure[] = [];
+
+  constructor(private readonly note: (text: string) => void) {}
+
+  readonly add = (failure: ImageFailure): void => {
+    this.failures.push(failure);
+    if (this.failures.length <= toldAtMost) this.note(`skipped: ${failure.code}: ${failure.reason}`);
+    if (this.failures.length === toldAtMost) this.note("skipped: further ones are counted only");
+  };
+
+  /** As JSON has it: path, code and reason of each. */
+  get listed(): { path: string; code: string; reason: string }[] {
+    return this.failures.map(({ path, code, reason }) => ({ path, code, reason }));
+  }
+
+  /**
+   * Writes the list beside a file, as FILE without its ending and `.skipped.jsonl`; without failures it removes the list of an earlier run.
+   *
+   * @returns its path; undefined where nothing was skipped
+   * @throws ERR_IO
+   */
+  async writeBeside(file: string): Promise<string | undefined> {
+    const path = `${file.replace(/\.safetensors$/i, "")}.skipped.jsonl`;
+    if (this.failures.length === 0) {
+      await unlink(path).catch((error: unknown) => {
+        if (systemCode(error) !== "ENOENT") throw ioError("remove", path, error);
+      });
+      return undefined;
+    }
+    await writeFileAtomically(path, [Buffer.from(this.listed.map((failure) => `${JSON.stringify(failure)}\n`).join(""))]);
+    return path;
+  }
+}
+
+/** `--skip-errors` of a command that reads data sets. */
+export const skipErrorsOption = [
+  "--skip-errors",
+  "leave out images of a folder that cannot be read, and name them on stderr (train, fit: also in OUT.skipped.jsonl)",
+] as const;
+
+/** The call; where an image ends it, the error says how to go on without such images. */
+export async function hinted<T>(call: Promise<T>, done = (): string => ""): Promise<T> {
+  try {
+    return await call;
+  } catch (error) {
+    if (!isImageFault(error)) throw error;
+    const hint = `${done()}--skip-errors leaves out images that cannot be read, and lists them`;
+    throw new LibtorchOodError(error.code, `${error.message}; ${hint}`, { cause: error });
+  }
+}
+
+/** "3, listed in PATH"; undefined where there are none. */
+export function skippedText(count: number, path?: string): string | undefined {
+  return count === 0 ? undefined : `${count} images that cannot be read${path === undefined ? "" : `, listed in ${path}`}`;
+}
