@@ -8,7 +8,12 @@ export function describe(value: unknown): string {
   if (typeof value === "string") return JSON.stringify(value.length > 60 ? value.slice(0, 57) + "..." : value);
   if (typeof value === "number" || typeof value === "boolean" || typeof value === "bigint") return String(value);
   if (Array.isArray(value)) return `an array of length ${value.length}`;
-  if (ArrayBuffer.isView(value)) return `a ${typedArrayName(value)} of length ${(value as Uint8Array).length}`;
+  if (ArrayBuffer.isView(value)) {
+    const { length } = value as Uint8Array;
+    return length === undefined
+      ? `a ${typedArrayName(value)} of ${value.byteLength} bytes`
+      : `a ${typedArrayName(value)} of length ${length}`;
+  }
   if (typeof value === "object") return `an object (${value.constructor?.name ?? "no prototype"})`;
   return typeof value;
 }
@@ -16,6 +21,12 @@ export function describe(value: unknown): string {
 /** "Float32Array", "DataView", ...: by tag, not `instanceof`, since the array may come from another realm. */
 export function typedArrayName(view: ArrayBufferView): string {
   return Object.prototype.toString.call(view).slice(8, -1);
+}
+
+/** A list for a message, cut short: "0, 1, 2 and 7 more". */
+export function listed(items: readonly (string | number)[], most = 10): string {
+  const shown = items.slice(0, most).join(", ");
+  return items.length > most ? `${shown} and ${items.length - most} more` : shown;
 }
 
 export function fail(code: ErrorCode, name: string, expected: string, found: unknown): never {

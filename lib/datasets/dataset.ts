@@ -4,20 +4,18 @@ import { createHash } from "node:crypto";
 import { describe, fail, finite, integer, oneOf, optionsObject, string, typedArrayName } from "../checks";
 import { LibtorchOodError } from "../errors";
 import { imageResizes, type ResizeRecord } from "../images/decode";
+import { maxUnstatedClasses } from "../labels";
 import { checkNormalization, type Normalization } from "./normalization";
 import { randomPermutation } from "./random-permutation";
 
 /** Channels, height, width. */
 export type ImageShape = readonly [channels: number, height: number, width: number];
 
-/** More classes than this only where they are named: a label like 2^31 − 1 is more likely a mistake. */
-const maxUnnamedClasses = 65_536;
-
 export interface DatasetArrays {
   /** N · C · H · W bytes, image after image, each channel after channel, row by row (NCHW). Not copied. */
   images: Uint8Array | Uint8ClampedArray;
   /** N integers from 0 to the number of classes − 1. An Int32Array is not copied. */
-  labels: ArrayLike<number>;
+  labels: ArrayLike<number> | BigInt64Array | BigUint64Array;
   /** [C, H, W] */
   shape: readonly number[];
   /** One name per class, in label order, no name twice. Default: "0", "1", … up to the greatest label. */
@@ -202,15 +200,16 @@ function checkClassNames(names: unknown): string[] {
   });
 }
 
-function checkLabels(labels: unknown, count: number, classes = maxUnnamedClasses): Int32Array {
+function checkLabels(labels: unknown, count: number, classes = maxUnstatedClasses): Int32Array {
   if (!isArrayLike(labels)) fail("ERR_OPTION", "labels", "an array of integers", labels);
   if (labels.length !== count) fail("ERR_SHAPE", "labels", `${count} labels, one per image`, labels);
   const checked =
     ArrayBuffer.isView(labels) && typedArrayName(labels) === "Int32Array" ? (labels as unknown as Int32Array) : new Int32Array(count);
   for (let i = 0; i < count; i++) {
-    const label: unknown = labels[i];
+    const given: unknown = labels[i];
+    const label: unknown = typeof given === "bigint" ? Number(given) : given;
     if (!Number.isInteger(label) || (label as number) < 0 || (label as number) >= classes) {
-      fail("ERR_RANGE", `labels[${i}]`, `an integer from 0 to ${classes - 1}`, label);
+      fail("ERR_RANGE", `labels[${i}]`, `an integer from 0 to ${classes - 1}`, given);
     }
     checked[i] = label as number;
   }

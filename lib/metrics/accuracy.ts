@@ -1,6 +1,6 @@
 // Share of right predictions.
 
-import { sameLength, wholeNumbers, type NumberList } from "./scores";
+import { sameLength, wholeNumbers, type ClassList } from "./scores";
 
 /**
  * Share of predictions that equal their label.
@@ -10,7 +10,7 @@ import { sameLength, wholeNumbers, type NumberList } from "./scores";
  * @returns a number from 0 to 1
  * @throws ERR_SHAPE for empty lists or unequal lengths, ERR_DTYPE for anything but whole numbers, ERR_RANGE below 0
  */
-export function accuracy(predictions: NumberList, labels: NumberList): number {
+export function accuracy(predictions: ClassList, labels: ClassList): number {
   const predicted = wholeNumbers(predictions, "predictions");
   const wanted = wholeNumbers(labels, "labels");
   sameLength(predicted, "predictions", wanted, "labels");

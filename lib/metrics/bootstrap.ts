@@ -28,7 +28,7 @@ export interface BootstrapInterval {
  * Percentile bootstrap interval (Efron 1979): both sets are drawn again with replacement, each at its own size. It covers the
  * choice of test images, not the choice of training seed; for that run several seeds and use `summary`.
  *
- * @throws ERR_SHAPE, ERR_NON_FINITE, ERR_OPTION; ERR_RANGE for a level outside (0, 1) or too few resamples for it
+ * @throws ERR_SHAPE, ERR_OPTION; ERR_NON_FINITE, also where the statistic gives NaN or infinity; ERR_RANGE for a level outside (0, 1) or too few resamples for it
  */
 export function bootstrapInterval(
   inDistribution: NumberList,
@@ -55,14 +55,18 @@ export function bootstrapInterval(
   for (let i = 0; i < resamples; i++) {
     resample(id, idSample, random);
     resample(ood, oodSample, random);
-    values[i] = statistic(idSample, oodSample);
+    values[i] = checked(statistic(idSample, oodSample));
   }
   values.sort();
   return {
-    value: statistic(id, ood),
+    value: checked(statistic(id, ood)),
     lower: quantile(values, (1 - level) / 2),
     upper: quantile(values, (1 + level) / 2),
   };
+}
+
+function checked(value: number): number {
+  return finite(value, "statistic(…)");
 }
 
 /** Linear interpolation between order statistics (numpy's default). */
@@ -71,5 +75,6 @@ function quantile(sorted: Float64Array, share: number): number {
   const below = Math.floor(position);
   const low = sorted[below] as number;
   const high = sorted[Math.min(below + 1, sorted.length - 1)] as number;
-  return low + (high - low) * (position - below);
+  const part = position - below;
+  return high - low < Infinity ? low + (high - low) * part : low * (1 - part) + high * part;
 }

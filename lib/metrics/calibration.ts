@@ -2,7 +2,7 @@
 
 import { integer, optionsObject } from "../checks";
 import { LibtorchOodError } from "../errors";
-import { finiteNumbers, sameLength, wholeNumbers, type NumberList } from "./scores";
+import { finiteNumbers, sameLength, wholeNumbers, type ClassList, type NumberList } from "./scores";
 
 export interface CalibrationOptions {
   /** Number of bins of equal width over (0, 1]; default 15 (Guo et al. 2017). */
@@ -29,8 +29,8 @@ export interface ReliabilityBin {
  */
 export function reliability(
   confidences: NumberList,
-  predictions: NumberList,
-  labels: NumberList,
+  predictions: ClassList,
+  labels: ClassList,
   options: CalibrationOptions = {},
 ): ReliabilityBin[] {
   const { bins = 15 } = optionsObject(options, "options", ["bins"]);
@@ -69,7 +69,7 @@ export function reliability(
  * @returns a number from 0 to 1
  * @throws as {@link reliability}
  */
-export function ece(confidences: NumberList, predictions: NumberList, labels: NumberList, options: CalibrationOptions = {}): number {
+export function ece(confidences: NumberList, predictions: ClassList, labels: ClassList, options: CalibrationOptions = {}): number {
   const filled = reliability(confidences, predictions, labels, options).filter((bin) => bin.count > 0);
   const total = filled.reduce((sum, bin) => sum + bin.count, 0);
   return filled.reduce((sum, bin) => sum + bin.count * Math.abs(bin.accuracy - bin.confidence), 0) / total;

@@ -10,6 +10,6 @@ export { evaluate, type EvaluateOptions, type Evaluation, type EvaluationNumbers
 export { falsePositivesAmongTop, fprAtTpr, type FprOptions } from "./fpr";
 export { energy, maxLogit, predictedClass, softmaxConfidence, softmaxEntropy, type LogitScoreOptions } from "./logit-scores";
 export type { PositiveClass } from "./positive-class";
-export type { NumberList, NumberMatrix } from "./scores";
+export type { ClassList, NumberList, NumberMatrix } from "./scores";
 export { pearson, summary, type Summary } from "./summary";
 export { fitTemperature, type TemperatureFit, type TemperatureOptions } from "./temperature";

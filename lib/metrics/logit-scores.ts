@@ -17,7 +17,7 @@ export interface LogitScoreOptions {
  * @throws ERR_SHAPE, ERR_NON_FINITE, ERR_DTYPE; ERR_RANGE for a temperature that is not positive
  */
 export function softmaxConfidence(logits: NumberMatrix, options: LogitScoreOptions = {}): Float64Array {
-  return perRow(logits, options, ({ total }) => 1 / total);
+  return perRow(logits, options, ({ others }) => 1 / (1 + others));
 }
 
 /**
@@ -28,7 +28,7 @@ export function softmaxConfidence(logits: NumberMatrix, options: LogitScoreOptio
  * @throws as {@link softmaxConfidence}
  */
 export function softmaxEntropy(logits: NumberMatrix, options: LogitScoreOptions = {}): Float64Array {
-  return perRow(logits, options, ({ total, weighted }) => Math.max(0, Math.log(total) - weighted / total));
+  return perRow(logits, options, ({ others, weighted }) => Math.log1p(others) + weighted / (1 + others));
 }
 
 /**
@@ -36,10 +36,14 @@ export function softmaxEntropy(logits: NumberMatrix, options: LogitScoreOptions 
  *
  * @param logits [N, C]
  * @returns Float64Array [N]
- * @throws as {@link softmaxConfidence}
+ * @throws as {@link softmaxConfidence}; ERR_RANGE where it is beyond float64
  */
 export function energy(logits: NumberMatrix, options: LogitScoreOptions = {}): Float64Array {
-  return perRow(logits, options, ({ top, total, temperature }) => top + temperature * Math.log(total));
+  return perRow(logits, options, ({ top, others, temperature }) => {
+    const found = top + temperature * Math.log1p(others);
+    if (Number.isFinite(found)) return found;
+    throw new LibtorchOodError("ERR_RANGE", `logits: the energy overflows where the largest is ${top}, at temperature ${temperature}`);
+  });
 }
 
 /**
@@ -73,10 +77,13 @@ export function predictedClass(logits: NumberMatrix): Int32Array {
   return classes;
 }
 
-/** What the scores are made of: the largest logit, and sum e^u and sum u e^u over u = (logit - top) / temperature. */
+/**
+ * What the scores are made of: the largest logit; and of the others, with u = (top - logit) / temperature, the sums of e^-u and u e^-u. The
+ * largest one's own e^0 is left out: beside it the others of a sure row have no digits.
+ */
 interface RowSums {
   top: number;
-  total: number;
+  others: number;
   weighted: number;
   temperature: number;
 }
@@ -89,17 +96,22 @@ function perRow(logits: NumberMatrix, options: LogitScoreOptions, score: (sums: 
   const scores = new Float64Array(rows);
   for (let row = 0; row < rows; row++) {
     const start = row * columns;
-    let top = -Infinity;
-    for (let c = 0; c < columns; c++) top = Math.max(top, data[start + c] as number);
-    let total = 0;
+    let best = start;
+    for (let i = start + 1; i < start + columns; i++) if ((data[i] as number) > (data[best] as number)) best = i;
+    const top = data[best] as number;
+    let others = 0;
     let weighted = 0;
-    for (let c = 0; c < columns; c++) {
-      const below = ((data[start + c] as number) - top) / temperature;
-      const weight = Math.exp(below);
-      total += weight;
-      if (weight > 0) weighted += below * weight;
+    for (let i = start; i < start + columns; i++) {
+      if (i === best) continue;
+      const logit = data[i] as number;
+      const apart = top - logit;
+      const below = apart < Infinity ? apart / temperature : top / temperature - logit / temperature;
+      const weight = Math.exp(-below);
+      if (weight === 0) continue;
+      others += weight;
+      weighted += below * weight;
     }
-    scores[row] = score({ top, total, weighted, temperature });
+    scores[row] = score({ top, others, weighted, temperature });
   }
   return scores;
 }

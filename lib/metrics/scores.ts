@@ -2,6 +2,8 @@
 
 import { fail, typedArrayName } from "../checks";
 import { LibtorchOodError } from "../errors";
+import { integersOf, isIntegerArray, type Labels } from "../labels";
+import { Tensor } from "../tensor";
 
 /** Numbers one by one: a typed array of floats or integers (not BigInt), or a plain array. */
 export type NumberList =
@@ -62,17 +64,29 @@ export function sortedNumbers(value: NumberList, name: string): Float64Array {
   return finiteNumbers(value, name).sort();
 }
 
+/** Class indices one by one: what labels are anywhere, or a list of whole numbers. */
+export type ClassList = Labels | NumberList;
+
 /** Whole numbers `0 <= x < limit`, such as class labels. */
-export function wholeNumbers(value: NumberList, name: string, limit = Infinity): ArrayLike<number> {
-  const list = numberList(value, name);
+export function wholeNumbers(value: ClassList, name: string, limit = Infinity): ArrayLike<number> {
+  const list = classList(value, name);
+  const numbers = new Float64Array(list.length);
   for (let i = 0; i < list.length; i++) {
-    const x = list[i] as number;
-    if (!Number.isInteger(x)) fail("ERR_DTYPE", `${name}[${i}]`, "a whole number", x);
-    if (x < 0 || x >= limit) {
-      const range = limit === Infinity ? "at least 0" : `0 to ${limit - 1}`;
-      throw new LibtorchOodError("ERR_RANGE", `${name}[${i}]: expected ${range}, found ${x}`);
+    const x = list[i];
+    if (typeof x !== "bigint" && !Number.isInteger(x)) fail("ERR_DTYPE", `${name}[${i}]`, "a whole number", x);
+    const index = Number(x);
+    if (index < 0 || index >= limit || index > Number.MAX_SAFE_INTEGER) {
+      const most = Math.min(limit - 1, Number.MAX_SAFE_INTEGER);
+      throw new LibtorchOodError("ERR_RANGE", `${name}[${i}]: expected ${limit === Infinity ? "at least 0" : `0 to ${most}`}, found ${x}`);
     }
+    numbers[i] = index;
   }
+  return numbers;
+}
+
+function classList(value: ClassList, name: string): ArrayLike<unknown> {
+  const list = Tensor.is(value) ? integersOf(value, name) : isIntegerArray(value) ? value : numberList(value as NumberList, name);
+  if (list.length === 0) throw new LibtorchOodError("ERR_SHAPE", `${name}: expected at least 1 value(s), found 0`);
   return list;
 }
 

@@ -1,6 +1,7 @@
 // Spread over seeds, and correlation: what a table of several runs reports.
 
 import { LibtorchOodError } from "../errors";
+import { timesPower, toOrdinary } from "./magnitude";
 import { finiteNumbers, sameLength, type NumberList } from "./scores";
 
 export interface Summary {
@@ -17,21 +18,22 @@ export interface Summary {
 /**
  * Minimum, maximum, mean, standard deviation and standard error of one number over several runs.
  *
- * @throws ERR_SHAPE for an empty list, ERR_NON_FINITE for NaN or infinity
+ * @throws ERR_SHAPE for an empty list, ERR_NON_FINITE for NaN or infinity; ERR_RANGE where the standard deviation is beyond float64
  */
 export function summary(values: NumberList): Summary {
-  const list = finiteNumbers(values, "values");
+  const list = finiteNumbers(values, "values").sort();
   const count = list.length;
-  const mean = meanOf(list);
-  let squares = 0;
-  for (const x of list) squares += (x - mean) ** 2;
-  const sd = count === 1 ? NaN : Math.sqrt(squares / (count - 1));
-  const sorted = list.sort();
+  const [min, max] = [list[0] as number, list[count - 1] as number];
+  const exponent = toOrdinary(list);
+  const mean = centre(list);
+  const squares = list.reduce((sum, deviation) => sum + deviation * deviation, 0);
+  const sd = count === 1 ? NaN : timesPower(Math.sqrt(squares / (count - 1)), exponent);
+  if (sd === Infinity) throw new LibtorchOodError("ERR_RANGE", `values: their standard deviation overflows, from ${min} to ${max}`);
   return {
     count,
-    min: sorted[0] as number,
-    max: sorted[count - 1] as number,
-    mean,
+    min,
+    max,
+    mean: timesPower(mean, exponent),
     sd,
     standardError: sd / Math.sqrt(count),
   };
@@ -47,24 +49,24 @@ export function pearson(x: NumberList, y: NumberList): number {
   const a = finiteNumbers(x, "x", 2);
   const b = finiteNumbers(y, "y", 2);
   sameLength(a, "x", b, "y");
-  centre(a, "x");
-  centre(b, "y");
+  standardise(a, "x");
+  standardise(b, "y");
   let product = 0;
   for (let i = 0; i < a.length; i++) product += (a[i] as number) * (b[i] as number);
   return Math.min(1, Math.max(-1, product));
 }
 
 /** Subtracts the mean and divides by the norm, in place; scaled by the largest deviation first, so that no square overflows. */
-function centre(values: Float64Array, name: string): void {
+function standardise(values: Float64Array, name: string): void {
   if (values.every((x) => x === values[0])) {
     throw new LibtorchOodError("ERR_RANGE", `${name}: expected values that differ, found ${values.length} times ${values[0]}`);
   }
-  const mean = meanOf(values);
-  let largest = 0;
-  for (const x of values) largest = Math.max(largest, Math.abs(x - mean));
+  toOrdinary(values);
+  centre(values);
+  const largest = values.reduce((most, x) => Math.max(most, Math.abs(x)), 0);
   let squares = 0;
   for (let i = 0; i < values.length; i++) {
-    const scaled = ((values[i] as number) - mean) / largest;
+    const scaled = (values[i] as number) / largest;
     values[i] = scaled;
     squares += scaled * scaled;
   }
@@ -72,11 +74,21 @@ function centre(values: Float64Array, name: string): void {
   for (let i = 0; i < values.length; i++) values[i] = (values[i] as number) / norm;
 }
 
-/** The mean with its rounding error taken out by a second pass. */
-function meanOf(values: Float64Array): number {
+/**
+ * Subtracts the mean, in place: a first pass finds it, a second what that lost to rounding. It lies between the least and the largest value, so
+ * that equal ones do not deviate.
+ */
+function centre(values: Float64Array): number {
   let mean = 0;
-  for (const x of values) mean += x / values.length;
+  let [least, largest] = [Infinity, -Infinity];
+  for (const x of values) {
+    mean += x / values.length;
+    least = Math.min(least, x);
+    largest = Math.max(largest, x);
+  }
+  mean = Math.min(largest, Math.max(least, mean));
   let rest = 0;
   for (const x of values) rest += (x - mean) / values.length;
+  for (let i = 0; i < values.length; i++) values[i] = (values[i] as number) - mean - rest;
   return mean + rest;
 }

@@ -2,7 +2,8 @@
 
 import { finite, optionsObject } from "../checks";
 import { LibtorchOodError } from "../errors";
-import { finiteMatrix, wholeNumbers, type NumberList, type NumberMatrix } from "./scores";
+import { extremeExponent, timesPower } from "./magnitude";
+import { finiteMatrix, wholeNumbers, type ClassList, type NumberMatrix } from "./scores";
 
 export interface TemperatureOptions {
   /** Temperatures are searched from `minimum` to `maximum`; defaults 0.01 and 100. */
@@ -26,9 +27,10 @@ export interface TemperatureFit {
  *
  * @param logits validation logits [N, C], not those that the network was trained on
  * @param labels class indices, length N
- * @throws ERR_SHAPE, ERR_NON_FINITE, ERR_DTYPE; ERR_RANGE for labels outside 0 to C-1 or bounds that are not 0 < minimum < maximum
+ * @throws ERR_SHAPE, ERR_NON_FINITE, ERR_DTYPE; ERR_RANGE for labels outside 0 to C-1, bounds that are not 0 < minimum < maximum, or a
+ *   likelihood beyond float64
  */
-export function fitTemperature(logits: NumberMatrix, labels: NumberList, options: TemperatureOptions = {}): TemperatureFit {
+export function fitTemperature(logits: NumberMatrix, labels: ClassList, options: TemperatureOptions = {}): TemperatureFit {
   const { minimum = 0.01, maximum = 100 } = optionsObject(options, "options", ["minimum", "maximum"]);
   finite(minimum, "minimum", Number.MIN_VALUE);
   finite(maximum, "maximum", Number.MIN_VALUE);
@@ -38,31 +40,70 @@ export function fitTemperature(logits: NumberMatrix, labels: NumberList, options
   if (wanted.length !== rows)
     throw new LibtorchOodError("ERR_SHAPE", `labels: expected ${rows} values as logits has rows, found ${wanted.length}`);
 
+  const exponent = inUnitsOfSpread(data, columns);
   const at = (inverse: number): Likelihood => likelihood(data, columns, wanted, inverse);
-  let low = 1 / maximum;
-  let high = 1 / minimum;
-  const before = at(1);
-  const finish = (inverse: number, atBound: boolean): TemperatureFit => ({
-    temperature: 1 / inverse,
-    nllBefore: before.value,
-    nllAfter: at(inverse).value,
+  // Inverse temperatures in the units of the logits here; a bound beyond a number is as good as the largest one.
+  const inverseOf = (temperature: number): number =>
+    Math.max(Number.MIN_VALUE, Math.min(Number.MAX_VALUE, timesPower(1, exponent) / temperature));
+  const nllAt = (inverse: number, temperature: number): number => {
+    const { value } = at(inverse);
+    if (Number.isFinite(value)) return value;
+    throw new LibtorchOodError("ERR_RANGE", `logits: the negative log-likelihood at temperature ${temperature} overflows float64`);
+  };
+  const nllBefore = nllAt(inverseOf(1), 1);
+  const finish = (inverse: number, temperature: number, atBound: boolean): TemperatureFit => ({
+    temperature,
+    nllBefore,
+    nllAfter: nllAt(inverse, temperature),
     atBound,
   });
-  let inverse = Math.min(high, Math.max(low, 1));
-  if (at(inverse).slope === 0) return finish(inverse, false); // also constant rows, where every temperature is as good
-  if (at(low).slope > 0) return finish(low, true);
-  if (at(high).slope < 0) return finish(high, true);
+  const start = Math.min(maximum, Math.max(minimum, 1));
+  let [low, high, inverse] = [inverseOf(maximum), inverseOf(minimum), inverseOf(start)];
+  const { flat, right } = shape(data, columns, wanted);
+  if (flat) return finish(inverse, start, false); // constant rows, where every temperature is as good
+  // Where no label has a larger logit beside it the likelihood grows without end, by less than a number can say.
+  if (right || at(high).slope < 0) return finish(high, minimum, true);
+  if (at(low).slope > 0) return finish(low, maximum, true);
   for (let step = 0; step < 200; step++) {
     const { slope, curvature } = at(inverse);
     if (slope === 0) break;
     if (slope > 0) high = inverse;
     else low = inverse;
     const newton = inverse - slope / curvature;
-    const next = newton > low && newton < high ? newton : Math.sqrt(low * high);
+    const next = newton > low && newton < high ? newton : Math.sqrt(low) * Math.sqrt(high);
     if (Math.abs(next - inverse) <= 4 * Number.EPSILON * inverse) break;
     inverse = next;
   }
-  return finish(inverse, false);
+  const fitted = Math.max(minimum, Math.min(maximum, timesPower(1 / inverse, exponent)));
+  return finish(inverse, fitted, false);
+}
+
+/**
+ * Takes the largest logit off each row, in place, on which the likelihood does not depend; and divides by a power of two where rows are so far or
+ * near apart that products of differences lose their digits.
+ *
+ * @returns the exponent
+ */
+function inUnitsOfSpread(data: Float64Array, columns: number): number {
+  const tops = Float64Array.from({ length: data.length / columns }, (_, row) =>
+    data.subarray(row * columns, (row + 1) * columns).reduce((top, x) => Math.max(top, x)),
+  );
+  const topOf = (i: number): number => tops[Math.floor(i / columns)] as number;
+  const halvings = data.some((x, i) => topOf(i) - x === Infinity) ? 1 : 0;
+  let widest = 0;
+  for (let i = 0; i < data.length; i++) {
+    data[i] = (data[i] as number) / 2 ** halvings - topOf(i) / 2 ** halvings;
+    widest = Math.max(widest, -(data[i] as number));
+  }
+  const exponent = extremeExponent(widest);
+  for (let i = 0; i < data.length; i++) data[i] = timesPower(data[i] as number, -exponent);
+  return exponent + halvings;
+}
+
+/** Whether all logits of each row are equal, and whether each label's is the row's largest. */
+function shape(data: Float64Array, columns: number, labels: ArrayLike<number>): { flat: boolean; right: boolean } {
+  const right = Array.from(labels).every((label, row) => data[row * columns + label] === 0);
+  return { flat: data.every((below) => below === 0), right };
 }
 
 interface Likelihood {
@@ -71,34 +112,35 @@ interface Likelihood {
   curvature: number;
 }
 
-/** Mean negative log-likelihood at b = 1/T with its two derivatives: mean of (E[z] - z_y) and of Var[z] under softmax(bz). */
+/**
+ * Mean negative log-likelihood at b = 1/T with its two derivatives: mean of (E[z] - z_y) and of Var[z] under softmax(bz).
+ *
+ * @param data logits less the largest of their row
+ */
 function likelihood(data: Float64Array, columns: number, labels: ArrayLike<number>, inverse: number): Likelihood {
   let value = 0;
   let slope = 0;
   let curvature = 0;
   for (let row = 0; row < labels.length; row++) {
     const start = row * columns;
-    let top = -Infinity;
-    for (let c = 0; c < columns; c++) top = Math.max(top, data[start + c] as number);
-    let total = 0;
+    const best = data.indexOf(0, start);
+    let others = 0;
     let first = 0;
     let second = 0;
-    for (let c = 0; c < columns; c++) {
-      const below = (data[start + c] as number) - top;
+    for (let i = start; i < start + columns; i++) {
+      if (i === best) continue;
+      const below = data[i] as number;
       const weight = Math.exp(inverse * below);
-      total += weight;
+      others += weight;
       first += weight * below;
       second += weight * below * below;
     }
-    const labelBelow = (data[start + (labels[row] as number)] as number) - top;
+    const labelBelow = data[start + (labels[row] as number)] as number;
+    const total = 1 + others;
     const mean = first / total;
-    value += Math.log(total) - inverse * labelBelow;
+    value += (Math.log1p(others) - inverse * labelBelow) / labels.length;
     slope += mean - labelBelow;
     curvature += Math.max(0, second / total - mean * mean);
   }
-  return {
-    value: value / labels.length,
-    slope: slope / labels.length,
-    curvature: curvature / labels.length,
-  };
+  return { value, slope: slope / labels.length, curvature: curvature / labels.length };
 }
