@@ -69,8 +69,8 @@ export class ClassStatistics {
    */
   async update(features: Tensor | ArrayWithShape, labels: Labels, options: { signal?: AbortSignal } = {}): Promise<void> {
     const signal = signalOf(options);
-    const x = toTensor(features, "features");
-    const y = labelsTensor(labels, "labels");
+    const x = ownTensor(toTensor(features, "features"), features);
+    const y = ownTensor(labelsTensor(labels, "labels"), labels);
     const [rows, classes] = [Tensor.handle(x, "features"), Tensor.handle(y, "labels")];
     try {
       await this.#inTurn(() => runNative(signal, (control) => this.#native.update(control, rows, classes)));
@@ -185,6 +185,11 @@ export class ClassStatistics {
     this.#last = result.catch(() => undefined);
     return result;
   }
+}
+
+/** A Tensor that stays until the call's turn comes, also where the caller disposes of theirs. */
+function ownTensor(made: Tensor, given: unknown): Tensor {
+  return made === given ? made.hold() : made;
 }
 
 function signalOf(options: { signal?: AbortSignal }): AbortSignal | undefined {

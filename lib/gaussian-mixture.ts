@@ -4,6 +4,7 @@ import { describe, finite, integer, oneOf, optionalSignal, optionsObject, string
 import { ClassStatistics, type Scatter } from "./class-statistics";
 import { LibtorchOodError } from "./errors";
 import { classesIn, labelsTensor, type Labels } from "./labels";
+import { mixtureWarnings } from "./mixture-warnings";
 import { native, type NativeDensityOptions, type NativeGaussianMixture, type NativeNamedTensor } from "./native";
 import { callNative, runNative } from "./native-call";
 import { presetOf, storedPresetRecord, withPreset, type PresetName, type PresetRecord } from "./presets/preset";
@@ -27,8 +28,9 @@ export type Prior = "empirical" | "uniform" | "none";
 
 /**
  * jitter·I is added to a covariance that is not safely positive definite.
- * - `"relative"`: 0 where that is safe, else the smallest 10^k·tr(Σ)/d for which min L_ii² ≥ d·eps·max L_ii² (L the Cholesky factor), each
- *   class for itself. It scales with the features: an absolute jitter ruins L2-normalised ones, whose variances are about 1e-3.
+ * - `"relative"`: 0 where that is safe, else the smallest 10^k·tr(Σ)/d for which min L_ii² ≥ 1000·d·eps·max L_ii² (L the Cholesky factor;
+ *   d·eps of variances alone), each class for itself. It scales with the features: an absolute jitter ruins L2-normalised ones, whose
+ *   variances are about 1e-3.
  * - `"relative-shared"`: the largest of those, for all classes.
  * - `"ddu"`: the first of 0, 2.2e-308, 1e-308, 1e-307 … 0.1 for which every class has a Cholesky factor, as the DDU code has it. Near
  *   singularity that choice is rounding noise.
@@ -87,6 +89,7 @@ interface Description extends Rules {
   counts: number[];
   jitter: number[];
   shrinkage: number[];
+  withoutVariance: number[];
 }
 
 /**
@@ -116,8 +119,13 @@ export class GaussianMixture {
   readonly jitter: readonly number[];
   /** Per class: the shrinkage, 0 to 1; all 0 for estimators that do not shrink. */
   readonly shrinkage: readonly number[];
-  /** What a user should know about the fit: classes with no more samples than dimensions, classes without samples. */
+  /**
+   * What a user should know about the fit: classes without samples, without variance, or with no more samples than dimensions, and any jitter
+   * that was not asked for as a number.
+   */
   readonly warnings: readonly string[];
+  /** @internal The classes whose samples are all equal, two or more. */
+  readonly withoutVariance: readonly number[];
   readonly #native: NativeGaussianMixture;
 
   private constructor(handle: NativeGaussianMixture, device: string, description: Description) {
@@ -133,7 +141,8 @@ export class GaussianMixture {
     this.counts = description.counts;
     this.jitter = description.jitter;
     this.shrinkage = description.shrinkage;
-    this.warnings = warningsFor(description);
+    this.withoutVariance = description.withoutVariance;
+    this.warnings = mixtureWarnings(description);
   }
 
   /**
@@ -141,8 +150,9 @@ export class GaussianMixture {
    *
    * @param features [N, d], float32 or float64: the un-augmented training features
    * @param labels [N]
-   * @throws ERR_NON_FINITE, ERR_SHAPE, ERR_DTYPE, ERR_RANGE, ERR_OPTION, ERR_ABORTED; ERR_NOT_POSITIVE_DEFINITE where there is no variance at
-   *   all, or the jitter that was asked for is too small
+   * @throws ERR_NON_FINITE, ERR_SHAPE, ERR_DTYPE, ERR_OPTION, ERR_ABORTED; ERR_RANGE for a label outside 0 to numClasses − 1, one of 65,536 or
+   *   more where `numClasses` is not given, and for features so large or small that their variances are beyond float64;
+   *   ERR_NOT_POSITIVE_DEFINITE where there is no variance at all, or the jitter that was asked for is too small
    */
   static async fit(features: Tensor | ArrayWithShape, labels: Labels, options: GaussianMixtureFitOptions = {}): Promise<GaussianMixture> {
     const { numClasses, device, ...rest } = optionsObject(options, "options", fitOptionKeys);
@@ -154,8 +164,8 @@ export class GaussianMixture {
     const handle = callNative(() => new (native().GaussianMixture)(where));
     const asked = nativeOptions(rules);
     const [features2d, labels1d] = [Tensor.handle(x, "features"), Tensor.handle(y, "labels")];
+    const featureDim = x.shape[1] as number; // the caller may dispose of the features meanwhile
     const found = await runNative(signal, (control) => handle.fitFeatures(control, features2d, labels1d, classes, asked));
-    const featureDim = x.shape[1] as number;
     return new GaussianMixture(handle, where, describeFit(found, classes, featureDim, rules));
   }
 
@@ -186,7 +196,8 @@ export class GaussianMixture {
    * it in float64.
    *
    * @param features [N, d]
-   * @throws ERR_NON_FINITE, ERR_SHAPE, ERR_DTYPE, ERR_DISPOSED, ERR_ABORTED
+   * @throws ERR_NON_FINITE, ERR_SHAPE, ERR_DTYPE, ERR_DISPOSED, ERR_ABORTED; ERR_RANGE naming a row whose squared distances from the class means
+   *   are beyond float64
    */
   async logDensity(features: Tensor | ArrayWithShape, options: { signal?: AbortSignal } = {}): Promise<Float64Array> {
     return (await this.#evaluate(features, "logDensity", options)).toTypedArray() as Float64Array;
@@ -235,8 +246,8 @@ export class GaussianMixture {
   /** @internal What a file holds of it: a description that survives JSON, and arrays. */
   async state(): Promise<{ description: Record<string, unknown>; tensors: NativeNamedTensor[] }> {
     const tensors = await runNative(undefined, (control) => this.#native.state(control));
-    const { numClasses, featureDim, covariance, prior, jitterRule, rank, preset } = this;
-    return { description: { numClasses, featureDim, covariance, prior, jitterRule, rank, preset }, tensors };
+    const { numClasses, featureDim, covariance, prior, jitterRule, rank, preset, withoutVariance } = this;
+    return { description: { numClasses, featureDim, covariance, prior, jitterRule, rank, preset, withoutVariance }, tensors };
   }
 
   /** @internal From what {@link state} gave; `where` names its source in errors. */
@@ -246,7 +257,7 @@ export class GaussianMixture {
     device: string,
     where: string,
   ): Promise<GaussianMixture> {
-    const { numClasses, featureDim, covariance, prior, jitterRule, rank, preset } = description;
+    const { numClasses, featureDim, covariance, prior, jitterRule, rank, preset, withoutVariance = [] } = description;
     for (const [key, value, limit] of [
       ["numClasses", numClasses, 1 << 24],
       ["featureDim", featureDim, 1 << 20],
@@ -260,7 +271,11 @@ export class GaussianMixture {
     }
     const greatest = featureDim as number;
     if (!Number.isInteger(rank) || (rank as number) < 0 || (rank as number) > greatest) corrupt(where, "rank", `0 to ${greatest}`, rank);
-    const described = { numClasses, featureDim, covariance, prior, jitterRule, rank, preset: storedPresetRecord(preset) };
+    const isClass = (label: unknown) => Number.isInteger(label) && (label as number) >= 0 && (label as number) < (numClasses as number);
+    if (!Array.isArray(withoutVariance) || !withoutVariance.every(isClass)) {
+      corrupt(where, "withoutVariance", "a list of classes", withoutVariance);
+    }
+    const described = { numClasses, featureDim, covariance, prior, jitterRule, rank, preset: storedPresetRecord(preset), withoutVariance };
     const kept = described as Omit<Description, "counts" | "jitter" | "shrinkage">;
     const handle = callNative(() => new (native().GaussianMixture)(device));
     const rules = nativeOptions(kept);
@@ -324,6 +339,7 @@ function describeFit(found: readonly NativeNamedTensor[], numClasses: number, fe
     counts: numbers(found, "count"),
     jitter: numbers(found, "jitter"),
     shrinkage: numbers(found, "shrinkage"),
+    withoutVariance: numbers(found, "withoutVariance"),
   };
 }
 
@@ -341,31 +357,4 @@ function named(state: readonly NativeNamedTensor[], name: string) {
 
 function numbers(state: readonly NativeNamedTensor[], name: string): number[] {
   return Array.from(named(state, name).toTypedArray() as Float64Array | BigInt64Array, Number);
-}
-
-function warningsFor({ counts, featureDim, covariance }: Description): string[] {
-  const warnings: string[] = [];
-  const list = (wanted: (count: number) => boolean): number[] => counts.flatMap((count, c) => (wanted(count) ? [c] : []));
-  const absent = list((count) => count === 0);
-  if (absent.length > 0) warnings.push(`no samples of class ${absent.join(", ")}: its log density is -Infinity`);
-  if (covariance === "tied") {
-    const total = counts.reduce((sum, count) => sum + count, 0);
-    const freedom = total - (counts.length - absent.length);
-    if (freedom < featureDim) {
-      warnings.push(`${total} samples are too few for a tied covariance of ${featureDim} dimensions: it is singular, and jitter decides`);
-    }
-    return warnings;
-  }
-  const needed = covariance === "full" ? featureDim + 1 : 2;
-  const few = list((count) => count > 0 && count < needed);
-  if (few.length > 0) {
-    const classes = few.map((c) => `${c} (${counts[c]})`).join(", ");
-    warnings.push(
-      covariance === "full"
-        ? `no more samples than the ${featureDim} dimensions in class ${classes}: its covariance is singular, and jitter decides; ` +
-            `covariance "ledoit-wolf", "oas" or "tied" suits better`
-        : `a single sample in class ${classes}: the pooled variance stands in for its own`,
-    );
-  }
-  return warnings;
 }

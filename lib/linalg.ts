@@ -35,14 +35,14 @@ export interface PinvOptions extends LinalgOptions {
   rcond?: number;
   /** Keep so many of the largest singular values instead. */
   rank?: number;
-  /** The matrix is symmetric: eigenvalues serve, which is faster. Default false. */
+  /** The matrix is symmetric, or its two triangles' mean is taken: eigenvalues serve, which is faster. Default false. */
   hermitian?: boolean;
 }
 
 export interface CholeskyOptions extends LinalgOptions {
   /**
    * Added to the diagonal where needed: `0` (default, none) or another number; `"relative"`: the smallest 10^k·tr(A)/d for which min L_ii² ≥
-   * d·eps·max L_ii², each matrix for itself; `"ddu"`: the first value of the DDU code's list that serves all matrices.
+   * 1000·d·eps·max L_ii², each matrix for itself; `"ddu"`: the first value of the DDU code's list that serves all matrices.
    */
   jitter?: "relative" | "ddu" | number;
 }
@@ -56,7 +56,7 @@ const linalgKeys = ["device", "signal"] as const;
  * @param x [..., n, d], float32 or float64; [n, d] with labels
  * @returns float64 [..., d, d]; [C, d, d] for `of: "classes"`
  * @throws ERR_SHAPE (also where the weight, of a class or in all, does not exceed ddof), ERR_NON_FINITE naming the row, ERR_RANGE for a
- *   negative weight or a label outside 0 to C − 1, ERR_DTYPE, ERR_OPTION where only one of `labels` and `of` is given
+ *   negative weight, a label outside 0 to C − 1 or a covariance beyond float64, ERR_DTYPE, ERR_OPTION where only one of `labels` and `of` is given
  */
 export async function covariance(x: Tensor | ArrayWithShape, options: CovarianceOptions = {}): Promise<Tensor> {
   const known = ["weights", "ddof", "labels", "numClasses", "of", ...linalgKeys] as const;
@@ -86,7 +86,7 @@ export async function covariance(x: Tensor | ArrayWithShape, options: Covariance
  * @param matrix [..., m, n], float32 or float64
  * @returns [..., n, m], same dtype
  * @throws ERR_SHAPE, ERR_NON_FINITE, ERR_DTYPE, ERR_OPTION where both `rcond` and `rank` are given; ERR_RANGE where a matrix that was called
- *   Hermitian is not
+ *   Hermitian is not, or the result is beyond the dtype
  */
 export async function pinv(matrix: Tensor | ArrayWithShape, options: PinvOptions = {}): Promise<Tensor> {
   const { rcond, rank, hermitian = false, ...rest } = optionsObject(options, "options", ["rcond", "rank", "hermitian", ...linalgKeys]);
@@ -101,9 +101,10 @@ export async function pinv(matrix: Tensor | ArrayWithShape, options: PinvOptions
 /**
  * Lower Cholesky factor L with L·Lᵀ = A + jitter·I, computed in float64 whatever the dtype.
  *
- * @param matrix [..., d, d], symmetric
+ * @param matrix [..., d, d], symmetric; where the triangles differ by rounding, their mean is taken
  * @returns the factor, same shape and dtype, and the jitter of each matrix of the batch
- * @throws ERR_NOT_POSITIVE_DEFINITE, ERR_SHAPE, ERR_NON_FINITE, ERR_DTYPE; ERR_RANGE where a matrix is not symmetric
+ * @throws ERR_NOT_POSITIVE_DEFINITE, ERR_SHAPE, ERR_NON_FINITE, ERR_DTYPE; ERR_RANGE where a matrix is not symmetric (beyond 1e-10 of its largest
+ *   entry, 1e-4 in float32), or the jitter takes it beyond its dtype
  */
 export async function cholesky(
   matrix: Tensor | ArrayWithShape,
@@ -137,9 +138,9 @@ export async function logdet(
 /**
  * Eigenvalues, ascending, and eigenvectors, in columns, of symmetric matrices.
  *
- * @param matrix [..., d, d]
+ * @param matrix [..., d, d]; where the triangles differ by rounding, their mean is taken
  * @returns values [..., d] and vectors [..., d, d], same dtype
- * @throws ERR_SHAPE, ERR_NON_FINITE, ERR_DTYPE; ERR_RANGE where a matrix is not symmetric
+ * @throws ERR_SHAPE, ERR_NON_FINITE, ERR_DTYPE; ERR_RANGE where a matrix is not symmetric, or an eigenvalue is beyond the dtype
  */
 export async function eigh(matrix: Tensor | ArrayWithShape, options: LinalgOptions = {}): Promise<{ values: Tensor; vectors: Tensor }> {
   const source = handle(matrix, "matrix");
@@ -153,7 +154,7 @@ export async function eigh(matrix: Tensor | ArrayWithShape, options: LinalgOptio
  *
  * @param matrix [..., m, n]
  * @returns [..., min(m, n)], same dtype
- * @throws ERR_SHAPE, ERR_NON_FINITE, ERR_DTYPE
+ * @throws ERR_SHAPE, ERR_NON_FINITE, ERR_DTYPE; ERR_RANGE where one is beyond the dtype
  */
 export async function svdvals(matrix: Tensor | ArrayWithShape, options: LinalgOptions = {}): Promise<Tensor> {
   const source = handle(matrix, "matrix");

@@ -62,6 +62,7 @@ export async function singularValues(features: Tensor | ArrayWithShape, options:
   string(device, "device");
   const z = toTensor(features, "features");
   const rows = Tensor.handle(z, "features");
+  const [count] = z.shape as [number]; // the caller may dispose of the features meanwhile
   const found = await runNative(optionalSignal(signal, "signal"), (control) =>
     native().singularValues(control, rows, { k, centred }, device),
   );
@@ -71,7 +72,7 @@ export async function singularValues(features: Tensor | ArrayWithShape, options:
     centre: centred ? new Tensor(named(found, "centre")) : undefined,
     outside: numbers(found, "outside")[0] as number,
     rank: numbers(found, "rank")[0] as number,
-    count: z.shape[0] as number,
+    count,
   };
 }
 
@@ -102,6 +103,7 @@ export async function projectedSingularValues(
   const origin = centre && Tensor.handle(centre, "training.centre");
   const y = toTensor(features, "features");
   const rows = Tensor.handle(y, "features");
+  const [count] = y.shape as [number];
   const found = await runNative(optionalSignal(signal, "signal"), (control) =>
     native().projectedSingularValues(control, rows, directions, origin, device),
   );
@@ -109,7 +111,7 @@ export async function projectedSingularValues(
     values: numbers(found, "values"),
     lengths: numbers(found, "lengths"),
     outside: numbers(found, "outside")[0] as number,
-    count: y.shape[0] as number,
+    count,
   };
 }
 

@@ -80,6 +80,15 @@ export class Tensor {
     return new Tensor(callNative(() => this.#native.slice(start, end)));
   }
 
+  /**
+   * @internal The same memory under a handle of its own, for a call that goes on while the caller may dispose of this one.
+   * @throws ERR_DISPOSED
+   */
+  hold(): Tensor {
+    const [rows] = this.shape;
+    return rows === undefined ? this : this.slice(0, rows);
+  }
+
   /** Gives the memory back now. Idempotent; any later use throws ERR_DISPOSED. */
   dispose(): void {
     this.#native.dispose();

@@ -27,8 +27,12 @@ constexpr int highest_power = 0;
 // Block rows of the Gram product: enough of them to spare work, wide enough for the matrix kernel to run at full speed.
 int64_t gram_block(int64_t dim) { return std::max<int64_t>(128, (dim / 8 + 63) / 64 * 64); }
 
+double least_share_of_factor(int64_t dim) { return 1000 * least_share_of_diagonal(dim); }
+
 bool try_safe_cholesky(const at::Tensor& covariance, double jitter, at::Tensor& lower) {
-  return cholesky_lower(covariance, jitter, lower) == 0 && safely_positive(lower.diagonal().square());
+  if (cholesky_lower(covariance, jitter, lower) != 0) return false;
+  const at::Tensor pivots = lower.diagonal();  // divided before they are squared, which may overflow
+  return safely_positive((pivots / pivots.max()).square_(), least_share_of_factor(covariance.size(0)));
 }
 
 }  // namespace
@@ -138,17 +142,19 @@ double oas_shrinkage(const at::Tensor& covariance, double count) {
   return denominator <= 0 ? 1 : std::min((mean_square + 1) / denominator, 1.0);
 }
 
-bool safely_positive(const at::Tensor& variances) {
+double least_share_of_diagonal(int64_t dim) { return static_cast<double>(dim) * epsilon; }
+
+bool safely_positive(const at::Tensor& variances, double share) {
   const auto [low, high] = at::aminmax(variances);
   const double smallest = low.item<double>();
-  return smallest > 0 && smallest >= static_cast<double>(variances.size(0)) * epsilon * high.item<double>();
+  return smallest > 0 && smallest >= share * high.item<double>();
 }
 
-double smallest_power_of_ten(int64_t dim, double scale, const std::function<bool(double)>& works) {
+double smallest_power_of_ten(double share, double scale, const std::function<bool(double)>& works) {
   // Gallops from where the answer usually is, then bisects.
   int fails = lowest_power - 1;
   int succeeds = highest_power;
-  int power = std::min(highest_power, static_cast<int>(std::ceil(std::log10(static_cast<double>(dim) * epsilon))) + 1);
+  int power = std::min(highest_power, static_cast<int>(std::ceil(std::log10(share))) + 1);
   int stride = 1;
   while (succeeds - fails > 1) {
     const bool bracketed = fails >= lowest_power && succeeds < highest_power;
@@ -174,7 +180,7 @@ CholeskyFactor safe_cholesky(const at::Tensor& covariance, double scale, const P
   if (try_safe_cholesky(covariance, 0, factor.lower)) return factor;
   if (!(scale > 0)) {
     fail("ERR_NOT_POSITIVE_DEFINITE", "covariance: expected some variance to scale the jitter by, found a trace of ",
-         scale);
+         scale, " (in float64, deviations below 1e-162 have none)");
   }
   const int64_t dim = covariance.size(0);
   if (covariance.diagonal().max().item<double>() == 0) {
@@ -183,7 +189,7 @@ CholeskyFactor safe_cholesky(const at::Tensor& covariance, double scale, const P
     return factor;
   }
   double held = -1;  // the jitter of the factor at hand
-  factor.jitter = smallest_power_of_ten(dim, scale, [&](double jitter) {
+  factor.jitter = smallest_power_of_ten(least_share_of_factor(dim), scale, [&](double jitter) {
     poll();
     at::Tensor lower;
     const bool works = try_safe_cholesky(covariance, jitter, lower);
@@ -201,6 +207,11 @@ CholeskyFactor safe_cholesky(const at::Tensor& covariance, double scale, const P
 
 CholeskyFactor cholesky_with_jitter(const at::Tensor& covariance, double jitter) {
   CholeskyFactor factor{{}, jitter};
+  const double largest = covariance.diagonal().max().item<double>();
+  if (!std::isfinite(largest + jitter)) {
+    fail("ERR_RANGE", "jitter: expected one that leaves the diagonal within float64, found ", jitter, " beside ",
+         largest);
+  }
   const int64_t pivot = cholesky_lower(covariance, jitter, factor.lower);
   if (pivot != 0) {
     fail("ERR_NOT_POSITIVE_DEFINITE", "covariance: with jitter ", jitter, " the leading minor of order ", pivot,

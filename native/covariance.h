@@ -49,24 +49,31 @@ struct CholeskyFactor {
 };
 
 // The factor with jitter 0 where that is safe, else with the smallest 10^k·scale that is: the factorisation succeeds
-// and min L_ii² ≥ d·eps·max L_ii². A zero covariance gets zero_covariance_jitter. Throws ERR_NOT_POSITIVE_DEFINITE
-// where `scale` is 0 and jitter is needed.
+// and min L_ii² ≥ 1000·d·eps·max L_ii². A pivot is wrong by d·eps·max L_ii² at most, so that rounding, which depends on
+// the order of the rows, is a thousandth of it. A zero covariance gets zero_covariance_jitter. Throws
+// ERR_NOT_POSITIVE_DEFINITE where `scale` is 0 and jitter is needed.
 CholeskyFactor safe_cholesky(const at::Tensor& covariance, double scale, const Poll& poll);
 
 // The jitter of a covariance that is zero: the smallest power of ten of at least d·eps, times `scale`.
 double zero_covariance_jitter(int64_t dim, double scale);
 
-// The factor with one given jitter; ERR_NOT_POSITIVE_DEFINITE where it does not exist.
+// The factor with one given jitter; ERR_NOT_POSITIVE_DEFINITE where it does not exist, ERR_RANGE where the diagonal
+// overflows.
 CholeskyFactor cholesky_with_jitter(const at::Tensor& covariance, double jitter);
 
 // The first entry of the DDU code's list (0, the smallest normal number, 1e-308 … 1e-1) for which every covariance has
 // a Cholesky factor; the same entry as a search through all of them finds, with few factorisations.
 double ddu_jitter(const std::vector<at::Tensor>& covariances, const Poll& poll);
 
-// Whether variances L_ii² are safely positive: min ≥ d·eps·max.
-bool safely_positive(const at::Tensor& variances);
+// What variances of features that are taken one by one may differ by: d·eps. Nothing is subtracted there, so that their
+// rounding is relative to each.
+double least_share_of_diagonal(int64_t dim);
 
-// 10^k·scale for the smallest k in the range of safe_cholesky for which `works` holds; `works` is monotone in k.
-double smallest_power_of_ten(int64_t dim, double scale, const std::function<bool(double jitter)>& works);
+// Whether variances are safely positive: min ≥ share·max.
+bool safely_positive(const at::Tensor& variances, double share);
+
+// 10^k·scale for the smallest k in the range of safe_cholesky for which `works` holds; `works` is monotone in k, and
+// the answer usually near 10^k = share.
+double smallest_power_of_ten(double share, double scale, const std::function<bool(double jitter)>& works);
 
 }  // namespace ood

@@ -7,6 +7,8 @@
 #include <cmath>
 #include <limits>
 #include <numbers>
+#include <numeric>
+#include <string>
 
 #include "class_parallel.h"
 #include "errors.h"
@@ -40,6 +42,28 @@ const double log_two_pi = std::log(2 * std::numbers::pi);
 
 double log_determinant_half(const at::Tensor& positive) { return positive.log().sum().item<double>(); }
 
+bool is_relative(JitterRule rule) { return rule == JitterRule::per_class || rule == JitterRule::shared; }
+
+// ERR_RANGE where the mean of a class or the squares of its deviations are beyond float64.
+void require_within_float64(const ClassMoments& moments, const ClassLabels& named,
+                            const std::vector<int64_t>& present) {
+  const at::Tensor finite = moments.traces().isfinite().logical_and_(moments.mean().isfinite().all(1)).to(at::kCPU);
+  if (finite.all().item<bool>() && std::isfinite(moments.traces().sum().item<double>())) return;
+  for (const int64_t m : present) {
+    if (finite[m].item<bool>()) continue;
+    fail("ERR_RANGE", "features: expected deviations from the class means whose squares add up to less than 1.8e308, ",
+         "found greater ones in class ", named.labels[static_cast<size_t>(m)]);
+  }
+  fail("ERR_RANGE", "features: expected deviations from the class means whose squares add up to less than 1.8e308");
+}
+
+// ERR_RANGE where the smallest variance of a class (of all where `label` is below 0) is too small to have all digits.
+void require_digits(double variance, int64_t label) {
+  if (variance >= std::numeric_limits<double>::min()) return;
+  fail("ERR_RANGE", "features: expected variances of at least 2.2e-308, which have all digits in float64, found ",
+       variance, label < 0 ? "" : " in class " + std::to_string(label));
+}
+
 }  // namespace
 
 ScatterKind scatter_for(CovarianceKind covariance) {
@@ -48,67 +72,85 @@ ScatterKind scatter_for(CovarianceKind covariance) {
   return covariance == CovarianceKind::ledoit_wolf ? ScatterKind::full : ScatterKind::matrices;
 }
 
-GaussianDensity GaussianDensity::fit(ClassMoments& moments, const DensityOptions& options, bool consume,
-                                     const Poll& poll) {
+GaussianDensity GaussianDensity::fit(ClassMoments& moments, const ClassLabels& named, const DensityOptions& options,
+                                     bool consume, const Poll& poll) {
   const std::vector<int64_t> present = moments.present();
   if (options.covariance == CovarianceKind::low_rank && (options.rank < 1 || options.rank >= moments.dim())) {
     fail("ERR_RANGE", "rank: expected 1 to ", moments.dim() - 1, ", found ", options.rank);
   }
   if (present.empty()) fail("ERR_SHAPE", "statistics: expected at least one sample, found none");
-  const int64_t classes = moments.classes();
+  require_within_float64(moments, named, present);
+  const auto classes = static_cast<int64_t>(present.size());
   const auto dim = static_cast<double>(moments.dim());
   GaussianDensity density;
   density.options_ = options;
-  density.counts_ = moments.counts();
-  density.mean_ = moments.mean().clone();
-  density.mean_low_ = moments.mean_low().clone();
-  density.jitter_.assign(static_cast<size_t>(classes), 0);
-  density.shrinkage_.assign(static_cast<size_t>(classes), 0);
+  density.counts_.assign(static_cast<size_t>(named.count), 0);
+  density.jitter_.assign(static_cast<size_t>(named.count), 0);
+  density.shrinkage_.assign(static_cast<size_t>(named.count), 0);
+  for (const int64_t m : present) {
+    density.labels_.push_back(named.labels[static_cast<size_t>(m)]);
+    density.counts_[static_cast<size_t>(density.labels_.back())] = moments.counts()[static_cast<size_t>(m)];
+  }
+  const at::Tensor index = at::tensor(present, at::kLong).to(moments.device());
+  density.mean_ = moments.mean().index_select(0, index);
+  density.mean_low_ = moments.mean_low().index_select(0, index);
 
   const auto total = static_cast<double>(moments.total());
-  const double pooled_divisor = std::max(1.0, total - static_cast<double>(present.size()));
-  const double pooled_scale = moments.traces().sum().item<double>() / pooled_divisor / dim;
-  const at::Tensor traces = moments.traces().to(at::kCPU);
-  const auto count_of = [&](int64_t c) { return static_cast<double>(density.counts_[static_cast<size_t>(c)]); };
+  const double pooled_divisor = std::max(1.0, total - static_cast<double>(classes));
+  const at::Tensor traces = moments.traces().index_select(0, index).to(at::kCPU);
+  const double pooled_scale = traces.sum().item<double>() / pooled_divisor / dim;
+  const auto label_of = [&](int64_t c) { return density.labels_[static_cast<size_t>(c)]; };
+  const auto moment_of = [&](int64_t c) { return present[static_cast<size_t>(c)]; };
+  const auto count_of = [&](int64_t c) { return static_cast<double>(density.count_of(c)); };
+  const auto jitter_of = [&](int64_t c) -> double& { return density.jitter_[static_cast<size_t>(label_of(c))]; };
   // What a class's jitter is a multiple of: its mean variance, or the pooled one where it has none of its own.
   const auto scale_of = [&](int64_t c) {
     const double trace = traces[c].item<double>();
     return count_of(c) < 2 || trace == 0 ? pooled_scale : trace / std::max(1.0, count_of(c) - 1) / dim;
   };
+  const auto require_variance = [&](int64_t c) {
+    if (scale_of(c) > 0) return;
+    fail("ERR_NOT_POSITIVE_DEFINITE", "class ", label_of(c),
+         ": expected some variance to scale the jitter by, found none (in float64, deviations below 1e-162 have none)");
+  };
+  for (int64_t c = 0; c < classes; ++c) {
+    if (count_of(c) > 1 && traces[c].item<double>() == 0) density.without_variance_.push_back(label_of(c));
+  }
 
   if (options.covariance == CovarianceKind::diagonal) {
+    const double share = least_share_of_diagonal(moments.dim());
     const at::Tensor scatter = moments.scatter_diagonals();
-    density.deviation_ = at::zeros_like(scatter);
+    const auto variance_of = [&](int64_t c) { return scatter[moment_of(c)] / std::max(1.0, count_of(c) - 1); };
+    density.deviation_ = at::empty_like(density.mean_);
     const auto fit_class = [&](int64_t c, double jitter) {
-      density.jitter_[static_cast<size_t>(c)] = jitter;
-      const at::Tensor variance = scatter[c] / std::max(1.0, count_of(c) - 1) + jitter;
-      if (!(variance.min().item<double>() > 0))
-        fail("ERR_NOT_POSITIVE_DEFINITE", "class ", c, ": a feature has no variance");
+      jitter_of(c) = jitter;
+      const at::Tensor variance = variance_of(c) + jitter;
+      const double smallest = variance.min().item<double>(), largest = variance.max().item<double>();
+      if (!(smallest > 0)) fail("ERR_NOT_POSITIVE_DEFINITE", "class ", label_of(c), ": a feature has no variance");
+      if (!std::isfinite(largest)) {
+        fail("ERR_RANGE", "jitter: expected one that leaves the variances within float64, found ", jitter);
+      }
+      if (is_relative(options.jitter)) require_digits(smallest, label_of(c));
       density.deviation_[c].copy_(variance.sqrt());
     };
     const auto own_jitter = [&](int64_t c) -> double {
-      const at::Tensor variance = scatter[c] / std::max(1.0, count_of(c) - 1);
-      if (safely_positive(variance)) return 0;
-      const double scale = scale_of(c);
-      if (!(scale > 0))
-        fail("ERR_NOT_POSITIVE_DEFINITE", "class ", c, ": expected some variance to scale the jitter by, found none");
-      if (variance.max().item<double>() == 0) return zero_covariance_jitter(moments.dim(), scale);
-      return smallest_power_of_ten(moments.dim(), scale,
-                                   [&](double jitter) { return safely_positive(variance + jitter); });
+      const at::Tensor variance = variance_of(c);
+      if (safely_positive(variance, share)) return 0;
+      require_variance(c);
+      if (variance.max().item<double>() == 0) return zero_covariance_jitter(moments.dim(), scale_of(c));
+      return smallest_power_of_ten(share, scale_of(c),
+                                   [&](double jitter) { return safely_positive(variance + jitter, share); });
     };
     double jitter = options.fixed_jitter;
     if (options.jitter == JitterRule::shared) {
-      for (const int64_t c : present) jitter = std::max(jitter, own_jitter(c));
+      for (int64_t c = 0; c < classes; ++c) jitter = std::max(jitter, own_jitter(c));
     } else if (options.jitter == JitterRule::ddu) {
-      const double smallest = [&] {
-        double low = std::numeric_limits<double>::infinity();
-        for (const int64_t c : present)
-          low = std::min(low, (scatter[c] / std::max(1.0, count_of(c) - 1)).min().item<double>());
-        return low;
-      }();
+      double smallest = std::numeric_limits<double>::infinity();
+      for (int64_t c = 0; c < classes; ++c) smallest = std::min(smallest, variance_of(c).min().item<double>());
       jitter = smallest > 0 ? 0 : std::numeric_limits<double>::min();
     }
-    for (const int64_t c : present) fit_class(c, options.jitter == JitterRule::per_class ? own_jitter(c) : jitter);
+    for (int64_t c = 0; c < classes; ++c)
+      fit_class(c, options.jitter == JitterRule::per_class ? own_jitter(c) : jitter);
     return density;
   }
 
@@ -119,6 +161,7 @@ GaussianDensity GaussianDensity::fit(ClassMoments& moments, const DensityOptions
       case JitterRule::per_class:
       case JitterRule::shared:
         factor = safe_cholesky(covariance, pooled_scale, poll);
+        require_digits(factor.lower.diagonal().square().min().item<double>(), -1);
         break;
       case JitterRule::ddu:
         factor = cholesky_with_jitter(covariance, ddu_jitter({covariance}, poll));
@@ -127,7 +170,7 @@ GaussianDensity GaussianDensity::fit(ClassMoments& moments, const DensityOptions
         factor = cholesky_with_jitter(covariance, options.fixed_jitter);
         break;
     }
-    for (const int64_t c : present) density.jitter_[static_cast<size_t>(c)] = factor.jitter;
+    for (int64_t c = 0; c < classes; ++c) jitter_of(c) = factor.jitter;
     density.factors_.push_back(keep_factor(factor.lower));
     return density;
   }
@@ -139,65 +182,72 @@ GaussianDensity GaussianDensity::fit(ClassMoments& moments, const DensityOptions
     const double divisor = std::max(1.0, shrunk ? count : count - 1);
     // A scatter that is given back after one look is divided where it lies.
     const bool in_place = consume && options.jitter != JitterRule::shared;
-    const at::Tensor covariance = in_place ? moments.scatter(c).div_(divisor) : moments.scatter(c) / divisor;
+    const at::Tensor& scatter = moments.scatter(moment_of(c));
+    const at::Tensor covariance = in_place ? scatter.div_(divisor) : scatter / divisor;
     if (options.covariance == CovarianceKind::low_rank) keep_leading_axes(covariance, options.rank);
     if (shrunk) {
-      const double shrinkage = options.covariance == CovarianceKind::oas
-                                   ? oas_shrinkage(covariance, count)
-                                   : ledoit_wolf_shrinkage(covariance, count, moments.fourths()[c].item<double>());
-      density.shrinkage_[static_cast<size_t>(c)] = shrinkage;
+      const double shrinkage =
+          options.covariance == CovarianceKind::oas
+              ? oas_shrinkage(covariance, count)
+              : ledoit_wolf_shrinkage(covariance, count, moments.fourths()[moment_of(c)].item<double>());
+      density.shrinkage_[static_cast<size_t>(label_of(c))] = shrinkage;
       shrink_covariance(covariance, shrinkage);
     }
     return covariance;
   };
+  const auto drop = [&](int64_t c) {
+    if (consume) moments.drop_scatter(moment_of(c));
+  };
   density.factors_.resize(static_cast<size_t>(classes));
   const auto keep = [&](int64_t c, const CholeskyFactor& factor) {
-    density.jitter_[static_cast<size_t>(c)] = factor.jitter;
+    jitter_of(c) = factor.jitter;
     density.factors_[static_cast<size_t>(c)] = keep_factor(factor.lower);
+  };
+  const auto keep_safe = [&](int64_t c) {
+    const CholeskyFactor factor = safe_cholesky(covariance_of_class(c), scale_of(c), poll);
+    require_digits(factor.lower.diagonal().square().min().item<double>(), label_of(c));
+    keep(c, factor);
+    return factor.jitter;
   };
   switch (options.jitter) {
     case JitterRule::per_class:
-      for_each_class(moments.device(), static_cast<int64_t>(present.size()), [&](int64_t i) {
-        const int64_t c = present[static_cast<size_t>(i)];
+      for_each_class(moments.device(), classes, [&](int64_t c) {
         poll();
-        keep(c, safe_cholesky(covariance_of_class(c), scale_of(c), poll));
-        if (consume) moments.drop_scatter(c);
+        keep_safe(c);
+        drop(c);
       });
       break;
     case JitterRule::shared: {
       double jitter = 0;
-      for (const int64_t c : present) {
+      for (int64_t c = 0; c < classes; ++c) {
         poll();
-        CholeskyFactor factor = safe_cholesky(covariance_of_class(c), scale_of(c), poll);
-        jitter = std::max(jitter, factor.jitter);
-        keep(c, factor);
+        jitter = std::max(jitter, keep_safe(c));
       }
-      for (const int64_t c : present) {
+      for (int64_t c = 0; c < classes; ++c) {
         poll();
-        if (density.jitter_[static_cast<size_t>(c)] != jitter)
-          keep(c, cholesky_with_jitter(covariance_of_class(c), jitter));
-        if (consume) moments.drop_scatter(c);
+        if (jitter_of(c) != jitter) keep(c, cholesky_with_jitter(covariance_of_class(c), jitter));
+        drop(c);
       }
       break;
     }
     case JitterRule::ddu: {
       std::vector<at::Tensor> covariances;
-      for (const int64_t c : present) {
+      for (int64_t c = 0; c < classes; ++c) {
         covariances.push_back(covariance_of_class(c));
-        if (consume) moments.drop_scatter(c);
+        drop(c);
       }
       const double jitter = ddu_jitter(covariances, poll);
-      for (size_t i = 0; i < present.size(); ++i) {
-        keep(present[i], cholesky_with_jitter(covariances[i], jitter));
-        covariances[i].reset();
+      for (int64_t c = 0; c < classes; ++c) {
+        keep(c, cholesky_with_jitter(covariances[static_cast<size_t>(c)], jitter));
+        covariances[static_cast<size_t>(c)].reset();
       }
       break;
     }
     case JitterRule::fixed:
-      for (const int64_t c : present) {
+      for (int64_t c = 0; c < classes; ++c) {
         poll();
         keep(c, cholesky_with_jitter(covariance_of_class(c), options.fixed_jitter));
-        if (consume) moments.drop_scatter(c);
+        drop(c);
       }
       break;
   }
@@ -246,9 +296,7 @@ void GaussianDensity::whiten(const Factor& factor, const at::Tensor& rows, at::T
 
 // One covariance for all classes: rows and means are whitened once, about a centre that keeps both small.
 void GaussianDensity::whiten_means() {
-  const auto classes_present =
-      static_cast<double>(std::count_if(counts_.begin(), counts_.end(), [](int64_t n) { return n > 0; }));
-  centre_ = mean_.sum(0) / classes_present;
+  centre_ = mean_.sum(0) / static_cast<double>(present());
   at::Tensor centred = (mean_ - centre_).add_(mean_low_);
   white_mean_ = at::empty_like(centred);
   whiten(factors_[0], centred, white_mean_);
@@ -281,9 +329,6 @@ double GaussianDensity::constant(double half_log_determinant) const {
 
 at::Tensor GaussianDensity::squared_distance(Workspace& workspace, int64_t c, const at::Tensor& index) const {
   const int64_t count = index.defined() ? index.size(0) : workspace.rows.size(0);
-  if (counts_[static_cast<size_t>(c)] == 0) {
-    return at::full({count}, std::numeric_limits<double>::infinity(), mean_.options());
-  }
   at::Tensor first = workspace.first.slice(0, 0, count);
   at::Tensor white = workspace.second.slice(0, 0, count);
   if (white_mean_.defined()) {
@@ -301,28 +346,22 @@ at::Tensor GaussianDensity::squared_distance(Workspace& workspace, int64_t c, co
 }
 
 at::Tensor GaussianDensity::log_density(Workspace& workspace, int64_t c, const at::Tensor& index) const {
-  const at::Tensor exponent = squared_distance(workspace, c, index).mul_(-0.5);
-  if (counts_[static_cast<size_t>(c)] == 0) return exponent;  // -∞
-  return exponent.add_(
-      constant(deviation_.defined() ? log_determinant_half(deviation_[c]) : factor_of(c).half_log_determinant));
+  return squared_distance(workspace, c, index)
+      .mul_(-0.5)
+      .add_(constant(deviation_.defined() ? log_determinant_half(deviation_[c]) : factor_of(c).half_log_determinant));
 }
 
 void GaussianDensity::make_screens(const Poll& poll) {
   screens_.clear();  // an aborted call may have left some
-  std::vector<int64_t> present;
-  for (int64_t c = 0; c < classes(); ++c) {
-    if (counts_[static_cast<size_t>(c)] > 0) present.push_back(c);
-  }
-  const at::Tensor index = at::tensor(present, at::kLong).to(device());
-  screen_centre_ = mean_.index_select(0, index).mean(0);
+  screen_centre_ = mean_.mean(0);
   const at::Tensor offset = (mean_ - screen_centre_).add_(mean_low_);
   screen_reach_ = at::linalg_vector_norm(offset, 2, 1);
   const int64_t width = solve_block(dim());
   const auto group = static_cast<size_t>(std::max<int64_t>(1, screen_columns / width));
-  for (size_t first = 0; first < present.size(); first += group) {
+  for (size_t first = 0; first < factors_.size(); first += group) {
     Screen screen;
-    screen.classes.assign(present.begin() + static_cast<std::ptrdiff_t>(first),
-                          present.begin() + static_cast<std::ptrdiff_t>(std::min(first + group, present.size())));
+    screen.classes.resize(std::min(group, factors_.size() - first));
+    std::iota(screen.classes.begin(), screen.classes.end(), static_cast<int64_t>(first));
     const size_t members = screen.classes.size();
     const auto blocks = static_cast<size_t>((dim() + width - 1) / width);
     std::vector<std::vector<at::Tensor>> weights(blocks, std::vector<at::Tensor>(members)), biases = weights;
@@ -352,15 +391,13 @@ void GaussianDensity::make_screens(const Poll& poll) {
   if (!screening_) screens_.clear();
 }
 
-// Upper bounds of the log densities without prior, [n, C]. ‖L⁻¹y‖² is at least what the leading dimensions contribute
+// Upper bounds of the log densities without prior, [n, P]. ‖L⁻¹y‖² is at least what the leading dimensions contribute
 // to it, which tells classes apart that are far from one another.
 at::Tensor GaussianDensity::leading_bound(const Workspace& workspace) const {
   const int64_t leading = leading_dimensions(dim());
-  const double none = -std::numeric_limits<double>::infinity();
-  const at::Tensor bound = at::full({workspace.rows.size(0), classes()}, none, mean_.options());
+  const at::Tensor bound = at::empty({workspace.rows.size(0), present()}, mean_.options());
   at::Tensor part = at::empty({workspace.rows.size(0), leading}, mean_.options());
-  for (int64_t c = 0; c < classes(); ++c) {
-    if (counts_[static_cast<size_t>(c)] == 0) continue;
+  for (int64_t c = 0; c < present(); ++c) {
     const Factor& factor = factors_[static_cast<size_t>(c)];
     centre(part, workspace.rows, c, leading);
     const at::Tensor length = at::linalg_vector_norm(part.mm(factor.leading_inverse), 2, 1).square_();
@@ -372,12 +409,13 @@ at::Tensor GaussianDensity::leading_bound(const Workspace& workspace) const {
 // The same from all dimensions in float32, where L is well conditioned: L⁻¹(x − m) − L⁻¹(u − m) about the mean m of the
 // class means, many classes in one product. With v its rounding unit and s the most additions in a row, what is
 // computed differs from the true one by (s + 5)·v·‖L⁻¹‖_F·(‖x − m‖ + ‖u − m‖) at most (rounding of L⁻¹, of both
-// vectors, and of products and sums), and its norm, of a block at a time, by a factor 1 ± (s + 5)·v.
+// vectors, and of products and sums), and its norm, of a block at a time, by a factor 1 ± (s + 5)·v. Of a row beyond
+// float32 it says nothing.
 at::Tensor GaussianDensity::screened_bound(const Workspace& workspace, const Poll& poll) const {
   const int64_t count = workspace.rows.size(0);
   const double rounding = static_cast<double>(longest_sum_float32(device(), dim()) + 5) * 0.5 *
                           std::numeric_limits<float>::epsilon() * 1.01;
-  const at::Tensor bound = at::full({count, classes()}, -std::numeric_limits<double>::infinity(), mean_.options());
+  const at::Tensor bound = at::empty({count, present()}, mean_.options());
   for (int64_t start = 0; start < count; start += screen_rows) {
     const int64_t end = std::min(start + screen_rows, count);
     const at::Tensor centred = workspace.rows.slice(0, start, end) - screen_centre_;
@@ -392,6 +430,8 @@ at::Tensor GaussianDensity::screened_bound(const Workspace& workspace, const Pol
         square.add_(at::linalg_vector_norm(white.view({end - start, members, -1}), 2, 2).to(at::kDouble).square_());
       }
       const at::Tensor length = square.sqrt_().mul_(1 - rounding);
+      const at::Tensor beyond = length.isfinite().logical_not_();
+      const bool any_beyond = beyond.any().item<bool>();
       for (int64_t i = 0; i < members; ++i) {
         const int64_t c = screen.classes[static_cast<size_t>(i)];
         const at::Tensor error = (reach + screen_reach_[c]).mul_(rounding * screen.norms[static_cast<size_t>(i)]);
@@ -399,6 +439,11 @@ at::Tensor GaussianDensity::screened_bound(const Workspace& workspace, const Pol
         bound.slice(0, start, end)
             .select(1, c)
             .copy_(least.mul_(-0.5).add_(constant(factors_[static_cast<size_t>(c)].half_log_determinant)));
+        if (any_beyond) {
+          bound.slice(0, start, end)
+              .select(1, c)
+              .masked_fill_(beyond.select(1, i), std::numeric_limits<double>::infinity());
+        }
       }
     }
   }
@@ -408,17 +453,17 @@ at::Tensor GaussianDensity::screened_bound(const Workspace& workspace, const Pol
 at::Tensor GaussianDensity::joint_log_density(Workspace& workspace, const Poll& poll) {
   const int64_t count = workspace.rows.size(0);
   const at::Tensor prior = log_prior();
-  const at::Tensor joint = at::full({count, classes()}, -std::numeric_limits<double>::infinity(), mean_.options());
+  const at::Tensor joint = at::full({count, present()}, -std::numeric_limits<double>::infinity(), mean_.options());
   const bool bounded = !white_mean_.defined() && !deviation_.defined() && leading_dimensions(dim()) < dim();
   if (!bounded) {
-    for (int64_t c = 0; c < classes(); ++c) {
+    for (int64_t c = 0; c < present(); ++c) {
       poll();
       joint.select(1, c).copy_(log_density(workspace, c));
     }
     return joint.add_(prior);
   }
-  const auto evaluate = [&](const at::Tensor& chosen) {  // [n, C], bool
-    for_each_class(device(), classes(), [&](int64_t c) {
+  const auto evaluate = [&](const at::Tensor& chosen) {  // [n, P], bool
+    for_each_class(device(), present(), [&](int64_t c) {
       const at::Tensor index = chosen.select(1, c).nonzero().squeeze(1);
       if (index.size(0) == 0) return;
       poll();
@@ -435,9 +480,9 @@ at::Tensor GaussianDensity::joint_log_density(Workspace& workspace, const Poll& 
   evaluate(first);
   const at::Tensor reached = joint.gather(1, likeliest);
   const at::Tensor magnitude = reached.abs();
-  const double gap = negligible_gap + std::log(static_cast<double>(classes()));
+  const double gap = negligible_gap + std::log(static_cast<double>(present()));
   const at::Tensor needed = reached - gap + magnitude.clamp_min(1).log_() - negligible_share * magnitude;
-  const at::Tensor left_out = bound.lt(needed).logical_or_(prior.isinf());  // not where the bound is NaN
+  const at::Tensor left_out = bound.lt(needed);  // not where the bound is NaN
   const at::Tensor others = left_out.logical_or_(first).logical_not_();
   evaluate(others);
 
@@ -455,19 +500,20 @@ at::Tensor GaussianDensity::joint_log_density(Workspace& workspace, const Poll& 
 
 at::Tensor GaussianDensity::log_prior() const {
   double total = 0;
-  double present = 0;
-  for (const int64_t count : counts_) {
-    total += static_cast<double>(count);
-    present += count > 0 ? 1 : 0;
-  }
+  for (const int64_t count : counts_) total += static_cast<double>(count);
   std::vector<double> prior;
-  for (const int64_t count : counts_) {
-    const double share = options_.prior == PriorKind::empirical ? static_cast<double>(count) / total
-                         : options_.prior == PriorKind::uniform ? 1 / present
+  for (int64_t c = 0; c < present(); ++c) {
+    const double share = options_.prior == PriorKind::empirical ? static_cast<double>(count_of(c)) / total
+                         : options_.prior == PriorKind::uniform ? 1 / static_cast<double>(present())
                                                                 : 1;
-    prior.push_back(count > 0 ? std::log(share) : -std::numeric_limits<double>::infinity());
+    prior.push_back(std::log(share));
   }
   return at::tensor(prior, at::kDouble).to(device());
+}
+
+int64_t GaussianDensity::place_of(int64_t label) const {
+  const auto found = std::lower_bound(labels_.begin(), labels_.end(), label);
+  return found != labels_.end() && *found == label ? found - labels_.begin() : -1;
 }
 
 at::Tensor GaussianDensity::mean(int64_t c) const { return mean_[c] + mean_low_[c]; }
@@ -508,9 +554,9 @@ NamedState GaussianDensity::state() const {
                    {"jitter", at::tensor(jitter_, at::kDouble)},
                    {"shrinkage", at::tensor(shrinkage_, at::kDouble)}};
   if (deviation_.defined()) state.emplace_back("deviation", deviation_.clone());
+  const bool tied = options_.covariance == CovarianceKind::tied;
   for (size_t i = 0; i < factors_.size(); ++i) {
-    if (factors_[i].lower.defined())
-      state.emplace_back("cholesky." + std::to_string(i), pack_lower(factors_[i].lower.contiguous()));
+    state.emplace_back("cholesky." + std::to_string(tied ? 0 : labels_[i]), pack_lower(factors_[i].lower.contiguous()));
   }
   return state;
 }
@@ -528,25 +574,27 @@ GaussianDensity GaussianDensity::from_state(int64_t classes, int64_t dim, const 
   GaussianDensity density;
   density.options_ = options;
   density.counts_ = state_counts(state, classes);
-  density.mean_ = find("mean", at::kDouble, {classes, dim});
-  density.mean_low_ = find("mean_low", at::kDouble, {classes, dim});
+  for (int64_t label = 0; label < classes; ++label) {
+    if (density.counts_[static_cast<size_t>(label)] > 0) density.labels_.push_back(label);
+  }
+  const int64_t present = density.present();
+  if (present == 0) fail("ERR_CORRUPT_FILE", "count: expected at least one sample, found none");
+  density.mean_ = find("mean", at::kDouble, {present, dim});
+  density.mean_low_ = find("mean_low", at::kDouble, {present, dim});
   density.jitter_ = numbers("jitter");
   density.shrinkage_ = numbers("shrinkage");
   const auto require_positive = [](const at::Tensor& values, const std::string& name) {
     if (!values.gt(0).all().item<bool>()) fail("ERR_CORRUPT_FILE", name, ": expected positive numbers only");
   };
   if (options.covariance == CovarianceKind::diagonal) {
-    density.deviation_ = find("deviation", at::kDouble, {classes, dim});
-    for (int64_t c = 0; c < classes; ++c) {
-      if (density.counts_[static_cast<size_t>(c)] > 0) require_positive(density.deviation_[c], "deviation");
-    }
+    density.deviation_ = find("deviation", at::kDouble, {present, dim});
+    require_positive(density.deviation_, "deviation");
     return density;
   }
   const bool tied = options.covariance == CovarianceKind::tied;
-  density.factors_.resize(tied ? 1 : static_cast<size_t>(classes));
+  density.factors_.resize(tied ? 1 : static_cast<size_t>(present));
   for (size_t i = 0; i < density.factors_.size(); ++i) {
-    if (!tied && density.counts_[i] == 0) continue;
-    const std::string name = "cholesky." + std::to_string(i);
+    const std::string name = "cholesky." + std::to_string(tied ? 0 : density.labels_[i]);
     const at::Tensor lower = unpack_lower(find(name, at::kDouble, {dim * (dim + 1) / 2}), dim);
     require_positive(lower.diagonal(), name);
     density.factors_[i] = keep_factor(lower);

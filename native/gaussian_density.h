@@ -34,10 +34,19 @@ struct DensityOptions {
 // The least scatter that an estimator needs.
 ScatterKind scatter_for(CovarianceKind covariance);
 
+// Which classes moments are of: labels[i] is the label of their i-th, one of 0 … count − 1.
+struct ClassLabels {
+  int64_t count;
+  std::vector<int64_t> labels;
+};
+
+// Only classes with samples are kept: a gap in the labels costs neither memory nor time. Functions of a class take its
+// place among those; labels() and place_of() lead there and back.
 class GaussianDensity {
  public:
   // Fits to `moments`, which lose their scatters on the way where `consume` is set.
-  static GaussianDensity fit(ClassMoments& moments, const DensityOptions& options, bool consume, const Poll& poll);
+  static GaussianDensity fit(ClassMoments& moments, const ClassLabels& named, const DensityOptions& options,
+                             bool consume, const Poll& poll);
 
   // What one chunk of rows needs, kept from chunk to chunk so that no memory is asked for anew.
   struct Workspace {
@@ -51,29 +60,32 @@ class GaussianDensity {
   // Takes a chunk of features [n, d] (any floating dtype and device) into the workspace.
   void load(Workspace& workspace, const at::Tensor& features) const;
 
-  // log N(x; u_c, Σ_c) of the loaded rows under class c, [n]; −∞ for an absent class. Where `index` (int64) is defined,
-  // of those rows alone.
+  // log N(x; u_c, Σ_c) of the loaded rows under class c, [n]. Where `index` (int64) is defined, of those rows alone.
   at::Tensor log_density(Workspace& workspace, int64_t c, const at::Tensor& index = {}) const;
 
-  // (x − u_c)ᵀ Σ_c⁻¹ (x − u_c), likewise; ∞ for an absent class.
+  // (x − u_c)ᵀ Σ_c⁻¹ (x − u_c), likewise.
   at::Tensor squared_distance(Workspace& workspace, int64_t c, const at::Tensor& index = {}) const;
 
-  // log N(x; u_c, Σ_c) + log q(c) of the loaded rows, [n, C], with −∞ for each class that cannot matter: one whose term
+  // log N(x; u_c, Σ_c) + log q(c) of the loaded rows, [n, P], with −∞ for each class that cannot matter: one whose term
   // is less than e^-50 of the largest, by a bound that costs less than the density. Sums and maxima over classes are
   // the same but for rounding: a row is solved for beside other rows, whose number decides the order of its sums.
   // Learns from the rows that it sees which bound serves.
   at::Tensor joint_log_density(Workspace& workspace, const Poll& poll);
 
-  // log q(c), [C] on the device; 0 where there is no prior, −∞ for an absent class.
+  // log q(c), [P] on the device; 0 where there is no prior.
   at::Tensor log_prior() const;
 
-  int64_t classes() const { return mean_.size(0); }
+  int64_t classes() const { return static_cast<int64_t>(counts_.size()); }  // C: with those without samples
+  int64_t present() const { return static_cast<int64_t>(labels_.size()); }  // P: those with samples
+  const std::vector<int64_t>& labels() const { return labels_; }            // [P], ascending
+  int64_t place_of(int64_t label) const;                                    // −1 for a class without samples
   int64_t dim() const { return mean_.size(1); }
   c10::Device device() const { return mean_.device(); }
   CovarianceKind covariance() const { return options_.covariance; }
-  const std::vector<int64_t>& counts() const { return counts_; }
-  const std::vector<double>& jitter() const { return jitter_; }        // [C]
-  const std::vector<double>& shrinkage() const { return shrinkage_; }  // [C]
+  const std::vector<int64_t>& counts() const { return counts_; }  // [C], as are the next two, by label
+  const std::vector<double>& jitter() const { return jitter_; }
+  const std::vector<double>& shrinkage() const { return shrinkage_; }
+  const std::vector<int64_t>& without_variance() const { return without_variance_; }  // labels; of a fit, not of a file
   int64_t nbytes() const;  // of all that is kept, what evaluation has made included
 
   NamedState state() const;
@@ -114,12 +126,14 @@ class GaussianDensity {
     return factors_[options_.covariance == CovarianceKind::tied ? 0 : static_cast<size_t>(c)];
   }
 
+  int64_t count_of(int64_t c) const { return counts_[static_cast<size_t>(labels_[static_cast<size_t>(c)])]; }
+
   DensityOptions options_;
-  std::vector<int64_t> counts_;
-  at::Tensor mean_, mean_low_;      // [C, d]
-  std::vector<Factor> factors_;     // C of them, one (tied) or none (diagonal)
-  at::Tensor deviation_;            // [C, d] (diagonal)
-  at::Tensor centre_, white_mean_;  // [d], [C, d]: means less the centre, whitened (tied)
+  std::vector<int64_t> counts_, labels_, without_variance_;
+  at::Tensor mean_, mean_low_;      // [P, d]
+  std::vector<Factor> factors_;     // P of them, one (tied) or none (diagonal)
+  at::Tensor deviation_;            // [P, d] (diagonal)
+  at::Tensor centre_, white_mean_;  // [d], [P, d]: means less the centre, whitened (tied)
   std::vector<double> jitter_, shrinkage_;
 
   // What joint_log_density has learnt: which bound to use, and whether float32 is worth another try.
@@ -127,7 +141,7 @@ class GaussianDensity {
   Bound bound_ = Bound::leading;
   bool screening_ = true;
   std::vector<Screen> screens_;
-  at::Tensor screen_centre_, screen_reach_;  // [d], [C]: mean of the class means, and their distances from it
+  at::Tensor screen_centre_, screen_reach_;  // [d], [P]: mean of the class means, and their distances from it
   int64_t rows_seen_ = 0;
 };
 

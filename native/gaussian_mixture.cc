@@ -5,6 +5,9 @@
 #include <ATen/core/grad_mode.h>
 
 #include <algorithm>
+#include <limits>
+#include <numeric>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -20,11 +23,12 @@ namespace {
 // Rows evaluated together: enough for the matrix kernel, few enough that a step stays short.
 int64_t chunk_rows(int64_t dim) { return std::clamp<int64_t>((int64_t{1} << 20) / dim, 512, 8192); }
 
-// What a fit came to, per class.
+// What a fit came to, per class, and the classes of equal samples.
 NamedState outcome(const GaussianDensity& density) {
   return {{"count", at::tensor(density.counts(), at::kLong)},
           {"jitter", at::tensor(density.jitter(), at::kDouble)},
-          {"shrinkage", at::tensor(density.shrinkage(), at::kDouble)}};
+          {"shrinkage", at::tensor(density.shrinkage(), at::kDouble)},
+          {"withoutVariance", at::tensor(density.without_variance(), at::kLong)}};
 }
 
 template <class Enum>
@@ -62,6 +66,13 @@ DensityOptions density_options_argument(const Napi::Value& value) {
   return options;
 }
 
+// Columns of the classes with samples among those of all classes, [n, C]; `absent` in the others.
+at::Tensor among_all(const at::Tensor& columns, const GaussianDensity& density, double absent) {
+  if (density.present() == density.classes()) return columns;
+  const at::Tensor all = at::full({columns.size(0), density.classes()}, absent, columns.options());
+  return all.index_copy_(1, at::tensor(density.labels(), at::kLong).to(columns.device()), columns);
+}
+
 enum class Quantity { log_density, class_log_densities, responsibilities, predict, least_squared_distance };
 
 // Features through the densities, a chunk per step.
@@ -72,7 +83,7 @@ struct Evaluation {
   bool checked = false;
   int64_t done = 0;
   GaussianDensity::Workspace workspace;
-  at::Tensor prior, result;
+  at::Tensor prior, labels, result;
 
   bool step(JobContext& job) {
     const at::NoGradGuard no_grad;
@@ -83,6 +94,7 @@ struct Evaluation {
         fail("ERR_SHAPE", "features: expected ", density.dim(), " columns, found ", features.size(1));
       require_finite(features, "features");
       prior = density.log_prior();
+      labels = at::tensor(density.labels(), at::kLong).to(density.device());
       density.make_ready([&job] { job.check(); });
       const bool whole = quantity == Quantity::class_log_densities || quantity == Quantity::responsibilities;
       const auto dtype = quantity == Quantity::predict ? at::kInt : at::kDouble;
@@ -97,42 +109,75 @@ struct Evaluation {
     return done == count;
   }
 
+  // Throws ERR_RANGE where a number of a row, or the largest one of it, has overflowed.
+  const at::Tensor& require_reached(const at::Tensor& numbers) const {
+    const at::Tensor lost = numbers.isfinite().logical_not_();
+    if (!lost.any().item<bool>()) return numbers;
+    const int64_t row = done + lost.reshape({lost.size(0), -1}).any(1).nonzero()[0].item<int64_t>();
+    fail("ERR_RANGE", "features: expected rows whose squared distances from the class means are within float64, found ",
+         "row ", row, " too far away");
+  }
+
   at::Tensor evaluate(GaussianDensity& density, const Poll& poll) {
-    if (quantity == Quantity::log_density) return at::logsumexp(density.joint_log_density(workspace, poll), 1);
-    if (quantity == Quantity::predict) return at::argmax(density.joint_log_density(workspace, poll), 1);
+    if (quantity == Quantity::log_density) {
+      return require_reached(at::logsumexp(density.joint_log_density(workspace, poll), 1));
+    }
+    if (quantity == Quantity::predict) {
+      const auto [greatest, place] = density.joint_log_density(workspace, poll).max(1);
+      require_reached(greatest);
+      return labels.index_select(0, place);
+    }
     if (quantity == Quantity::least_squared_distance) {
       at::Tensor least = density.squared_distance(workspace, 0);
-      for (int64_t c = 1; c < density.classes(); ++c) {
+      for (int64_t c = 1; c < density.present(); ++c) {
         poll();
         at::minimum_out(least, least, density.squared_distance(workspace, c));
       }
-      return least;
+      return require_reached(least);
     }
     std::vector<at::Tensor> columns;
-    for (int64_t c = 0; c < density.classes(); ++c) {
+    for (int64_t c = 0; c < density.present(); ++c) {
       poll();
       columns.push_back(density.log_density(workspace, c));
     }
     const at::Tensor classes = at::stack(columns, 1);
-    return quantity == Quantity::responsibilities ? at::softmax(classes + prior, 1) : classes;
+    if (quantity == Quantity::class_log_densities) {
+      return among_all(require_reached(classes), density, -std::numeric_limits<double>::infinity());
+    }
+    const at::Tensor joint = classes + prior;
+    require_reached(joint.amax(1));
+    return among_all(at::softmax(joint, 1), density, 0);
   }
 };
 
-// A fit to features: their parts into moments, one per step, then the densities.
+// A fit to features: their parts into moments, one per step, then the densities. Moments are of the classes that there
+// are, so that a gap in the labels costs nothing.
 struct FeatureFit {
   std::shared_ptr<SharedDensity> shared;
-  SharedStatistics statistics;
   at::Tensor features, labels;
+  int64_t classes;
   DensityOptions options;
-  bool accepted = false;
+  ClassLabels named = {};
+  std::optional<SharedStatistics> statistics = {};
 
   bool step(JobContext& job) {
     const at::NoGradGuard no_grad;
-    if (!accepted) statistics.accept(features, labels);
-    accepted = true;
-    if (!statistics.take()) return false;
-    shared->density = GaussianDensity::fit(statistics.up_to_date(), options, /*consume=*/true, [&job] { job.check(); });
+    if (!statistics) accept();
+    if (!statistics->take()) return false;
+    shared->density =
+        GaussianDensity::fit(statistics->up_to_date(), named, options, /*consume=*/true, [&job] { job.check(); });
     return true;
+  }
+
+  void accept() {
+    require_labels(labels, classes, "labels");
+    const auto [present, place] = at::_unique(labels, /*sorted=*/true, /*return_inverse=*/true);
+    named = {classes, std::vector<int64_t>(present.const_data_ptr<int64_t>(),
+                                           present.const_data_ptr<int64_t>() + present.numel())};
+    const c10::Device device = shared->device();
+    const ClassMoments empty(present.numel(), features.size(1), scatter_for(options.covariance), device);
+    statistics.emplace(empty, device);
+    statistics->accept(features, place);
   }
 };
 
@@ -156,7 +201,7 @@ void GaussianMixture::define(Napi::Env env, Napi::Object exports) {
                                              }));
 }
 
-// fit(control, statistics, options): count, jitter and shrinkage, per class
+// fit(control, statistics, options): count, jitter and shrinkage, per class; withoutVariance, some of the classes
 Napi::Value GaussianMixture::fit(const Napi::CallbackInfo& info) {
   const auto shared = live();
   const auto statistics = ClassStatistics::unwrap(info[1], "statistics");
@@ -169,13 +214,16 @@ Napi::Value GaussianMixture::fit(const Napi::CallbackInfo& info) {
       info,
       [=](JobContext& job) {
         const at::NoGradGuard no_grad;
-        shared->density = GaussianDensity::fit(statistics->up_to_date(), options, false, [&job] { job.check(); });
+        ClassMoments& moments = statistics->up_to_date();
+        ClassLabels all{moments.classes(), std::vector<int64_t>(static_cast<size_t>(moments.classes()))};
+        std::iota(all.labels.begin(), all.labels.end(), 0);
+        shared->density = GaussianDensity::fit(moments, all, options, false, [&job] { job.check(); });
         return true;
       },
       [shared](Napi::Env env) { return state_to_js(env, outcome(shared->fitted())); });
 }
 
-// fitFeatures(control, features, labels, numClasses, options): count, jitter and shrinkage, per class
+// fitFeatures(control, features, labels, numClasses, options): the same
 Napi::Value GaussianMixture::fit_features(const Napi::CallbackInfo& info) {
   const auto shared = live();
   const at::Tensor features = features_argument(info[1], "features");
@@ -183,10 +231,7 @@ Napi::Value GaussianMixture::fit_features(const Napi::CallbackInfo& info) {
   require_pairs(features, labels);
   const int64_t classes = integer_argument(info[3], "numClasses", 1, 1 << 24);
   const DensityOptions options = density_options_argument(info[4]);
-  const c10::Device device = shared->device();
-  const ClassMoments empty(classes, features.size(1), scatter_for(options.covariance), device);
-  auto fit =
-      std::make_shared<FeatureFit>(FeatureFit{shared, SharedStatistics(empty, device), features, labels, options});
+  auto fit = std::make_shared<FeatureFit>(FeatureFit{shared, features, labels, classes, options});
   return submit_keeping(
       info, [fit](JobContext& job) { return fit->step(job); },
       [shared](Napi::Env env) { return state_to_js(env, outcome(shared->fitted())); });
@@ -219,10 +264,10 @@ Napi::Value GaussianMixture::parameters(const Napi::CallbackInfo& info) {
         const GaussianDensity& density = shared->fitted();
         if (label >= density.classes())
           fail("ERR_RANGE", "class: expected 0 to ", density.classes() - 1, ", found ", label);
-        if (density.counts()[static_cast<size_t>(label)] == 0)
-          fail("ERR_RANGE", "class: class ", label, " had no samples");
-        return NamedState{{"mean", density.mean(label).to(at::kCPU)},
-                          {"covariance", density.covariance_of(label).to(at::kCPU)}};
+        const int64_t place = density.place_of(label);
+        if (place < 0) fail("ERR_RANGE", "class: class ", label, " had no samples");
+        return NamedState{{"mean", density.mean(place).to(at::kCPU)},
+                          {"covariance", density.covariance_of(place).to(at::kCPU)}};
       },
       [](Napi::Env env, NamedState& state) { return state_to_js(env, state); });
 }

@@ -10,6 +10,7 @@
 #include <cmath>
 #include <limits>
 #include <mutex>
+#include <numbers>
 #include <string>
 #include <utility>
 #include <vector>
@@ -18,6 +19,7 @@
 #include "class_statistics.h"
 #include "covariance.h"
 #include "job.h"
+#include "magnitude.h"
 #include "matrix_product.h"
 #include "named_state.h"
 #include "parallel.h"
@@ -100,13 +102,15 @@ MirrorCheck<Real> check_mirror(const Real* entries, int64_t size) {
   return result;
 }
 
-// Throws ERR_NON_FINITE, or ERR_RANGE where a matrix of the batch (in host memory) differs from its transpose by more
-// than rounding.
-void require_symmetric(const at::Tensor& batch, const char* name) {
+// The batch (in host memory) with both triangles of each matrix equal: the mean of the two where they differ. Throws
+// ERR_NON_FINITE, or ERR_RANGE where a matrix differs from its transpose by more than rounding.
+at::Tensor symmetric(const at::Tensor& batch, const char* name) {
+  bool equal = true;
   const auto check = [&](const auto& found, double tolerance) {
     if (std::isnan(found.zero)) require_finite(batch, name);
     if (!(static_cast<double>(found.difference) <= tolerance * static_cast<double>(found.largest)))
       fail("ERR_RANGE", name, ": expected a symmetric matrix, found one that differs from its transpose");
+    equal = equal && found.difference == 0;
   };
   for (const at::Tensor& one : each(batch.contiguous())) {
     if (one.scalar_type() == at::kFloat) {
@@ -115,7 +119,12 @@ void require_symmetric(const at::Tensor& batch, const char* name) {
       check(check_mirror(one.const_data_ptr<double>(), one.size(0)), 1e-10);
     }
   }
+  if (equal) return batch;
+  const at::Tensor lower = (batch + (batch.mT() - batch).div_(2)).tril_();
+  return lower + lower.tril(-1).mT();
 }
+
+bool any_extreme(const at::Tensor& exponents) { return exponents.ne(0).any().item<bool>(); }
 
 // Keeps the largest in magnitude: those above rcond times the largest, or `rank` of them. values [..., k] ≥ 0, in any
 // order.
@@ -150,6 +159,7 @@ struct WeightedRows {
 
 // target += Σ w (x − x̄)(x − x̄)ᵀ in its lower triangle, x̄ the weighted mean of these rows. Returns Σ w.
 double add_scatter(const at::Tensor& target, const WeightedRows& rows, const Poll& poll) {
+  if (rows.count() == 0) return 0;
   at::Tensor total_weight = at::zeros({}, rows.weight.options());
   for (int64_t start = 0; start < rows.count(); start += chunk_rows)
     total_weight.add_(rows.piece(rows.weight, start).sum());
@@ -157,10 +167,17 @@ double add_scatter(const at::Tensor& target, const WeightedRows& rows, const Pol
   if (!(total > 0)) return 0;
   at::Tensor mean = at::zeros({rows.x.size(1)}, target.options());
   at::Tensor rest = at::zeros_like(mean);  // what the first pass lost to rounding
+  at::Tensor lowest = at::full_like(mean, std::numeric_limits<double>::infinity()), highest = -lowest;
   for (int64_t start = 0; start < rows.count(); start += chunk_rows) {
     poll();
-    mean.addmv_(rows.piece(rows.x, start).t(), rows.piece(rows.weight, start) / total);
+    const at::Tensor x = rows.piece(rows.x, start), weight = rows.piece(rows.weight, start);
+    mean.addmv_(x.t(), weight / total);
+    const at::Tensor counted = rows.weighted ? x.index_select(0, weight.nonzero().squeeze(1)) : x;
+    if (counted.size(0) == 0) continue;
+    lowest = at::minimum(lowest, counted.amin(0));
+    highest = at::maximum(highest, counted.amax(0));
   }
+  mean = at::clamp(mean, lowest, highest);  // so that equal rows have no variance at all
   for (int64_t start = 0; start < rows.count(); start += chunk_rows) {
     poll();
     rest.addmv_((rows.piece(rows.x, start) - mean).t(), rows.piece(rows.weight, start) / total);
@@ -176,7 +193,7 @@ double add_scatter(const at::Tensor& target, const WeightedRows& rows, const Pol
 
 at::Tensor divided(const at::Tensor& scatter, double weight, double ddof, const std::string& of) {
   if (!(weight - ddof > 0)) fail("ERR_SHAPE", "x: a total weight of ", weight, of, " is too little for ddof ", ddof);
-  return mirror_lower(scatter.div_(weight - ddof));
+  return within_range(mirror_lower(scatter.div_(weight - ddof)), "x: the covariance");
 }
 
 at::Tensor square_zeros(const at::Tensor& like) {
@@ -240,11 +257,18 @@ Napi::Value covariance(const Napi::CallbackInfo& info) {
           require_finite(given, "weights");
           if (given.lt(0).any().item<bool>()) fail("ERR_RANGE", "weights: expected none below 0");
         }
-        const at::Tensor weights =
+        at::Tensor weights =
             given.defined() ? given.to(at::kDouble) : at::ones({x.size(-2)}, x.options().dtype(at::kDouble));
+        double unit_ddof = ddof;
+        if (given.defined() && weights.numel() > 0) {
+          // In units in which their sum neither overflows nor loses digits; the quotient stays the same.
+          const int exponent = extreme_exponent(std::max(weights.max().item<double>(), ddof));
+          weights = times_power(weights, -exponent);
+          unit_ddof = std::ldexp(ddof, -exponent);
+        }
         if (labels.defined()) {
           const WeightedRows rows{x.to(device), weights.to(device), given.defined()};
-          return covariance_within(rows, labels, classes, of == "pooled", ddof, poll).to(at::kCPU);
+          return covariance_within(rows, labels, classes, of == "pooled", unit_ddof, poll).to(at::kCPU);
         }
         const std::vector<at::Tensor> matrices = each(x);
         const at::Tensor weight_of = weights.expand(x.sizes().slice(0, static_cast<size_t>(x.dim() - 1)))
@@ -254,7 +278,7 @@ Napi::Value covariance(const Napi::CallbackInfo& info) {
           const WeightedRows rows{matrices[i].to(device), weight_of[static_cast<int64_t>(i)].to(device),
                                   given.defined()};
           const at::Tensor scatter = square_zeros(rows.x);
-          found.push_back(divided(scatter, add_scatter(scatter, rows, poll), ddof, "").to(at::kCPU));
+          found.push_back(divided(scatter, add_scatter(scatter, rows, poll), unit_ddof, "").to(at::kCPU));
         }
         if (x.dim() == 2) return found[0];
         std::vector<int64_t> shape = x.sizes().vec();
@@ -284,8 +308,9 @@ Napi::Value pinv(const Napi::CallbackInfo& info) {
       info, device,
       [=](JobContext&) {
         const at::NoGradGuard no_grad;
-        hermitian ? require_symmetric(matrix, "matrix") : require_finite(matrix, "matrix");
-        return pseudoinverse(matrix.to(device), rcond, rank, hermitian).to(at::kCPU);
+        if (!hermitian) require_finite(matrix, "matrix");
+        const at::Tensor given = hermitian ? symmetric(matrix, "matrix") : matrix;
+        return pseudoinverse(given.to(device), rcond, rank, hermitian).to(at::kCPU);
       },
       [](Napi::Env env, at::Tensor& result) { return Tensor::wrap(env, result); });
 }
@@ -293,6 +318,43 @@ Napi::Value pinv(const Napi::CallbackInfo& info) {
 // One matrix as a batch of its own needs no copy.
 at::Tensor stacked(const std::vector<at::Tensor>& matrices) {
   return matrices.size() == 1 ? matrices[0].unsqueeze(0) : at::stack(matrices);
+}
+
+// The even exponent e for which a matrix times 2^-e, which has the factor times 2^(-e/2), keeps the digits that
+// products of its own entries lose to underflow. Entries are only made larger, which is exact.
+int tiny_exponent(const at::Tensor& matrix, double jitter) {
+  const int exponent = extreme_exponent(std::max(matrix.diagonal().max().item<double>(), jitter));
+  return exponent < 0 ? exponent - exponent % 2 : 0;
+}
+
+void bring_back(CholeskyFactor& factor, int exponent) {
+  if (exponent != 0) factor.lower.mul_(std::ldexp(1, exponent / 2));
+}
+
+// Jitter relative to the mean of the diagonal.
+CholeskyFactor relative_cholesky(const at::Tensor& matrix, const Poll& poll) {
+  const int exponent = tiny_exponent(matrix, 0);
+  const at::Tensor larger = times_power(matrix, -exponent);
+  const auto dim = static_cast<double>(matrix.size(0));
+  const double scale = larger.diagonal().div(dim).sum().item<double>();
+  if (!std::isfinite(scale)) fail("ERR_RANGE", "matrix: the mean of its diagonal overflows float64");
+  CholeskyFactor factor = safe_cholesky(larger, scale, poll);
+  bring_back(factor, exponent);
+  const double jitter = std::ldexp(factor.jitter, exponent);
+  if (factor.jitter > 0 && jitter < std::numeric_limits<double>::min())
+    fail("ERR_RANGE", "matrix: expected entries whose jitter is a float64, found a mean of the diagonal of ",
+         std::ldexp(scale, exponent));
+  factor.jitter = jitter;
+  return factor;
+}
+
+// With a jitter that is given.
+CholeskyFactor given_cholesky(const at::Tensor& matrix, double jitter) {
+  const int exponent = tiny_exponent(matrix, jitter);
+  CholeskyFactor factor = cholesky_with_jitter(times_power(matrix, -exponent), std::ldexp(jitter, -exponent));
+  bring_back(factor, exponent);
+  factor.jitter = jitter;
+  return factor;
 }
 
 // cholesky(control, matrix, jitter, device): factor and jitter [batch]; jitter = "relative", "ddu" (one for all) or a
@@ -309,21 +371,19 @@ Napi::Value cholesky(const Napi::CallbackInfo& info) {
       info, device,
       [=](JobContext& job) {
         const at::NoGradGuard no_grad;
-        require_symmetric(matrix, "matrix");
         const Poll poll = [&job] { job.check(); };
-        const std::vector<at::Tensor> matrices = each(matrix.to(device, at::kDouble));
+        const std::vector<at::Tensor> matrices = each(symmetric(matrix, "matrix").to(device, at::kDouble));
         const double common = rule == "ddu" ? ddu_jitter(matrices, poll) : fixed_jitter;
         std::vector<at::Tensor> factors;
         std::vector<double> jitters;
         for (const at::Tensor& one : matrices) {
           poll();
-          const CholeskyFactor factor = rule == "relative"
-                                            ? safe_cholesky(one, one.diagonal().mean().item<double>(), poll)
-                                            : cholesky_with_jitter(one, common);
+          const CholeskyFactor factor = rule == "relative" ? relative_cholesky(one, poll) : given_cholesky(one, common);
           factors.push_back(factor.lower);
           jitters.push_back(factor.jitter);
         }
-        const at::Tensor factor = stacked(factors).reshape(matrix.sizes()).to(at::kCPU, matrix.scalar_type());
+        const at::Tensor factor = within_range(
+            stacked(factors).reshape(matrix.sizes()).to(at::kCPU, matrix.scalar_type()), "matrix: its factor");
         return NamedState{{"factor", factor}, {"jitter", at::tensor(jitters, at::kDouble)}};
       },
       [](Napi::Env env, NamedState& state) { return state_to_js(env, state); });
@@ -331,6 +391,7 @@ Napi::Value cholesky(const Napi::CallbackInfo& info) {
 
 struct LogDeterminant {
   double sign = 0, logarithm = 0;
+  double largest_pivot = 0;  // in magnitude; NaN where one has overflowed
 };
 
 #ifndef _WIN32  // where libtorch does not export its LAPACK
@@ -371,22 +432,45 @@ LogDeterminant cpu_log_determinant(const at::Tensor& matrix, const char* name) {
   LogDeterminant result{1, 0};
   for (int i = 0; i < dim; ++i) {
     const double pivot = entries[static_cast<int64_t>(i) * (dim + 1)];
-    if (pivot == 0) return {0, -std::numeric_limits<double>::infinity()};
+    if (!std::isfinite(pivot)) return {0, 0, std::nan("")};
+    result.largest_pivot = std::max(result.largest_pivot, std::abs(pivot));
+    if (pivot == 0) result.sign = 0;
     if ((pivot < 0) != (pivots[static_cast<size_t>(i)] != i + 1)) result.sign = -result.sign;
     result.logarithm += std::log(std::abs(pivot));
   }
+  result.sign += 0;  // no negative zero for a singular matrix
   return result;
 }
 
 #endif
 
-LogDeterminant log_determinant(const at::Tensor& matrix, at::Device device, const char* name) {
+LogDeterminant plain_log_determinant(const at::Tensor& matrix, at::Device device, const char* name) {
 #ifndef _WIN32
   if (device.is_cpu()) return cpu_log_determinant(matrix, name);
 #endif
   require_finite(matrix, name);
-  const auto [sign, logarithm] = at::linalg_slogdet(matrix.to(device, at::kDouble));
-  return {sign.item<double>() + 0, logarithm.item<double>()};  // no negative zero for a singular matrix
+  const auto [factors, pivots, info] = at::linalg_lu_factor_ex(matrix.to(device, at::kDouble));
+  const at::Tensor diagonal = factors.diagonal().to(at::kCPU);
+  if (!diagonal.isfinite().all().item<bool>()) return {0, 0, std::nan("")};
+  const auto in_place = at::arange(1, diagonal.size(0) + 1, at::kInt);
+  const bool negative = pivots.to(at::kCPU).ne(in_place).logical_xor_(diagonal.lt(0)).sum().item<int64_t>() % 2 != 0;
+  const bool singular = diagonal.eq(0).any().item<bool>();
+  return {singular   ? 0.0
+          : negative ? -1.0
+                     : 1.0,
+          diagonal.abs().log_().sum().item<double>(), diagonal.abs().max().item<double>()};
+}
+
+// Where pivots overflow, or are so small that products of them lose digits, of the matrix in other units.
+LogDeterminant log_determinant(const at::Tensor& matrix, at::Device device, const char* name) {
+  const LogDeterminant plain = plain_log_determinant(matrix, device, name);
+  if (extreme_exponent(plain.largest_pivot) >= 0 && !std::isnan(plain.largest_pivot)) return plain;
+  const at::Tensor entries = matrix.to(at::kDouble);
+  const int power = extreme_exponent(entries.abs().max().item<double>());
+  LogDeterminant scaled = plain_log_determinant(times_power(entries, -power), device, name);
+  if (std::isnan(scaled.largest_pivot)) fail("ERR_RANGE", name, ": a pivot of its LU factors overflows float64");
+  scaled.logarithm += static_cast<double>(matrix.size(0)) * power * std::numbers::ln2;
+  return scaled;
 }
 
 // logdet(control, matrix, device): sign and log |det|, [batch] each
@@ -419,11 +503,16 @@ Napi::Value eigh(const Napi::CallbackInfo& info) {
       info, device,
       [=](JobContext&) {
         const at::NoGradGuard no_grad;
-        require_symmetric(matrix, "matrix");
+        at::Tensor given = symmetric(matrix, "matrix");
+        const at::Tensor exponents = extreme_exponents(given);
+        const bool extreme = any_extreme(exponents);
+        if (extreme) given = times_power(given, exponents.neg());
         // LAPACK works by columns: of the transpose it needs a plain copy.
-        const auto [values, vectors] = at::linalg_eigh(matrix.mT().to(device));
+        auto [values, vectors] = at::linalg_eigh(given.mT().to(device));
+        values = values.to(at::kCPU);
+        if (extreme) values = within_range(times_power(values, exponents.squeeze(-1)), "matrix: an eigenvalue");
         // Columns from LAPACK to rows: not left to the JavaScript thread, which it would hold up.
-        return NamedState{{"values", values.to(at::kCPU)}, {"vectors", vectors.to(at::kCPU).contiguous()}};
+        return NamedState{{"values", values}, {"vectors", vectors.to(at::kCPU).contiguous()}};
       },
       [](Napi::Env env, NamedState& state) { return state_to_js(env, state); });
 }
@@ -439,15 +528,20 @@ Napi::Value svdvals(const Napi::CallbackInfo& info) {
         require_finite(matrix, "matrix");
         // LAPACK takes four times as long for the transpose of a tall matrix.
         const bool wide = matrix.size(-1) > matrix.size(-2);
-        return at::linalg_svdvals((wide ? matrix.mT() : matrix).to(device)).to(at::kCPU);
+        const at::Tensor exponents = extreme_exponents(matrix);
+        const bool extreme = any_extreme(exponents);
+        const at::Tensor given = extreme ? times_power(matrix, exponents.neg()) : matrix;
+        const at::Tensor values = at::linalg_svdvals((wide ? given.mT() : given).to(device)).to(at::kCPU);
+        return extreme ? within_range(times_power(values, exponents.squeeze(-1)), "matrix: a singular value") : values;
       },
       [](Napi::Env env, at::Tensor& result) { return Tensor::wrap(env, result); });
 }
 
-}  // namespace
+constexpr const char* pinv_overflow = "matrix: its pseudoinverse";
 
-at::Tensor pseudoinverse(const at::Tensor& matrix, std::optional<double> rcond, std::optional<int64_t> rank,
-                         bool hermitian) {
+// The pseudoinverse of matrices of ordinary magnitudes.
+at::Tensor plain_pseudoinverse(const at::Tensor& matrix, std::optional<double> rcond, std::optional<int64_t> rank,
+                               bool hermitian) {
   if (hermitian) {
     const auto [values, vectors] = at::linalg_eigh(matrix);
     const at::Tensor keep = kept(values.abs(), matrix.size(-2), matrix.size(-1), rcond, rank);
@@ -464,6 +558,16 @@ at::Tensor pseudoinverse(const at::Tensor& matrix, std::optional<double> rcond, 
   at::Tensor inverse = at::empty({matrix.size(1), matrix.size(0)}, matrix.options());
   set_product(inverse, scaled, left.mT());
   return inverse;
+}
+
+}  // namespace
+
+at::Tensor pseudoinverse(const at::Tensor& matrix, std::optional<double> rcond, std::optional<int64_t> rank,
+                         bool hermitian) {
+  const at::Tensor exponents = extreme_exponents(matrix);
+  if (!any_extreme(exponents)) return within_range(plain_pseudoinverse(matrix, rcond, rank, hermitian), pinv_overflow);
+  const at::Tensor inverse = plain_pseudoinverse(times_power(matrix, exponents.neg()), rcond, rank, hermitian);
+  return within_range(times_power(inverse, exponents.neg()), pinv_overflow);
 }
 
 void define_linalg(Napi::Env env, Napi::Object exports) {

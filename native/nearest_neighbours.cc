@@ -13,6 +13,7 @@
 
 #include "arguments.h"
 #include "class_statistics.h"
+#include "magnitude.h"
 #include "matrix_product.h"
 #include "named_state.h"
 #include "parallel.h"
@@ -55,25 +56,23 @@ at::Tensor exact_rows(const at::Tensor& rows, const at::Tensor& inverse) {
        "longer one");
 }
 
-// Lengths of float64 rows, [n], right also where squares underflow; ERR_RANGE where one is too long to be squared.
+// Lengths of float64 rows, [n]; ERR_RANGE where one is too long to be squared.
 at::Tensor lengths(const at::Tensor& rows) {
-  at::Tensor length = at::linalg_vector_norm(rows, 2, 1);
-  if (!length.isfinite().all().item<bool>()) fail_too_long();
-  constexpr double squares_are_exact = 1e-140;  // what its squares lose to underflow is beneath rounding from here on
-  const at::Tensor small = length.lt(squares_are_exact).nonzero().squeeze(1);
-  if (small.size(0) == 0) return length;
-  const at::Tensor some = rows.index_select(0, small);
-  const at::Tensor largest = some.abs().amax(1, /*keepdim=*/true);
-  const at::Tensor unit = at::where(largest.gt(0), largest, at::ones_like(largest));
-  return length.index_copy_(0, small, at::linalg_vector_norm(some.div(unit), 2, 1).mul_(largest.squeeze(1)));
+  at::Tensor length = row_lengths(rows);
+  if (!length.lt(1e154).all().item<bool>()) fail_too_long();
+  return length;
 }
 
-// 1/‖row‖, [n, 1]; 1 for a row of zeros, which stays one. ERR_RANGE for a length whose reciprocal is beyond float64.
+// 1/‖row‖, [n, 1]; 1 for a row of zeros, which stays one. ERR_RANGE for a length that is beyond float64, or whose
+// reciprocal is.
 at::Tensor inverse_lengths(const at::Tensor& rows) {
-  const at::Tensor length = lengths(rows.to(at::kDouble)).unsqueeze(1);
+  const at::Tensor length = row_lengths(rows.to(at::kDouble)).unsqueeze(1);
   const at::Tensor zero = length.eq(0);
-  if (!length.ge(std::numeric_limits<double>::min()).logical_or_(zero).all().item<bool>()) {
-    fail("ERR_RANGE", "features: expected rows of zeros or longer than 2.3e-308, found one whose direction is lost");
+  const at::Tensor found = length.ge(std::numeric_limits<double>::min()).logical_and_(length.isfinite());
+  if (!found.logical_or_(zero).all().item<bool>()) {
+    fail("ERR_RANGE",
+         "features: expected rows of zeros, or longer than 2.3e-308 and shorter than 1.8e308, found one whose "
+         "direction is lost");
   }
   return at::where(zero, at::ones_like(length), length.reciprocal());
 }

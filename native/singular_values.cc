@@ -14,6 +14,7 @@
 #include "arguments.h"
 #include "class_statistics.h"
 #include "job.h"
+#include "magnitude.h"
 #include "named_state.h"
 #include "tensor.h"
 
@@ -31,6 +32,20 @@ at::Tensor with_fixed_signs(const at::Tensor& columns) {
   return columns * at::where(columns.gather(0, place).lt(0), -1.0, 1.0);
 }
 
+// The exponent of the power of two by which features (and what is subtracted of them) are divided: 0 where their
+// magnitude is ordinary. Beyond that, products would overflow or vanish; everything here is as many times as large as
+// the features.
+int unit_exponent(const at::Tensor& features, const at::Tensor& centre = {}) {
+  double largest = features.abs().max().item<double>();
+  if (centre.defined()) largest = std::max(largest, centre.abs().max().item<double>());
+  return extreme_exponent(largest);
+}
+
+// A result in the units of the features; ERR_RANGE where it is beyond float64.
+at::Tensor in_units(const at::Tensor& result, int exponent) {
+  return within_range(times_power(result.to(at::kCPU), exponent).contiguous(), "features: a length of theirs");
+}
+
 // One reading of a feature set, a piece per step. With `centred`, a first pass and a second find the mean, the second
 // what the first lost to rounding; the last pass builds the triangle.
 struct Spectrum {
@@ -39,9 +54,9 @@ struct Spectrum {
   bool centred = false;
   std::optional<int64_t> wanted;  // how many singular values
 
-  int pass = 0;
+  int pass = 0, exponent = 0;
   int64_t done = 0;
-  at::Tensor mean, rest;  // [d]
+  at::Tensor mean, rest;  // [d], in units of 2^exponent
   std::optional<RowTriangle> triangle;
   NamedState result;
 
@@ -51,13 +66,14 @@ struct Spectrum {
     const int64_t dim = features.size(1);
     if (!triangle) {
       require_finite(features, "features");
+      exponent = unit_exponent(features);
       triangle.emplace(dim);
       mean = at::zeros({dim}, at::TensorOptions(at::kDouble).device(device));
       rest = at::zeros_like(mean);
       pass = centred ? 0 : 2;
     }
     const int64_t end = std::min(count, done + triangle_rows(dim));
-    at::Tensor rows = features.slice(0, done, end).to(device, at::kDouble);
+    const at::Tensor rows = times_power(features.slice(0, done, end).to(device, at::kDouble), -exponent);
     if (pass == 0) {
       mean.add_(rows.sum(0), 1 / static_cast<double>(count));
     } else if (pass == 1) {
@@ -79,10 +95,10 @@ struct Spectrum {
     const int64_t kept = std::min(wanted.value_or(all.size(0)), all.size(0));
     const double negligible = static_cast<double>(std::max(features.size(0), dim)) * epsilon * all.max().item<double>();
     result = {
-        {"values", all.slice(0, 0, kept).to(at::kCPU).contiguous()},
+        {"values", in_units(all.slice(0, 0, kept), exponent)},
         {"basis", with_fixed_signs(right.slice(0, 0, kept).t()).to(at::kCPU).contiguous()},
-        {"centre", (mean + rest).to(at::kCPU)},
-        {"outside", at::linalg_vector_norm(all.slice(0, kept, all.size(0))).to(at::kCPU).reshape({1})},
+        {"centre", in_units(mean + rest, exponent)},
+        {"outside", in_units(scalar(kept < all.size(0) ? total_length(all.slice(0, kept)) : 0), exponent)},
         {"rank", scalar(static_cast<double>(all.gt(negligible).sum().item<int64_t>()))},
     };
   }
@@ -93,8 +109,9 @@ struct Projection {
   at::Tensor features, basis, centre;  // [n, d]; [d, k], orthonormal columns; [d] or undefined
   c10::Device device = c10::kCPU;
 
+  int exponent = 0;
   int64_t done = 0;
-  double squares_outside = 0;
+  double outside = 0;  // in units of 2^exponent, as the triangle
   std::optional<RowTriangle> triangle;
   NamedState result;
 
@@ -105,9 +122,11 @@ struct Projection {
       require_finite(centre, "centre");
       centre = centre.to(device, at::kDouble);
     }
+    exponent = unit_exponent(features, centre);
+    if (centre.defined()) centre = times_power(centre, -exponent);
     basis = basis.to(device, at::kDouble);
     const at::Tensor unlike = basis.t().mm(basis) - at::eye(basis.size(1), basis.options());
-    if (unlike.abs().max().item<double>() > 1e-6)
+    if (!(unlike.abs().max().item<double>() <= 1e-6))
       fail("ERR_RANGE", "basis: expected orthonormal columns, found some that are not");
     triangle.emplace(basis.size(1));
   }
@@ -117,12 +136,12 @@ struct Projection {
     if (!triangle) check();
     const int64_t count = features.size(0);
     const int64_t end = std::min(count, done + triangle_rows(features.size(1)));
-    at::Tensor rows = features.slice(0, done, end).to(device, at::kDouble);
+    at::Tensor rows = times_power(features.slice(0, done, end).to(device, at::kDouble), -exponent);
     if (centre.defined()) rows = rows - centre;
     const at::Tensor along = rows.mm(basis);
     triangle->add(along);
     if (basis.size(1) < basis.size(0))
-      squares_outside += at::addmm(rows, along, basis.t(), 1, -1).square_().sum().item<double>();
+      outside = std::hypot(outside, total_length(at::addmm(rows, along, basis.t(), 1, -1)));
     done = end;
     if (done < count) return false;
     finish();
@@ -131,11 +150,11 @@ struct Projection {
 
   void finish() {
     const at::Tensor reduced = triangle->matrix();
-    const at::Tensor values = at::linalg_svdvals(reduced).to(at::kCPU);
+    const at::Tensor values = in_units(at::linalg_svdvals(reduced), exponent);
     result = {
         {"values", at::constant_pad_nd(values, {0, basis.size(1) - values.size(0)})},
-        {"lengths", at::linalg_vector_norm(reduced, 2, 0).to(at::kCPU)},
-        {"outside", scalar(std::sqrt(squares_outside))},
+        {"lengths", in_units(row_lengths(reduced.t().contiguous()), exponent)},
+        {"outside", in_units(scalar(outside), exponent)},
     };
   }
 };

@@ -12,6 +12,7 @@
 #include "arguments.h"
 #include "class_statistics.h"
 #include "linalg.h"
+#include "magnitude.h"
 #include "named_state.h"
 #include "tensor.h"
 
@@ -31,7 +32,7 @@ at::Tensor logits_argument(const Napi::Value& value, const at::Tensor& features)
 }
 
 at::Tensor residual_lengths(const at::Tensor& rows, const ResidualSpace& space) {
-  return at::linalg_vector_norm((rows.to(space.on, at::kDouble) - space.origin).mm(space.basis), 2, 1);
+  return row_lengths((rows.to(space.on, at::kDouble) - space.origin).mm(space.basis));
 }
 
 // The principal subspace by the singular value decomposition of the rows themselves, through the R of their QR
@@ -45,7 +46,7 @@ struct Fit {
   ResidualSpace made{c10::Device(c10::kCPU)};
   at::Tensor stacked = {};  // columns of [R; chunk], the layout of LAPACK
   int64_t done = 0;
-  double squares = 0, residuals = 0, largest_logits = 0;
+  double length = 0, residuals = 0, largest_logits = 0;  // of all rows together; the others are means
 
   bool step(JobContext& job) {
     const at::NoGradGuard no_grad;
@@ -71,6 +72,8 @@ struct Fit {
     if (bias.defined()) {
       const at::Tensor inverse = pseudoinverse(weight.to(shared->on, at::kDouble), std::nullopt, std::nullopt, false);
       made.origin = inverse.mv(bias.to(shared->on, at::kDouble)).neg_();
+      if (!made.origin.isfinite().all().item<bool>())
+        fail("ERR_RANGE", "weight: the point whose logits are zero is beyond float64");
     }
     stacked = at::zeros({dim, dim + chunk_rows(dim)}, made.origin.options());
     phase = Phase::decompose;
@@ -80,7 +83,10 @@ struct Fit {
     const int64_t dim = features.size(1);
     const int64_t end = std::min(done + chunk_rows(dim), features.size(0));
     const at::Tensor rows = features.slice(0, done, end).to(made.on, at::kDouble) - made.origin;
-    squares += rows.square().sum().item<double>();
+    length = std::hypot(length, total_length(rows));
+    if (!std::isfinite(length)) {
+      fail("ERR_RANGE", "features: expected them within float64 of the point whose logits are zero, found them beyond");
+    }
     at::Tensor part = stacked.slice(1, 0, dim + end - done);
     part.slice(1, dim).copy_(rows.t());
     const at::Tensor upper = std::get<0>(at::geqrf(part.t())).slice(0, 0, dim).triu();
@@ -98,19 +104,23 @@ struct Fit {
   bool measure() {
     const int64_t count = features.size(0);
     const int64_t end = std::min(done + 4 * chunk_rows(features.size(1)), count);
-    residuals += residual_lengths(features.slice(0, done, end), made).sum().item<double>();
-    largest_logits += std::get<0>(logits.slice(0, done, end).max(1)).to(at::kDouble).sum().item<double>();
+    const auto n = static_cast<double>(count);
+    residuals += residual_lengths(features.slice(0, done, end), made).div_(n).sum().item<double>();
+    largest_logits += std::get<0>(logits.slice(0, done, end).max(1)).to(at::kDouble).div_(n).sum().item<double>();
     done = end;
     if (done < count) return false;
-    const auto n = static_cast<double>(count);
-    const double usual = std::sqrt(squares / n);
+    const double usual = length / std::sqrt(n);
     const double noise = static_cast<double>(features.size(1)) * std::numeric_limits<double>::epsilon() * usual;
-    if (!(residuals / n > noise)) {
+    if (!(residuals > noise)) {
       fail("ERR_RANGE",
            "dimension: expected fewer than the dimensions of the training features, whose principal subspace of ",
-           dimension, " dimensions leaves nothing of them (", residuals / n, " of ", usual, " on average)");
+           dimension, " dimensions leaves nothing of them (", residuals, " of ", usual, " on average)");
     }
     made.alpha = largest_logits / residuals;
+    if (!std::isfinite(made.alpha)) {
+      fail("ERR_RANGE", "logits: expected their largest over the residual length to be within float64, found ",
+           largest_logits, " over ", residuals);
+    }
     return true;
   }
 };
@@ -137,7 +147,13 @@ struct Evaluation {
     const int64_t end = std::min(done + chunk_rows(features.size(1)), features.size(0));
     const at::Tensor residual = residual_lengths(features.slice(0, done, end), *shared).to(at::kCPU);
     const at::Tensor energy = at::logsumexp(logits.slice(0, done, end).to(at::kDouble), 1);
-    result.slice(0, done, end).copy_(energy.sub_(residual, shared->alpha));
+    const at::Tensor scores = energy.sub_(residual, shared->alpha);
+    const at::Tensor lost = scores.isfinite().logical_not_().nonzero();
+    if (lost.size(0) > 0) {
+      fail("ERR_RANGE", "features: expected rows and logits whose score is within float64, found row ",
+           done + lost[0].item<int64_t>(), " beyond");
+    }
+    result.slice(0, done, end).copy_(scores);
     done = end;
     return done == features.size(0);
   }

@@ -2,6 +2,7 @@
 
 import { fail, integer } from "../checks";
 import { LibtorchOodError } from "../errors";
+import { classesIn } from "../labels";
 import { presetOf, withPreset, type PresetRecord } from "../presets/preset";
 import { requirements, type ScoreOptions } from "../scores/fit";
 import type { ScoreName } from "../scores/score";
@@ -49,7 +50,7 @@ export function classCount(names: readonly string[] | undefined, logits: Tensor 
     fail("ERR_OPTION", "classNames", "an array of names", names);
   }
   const columns = logits?.shape[1];
-  const classes = columns ?? names?.length ?? greatest + 1;
+  const classes = columns ?? names?.length ?? (labels === undefined ? 0 : classesIn(labels, "labels"));
   if (names !== undefined && names.length !== classes)
     fail("ERR_SHAPE", "classNames", `${classes} names, one per column of the logits`, names);
   if (greatest >= 0) integer(greatest, "the greatest label", 0, classes - 1);

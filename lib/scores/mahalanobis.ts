@@ -1,6 +1,7 @@
 // Mahalanobis distances under one covariance for all classes: Lee et al. 2018, and relative to a background, Ren et al. 2021.
 
-import { optionsObject } from "../checks";
+import { listed, optionsObject } from "../checks";
+import { LibtorchOodError } from "../errors";
 import { GaussianMixture } from "../gaussian-mixture";
 import type { Labels } from "../labels";
 import type { Tensor } from "../tensor";
@@ -47,7 +48,14 @@ class SharedCovariance {
   /** min_c (z − u_c)ᵀ S⁻¹ (z − u_c) of each row. */
   async leastSquaredDistance(features: Tensor, signal: AbortSignal | undefined): Promise<Float64Array> {
     const distances = await this.mixture.leastSquaredDistance(features, { signal });
-    return distances.map((distance) => distance * this.#factor);
+    return distances.map((distance, row) => {
+      const scaled = distance * this.#factor;
+      if (scaled < Infinity) return scaled;
+      throw new LibtorchOodError(
+        "ERR_RANGE",
+        `features: expected rows whose squared distances are within float64, found row ${row} too far away`,
+      );
+    });
   }
 
   get classesWithSamples(): number {
@@ -55,10 +63,13 @@ class SharedCovariance {
   }
 
   get warnings(): string[] {
-    const { counts, featureDim } = this.mixture;
+    const { counts, featureDim, withoutVariance } = this.mixture;
     const warnings: string[] = [];
     const absent = counts.flatMap((count, c) => (count === 0 ? [c] : []));
-    if (absent.length > 0) warnings.push(`no samples of class ${absent.join(", ")}: no distance to it is taken`);
+    if (absent.length > 0) warnings.push(`no samples of class ${listed(absent)}: no distance to it is taken`);
+    if (withoutVariance.length > 0) {
+      warnings.push(`all samples of class ${listed(withoutVariance)} are equal: distances to it rest on the variance of the others`);
+    }
     if (this.jitter > 0) {
       warnings.push(
         `the covariance of ${featureDim} dimensions is not safely positive definite: ${this.jitter} was added to its diagonal, ` +
@@ -199,8 +210,7 @@ export class RelativeMahalanobis implements Score {
       const own = this.#classes.leastSquaredDistance(given[this.from], signal);
       const background = this.#background.leastSquaredDistance(given[this.from], signal);
       const [distances, apart] = await Promise.all([own, background]);
-      // Where both are beyond a float64, so is what an unlikely input may score.
-      return distances.map((distance, i) => (distance === Infinity ? -Infinity : (apart[i] as number) - distance));
+      return distances.map((distance, i) => (apart[i] as number) - distance);
     });
   }
 

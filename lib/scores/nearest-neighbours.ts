@@ -2,6 +2,7 @@
 
 import { boolean, integer, optionalSignal, optionsObject, string } from "../checks";
 import { LibtorchOodError } from "../errors";
+import { integersOf, labelsTensor, type Labels } from "../labels";
 import { native, type NativeNearestNeighbours } from "../native";
 import { callNative, runNative } from "../native-call";
 import { Tensor } from "../tensor";
@@ -10,7 +11,10 @@ import type { ScoreState, SourceOptions, TrainingEvidence } from "./score";
 import { damaged, restoring, storedInteger, storedSource } from "./stored";
 
 export interface NearestNeighboursOptions extends SourceOptions {
-  /** Which neighbour's distance counts, 1 to N. Default 50, as OpenOOD has it for CIFAR; the paper chooses it on validation data. */
+  /**
+   * Which neighbour's distance counts, 1 to N. Default 50, as OpenOOD has it for CIFAR; the paper chooses it on validation data. Where it exceeds
+   * the samples of a class, that class's own inputs are measured to other classes: with `labels` in the training evidence, `warnings` says so.
+   */
   k?: number;
   /** Divide every feature by its length first; one of zeros stays. Default true, as in the paper, which finds it decisive. */
   normalize?: boolean;
@@ -32,7 +36,7 @@ export const nearestNeighboursOptionKeys = [...restKeys, "from"] as const;
 export class NearestNeighbours implements Score {
   readonly name = "nearest-neighbours";
   readonly needs: readonly (keyof Evidence)[];
-  readonly warnings: readonly string[] = [];
+  readonly warnings: readonly string[];
   readonly #native: NativeNearestNeighbours;
 
   private constructor(
@@ -40,9 +44,15 @@ export class NearestNeighbours implements Score {
     readonly from: keyof Evidence,
     readonly k: number,
     readonly normalize: boolean,
+    /** Samples of the smallest class, where labels were given. */
+    readonly smallestClass: number | undefined,
   ) {
     this.#native = handle;
     this.needs = [from];
+    this.warnings =
+      smallestClass === undefined || k <= smallestClass
+        ? []
+        : [`k is ${k}, but the smallest class has ${smallestClass} samples: the distances of its own inputs are to other classes`];
   }
 
   /** @internal */
@@ -56,9 +66,10 @@ export class NearestNeighbours implements Score {
     return fitEvidence("nearest-neighbours", training, [from], async (given) => {
       const rows = given[from].shape[0] as number;
       if (k > rows) throw new LibtorchOodError("ERR_RANGE", `k: expected at most ${rows}, as there are training features, found ${k}`);
+      const smallest = training.labels === undefined ? undefined : smallestCount(training.labels, rows);
       const features = Tensor.handle(given[from], from);
       await runNative(signal, (control) => handle.fit(control, features, { k, normalize }));
-      return new NearestNeighbours(handle, from, k, normalize);
+      return new NearestNeighbours(handle, from, k, normalize, smallest);
     });
   }
 
@@ -72,7 +83,11 @@ export class NearestNeighbours implements Score {
     if (points === undefined) damaged(where, "points", "an array of that name", undefined);
     const handle = callNative(() => new (native().NearestNeighbours)(device));
     await restoring(where, () => runNative(undefined, (control) => handle.fit(control, points, { k, normalize })));
-    return new NearestNeighbours(handle, from, k, normalize);
+    // Absent where the score was fitted without labels.
+    const smallest = description.smallestClass === undefined ? undefined : storedInteger(description, "smallestClass", 1, where);
+    const [rows] = points.shape as [number];
+    if (smallest !== undefined && smallest > rows) damaged(where, "smallestClass", `at most ${rows}`, smallest);
+    return new NearestNeighbours(handle, from, k, normalize, smallest);
   }
 
   async score(evidence: Evidence, options: ScoreCallOptions = {}): Promise<Float64Array> {
@@ -85,7 +100,8 @@ export class NearestNeighbours implements Score {
 
   async state(): Promise<ScoreState> {
     const tensors = await runNative(undefined, (control) => this.#native.state(control));
-    return { description: { from: this.from, k: this.k, normalize: this.normalize }, tensors };
+    const { from, k, normalize, smallestClass } = this;
+    return { description: { from, k, normalize, smallestClass }, tensors };
   }
 
   dispose(): void {
@@ -95,4 +111,13 @@ export class NearestNeighbours implements Score {
   [Symbol.dispose](): void {
     this.dispose();
   }
+}
+
+/** Samples of the smallest class that has any. @throws ERR_SHAPE unless there is a label per row, ERR_DTYPE */
+function smallestCount(labels: Labels, rows: number): number {
+  const list = integersOf(labelsTensor(labels, "labels"), "labels");
+  if (list.length !== rows) throw new LibtorchOodError("ERR_SHAPE", `labels: expected ${rows}, one per row, found ${list.length}`);
+  const counts = new Map<number | bigint, number>();
+  for (let i = 0; i < list.length; i++) counts.set(list[i] as number, (counts.get(list[i] as number) ?? 0) + 1);
+  return [...counts.values()].reduce((least, count) => Math.min(least, count));
 }

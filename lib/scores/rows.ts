@@ -11,7 +11,7 @@ const elementsAtOnce = 1 << 17;
 /**
  * `score` of the rows of a matrix [N, columns], piece by piece.
  *
- * @throws ERR_NON_FINITE naming the row, ERR_ABORTED
+ * @throws ERR_NON_FINITE naming the row, ERR_RANGE naming one whose score overflows, ERR_ABORTED
  */
 export async function scoreRows(
   matrix: Tensor,
@@ -38,6 +38,9 @@ export async function scoreRows(
       }
       scores.set(score({ data, shape: [end - start, columns] }), start);
     }
+    const beyond = scores.findIndex((value) => !Number.isFinite(value));
+    if (beyond >= 0)
+      throw new LibtorchOodError("ERR_RANGE", `${name}: expected rows whose score is within float64, found row ${beyond} beyond`);
   } finally {
     held.dispose();
   }

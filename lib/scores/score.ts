@@ -5,7 +5,7 @@ import { fail, oneOf, optionalSignal, optionsObject } from "../checks";
 import { LibtorchOodError } from "../errors";
 import type { Labels } from "../labels";
 import type { NativeNamedTensor } from "../native";
-import { toTensor, type ArrayWithShape, type Tensor } from "../tensor";
+import { Tensor, toTensor, type ArrayWithShape } from "../tensor";
 
 export type ScoreName =
   | "gaussian-mixture"
@@ -57,7 +57,8 @@ export interface Score {
    * One number per row; higher means more in-distribution.
    *
    * @returns Float64Array [N]
-   * @throws ERR_OPTION where evidence that it needs is missing; ERR_NON_FINITE naming the row, ERR_SHAPE, ERR_DTYPE, ERR_DISPOSED, ERR_ABORTED
+   * @throws ERR_OPTION where evidence that it needs is missing; ERR_NON_FINITE naming the row; ERR_RANGE where a score is beyond float64, as of an
+   *   input farther off than 1e154; ERR_SHAPE, ERR_DTYPE, ERR_DISPOSED, ERR_ABORTED
    */
   score(evidence: Evidence, options?: ScoreCallOptions): Promise<Float64Array>;
   /** Gives the memory back now. Idempotent; later use throws ERR_DISPOSED. */
@@ -119,8 +120,15 @@ export async function fitEvidence<T>(
   use: (given: Resolved) => Promise<T>,
 ): Promise<T> {
   const matrices = needs.filter((key) => key !== "labels");
-  if (needs.includes("labels") && training.labels === undefined) missing(score, "training", "labels");
-  return withMatrices(score, "training", training, matrices, use);
+  const { labels } = training;
+  if (needs.includes("labels") && labels === undefined) missing(score, "training", "labels");
+  if (!needs.includes("labels") || !Tensor.is(labels)) return withMatrices(score, "training", training, matrices, use);
+  const held = labels.hold();
+  try {
+    return await withMatrices(score, "training", { ...training, labels: held }, matrices, use);
+  } finally {
+    if (held !== labels) held.dispose();
+  }
 }
 
 async function withMatrices<T>(
@@ -134,7 +142,8 @@ async function withMatrices<T>(
   const tensor = (key: Matrix | "bias", dimensions: number): Tensor => {
     const value = evidence[key];
     if (value === undefined) missing(score, name, key);
-    const made = toTensor(value, key);
+    const given = toTensor(value, key);
+    const made = given === value ? given.hold() : given; // the caller may dispose of theirs while the call goes on
     if (made !== value) copies.push(made);
     const { shape, dtype } = made;
     if (dtype !== "float32" && dtype !== "float64") fail("ERR_DTYPE", key, "float32 or float64", dtype);

@@ -162,8 +162,8 @@ describe("features of another model", () => {
     ],
     ["ERR_NON_FINITE", "", { calibration: { features: { data: new Float64Array(40).fill(NaN), shape: [20, 2] } } }],
     [
-      "ERR_NON_FINITE", // finite features, whose squared distances are not
-      "calibration: expected finite scores, found -Infinity for input 0",
+      "ERR_RANGE", // finite features, whose squared distances are not
+      "row 0 too far away",
       { calibration: { features: { data: new Float64Array(40).fill(1e200), shape: [20, 2] } } },
     ],
     ["ERR_SHAPE", "", { calibration: { features: { data: new Float64Array(60), shape: [20, 3] } } }],

@@ -210,7 +210,7 @@ def ddu_case(s):
 
 sets = {s.name: s for s in feature_sets()}
 small = [s for s in sets.values() if s.dim <= 32]
-few_samples = [few_samples_case(sets["2048 dimensions"], (-14, -13, -12, -11))]
+few_samples = [few_samples_case(sets["2048 dimensions"], (-14, -13, -12, -11, -10, -9))]
 result = dict(
     exact=[c for c in map(exact_case, small) if c is not None] + few_samples,
     shrunk=[shrunk_case(s) for s in sets.values()],

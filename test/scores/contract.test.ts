@@ -84,7 +84,7 @@ describe.each([...scores.names])("%s", (name) => {
     const { description, tensors } = await score.state();
     for (const key of Object.keys(description)) {
       for (const value of [undefined, null, -1, "?", [], 1e9]) {
-        if (key === "temperature" && value === 1e9) continue;
+        if ((key === "temperature" && value === 1e9) || (key === "smallestClass" && value === undefined)) continue;
         const damaged = { description: { ...description, [key]: value }, tensors };
         await expect(restoreScore(name, damaged, "cpu", "a file")).rejects.toEqual(refused("ERR_CORRUPT_FILE", "a file"));
       }
@@ -223,8 +223,40 @@ test("a tensor may be disposed of while a call reads it piece by piece", async (
   expect((await answers).every((answer) => answer === 2)).toBe(true);
 });
 
-test("an input so far off that both distances overflow scores −∞ beside the background, not NaN", async () => {
-  using score = await scores.fit("relative-mahalanobis", training);
-  const columns = s.features.shape[1] as number;
-  expect([...(await score.score({ features: { data: new Float64Array(columns).fill(1e200), shape: [1, columns] } }))]).toEqual([-Infinity]);
+test.each(["gaussian-mixture", "mahalanobis", "relative-mahalanobis", "nearest-neighbours", "vim", "feature-norm"] as const)(
+  "%s: an input too far off for a number is an error",
+  async (name) => {
+    using score = await scores.fit(name, training, name === "nearest-neighbours" ? { normalize: false, k: 3 } : {});
+    const columns = s.features.shape[1] as number;
+    const data = Float64Array.from({ length: 2 * columns }, (_, i) => (i < columns ? 1 : 1.7e308));
+    const far = { data, shape: [2, columns] };
+    const given = { features: far, rawFeatures: far, logits: { data: new Float64Array(10).fill(1), shape: [2, 5] } };
+    await expect(score.score(given)).rejects.toEqual(refused("ERR_RANGE", name === "nearest-neighbours" ? "features" : "row 1"));
+  },
+);
+
+test("an energy beyond float64 is an error", async () => {
+  using hot = await scores.fit("energy", {}, { temperature: 1e308 });
+  await expect(hot.score({ logits: { data: new Float64Array(5).fill(1.7e308), shape: [1, 5] } })).rejects.toEqual(
+    refused("ERR_RANGE", "energy"),
+  );
+});
+
+test("nearest neighbours warn where k exceeds the smallest class, also from a file; without labels nobody can tell", async () => {
+  const { features, labels } = training;
+  const smallest = Math.min(...s.counts);
+  for (const [k, warns] of [
+    [smallest, false],
+    [smallest + 1, true],
+  ] as const) {
+    using score = await scores.fit("nearest-neighbours", { features, labels }, { k });
+    const expected = warns ? [expect.stringContaining(`the smallest class has ${smallest} samples`)] : [];
+    expect(score.warnings).toEqual(expected);
+    const { description, tensors } = await score.state();
+    const stored = { description: JSON.parse(JSON.stringify(description)) as Record<string, unknown>, tensors };
+    using restored = await restoreScore("nearest-neighbours", stored, "cpu", "file");
+    expect(restored.warnings).toEqual(expected);
+    expect((await scores.fit("nearest-neighbours", { features }, { k })).warnings).toEqual([]);
+  }
+  await expect(scores.fit("nearest-neighbours", { features, labels: [0, 1] }, { k: 1 })).rejects.toEqual(refused("ERR_SHAPE", "labels"));
 });
