@@ -8,6 +8,9 @@
 #include <chrono>
 #include <cstdlib>
 #include <map>
+#include <stdexcept>
+#include <string>
+#include <system_error>
 #include <utility>
 
 #include "host_memory.h"
@@ -47,9 +50,12 @@ Executor& Executor::of(c10::Device device) {
   (void)registered;
   Registry& all = registry();
   const std::lock_guard lock(all.mutex);
-  auto& executor = all.executors[{device.type(), device.has_index() ? device.index() : c10::DeviceIndex(0)}];
-  if (!executor) executor.reset(new Executor(device));
-  return *executor;
+  const std::pair key{device.type(), device.has_index() ? device.index() : c10::DeviceIndex(0)};
+  const auto found = all.executors.find(key);
+  if (found != all.executors.end()) return *found->second;
+  // Made before it gets a place: stop_all would find an empty one where the thread cannot be started.
+  std::unique_ptr<Executor> made(new Executor(device));
+  return *all.executors.emplace(key, std::move(made)).first->second;
 }
 
 void Executor::stop_all() {
@@ -67,7 +73,16 @@ void Executor::stop_all() {
   }
 }
 
-Executor::Executor(c10::Device device) : device_(device), thread_([this] { run(); }) {}
+Executor::Executor(c10::Device device) : device_(device) {
+  try {
+    thread_ = std::thread([this] { run(); });
+  } catch (const std::system_error& error) {
+    // The words "not enough memory" make it ERR_OUT_OF_MEMORY (errors.cc).
+    throw std::runtime_error(std::string("cannot start a thread to compute on: ") + error.what() +
+                             ". There is not enough memory for it, or the number of threads is limited (ulimit -v, "
+                             "ulimit -u, the limits of a container)");
+  }
+}
 
 Executor::~Executor() {
   if (thread_.joinable()) thread_.join();

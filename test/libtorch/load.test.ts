@@ -139,3 +139,19 @@ test("a library that does not load is named, with the reason and the command tha
     rmSync(directory, { recursive: true });
   }
 });
+
+const hasPrlimit = spawnSync("prlimit", ["--version"]).status === 0;
+
+(hasPrlimit ? test : test.skip)("where the compute thread cannot be started, the call rejects and the process ends as it should", () => {
+  const program = `
+    const { readFileSync } = require("node:fs");
+    const { spawnSync } = require("node:child_process");
+    const { linalg, Tensor } = require(${JSON.stringify(join(packageRoot, "dist", "index.js"))});
+    const matrix = Tensor.from(Float64Array.of(1, 2, 3, 4, 5, 9), [3, 2]);
+    const used = 1024 * Number(/VmSize:\\s+(\\d+)/.exec(readFileSync("/proc/self/status", "utf8"))[1]);
+    spawnSync("prlimit", ["--pid", String(process.pid), "--as=" + (used + 2 ** 22)]); // less than the stack of a thread
+    linalg.covariance(matrix).catch(({ code, message }) => console.log(code + ": " + message));`;
+  const { status, signal, stdout } = runNode(program);
+  expect([status, signal]).toEqual([0, null]);
+  expect(stdout).toMatch(/^ERR_OUT_OF_MEMORY: cannot start a thread to compute on/);
+});
