@@ -64,11 +64,12 @@ export function matrix(tensor) {
 }
 
 /** For a command-line option that is a whole number. */
-export function wholeNumber(minimum) {
+export function wholeNumber(minimum, maximum = Number.MAX_SAFE_INTEGER) {
   return (text) => {
     const value = Number(text);
-    if (!Number.isInteger(value) || value < minimum) throw new InvalidArgumentError(`expected a whole number from ${minimum} on`);
-    return value;
+    if (Number.isInteger(value) && value >= minimum && value <= maximum && text.trim() !== "") return value;
+    const range = maximum === Number.MAX_SAFE_INTEGER ? `from ${minimum} on` : `from ${minimum} to ${maximum}`;
+    throw new InvalidArgumentError(`expected a whole number ${range}`);
   };
 }
 

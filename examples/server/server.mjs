@@ -4,27 +4,33 @@
 //   curl --data-binary @photo.jpg http://127.0.0.1:8080/score
 
 import { Command } from "commander";
-import { Detector } from "libtorch-ood";
+import { Detector, isLibtorchOodError } from "libtorch-ood";
 import { wholeNumber } from "../digits.mjs";
 import { Service } from "./service.mjs";
+
+/** Above it a timer of Node's ends at once. */
+const longestTimer = 2 ** 31 - 1;
 
 const program = new Command("server")
   .description("Serve a detector of images: POST /score with the bytes of a PNG, JPEG or WebP image. GET /health, /ready, /metrics.")
   .argument("<detector>", "a file that Detector.save or `libtorch-ood fit` wrote")
-  .option("--port <n>", "0: any that is free", wholeNumber(0), 8080)
+  .option("--port <n>", "0: any that is free", wholeNumber(0, 65_535), 8080)
   .option("--host <name>", "address to listen on", "127.0.0.1")
   .option("--device <name>", "cpu, cuda or cuda:N", "cpu")
   .option("--max-batch <n>", "images in one forward pass", wholeNumber(1), 32)
-  .option("--max-wait <ms>", "for which a request waits for company where nothing is computed", wholeNumber(0), 0)
+  .option("--max-wait <ms>", "for which a request waits for company where nothing is computed", wholeNumber(0, longestTimer), 0)
   .option("--max-requests <n>", "accepted at a time; more are told to come back", wholeNumber(1), 128)
   .option("--max-bytes <n>", "largest body", wholeNumber(1), 10 * 2 ** 20)
-  .option("--timeout <ms>", "from a request to its verdict", wholeNumber(1), 30_000)
-  .option("--grace <ms>", "for accepted requests, when the service is told to end", wholeNumber(0), 10_000)
+  .option("--max-pixels <n>", "largest image", wholeNumber(1), 25_000_000)
+  .option("--body-timeout <ms>", "from the headers of a request to the end of its body", wholeNumber(1, longestTimer), 10_000)
+  .option("--timeout <ms>", "from the headers of a request to its verdict", wholeNumber(1, longestTimer), 30_000)
+  .option("--grace <ms>", "for accepted requests, when the service is told to end", wholeNumber(0, longestTimer), 10_000)
   .parse();
 const options = program.opts();
 
 const service = new Service(options);
 const { server } = service;
+server.once("error", (error) => fail(error.message)); // the port is taken, the address is none of this machine
 server.listen(options.port, options.host, () => console.log(`listening on http://${options.host}:${server.address().port}`));
 
 let ending = false;
@@ -38,9 +44,20 @@ async function end() {
 process.on("SIGTERM", end);
 process.on("SIGINT", end);
 
-const detector = await Detector.load(program.args[0], { device: options.device });
-if (detector.takes !== "images") program.error(`${program.args[0]}: expected a detector of images, found one of ${detector.takes}`);
-if (!ending) {
-  await service.start(detector);
-  console.log(`ready, ${detector.classNames.length} classes`);
+try {
+  const detector = await Detector.load(program.args[0], { device: options.device });
+  if (detector.takes !== "images") fail(`${program.args[0]}: expected a detector of images, found one of ${detector.takes}`);
+  if (!ending) {
+    await service.start(detector);
+    console.log(`ready, ${detector.classNames.length} classes`);
+  }
+} catch (error) {
+  if (!isLibtorchOodError(error)) throw error;
+  fail(`${error.code}: ${error.message}`);
+}
+
+/** Ends the process with one line. */
+function fail(message) {
+  console.error(message);
+  process.exit(1);
 }

@@ -4,15 +4,9 @@
 import { createServer } from "node:http";
 import { isLibtorchOodError } from "libtorch-ood";
 import { Batcher } from "./batcher.mjs";
+import { answerAndDrain, hasBody, HttpError, readBody } from "./http-body.mjs";
 import { Metrics } from "./metrics.mjs";
-import { imageErrors, verdicts } from "./verdicts.mjs";
-
-class HttpError extends Error {
-  constructor(status, code, message, headers = {}) {
-    super(message);
-    Object.assign(this, { status, code, headers });
-  }
-}
+import { imageErrors, statedPixels, verdicts } from "./verdicts.mjs";
 
 export class Service {
   server;
@@ -21,18 +15,22 @@ export class Service {
   #detector;
   #ending = false;
   #metrics = new Metrics();
-  #pending = new Set(); // an AbortController for each request that is accepted and not answered
+  #open = new Set(); // an AbortController for each request whose body comes or that is accepted, and that is not answered
+  #accepted = 0; // of those, the ones whose body is there
+  #received = 0; // bytes of the bodies that are coming
 
   /**
    * @param options.maxBatch, maxWait - of the Batcher
    * @param options.maxRequests - accepted at a time; more are told to come back
-   * @param options.maxBytes - of a body
+   * @param options.maxBytes - of a body; those that are coming hold maxRequests times as much in all
+   * @param options.maxPixels - of an image, as its header states them
+   * @param options.bodyTimeout - milliseconds from the headers of a request to the end of its body
    * @param options.timeout - milliseconds from the headers of a request to its verdict
    */
   constructor(options) {
     this.#options = options;
     this.#batcher = new Batcher((images, signal) => this.#score(images, signal), options);
-    // A client that dribbles its headers; a body is under the request's own timeout.
+    // A client that dribbles its headers; a body has a time of its own.
     const limits = { headersTimeout: 10_000, connectionsCheckingInterval: 1000 };
     this.server = createServer(limits, (request, response) => this.#take(request, response));
   }
@@ -46,7 +44,7 @@ export class Service {
   }
 
   get pending() {
-    return this.#pending.size;
+    return this.#accepted;
   }
 
   /** Accepts nothing more, answers what is accepted, but for at most `grace` milliseconds. */
@@ -56,7 +54,7 @@ export class Service {
     this.#batcher.end();
     this.server.closeIdleConnections();
     const late = setTimeout(() => {
-      for (const controller of this.#pending) controller.abort(busy("the service has ended"));
+      for (const controller of this.#open) controller.abort(busy("the service has ended"));
       this.server.closeAllConnections();
     }, grace);
     await closed;
@@ -80,7 +78,7 @@ export class Service {
       answer = failure(error);
     }
     if (path === "/score") this.#metrics.answered(answer.status, (performance.now() - since) / 1000);
-    this.#send(response, answer);
+    this.#send(request, response, answer);
   }
 
   /** Of the service itself: whether the process lives, whether it wants requests, what it has done. */
@@ -91,7 +89,7 @@ export class Service {
       if (!ready) return { status: 503, body: this.#notReady() };
       return { status: 200, body: { status: "ready", classes: this.#detector.classNames } };
     }
-    if (path === "/metrics") return { status: 200, body: this.#metrics.text(this.#pending.size), type: "text/plain; version=0.0.4" };
+    if (path === "/metrics") return { status: 200, body: this.#metrics.text(this.#accepted), type: "text/plain; version=0.0.4" };
     throw new HttpError(404, "NOT_FOUND", "expected /score, /health, /ready or /metrics");
   }
 
@@ -100,53 +98,71 @@ export class Service {
   }
 
   async #verdict(request, response) {
-    const { maxRequests, maxBytes, timeout } = this.#options;
     if (request.method !== "POST") throw new HttpError(405, "METHOD", "expected POST", { allow: "POST" });
     if (this.#detector === undefined || this.#ending) throw busy(`the service is ${this.#notReady().status}`);
-    if (this.#pending.size >= maxRequests) throw busy(`${maxRequests} requests are waiting already`);
+    this.#requirePlace();
+    const { timeout } = this.#options;
     const controller = new AbortController();
     const timer = setTimeout(() => controller.abort(new HttpError(504, "TIMEOUT", `no verdict within ${timeout} ms`)), timeout);
     const gone = () => controller.abort(new HttpError(499, "GONE", "the client has gone"));
-    this.#pending.add(controller);
+    this.#open.add(controller);
     response.once("close", gone);
     try {
-      const image = await readBody(request, maxBytes, controller.signal);
-      if (image.length === 0) throw new HttpError(400, "EMPTY", "expected the bytes of an image as the body");
-      return await this.#batcher.submit(image, controller.signal);
+      return await this.#judge(await this.#receive(request, controller), controller.signal);
     } finally {
       clearTimeout(timer);
       response.off("close", gone);
-      this.#pending.delete(controller);
+      this.#open.delete(controller);
     }
   }
 
-  #send(response, { status, body, headers = {}, type = "application/json" }) {
+  #requirePlace() {
+    const { maxRequests } = this.#options;
+    if (this.#accepted >= maxRequests) throw busy(`${maxRequests} requests are waiting already`);
+  }
+
+  /** The body. Clients that are slow to send it take no places, only their own time and what they have sent. */
+  async #receive(request, controller) {
+    const { maxRequests, maxBytes, bodyTimeout } = this.#options;
+    const late = () => controller.abort(new HttpError(408, "BODY_TIMEOUT", `no whole body within ${bodyTimeout} ms`));
+    const timer = setTimeout(late, bodyTimeout);
+    let received = 0;
+    const take = (bytes) => {
+      received += bytes;
+      this.#received += bytes;
+      if (this.#received > maxRequests * maxBytes) throw busy("too many bodies are coming");
+    };
+    try {
+      return await readBody(request, maxBytes, controller.signal, take);
+    } finally {
+      clearTimeout(timer);
+      this.#received -= received;
+    }
+  }
+
+  async #judge(image, signal) {
+    const { maxPixels } = this.#options;
+    this.#requirePlace();
+    this.#accepted++;
+    try {
+      if (image.length === 0) throw new HttpError(400, "EMPTY", "expected the bytes of an image as the body");
+      const pixels = await statedPixels(image);
+      if (pixels > maxPixels)
+        throw new HttpError(400, "TOO_MANY_PIXELS", `expected an image of at most ${maxPixels} pixels, found ${pixels}`);
+      return await this.#batcher.submit(image, signal);
+    } finally {
+      this.#accepted--;
+    }
+  }
+
+  #send(request, response, { status, body, headers = {}, type = "application/json" }) {
     if (response.destroyed) return; // nobody to tell
     const text = typeof body === "string" ? body : `${JSON.stringify(body)}\n`;
     const closing = this.#ending ? { connection: "close" } : {};
     response.writeHead(status, { "content-type": type, "content-length": Buffer.byteLength(text), ...headers, ...closing });
-    response.end(text);
+    if (hasBody(request) && !request.complete) answerAndDrain(request, response, text);
+    else response.end(text);
   }
-}
-
-/** Never holds more than `limit` bytes, whatever the client says or sends. */
-function readBody(request, limit, signal) {
-  return new Promise((resolve, reject) => {
-    const tooLarge = () => reject(new HttpError(413, "TOO_LARGE", `expected at most ${limit} bytes`, { connection: "close" }));
-    if (Number(request.headers["content-length"]) > limit) return tooLarge();
-    const chunks = [];
-    let length = 0;
-    request.on("data", (chunk) => {
-      length += chunk.length;
-      if (length <= limit) return chunks.push(chunk);
-      chunks.length = 0;
-      tooLarge();
-    });
-    request.once("end", () => resolve(Buffer.concat(chunks)));
-    request.once("error", reject);
-    const late = () => reject(Object.assign(signal.reason, { headers: { connection: "close" } })); // the rest of the body is not wanted
-    signal.addEventListener("abort", late, { once: true });
-  });
 }
 
 function busy(message) {

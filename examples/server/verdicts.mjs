@@ -1,6 +1,7 @@
 // A detector's answers to a batch of images of which some may be no images at all: those get an error of their own, and the others their verdict.
 
 import { isLibtorchOodError } from "libtorch-ood";
+import sharp from "sharp";
 
 /** Errors that are about one image and that its sender can mend. */
 export const imageErrors = ["ERR_CORRUPT_FILE", "ERR_SHAPE", "ERR_RANGE"];
@@ -18,5 +19,20 @@ export async function verdicts(detector, images, signal) {
     const middle = images.length >> 1;
     const first = await verdicts(detector, images.slice(0, middle), signal);
     return [...first, ...(await verdicts(detector, images.slice(middle), signal))];
+  }
+}
+
+/** PNG, JPEG, WebP; sharp knows more formats, of which the header is not to be read either. */
+const signatures = [/^\x89PNG/, /^\xff\xd8\xff/, /^RIFF.{4}WEBP/s];
+
+/** Width times height as the header states them; 0 for what is no image, which the detector refuses by itself. */
+export async function statedPixels(image) {
+  const start = image.toString("latin1", 0, 12);
+  if (!signatures.some((signature) => signature.test(start))) return 0;
+  try {
+    const { width, height } = await sharp(image).metadata();
+    return width * height;
+  } catch {
+    return 0;
   }
 }

@@ -3,8 +3,9 @@
 
 import { readFileSync } from "node:fs";
 import { request, type IncomingHttpHeaders } from "node:http";
-import { connect } from "node:net";
+import { connect, createServer, type AddressInfo } from "node:net";
 import { join } from "node:path";
+import sharp from "sharp";
 import type { Prediction } from "../../lib";
 import { packageRoot } from "../../lib/package-root";
 import { program, type Ending } from "../cli/command";
@@ -157,7 +158,7 @@ test("more requests than are accepted at a time are told to come back, and the a
 });
 
 test("a request that waits or sends for too long is answered in time, and its place is free again", async () => {
-  const { code, stderr } = await serve(["--timeout", 200, "--max-wait", 60_000, "--max-batch", 2], async ({ score, accepted, port }) => {
+  const { code, stderr } = await serve(["--timeout", 1000, "--max-wait", 60_000, "--max-batch", 2], async ({ score, accepted, port }) => {
     expect(await score(images[0]!)).toMatchObject({ status: 504, body: { code: "TIMEOUT" } }); // no second one came in time
     const dribbling = await raw(port, (write) => write("POST /score HTTP/1.1\r\nHost: x\r\nContent-Length: 4000\r\n\r\nhalf"));
     expect(dribbling).toMatch(/^HTTP\/1\.1 504 [^]*connection: close/i);
@@ -165,6 +166,79 @@ test("a request that waits or sends for too long is answered in time, and its pl
     (await Promise.all([score(images[1]!), score(images[2]!)])).forEach((answer, i) => expectVerdict(answer, i + 1));
   });
   expect([code, stderr]).toEqual([0, ""]);
+});
+
+test("clients that are slow to send hold no places, and are told so when their time is over", async () => {
+  const { code, stderr } = await serve(["--max-requests", 2, "--body-timeout", 1500], async ({ score, metrics, port }) => {
+    const slow = Array.from({ length: 20 }, () =>
+      raw(port, (write) => write("POST /score HTTP/1.1\r\nHost: x\r\nContent-Length: 4000\r\n\r\nhalf")),
+    );
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    expect(await metrics()).toMatchObject({ pending_requests: 0 });
+    expectVerdict(await score(images[0]!), 0);
+    for (const answer of await Promise.all(slow)) expect(answer).toMatch(/^HTTP\/1\.1 408 [^]*connection: close[^]*BODY_TIMEOUT/i);
+    expectVerdict(await score(images[1]!), 1);
+  });
+  expect([code, stderr]).toEqual([0, ""]);
+});
+
+test("a body above the limit is answered, whoever asks and however large it is; the rest of it is taken for a while only", async () => {
+  const { code, stderr } = await serve(["--max-bytes", 4096], async ({ port, score }) => {
+    const body = new Uint8Array(2 * 2 ** 20);
+    for (let i = 0; i < 20; i++) {
+      const response = await fetch(`http://127.0.0.1:${port}/score`, { method: "POST", body });
+      expect([response.status, (await response.json()) as unknown]).toEqual([413, expect.objectContaining({ code: "TOO_LARGE" })]);
+      expect(await score(Buffer.from(body))).toMatchObject({ status: 413 });
+    }
+    // One that never ends, to a path that wants none.
+    const since = performance.now();
+    await new Promise<void>((resolve) => {
+      const socket = connect(port, "127.0.0.1", () =>
+        socket.write("POST /health HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"),
+      );
+      const more = setInterval(() => socket.write("a\r\n0123456789\r\n"), 20);
+      socket.on("error", () => undefined);
+      socket.on("close", () => (clearInterval(more), resolve()));
+      socket.resume();
+    });
+    expect(performance.now() - since).toBeLessThan(20_000);
+  });
+  expect([code, stderr]).toEqual([0, ""]);
+});
+
+test("an image of too many pixels is refused by its header", async () => {
+  const wide = await sharp({ create: { width: 3000, height: 1000, channels: 3, background: "#000" } })
+    .png()
+    .toBuffer();
+  const { code, stderr } = await serve(["--max-pixels", 1_000_000], async ({ score }) => {
+    expect(await score(wide)).toMatchObject({
+      status: 400,
+      body: { code: "TOO_MANY_PIXELS", message: expect.stringContaining("3000000") },
+    });
+    expectVerdict(await score(images[0]!), 0);
+  });
+  expect([code, stderr]).toEqual([0, ""]);
+});
+
+test.each([
+  [["missing.safetensors"], 1, /^ERR_IO: cannot open missing\.safetensors.*\n$/],
+  [["package.json"], 1, /^ERR_CORRUPT_FILE: package\.json.*\n$/],
+  [["x", "--timeout", "3000000000"], 1, /expected a whole number from 1 to 2147483647/],
+  [["x", "--port", "65536"], 1, /expected a whole number from 0 to 65535/],
+])("started wrongly, %j: one line", async (args, expected, message) => {
+  const { code, stderr } = await program(join(packageRoot, "examples", "server", "server.mjs"), ["--port", "0", ...args]);
+  expect(code).toBe(expected);
+  expect(stderr).toMatch(message);
+  expect(stderr).not.toMatch(/\n +at /);
+});
+
+test("a port that is taken: one line", async () => {
+  const taken = createServer();
+  await new Promise<void>((resolve) => taken.listen(0, "127.0.0.1", resolve));
+  const { port } = taken.address() as AddressInfo;
+  const { code, stderr } = await program(join(packageRoot, "examples", "server", "server.mjs"), [file, "--port", String(port)]);
+  taken.close();
+  expect([code, stderr]).toEqual([1, expect.stringMatching(/^listen EADDRINUSE.*\n$/)]);
 });
 
 test("SIGTERM: what was accepted is answered, without waiting for company; nothing more is accepted", async () => {
