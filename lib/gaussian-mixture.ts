@@ -282,12 +282,14 @@ export class GaussianMixture {
     await restoring(where, () =>
       runNative(undefined, (control) => handle.loadState(control, kept.numClasses, kept.featureDim, rules, state)),
     );
-    return new GaussianMixture(handle, device, {
-      ...kept,
-      counts: numbers(state, "count"),
-      jitter: numbers(state, "jitter"),
-      shrinkage: numbers(state, "shrinkage"),
-    });
+    const [counts, jitter, shrinkage] = ["count", "jitter", "shrinkage"].map((name) => numbers(state, name)) as [
+      number[],
+      number[],
+      number[],
+    ];
+    const negative = counts.find((count) => count < 0);
+    if (negative !== undefined || counts.every((count) => count === 0)) corrupt(where, "count", "at least 0, and not all 0", negative ?? 0);
+    return new GaussianMixture(handle, device, { ...kept, counts, jitter, shrinkage });
   }
 
   /** @internal min_c (z − u_c)ᵀ Σ_c⁻¹ (z − u_c) of each row, Float64Array [N]. Throws as {@link logDensity}. */

@@ -93,12 +93,14 @@ export function corrupt(path: string, what: string, expected: string, found: unk
   throw new LibtorchOodError("ERR_CORRUPT_FILE", `${path}: ${what}: expected ${expected}, found ${describe(found)}`);
 }
 
-/** Runs a restoring native call: an argument that it refuses came from the file. @throws ERR_CORRUPT_FILE */
+/** Runs what restores from a file: an argument that is refused came from there, and the message names the file. @throws ERR_CORRUPT_FILE */
 export async function restoring<T>(where: string, call: () => Promise<T>): Promise<T> {
   try {
     return await call();
   } catch (error) {
-    if (!isLibtorchOodError(error) || !["ERR_RANGE", "ERR_SHAPE", "ERR_NON_FINITE", "ERR_DTYPE"].includes(error.code)) throw error;
+    const codes = ["ERR_RANGE", "ERR_SHAPE", "ERR_NON_FINITE", "ERR_DTYPE", "ERR_CORRUPT_FILE"];
+    if (!isLibtorchOodError(error) || !codes.includes(error.code)) throw error;
+    if (error.code === "ERR_CORRUPT_FILE" && error.message.startsWith(`${where}: `)) throw error;
     throw new LibtorchOodError("ERR_CORRUPT_FILE", `${where}: ${error.message}`, { cause: error });
   }
 }
