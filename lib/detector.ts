@@ -3,6 +3,7 @@
 import { fail, optionalSignal, optionsObject, string } from "./checks";
 import type { Dataset } from "./datasets/dataset";
 import { checkFalseAlarmRate, pValue } from "./detector/calibration";
+import type { CalibrationReport } from "./detector/calibration-report";
 import { nameClasses } from "./detector/class-names";
 import { readDetectorFile, writeDetectorFile, type DetectorDescription } from "./detector/detector-file";
 import { disposeAll, extractEvidence, isEvidence, pick, requireLogits, takeEvidence, tensorsOf, type Tensors } from "./detector/evidence";
@@ -10,6 +11,7 @@ import { fitToFeatures } from "./detector/fit-features";
 import { fitToImages } from "./detector/fit-images";
 import type { DetectorFeatures, DetectorFitOptions, PredictOptions, Prediction } from "./detector/options";
 import { requireConsistent, type Parts } from "./detector/parts";
+import { selfTestAt, type SelfTest } from "./detector/self-test";
 import { LibtorchOodError } from "./errors";
 import { GaussianMixture } from "./gaussian-mixture";
 import type { ImageResize } from "./images/decode";
@@ -19,9 +21,12 @@ import { ResNet, type Architecture, type Images } from "./resnet";
 import { requireDataset } from "./resnet/images";
 import { imageRows, tensorRows, type Overlap } from "./seen-inputs";
 import { restoreScore } from "./scores/fit";
+import { restoring } from "./state-file";
 import type { Evidence, ScoreName } from "./scores/score";
 import { Tensor, type ArrayWithShape } from "./tensor";
 
+export type { CalibrationReport, NamedInputs } from "./detector/calibration-report";
+export type { FlaggedClass, FlaggedShare, SelfTest } from "./detector/self-test";
 export type { DetectorFeatures, DetectorFitOptions, PredictOptions, Prediction } from "./detector/options";
 
 /**
@@ -46,6 +51,8 @@ export class Detector {
   readonly scoreName: ScoreName;
   /** What a user should know about the inputs and the fit of the score. */
   readonly warnings: readonly string[];
+  /** How well the classes of calibration and training inputs were named. */
+  readonly calibration: CalibrationReport;
   /** The preset that the score's options came from; undefined without one. */
   readonly preset: PresetRecord | undefined;
   /** "images", or "features" where the detector has no network. */
@@ -69,6 +76,7 @@ export class Detector {
     this.calibrationHash = parts.calibrationHash;
     this.scoreName = parts.score.name;
     this.warnings = [...parts.warnings, ...parts.score.warnings];
+    this.calibration = parts.report;
     this.preset = parts.preset;
     this.takes = parts.network === undefined ? "features" : "images";
     this.evidence = parts.evidence;
@@ -192,17 +200,35 @@ export class Detector {
     }
   }
 
+  /**
+   * What the detector flags of inputs that are surely strange, of which classes it flags familiar ones, and how far its false-alarm rate may be off.
+   * The inputs were scored when it was fitted; a detector of features makes them from the calibration features.
+   *
+   * @param options.falseAlarmRate - default: the detector's own
+   * @throws ERR_RANGE for a rate that the calibration cannot give, ERR_OPTION
+   * @example
+   * const { noise, falseAlarms } = detector.selfTest();
+   * console.log(`flags ${noise?.flagged} of noise, and ${falseAlarms.lower} to ${falseAlarms.upper} of familiar inputs`);
+   */
+  selfTest(options?: { falseAlarmRate?: number }): SelfTest {
+    const given = optionsObject(options, "options", ["falseAlarmRate"]);
+    const rate = checkFalseAlarmRate(given.falseAlarmRate ?? this.falseAlarmRate, this.#parts.calibrationScores.length);
+    return selfTestAt(this.#parts, rate);
+  }
+
   /** Writes network, score and calibration to one .safetensors file, atomically. @throws ERR_IO, ERR_DISPOSED */
   save(path: string): Promise<void> {
     return calledFrom(this.save, () => this.#inUse(() => this.#save(path)));
   }
 
   async #save(path: string): Promise<void> {
-    const { network, score, classifier, calibrationScores, ...rest } = this.#parts;
+    const { network, score, classifier, calibrationScores, calibrationLabels, ...rest } = this.#parts;
     const scoreState = await score.state();
     const classifierState = await classifier?.state();
     const weights = [...((await network?.weights()) ?? [])].map(([name, tensor]) => ({ name, tensor }));
-    const scores = Tensor.from(calibrationScores);
+    const held = [{ name: "scores", tensor: Tensor.from(calibrationScores) }];
+    if (calibrationLabels) held.push({ name: "labels", tensor: Tensor.from(BigInt64Array.from(calibrationLabels, BigInt)) });
+    const handles = (tensors: typeof held) => tensors.map(({ name, tensor }) => ({ name, tensor: Tensor.handle(tensor, name) }));
     try {
       const description: DetectorDescription = {
         ...rest,
@@ -211,15 +237,14 @@ export class Detector {
         classifier: classifierState?.description,
       };
       const tensors = {
-        network: weights.map(({ name, tensor }) => ({ name, tensor: Tensor.handle(tensor, name) })),
+        network: handles(weights),
         score: scoreState.tensors,
         classifier: classifierState?.tensors ?? [],
       };
-      await writeDetectorFile(string(path, "path"), description, tensors, Tensor.handle(scores, "scores"));
+      await writeDetectorFile(string(path, "path"), description, tensors, handles(held));
     } finally {
       const states = [...scoreState.tensors, ...(classifierState?.tensors ?? [])];
-      disposeAll([...weights, ...states].map(({ tensor }) => tensor));
-      scores.dispose();
+      disposeAll([...weights, ...held, ...states].map(({ tensor }) => tensor));
     }
   }
 
@@ -234,19 +259,21 @@ export class Detector {
 
   static async #load(path: string, options: { device?: string } | undefined): Promise<Detector> {
     const device = string(optionsObject(options, "options", ["device"]).device ?? "cpu", "device");
-    const { description, tensors, calibrationScores } = await readDetectorFile(path);
+    const { description, tensors, calibrationScores, calibrationLabels } = await readDetectorFile(path);
     const { network: model, score: stored, classifier: classes, ...rest } = description;
     const owned: { dispose(): void }[] = [];
     try {
-      const network = model && (await ResNet.restore(path, model, tensors.network, device));
-      if (network) owned.push(network);
-      const score = await restoreScore(stored.name, { description: stored.description, tensors: tensors.score }, device, path);
-      owned.push(score);
-      const classifier = classes && (await GaussianMixture.restore(classes, tensors.classifier, device, path));
-      if (classifier) owned.push(classifier);
-      const parts = { ...rest, network, score, classifier, calibrationScores };
-      await requireConsistent(path, parts);
-      return new Detector(parts);
+      return await restoring(path, async () => {
+        const network = model && (await ResNet.restore(path, model, tensors.network, device));
+        if (network) owned.push(network);
+        const score = await restoreScore(stored.name, { description: stored.description, tensors: tensors.score }, device, path);
+        owned.push(score);
+        const classifier = classes && (await GaussianMixture.restore(classes, tensors.classifier, device, path));
+        if (classifier) owned.push(classifier);
+        const parts = { ...rest, network, score, classifier, calibrationScores, calibrationLabels };
+        await requireConsistent(path, parts);
+        return new Detector(parts);
+      });
     } catch (error) {
       disposeAll(owned);
       throw error;

@@ -4,7 +4,7 @@ import { expectAssignable, expectError, expectNotAssignable, expectType } from "
 import { ClassStatistics, Dataset, datasets, device, GaussianMixture, isLibtorchOodError, LibtorchOodError, linalg } from "..";
 import { metrics, neuralCollapse, ResNet, scores, Tensor } from "..";
 import { Detector, files, presets } from "..";
-import type { Evaluation, Overlap, Prediction, PresetRecord, ResizeRecord } from "..";
+import type { CalibrationReport, Evaluation, Overlap, Prediction, PresetRecord, ResizeRecord, SelfTest } from "..";
 import type { Architecture, ErrorCode, EpochReport, Extraction, ExtractionChunk, FitOptions, ResNetOptions, TensorArray } from "..";
 
 // Tensor
@@ -154,6 +154,14 @@ declare const detector: Detector;
 expectType<Promise<Prediction[]>>(detector.predict(extraction));
 expectType<Promise<Prediction[]>>(detector.predict(chunk));
 expectType<Promise<Overlap>>(detector.overlap(extraction));
+expectType<Promise<Detector>>(
+  Detector.fromFeatures({ features, labels, calibration: { features, labels }, minimumAccuracy: 0.7, selfTest: false }),
+);
+expectType<CalibrationReport>(detector.calibration);
+expectType<number | undefined>(detector.calibration.calibration?.accuracy);
+expectType<SelfTest>(detector.selfTest({ falseAlarmRate: 0.01 }));
+expectType<number | undefined>(detector.selfTest().leftOutClasses?.flagged);
+expectError(detector.selfTest({ rate: 0.01 }));
 declare const prediction: Prediction;
 expectType<number | undefined>(prediction.label); // a detector without labels and logits names no class
 expectType<string | undefined>(prediction.className);

@@ -17,10 +17,14 @@ import { choice, given, keyValue, realNumber, wholeNumber } from "./option-value
 import { predictRows } from "./predictions";
 import { addSessionOptions, exitCodesHelp, runSession, type Session, type SessionOptions } from "./session";
 import { skipErrorsOption } from "./skipped";
+import { splitByShares } from "./split";
 import { facts, share, table } from "./table";
 
 interface EvaluateOptions extends SessionOptions {
-  test: DataSpec;
+  test: DataSpec | number;
+  data?: DataSpec;
+  validation?: number;
+  calibration?: number;
   ood: DataSpec[];
   train?: DataSpec;
   score?: ScoreName;
@@ -52,6 +56,7 @@ ${dataHelp}
 
 Examples:
   libtorch-ood evaluate detector.safetensors --test cifar10:data --ood cifar100:data --ood svhn:data --ood tiny-imagenet:data
+  libtorch-ood evaluate photos-detector.safetensors --data photos --validation 0.1 --calibration 0.1 --test 0.2 --seed 1 --ood textures
   libtorch-ood evaluate cifar10.safetensors --score vim --train cifar10:data --test cifar10:data --ood svhn:data --json
 
 ${exitCodesHelp}`;
@@ -60,8 +65,16 @@ export function evaluateCommand(): Command {
   const command = new Command("evaluate")
     .description("measure how well a detector or a score tells a test set from other sets")
     .argument("<file>", "a detector or a network")
-    .requiredOption("--test <data>", "in-distribution images that were not trained on (default part: test)", dataSpec)
+    .requiredOption(
+      "--test <data|share>",
+      "in-distribution images that were not trained on (default part: test), or a share of --data",
+      (text: string) => (/^[\d.]+$/.test(text) ? realNumber(text) : dataSpec(text)),
+    )
     .requiredOption("--ood <data>", "an out-of-distribution set (default part: test); may be given again", dataSpecs)
+    .optionsGroup("Split, where --test is a share:")
+    .option("--data <data>", 'the images that "train" and "fit" split, by the same shares and --seed', dataSpec)
+    .option("--validation <share>", 'as for "train"', realNumber)
+    .option("--calibration <share>", 'as for "fit"', realNumber)
     .optionsGroup("Score:")
     .addOption(choice("--score <name>", "of a network (default max-softmax)", scoreNames))
     .option("--train <data>", "the network's training images, for scores that are fitted", dataSpec)
@@ -75,7 +88,7 @@ export function evaluateCommand(): Command {
       "take images that were trained on, fitted to or calibrated on: in --test they flatter the numbers, in --ood they worsen them",
     )
     .option("--subset <n>", "at most this many images of each set, drawn at random", wholeNumber(1))
-    .option("--seed <n>", "of the subset", wholeNumber(0), 0)
+    .option("--seed <n>", "of the split and the subset", wholeNumber(0), 0)
     .option(...skipErrorsOption)
     .optionsGroup("Computation:")
     .option("--batch-size <n>", "images per forward pass (default 64)", wholeNumber(1))
@@ -132,8 +145,17 @@ async function evaluate(file: string, options: EvaluateOptions, session: Session
     session.throwIfAborted();
     return { ...scored, seen: overlap.indices.length };
   };
+  const readTest = async (): Promise<[DataSpec, Dataset]> => {
+    const { test: share, data, validation, calibration, seed } = options;
+    if (typeof share === "object") return [share, await read(share)];
+    if (data === undefined)
+      throw new LibtorchOodError("ERR_OPTION", `--data: expected the images of which --test ${share} is a share, found none`);
+    const whole = await readData(data, { ...subject.reading, split: "train", session });
+    const part = splitByShares(whole, { validation, calibration, test: share }, seed).test as Dataset;
+    return [data, randomSubset(part, options.subset, seed)];
+  };
   for (const warning of subject.warnings) note(`warning: ${warning}`);
-  const test = await score(options.test, await read(options.test), "flatters");
+  const test = await score(...(await readTest()), "flatters");
   const others = new Map<string, Scored>();
   for (const spec of options.ood) {
     const data = await read(spec); // one set in memory at a time

@@ -2,7 +2,7 @@
 
 import { readFile } from "node:fs/promises";
 import { Command } from "commander";
-import { Detector } from "../detector";
+import { Detector, type NamedInputs, type SelfTest } from "../detector";
 import { setThreads } from "../device";
 import { LibtorchOodError } from "../errors";
 import { io } from "../files/file-errors";
@@ -16,11 +16,15 @@ import { readExtracted, readLabels } from "./extracted";
 import { choice, given, keyValue, realNumber, wholeNumber } from "./option-values";
 import { addSessionOptions, exitCodesHelp, runSession, type Session, type SessionOptions } from "./session";
 import { skipErrorsOption, skippedText } from "./skipped";
-import { facts } from "./table";
+import { splitByShares } from "./split";
+import { facts, share } from "./table";
+import { visible } from "./visible";
 
 interface FitOptions extends SessionOptions {
   out: string;
   calibration?: number | DataSpec | string;
+  validation?: number;
+  test?: number;
   seed: number;
   subset?: number;
   features?: string;
@@ -31,6 +35,8 @@ interface FitOptions extends SessionOptions {
   covariance?: Covariance;
   scoreOption?: Record<string, unknown>;
   falseAlarmRate?: number;
+  minimumAccuracy?: number;
+  selfTest: boolean;
   allowOverlap?: boolean;
   resize?: ImageResize;
   batchSize?: number;
@@ -41,13 +47,19 @@ interface FitOptions extends SessionOptions {
 
 const help = `
 A detector needs the images that the network was trained on and, for its p-values and false-alarm rate, others of the same kind that it was not
-trained on. If "train" held a share out (--validation 0.1 --seed 1), "--calibration 0.1 --seed 1" takes exactly those.
+trained on. If "train" held a share out (--validation 0.1 --seed 1), "--calibration 0.1 --seed 1" takes exactly those. A folder that has to serve for
+everything is split three ways: give --validation, --calibration and --test with the same shares and --seed to train, fit and evaluate.
 
 ${dataHelp}
 
 Features of any other model, instead of <model> <data>:
   --features PATH and --calibration PATH, each a folder with features.npy, labels.npy and, if the model has them, logits.npy ("extract" writes
-  such folders), a .safetensors file with tensors of these names, or a features .npy (with --labels a list of class numbers).
+  such folders), a .safetensors file with tensors of these names, or a features .npy (with --labels a list of class numbers). Scores that are not
+  fitted to classes need no labels. The calibration must hold none of the inputs that the model itself was trained on, wherever that was.
+
+What is printed of the detector: the share of calibration and training inputs named rightly, with the mean confidence; between which shares of later
+familiar inputs are flagged in 95 of 100 calibrations of this size; which share would be flagged of noise, of shuffled patches, and of each class if the
+detector did not know it.
 
 Examples:
   libtorch-ood train cifar10:data --validation 0.1 --seed 1 --epochs 60 --milestones 40,50 --out cifar10.safetensors
@@ -67,7 +79,9 @@ export function fitCommand(): Command {
       "held-out share of the images (0.1), or a data set of its own; features in files with --features",
     )
     .optionsGroup("Data:")
-    .option("--seed <n>", "of the share and the subset", wholeNumber(0), 0)
+    .option("--validation <share>", 'share that "train" validated on, where --calibration is another', realNumber)
+    .option("--test <share>", 'share to leave out for "evaluate", as "train" did', realNumber)
+    .option("--seed <n>", "of the shares and the subset", wholeNumber(0), 0)
     .option("--subset <n>", "the subset that the network was trained on, where it was one", wholeNumber(1))
     .option(...skipErrorsOption)
     .option("--features <path>", "training features in files, in place of <model> and <data>")
@@ -81,6 +95,8 @@ export function fitCommand(): Command {
     )
     .option("--score-option <name=value>", "any other option of the score, as rank=32 or prior=uniform; may be given again", keyValue)
     .option("--false-alarm-rate <share>", "of familiar images that may be flagged (default 0.05)", realNumber)
+    .option("--minimum-accuracy <share>", "of calibration inputs named rightly, below which a warning is given (default 0.5)", realNumber)
+    .option("--no-self-test", "do not score noise, shuffled patches and left-out classes")
     .option("--allow-overlap", "take calibration images that were trained on: the false-alarm rate then does not hold")
     .optionsGroup("Computation:")
     .addOption(choice("--resize <how>", "images of another size than the network's (default center-crop)", imageResizes))
@@ -130,9 +146,10 @@ async function fitImages(
     const { imageSize, inChannels: channels } = model.architecture;
     const reading = { split: "train" as const, imageSize, channels, resize: options.resize, session };
     const images = randomSubset(await readData(spec, reading), subset, seed);
-    const parts = typeof calibration === "number" ? images.split(calibration, seed) : undefined;
-    const held = parts?.validation ?? (await readData(calibration as DataSpec, { ...reading, split: "test" }));
-    const train = parts?.train ?? images;
+    const { validation, test } = options;
+    const parts = splitByShares(images, { validation, test, calibration: typeof calibration === "number" ? calibration : undefined }, seed);
+    const held = parts.calibration ?? (await readData(calibration as DataSpec, { ...reading, split: "test" }));
+    const { train } = parts;
     let total = 0;
     return await Detector.fit(
       model,
@@ -163,7 +180,7 @@ async function fitFeatures(path: string, options: FitOptions & { calibration: st
     const expected = "expected labels beside the features, or in a file with --labels, for a score that is fitted to classes";
     throw new LibtorchOodError("ERR_OPTION", `${path}: ${expected}; found none (--score nearest-neighbours needs none)`);
   }
-  const { features, rawFeatures, logits } = await readExtracted(options.calibration);
+  const { features, rawFeatures, logits, labels: heldLabels } = await readExtracted(options.calibration);
   const classNames =
     options.classNames === undefined
       ? undefined
@@ -171,13 +188,14 @@ async function fitFeatures(path: string, options: FitOptions & { calibration: st
   return Detector.fromFeatures({
     ...training,
     ...given({ ...scoreOf(options), classNames, device: options.device, signal, labels }),
-    calibration: given({ features, rawFeatures, logits }),
+    calibration: given({ features, rawFeatures, logits, labels: heldLabels }),
   });
 }
 
-function scoreOf({ score, preset, covariance, scoreOption, falseAlarmRate, allowOverlap }: FitOptions) {
+function scoreOf({ score, preset, covariance, scoreOption, ...options }: FitOptions) {
+  const { falseAlarmRate, allowOverlap, minimumAccuracy, selfTest } = options;
   const scoreOptions = given({ covariance, ...scoreOption });
-  return given({ score, preset, falseAlarmRate, allowOverlap, scoreOptions });
+  return given({ score, preset, falseAlarmRate, allowOverlap, minimumAccuracy, selfTest, scoreOptions });
 }
 
 async function report(detector: Detector, options: FitOptions, session: Session): Promise<void> {
@@ -189,8 +207,8 @@ async function report(detector: Detector, options: FitOptions, session: Session)
   for (const warning of detector.warnings) note(`warning: ${warning}`);
   const { scoreName, takes, classNames, falseAlarmRate, calibrationScores, preset, warnings } = detector;
   const count = calibrationScores.length;
-  // The lowest score that is not flagged: floor(rate · (n + 1)) calibration scores are.
-  const flagged = Math.floor(falseAlarmRate * (count + 1) + 1e-9);
+  const { calibration: named } = detector;
+  const selfTest = detector.selfTest();
   if (options.json) {
     await output.json({
       detector: options.out,
@@ -199,7 +217,9 @@ async function report(detector: Detector, options: FitOptions, session: Session)
       evidence: detector.evidence,
       classNames,
       falseAlarmRate,
-      calibration: { count, lowest: calibrationScores[0], highest: calibrationScores[count - 1] },
+      calibration: { count, lowest: calibrationScores[0], highest: calibrationScores[count - 1], ...named.calibration },
+      training: named.training,
+      selfTest,
       preset,
       skipped: session.skipped?.listed,
       warnings,
@@ -219,10 +239,40 @@ async function report(detector: Detector, options: FitOptions, session: Session)
               : classNames.join(", "),
         ],
         ["skipped", skippedText(session.skipped?.failures.length ?? 0, skippedList)],
-        ["calibration", `${count} held-out, of which the lowest ${flagged} would be flagged`],
-        ["false alarms", `at most ${Number((falseAlarmRate * 100).toPrecision(6))} in 100 familiar inputs`],
+        ["calibration", `${count} held-out${naming(named.calibration)}`],
+        ["training", named.training && `${named.training.count} looked at${naming(named.training)}`],
+        ["false alarms", falseAlarms(selfTest)],
+        ["flagged", flagged(selfTest, takes === "images" ? "shuffled patches" : "shuffled columns")],
+        ["left out", leftOut(selfTest)],
       ]),
     );
   }
   detector.dispose();
+}
+
+function naming(inputs: NamedInputs | undefined): string {
+  if (inputs === undefined) return "";
+  const { accuracy, meanConfidence } = inputs;
+  return `${accuracy === undefined ? "" : `, ${share(accuracy)} named rightly`}, mean confidence ${share(meanConfidence)}`;
+}
+
+function falseAlarms({ falseAlarmRate, falseAlarms: { lower, upper }, byClass = [] }: SelfTest): string {
+  const range = `${percent(lower)} to ${percent(upper)} of later familiar inputs in 95 of 100 calibrations of this size`;
+  const shares = byClass.map(({ flagged: of }) => of);
+  const classes = shares.length < 2 ? "" : `; by class ${percent(Math.min(...shares))} to ${percent(Math.max(...shares))} of these`;
+  return `${percent(falseAlarmRate)} asked for, ${range}${classes}`;
+}
+
+function flagged({ noise, shuffled }: SelfTest, disorder: string): string | undefined {
+  return noise && shuffled && `${percent(noise.flagged)} of noise, ${percent(shuffled.flagged)} of ${disorder}`;
+}
+
+function leftOut({ leftOutClasses }: SelfTest): string | undefined {
+  if (leftOutClasses === undefined) return undefined;
+  const classes = leftOutClasses.classes.map(({ className, flagged: of }) => `${visible(className)} ${percent(of)}`);
+  return `${percent(leftOutClasses.flagged)} of classes that the score does not know (${classes.join(", ")})`;
+}
+
+function percent(value: number): string {
+  return `${Number((100 * value).toFixed(1))} %`;
 }

@@ -12,6 +12,7 @@ import { dataHelp, dataSpec, randomSubset, readData, type DataSpec } from "./dat
 import { choice, given, realNumber, wholeNumber, wholeNumbers } from "./option-values";
 import { addSessionOptions, exitCodesHelp, runSession, type Session, type SessionOptions } from "./session";
 import { skipErrorsOption, skippedText } from "./skipped";
+import { splitByShares, type SplitParts } from "./split";
 import { share } from "./table";
 import { visible } from "./visible";
 
@@ -50,6 +51,8 @@ interface TrainOptions extends SessionOptions, TrainingChoices, Pick<TrainingOpt
   threads?: number;
   seed: number;
   validation?: number | DataSpec;
+  calibration?: number;
+  test?: number;
 }
 
 const help = `
@@ -61,7 +64,8 @@ Examples:
       --validation 0.1 --checkpoint photos.checkpoint --resume --out photos.safetensors
 
 With --checkpoint and --resume in the command, the same command again goes on where a run was stopped, also by a crash or kill -9.
-The images that --validation holds out are those that "fit --calibration" with the same share and --seed takes.
+The images that --validation holds out are those that "fit --calibration" with the same share and --seed takes. A folder that has to serve for
+everything is split three ways: give --validation, --calibration and --test with the same shares and --seed to train, fit and evaluate.
 
 ${exitCodesHelp}`;
 
@@ -77,6 +81,8 @@ export function trainCommand(): Command {
       "share of the images to hold out (0.1), or a data set, for the accuracy after every epoch",
       shareOrData,
     )
+    .option("--calibration <share>", 'share of the images to leave out for "fit"', realNumber)
+    .option("--test <share>", 'share of the images to leave out for "evaluate"', realNumber)
     .option(...skipErrorsOption)
     .option("--image-size <pixels>", "height and width of a folder's images", wholeNumber(1), 32)
     .addOption(choice("--channels <n>", "of a folder's images: 3, or 1 for grey", ["3", "1"]).default("3"))
@@ -140,13 +146,19 @@ async function train(spec: DataSpec, options: TrainOptions, session: Session, hi
   if (options.threads !== undefined) await setThreads(options.threads);
   const { imageSize, resize } = options;
   const reading = { split: "train" as const, imageSize, channels: Number(options.channels), resize, session };
-  const images = randomSubset(await readData(spec, reading), options.subset, options.seed);
+  const all = randomSubset(await readData(spec, reading), options.subset, options.seed);
+  const { calibration, test } = options;
+  // By itself a share is for model.fit to hold out, which its checkpoint records.
+  const ownSplit = calibration !== undefined || test !== undefined;
+  const heldOut = typeof options.validation === "number" ? options.validation : undefined;
+  const parts: SplitParts = ownSplit ? splitByShares(all, { validation: heldOut, calibration, test }, options.seed) : { train: all };
+  const images = parts.train;
   const [channels, height, width] = images.shape;
   if (height !== width) throw new LibtorchOodError("ERR_SHAPE", `${spec.text}: expected square images, found ${height}×${width}`);
   const validation =
     typeof options.validation === "object"
       ? await readData(options.validation, { ...reading, split: "test", imageSize: height, channels })
-      : options.validation;
+      : (parts.validation ?? options.validation);
 
   const model = await ResNet.create(
     given({
@@ -227,7 +239,9 @@ async function train(spec: DataSpec, options: TrainOptions, session: Session, hi
   } else {
     const skipped = skippedText(session.skipped?.failures.length ?? 0, skippedList);
     if (skipped !== undefined) note(`skipped ${skipped}`);
-    await output.print(`${visible(options.out)}: written after ${reports.length} epochs (${seconds.toFixed(1)} s of training)`);
+    await output.print(
+      `${visible(options.out)}: written after ${reports.length} ${reports.length === 1 ? "epoch" : "epochs"} (${seconds.toFixed(1)} s of training)`,
+    );
   }
   model.dispose();
 }

@@ -53,7 +53,7 @@ interface CalibrationChoices {
 }
 
 /**
- * Scores of held-out inputs, ascending, and what is to be said of them.
+ * Scores of held-out inputs, in their order and ascending, and what is to be said of them.
  *
  * @throws ERR_NON_FINITE; ERR_OPTION where all are equal, as nothing would ever be flagged
  */
@@ -64,7 +64,7 @@ export async function calibrate(score: Score, evidence: Tensors, { numClasses, f
     throw new LibtorchOodError("ERR_NON_FINITE", `calibration: expected finite scores, found ${scores[wrong]} for input ${wrong}`);
   const sorted = Float64Array.from(scores).sort();
   requireDifferent(score, sorted, numClasses);
-  return { scores: sorted, warnings: tieWarnings(sorted, falseAlarmRate) };
+  return { scores, sorted, warnings: tieWarnings(sorted, falseAlarmRate) };
 }
 
 /** Scores that compare classes with one another, and are the same number for every input where there is but one. */

@@ -7,6 +7,9 @@ import { parseModelDescription, requireSizes, type ModelDescription } from "../r
 import { names as scoreNames } from "../scores/fit";
 import { SeenInputs } from "../seen-inputs";
 import type { Evidence, ScoreName } from "../scores/score";
+import type { CalibrationReport } from "./calibration-report";
+import type { SelfTestRecord } from "./self-test";
+import { parseReport, parseSelfTest } from "./stored-examination";
 import { corrupt, readStateFile, writeStateFile } from "../state-file";
 
 const format = "libtorch-ood/detector";
@@ -37,6 +40,9 @@ export interface DetectorDescription {
   /** About these inputs; the score has its own. */
   readonly warnings: readonly string[];
   readonly preset: PresetRecord | undefined;
+  readonly report: CalibrationReport;
+  /** undefined where none was asked for, and in files of before it. */
+  readonly selfTest: SelfTestRecord | undefined;
 }
 
 export interface DetectorFile {
@@ -44,6 +50,8 @@ export interface DetectorFile {
   readonly tensors: Record<Part, NativeNamedTensor[]>;
   /** Ascending. */
   readonly calibrationScores: Float64Array;
+  /** In their order; undefined where they were not given. */
+  readonly calibrationLabels: Int32Array | undefined;
 }
 
 /** @throws ERR_IO */
@@ -51,11 +59,12 @@ export async function writeDetectorFile(
   path: string,
   description: DetectorDescription,
   tensors: Record<Part, readonly NativeNamedTensor[]>,
-  calibrationScores: NativeNamedTensor["tensor"],
+  calibration: readonly NativeNamedTensor[],
 ): Promise<void> {
   const state = parts.flatMap((part) => tensors[part].map(({ name, tensor }) => ({ name: `${part}.${name}`, tensor })));
   const extraction = { ...description.extraction, kernel: resizeKernel };
-  await writeStateFile(path, format, { ...description, extraction }, [...state, { name: "calibration.scores", tensor: calibrationScores }]);
+  const held = calibration.map(({ name, tensor }) => ({ name: `calibration.${name}`, tensor }));
+  await writeStateFile(path, format, { ...description, extraction }, [...state, ...held]);
 }
 
 /** @throws ERR_CORRUPT_FILE for anything but a detector's file of a version that this library reads; ERR_IO */
@@ -63,9 +72,11 @@ export async function readDetectorFile(path: string): Promise<DetectorFile> {
   const { description: given, state } = await readStateFile(path, format);
   const tensors: Record<Part, NativeNamedTensor[]> = { network: [], score: [], classifier: [] };
   let calibrationScores: Float64Array | undefined;
+  let storedLabels: NativeNamedTensor["tensor"] | undefined;
   for (const { name, tensor } of state) {
     const part = parts.find((candidate) => name.startsWith(`${candidate}.`));
     if (part !== undefined) tensors[part].push({ name: name.slice(part.length + 1), tensor });
+    else if (name === "calibration.labels") storedLabels = tensor;
     else if (name !== "calibration.scores") corrupt(path, "tensors", `${parts.join(", ")} and calibration.scores`, name);
     else calibrationScores = ascending(path, tensor);
   }
@@ -75,7 +86,20 @@ export async function readDetectorFile(path: string): Promise<DetectorFile> {
     const shapes = new Map(tensors.network.map(({ name, tensor }) => [name, tensor.shape]));
     requireSizes(path, network.architecture, (name) => shapes.get(name));
   }
-  return { description: parse(path, given, network), tensors, calibrationScores };
+  const description = parse(path, given, network);
+  const calibrationLabels = storedLabels && labelsOf(path, storedLabels, calibrationScores.length, description.classNames.length);
+  return { description, tensors, calibrationScores, calibrationLabels };
+}
+
+function labelsOf(path: string, tensor: NativeNamedTensor["tensor"], count: number, numClasses: number): Int32Array {
+  const what = "calibration.labels";
+  if (tensor.dtype !== "int64" || tensor.shape.length !== 1 || tensor.shape[0] !== count) {
+    corrupt(path, what, `int64 [${count}], one per score`, `${tensor.dtype} [${tensor.shape.join(", ")}]`);
+  }
+  return Int32Array.from(tensor.toTypedArray(), (value: number | bigint, i: number) => {
+    if (value < 0 || value >= numClasses) corrupt(path, `${what}[${i}]`, `a class, 0 to ${numClasses - 1}`, value);
+    return Number(value);
+  });
 }
 
 function ascending(path: string, tensor: NativeNamedTensor["tensor"]): Float64Array {
@@ -103,6 +127,8 @@ function parse(path: string, given: Record<string, unknown>, network: ModelDescr
     seen,
     warnings = [],
     preset,
+    report,
+    selfTest,
   } = given;
   const { precision, resize, kernel } = object(path, "extraction", extraction);
   one(path, "extraction.kernel", kernel, [resizeKernel]); // images resized by another would not be those that calibration saw
@@ -140,6 +166,8 @@ function parse(path: string, given: Record<string, unknown>, network: ModelDescr
     seen: SeenInputs.parse(seen) ?? corrupt(path, "seen", "ascending hashes in base64", seen),
     warnings,
     preset: storedPresetRecord(preset),
+    report: parseReport(path, report),
+    selfTest: parseSelfTest(path, selfTest, classNames.length),
   };
 }
 

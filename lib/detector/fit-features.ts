@@ -1,6 +1,6 @@
 // Fits a detector to features of any other model, and calibrates it on held-out ones.
 
-import { boolean, fail, optionalSignal, optionsObject, string } from "../checks";
+import { boolean, fail, integer, optionalSignal, optionsObject, string } from "../checks";
 import { LibtorchOodError } from "../errors";
 import { GaussianMixture } from "../gaussian-mixture";
 import { labelsTensor, type Labels } from "../labels";
@@ -11,8 +11,11 @@ import { evidenceCompanions, type Evidence, type Score, type ScoreName, type Tra
 import { toTensor, type ArrayWithShape, type Tensor } from "../tensor";
 import { calibrate, checkFalseAlarmRate, defaultFalseAlarmRate } from "./calibration";
 import { chooseScore, classCount, withClasses } from "./choice";
-import { disposeAll, evidenceKinds, held, isEvidenceKind, requireLogits, takeEvidence, unique } from "./evidence";
-import { commonKeys, type DetectorFeatures } from "./options";
+import type { Naming } from "./class-names";
+import { disposeAll, evidenceKinds, held, isEvidenceKind, pick, requireLogits, takeEvidence, unique, type Tensors } from "./evidence";
+import { examine } from "./examine";
+import { generatedFeatures } from "./generated-inputs";
+import { commonKeys, examinationOptions, type DetectorFeatures } from "./options";
 import { compareInputs } from "./overlap";
 import type { Parts } from "./parts";
 
@@ -23,6 +26,7 @@ export async function fitToFeatures<N extends ScoreName>(options: DetectorFeatur
   const { name, scoreOptions, record } = chooseScore(given);
   const device = string(given.device ?? "cpu", "device");
   const signal = optionalSignal(given.signal, "signal");
+  const { minimumAccuracy, selfTest } = examinationOptions(given);
   const needs = requirements(name, scoreOptions);
   const hasLogits = given.logits !== undefined;
   const hasLabels = areLabels(given.labels);
@@ -51,6 +55,7 @@ export async function fitToFeatures<N extends ScoreName>(options: DetectorFeatur
       throw new LibtorchOodError("ERR_SHAPE", `labels: expected ${training.rows}, one per row, found ${labels.size}`);
     }
     const numClasses = classCount(given.classNames, training.evidence.logits, labels);
+    const calibrationLabels = takeCalibrationLabels(given.calibration.labels, calibration.rows, labelsFrom === "none" ? 0 : numClasses);
     requireLogits(calibration.evidence, numClasses, "calibration");
     const layer = (key: "weight" | "bias") => {
       const value: Tensor | ArrayWithShape | undefined = given[key];
@@ -70,18 +75,37 @@ export async function fitToFeatures<N extends ScoreName>(options: DetectorFeatur
       const options = { covariance: "tied", numClasses, device, signal } as const;
       classifier = await GaussianMixture.fit(all.features as Tensor, labels as Tensor, options);
     }
-    const { scores: calibrationScores, warnings } = await calibrate(score, calibration.evidence, { numClasses, falseAlarmRate, signal });
+    const { scores, sorted, warnings } = await calibrate(score, calibration.evidence, { numClasses, falseAlarmRate, signal });
+    const naming: Naming = { score, classifier, labelsFrom };
+    const examination = await examine({
+      naming,
+      name,
+      scoreOptions,
+      training: { ...training.evidence, weight, bias },
+      trainingSample: pick(training.evidence, scored) as Tensors,
+      labels: labels && Array.from(labels.toArray(), Number),
+      calibration: calibration.evidence,
+      calibrationLabels,
+      scores,
+      numClasses,
+      falseAlarmRate,
+      device,
+      signal,
+      circumstances: { minimumAccuracy, noun: "input", foreign: labelsFrom === "logits" },
+      generated: selfTest ? () => generatedFeatures(calibration.evidence, score?.needs ?? []) : undefined,
+    });
     return {
       network: undefined,
-      score,
-      classifier,
-      labelsFrom,
+      ...naming,
       evidence: scored,
       classNames: given.classNames ? [...given.classNames] : Array.from({ length: numClasses }, (_, label) => String(label)),
       falseAlarmRate,
       ...compared,
-      warnings: [...compared.warnings, ...warnings],
-      calibrationScores,
+      warnings: [...compared.warnings, ...warnings, ...examination.warnings],
+      calibrationScores: sorted,
+      calibrationLabels: examination.calibrationLabels,
+      report: examination.report,
+      selfTest: examination.selfTest,
       extraction: { precision: "float32", resize: "center-crop" },
       preset: record,
     };
@@ -92,6 +116,18 @@ export async function fitToFeatures<N extends ScoreName>(options: DetectorFeatur
   } finally {
     disposeAll(owned);
   }
+}
+
+/** @throws ERR_SHAPE, ERR_DTYPE, ERR_RANGE; not looked at where no class is named */
+function takeCalibrationLabels(given: Labels | undefined, rows: number, numClasses: number): Int32Array | undefined {
+  if (!areLabels(given) || numClasses === 0) return undefined;
+  const tensor = labelsTensor(given as Labels, "calibration.labels");
+  const labels = Int32Array.from(tensor.toArray(), Number);
+  if (tensor !== given) tensor.dispose();
+  if (labels.length !== rows)
+    throw new LibtorchOodError("ERR_SHAPE", `calibration.labels: expected ${rows}, one per row, found ${labels.length}`);
+  labels.forEach((label, i) => integer(label, `calibration.labels[${i}]`, 0, numClasses - 1));
+  return labels;
 }
 
 /** `model.extract` gives an empty array for images without labels. */

@@ -12,11 +12,17 @@ import { Tensor } from "../tensor";
 import { calibrate, checkFalseAlarmRate, defaultFalseAlarmRate } from "./calibration";
 import { chooseScore, withClasses } from "./choice";
 import type { Extraction } from "./detector-file";
+import { examine } from "./examine";
+import { noiseImages, shuffledImages } from "./generated-inputs";
+import { spread } from "./rows-at";
 import { disposeAll, extractEvidence, extractions, isEvidenceKind, tensorsOf, unique } from "./evidence";
-import { commonKeys, type DetectorFitOptions } from "./options";
+import { commonKeys, examinationOptions, type DetectorFitOptions } from "./options";
 import { compareInputs } from "./overlap";
 import type { Parts } from "./parts";
 import { resizeWarnings, usualResize } from "./resizing";
+
+/** Training images whose logits are looked at where the score is fitted to none. */
+const trainingSample = 512;
 
 /** What `Detector.fit` is made of; it throws what that documents. */
 export async function fitToImages<N extends ScoreName>(model: ResNet, train: Dataset, options: DetectorFitOptions<N>): Promise<Parts> {
@@ -34,6 +40,7 @@ export async function fitToImages<N extends ScoreName>(model: ResNet, train: Dat
   const fitted = needs.fit.filter(isEvidenceKind);
 
   const allowOverlap = boolean(given.allowOverlap ?? false, "allowOverlap");
+  const { minimumAccuracy, selfTest } = examinationOptions(given);
   const classNames = [...(model.classNames ?? train.classNames)];
   const { numClasses, temperature } = model.architecture;
   if (classNames.length !== numClasses) {
@@ -46,7 +53,12 @@ export async function fitToImages<N extends ScoreName>(model: ResNet, train: Dat
   try {
     const compared = await compareInputs(imageRows(train), imageRows(calibration), allowOverlap, network.trainedOn);
     const passes = (kinds: readonly (keyof Evidence)[]): number => extractions(kinds).length;
-    const total = passes(fitted) * train.length + passes(scored) * calibration.length;
+    // Logits of training images come with any pass over them; where the score is fitted to none, some images are looked at for them.
+    const sample = fitted.length > 0 ? train : train.subset(spread(train.length, trainingSample));
+    const trainingKinds = unique<keyof Evidence>([...fitted, "logits"]);
+    const generated = selfTest ? [noiseImages(calibration), shuffledImages(calibration)] : [];
+    const total =
+      passes(trainingKinds) * sample.length + passes(scored) * [calibration, ...generated].reduce((sum, { length }) => sum + length, 0);
     let before = 0;
     const read = async (images: Dataset, kinds: readonly (keyof Evidence)[]) => {
       const report = onProgress && ((done: number) => onProgress(before + done, total));
@@ -62,7 +74,11 @@ export async function fitToImages<N extends ScoreName>(model: ResNet, train: Dat
       owned.push(...tensorsOf(evidence));
       return evidence;
     };
-    const training: TrainingEvidence = { ...(await read(train, fitted)), labels: train.labels };
+    const trainingEvidence = await read(sample, trainingKinds);
+    const training: TrainingEvidence & { weight?: Tensor; bias?: Tensor | undefined } = {
+      ...(fitted.length > 0 ? trainingEvidence : {}),
+      labels: train.labels,
+    };
     const weights = await network.weights();
     owned.push(...weights.values());
     if (needs.fit.includes("weight")) {
@@ -73,18 +89,42 @@ export async function fitToImages<N extends ScoreName>(model: ResNet, train: Dat
     if (needs.fit.includes("bias")) training.bias = weights.get("fc.bias");
     score = await fitScore(name, training, withClasses(name, scoreOptions, numClasses, network.device, signal));
     const held = await read(calibration, scored);
-    const { scores: calibrationScores, warnings } = await calibrate(score, held, { numClasses, falseAlarmRate, signal });
+    const { scores, sorted, warnings } = await calibrate(score, held, { numClasses, falseAlarmRate, signal });
+    const naming = { score, classifier: undefined, labelsFrom: "logits" } as const;
+    const examination = await examine({
+      naming,
+      name,
+      scoreOptions,
+      training: { ...trainingEvidence, weight: training.weight, bias: training.bias },
+      trainingSample: { logits: trainingEvidence.logits },
+      labels: sample.labels,
+      calibration: held,
+      calibrationLabels: calibration.labels,
+      scores,
+      numClasses,
+      falseAlarmRate,
+      device: network.device,
+      signal,
+      circumstances: { minimumAccuracy, noun: "image", foreign: network.trainedOn.isEmpty },
+      generated: selfTest
+        ? async () => {
+            const [noise, shuffled] = [await read(generated[0] as Dataset, scored), await read(generated[1] as Dataset, scored)];
+            return { noise, shuffled };
+          }
+        : undefined,
+    });
     return {
       network,
-      score,
-      classifier: undefined,
-      labelsFrom: "logits",
+      ...naming,
       evidence: scored,
       classNames,
       falseAlarmRate,
       ...compared,
-      warnings: [...compared.warnings, ...resizeWarnings(train, calibration, extraction.resize), ...warnings],
-      calibrationScores,
+      warnings: [...compared.warnings, ...resizeWarnings(train, calibration, extraction.resize), ...warnings, ...examination.warnings],
+      calibrationScores: sorted,
+      calibrationLabels: examination.calibrationLabels,
+      report: examination.report,
+      selfTest: examination.selfTest,
       extraction,
       preset: record,
     };

@@ -1,5 +1,6 @@
 // What a detector is asked for and what it answers: the options of fit, fromFeatures and predict, and a prediction.
 
+import { boolean, finite } from "../checks";
 import type { Dataset } from "../datasets/dataset";
 import type { ImageResize } from "../images/decode";
 import type { Labels } from "../labels";
@@ -33,6 +34,13 @@ export interface CommonFitOptions<N extends ScoreName> {
   scoreOptions?: ScoreOptions[N];
   /** Gives the mixture's covariance, prior and jitter. */
   preset?: PresetName;
+  /**
+   * Share of the calibration inputs whose class is named rightly, below which a warning says that verdicts are of little use. Default 0.5; with
+   * 3 classes twice chance, with 2 three quarters. 0: no such warning.
+   */
+  minimumAccuracy?: number;
+  /** Score generated inputs and left-out classes, for {@link Detector.selfTest}. Default true; it takes some seconds. */
+  selfTest?: boolean;
   /** Take calibration inputs that were trained on. The false-alarm rate then does not hold. Default false. */
   allowOverlap?: boolean;
   signal?: AbortSignal;
@@ -55,8 +63,11 @@ export interface DetectorFitOptions<N extends ScoreName = ScoreName> extends Com
 export interface DetectorFeatures<N extends ScoreName = ScoreName> extends CommonFitOptions<N>, TrainingEvidence {
   /** [N]: needed by scores that are fitted to classes, such as the default one. Without labels and logits no input is given a class. */
   labels?: Labels;
-  /** The same kinds of evidence for held-out in-distribution inputs. */
-  calibration: Evidence;
+  /**
+   * The same kinds of evidence for held-out in-distribution inputs: none that the model of the features was itself trained on, wherever that was, or
+   * more familiar inputs are flagged than `falseAlarmRate` says. With their labels the detector knows how well it names classes.
+   */
+  calibration: Evidence & { labels?: Labels };
   /** Default "0", "1", … */
   classNames?: readonly string[];
   /** "cpu" (default), "cuda" or "cuda:N", of the score. */
@@ -72,4 +83,21 @@ export interface PredictOptions {
 }
 
 /** @internal */
-export const commonKeys = ["falseAlarmRate", "score", "scoreOptions", "preset", "allowOverlap", "signal", "calibration"] as const;
+export const commonKeys = [
+  "falseAlarmRate",
+  "score",
+  "scoreOptions",
+  "preset",
+  "allowOverlap",
+  "signal",
+  "calibration",
+  "minimumAccuracy",
+  "selfTest",
+] as const;
+
+/** @internal @throws ERR_OPTION, ERR_RANGE, ERR_NON_FINITE */
+export function examinationOptions(given: Pick<CommonFitOptions<ScoreName>, "minimumAccuracy" | "selfTest">) {
+  const { minimumAccuracy, selfTest = true } = given;
+  if (minimumAccuracy !== undefined) finite(minimumAccuracy, "minimumAccuracy", 0, 1);
+  return { minimumAccuracy, selfTest: boolean(selfTest, "selfTest") };
+}

@@ -16,6 +16,8 @@ export type Parts = Omit<DetectorDescription, "network" | "score" | "classifier"
   score: Score;
   classifier: GaussianMixture | undefined;
   calibrationScores: Float64Array;
+  /** In their order; undefined where they were not given. */
+  calibrationLabels: Int32Array | undefined;
 };
 
 /** Parts of one detector fit together; a probe shows what the descriptions alone do not. @throws ERR_CORRUPT_FILE */

@@ -3,7 +3,8 @@
 import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import sharp from "sharp";
-import { datasets, type Dataset, type Evaluation, type ResizeRecord } from "../../lib";
+import { datasets, Detector, ResNet, type Dataset, type Evaluation, type ResizeRecord } from "../../lib";
+import { splitByShares } from "../../lib/cli/split";
 import { readNpy } from "../../lib/files/npy";
 import { discover } from "../../lib/libtorch/discover";
 import { temporaryDirectory } from "../files/temporary-directory";
@@ -47,7 +48,21 @@ beforeAll(async () => {
   strange = await writeFolder("strange", clothes, 30);
   const held = ["--validation", "0.2", "--seed", "4"];
   trained = await json([...["train", photos, ...size, "--epochs", "2", ...held, "--out", network]]);
-  const fitting = ["fit", network, `folder:${photos}`, "--calibration", "0.2", "--seed", "4", "--score", "energy", "--out", detector];
+  const fitting = [
+    "fit",
+    network,
+    `folder:${photos}`,
+    "--calibration",
+    "0.2",
+    "--seed",
+    "4",
+    "--score",
+    "energy",
+    "--out",
+    detector,
+    "--minimum-accuracy",
+    "0",
+  ];
   fitted = await json(fitting);
 });
 
@@ -72,7 +87,21 @@ test("train, fit and evaluate on folders: classes by their names, images resized
 test("images are resized as was asked for, all alike, and the results say how (trap 7)", async () => {
   const squash = { mode: "squash", kernel: "antialiased-bilinear" };
   const squashing = directory.path("squashing.safetensors");
-  const fitting = ["fit", network, photos, "--calibration", "0.2", "--seed", "4", "--score", "energy", "--resize", "squash"];
+  const fitting = [
+    "fit",
+    network,
+    photos,
+    "--calibration",
+    "0.2",
+    "--seed",
+    "4",
+    "--score",
+    "energy",
+    "--resize",
+    "squash",
+    "--minimum-accuracy",
+    "0",
+  ];
   // The network was trained on cropped images, which are others; of a difference between training, calibration and later ones nothing is told.
   expect(await json([...fitting, "--out", squashing])).toMatchObject({ warnings: [expect.stringMatching(/^train: 192 of 192 images/)] });
   const training = ["train", photos, ...size, "--epochs", "1", "--validation", "0.2", "--seed", "4", "--resize", "squash"];
@@ -156,6 +185,39 @@ test("extract numbers a folder's labels as the network does, by name, and leaves
     labels: undefined,
     stderr: expect.stringMatching(/^note: no labels are written: "digit 3", a class of some digit , is none of the network's$/m),
   });
+});
+
+test("a folder split three ways: each command takes its own part, and the parts are apart", async () => {
+  const shares = ["--validation", "0.1", "--calibration", "0.2", "--test", "0.3", "--seed", "7"];
+  const [split, fitted3] = [directory.path("split.safetensors"), directory.path("split-detector.safetensors")];
+  const made = await json<typeof trained>(["train", photos, ...size, "--epochs", "1", ...shares, "--out", split]);
+  expect(made.images).toBe(240 - 24 - 48 - 72);
+  const { stdout, stderr } = await good(["fit", split, photos, ...shares, "--score", "energy", "--threads", "1", "--out", fitted3]);
+  expect(stdout).toMatch(/^calibration +48 held-out, 0\.\d+ named rightly, mean confidence 0\.\d+$/m);
+  expect(stdout).toMatch(/^false alarms +5 % asked for, 0\.5 % to 11\.\d % of later familiar inputs in 95 of 100/m);
+  expect(stdout).toMatch(/^flagged +[\d.]+ % of noise, [\d.]+ % of shuffled patches$/m);
+  expect(stdout).toMatch(/^left out +[\d.]+ % of classes that the score does not know \(class \d [\d.]+ %, /m);
+  // One epoch on 96 images: it says itself that it is of no use, and of the split there is nothing to say.
+  expect(stderr).toMatch(/^warning: calibration: .* verdicts of this detector are of little use/m);
+  expect(stderr).not.toMatch(/split/);
+  const test3 = ["evaluate", fitted3, "--data", photos, ...shares, "--ood", strange, "--threads", "1"];
+  const evaluated = await json<Printed & { test: { count: number } }>(test3);
+  expect(evaluated.test).toMatchObject({ count: 72, seen: 0 });
+  const all = await datasets.imageFolder(photos, { imageSize: 16, channels: 1 });
+  const parts = splitByShares(all, { validation: 0.1, calibration: 0.2, test: 0.3 }, 7);
+  const [model, loaded] = [await ResNet.load(split), await Detector.load(fitted3)];
+  const seen = async (part: Dataset) => [(await model.overlap(part)).indices.length, (await loaded.overlap(part)).indices.length];
+  expect(await Promise.all([parts.train, parts.validation, parts.calibration, parts.test].map((part) => seen(part as Dataset)))).toEqual([
+    [96, 96],
+    [0, 0],
+    [0, 48],
+    [0, 0],
+  ]);
+  expect([...(parts.validation as Dataset).images]).toEqual([...all.split(0.1, 7).validation.images]);
+  const lacking = await cli(["evaluate", fitted3, "--test", "0.3", "--ood", strange]);
+  expect([lacking.code, lacking.stderr]).toEqual([1, expect.stringMatching(/^ERR_OPTION: --data: /m)]);
+  const greedy = await cli(["fit", split, photos, "--validation", "0.5", "--calibration", "0.5", "--out", fitted3]);
+  expect([greedy.code, greedy.stderr]).toEqual([1, expect.stringMatching(/^ERR_RANGE: --calibration: .*found 0.5 of 240 images/)]);
 });
 
 test("an empty folder of images is an error that names it", async () => {

@@ -362,7 +362,8 @@ describe("images", () => {
       batchSize: 30,
       onProgress: (done, total) => void seen.push([done, total]),
     });
-    expect(seen).toEqual([[30, 30]]);
+    // 60 training images for their logits, 30 calibration ones, and as many of noise and of shuffled patches.
+    expect(seen).toEqual([30, 60, 90, 120, 150].map((done) => [done, 150]));
     expect(own.evidence).toEqual(["rawFeatures", "logits"]);
     own.dispose();
   });

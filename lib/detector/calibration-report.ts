@@ -1,0 +1,182 @@
+// How well the classes of calibration inputs are named, beside those of the training inputs: whether the two can be what they are said to be, and whether
+// verdicts of this network are of use.
+
+import { scoreRows } from "../scores/rows";
+import type { Tensor } from "../tensor";
+import { nameClasses, type Naming } from "./class-names";
+import type { Tensors } from "./evidence";
+import { rowsAt, spread } from "./rows-at";
+
+/** How a set of inputs was named. */
+export interface NamedInputs {
+  /** Inputs looked at: of the training inputs at most 2,048, evenly spread. */
+  readonly count: number;
+  /** Share that was named rightly, 0 to 1; undefined where labels were not given. */
+  readonly accuracy?: number;
+  /** Mean probability of the named class, 0 to 1. */
+  readonly meanConfidence: number;
+}
+
+/** What `fit` and `fromFeatures` saw when they calibrated. Undefined: labels and logits were missing, or the file is of before this record. */
+export interface CalibrationReport {
+  readonly calibration?: NamedInputs;
+  readonly training?: NamedInputs;
+}
+
+/** Named inputs, and what only warnings look at. */
+export interface Named extends NamedInputs {
+  readonly confidences: Float64Array;
+  /** Largest logit less the second; undefined without logits. */
+  readonly margins: Float64Array | undefined;
+}
+
+const mostTrainingInputs = 2048;
+
+/** @param limit - of rows, evenly spread; default: the training inputs' */
+export async function nameInputs(
+  naming: Naming,
+  evidence: Tensors,
+  labels: ArrayLike<number> | undefined,
+  signal: AbortSignal | undefined,
+  limit = mostTrainingInputs,
+): Promise<Named | undefined> {
+  const entries = Object.entries(evidence) as [keyof Tensors, Tensor][];
+  const rows = entries[0]?.[1].shape[0] ?? 0;
+  const chosen = spread(rows, limit);
+  const sample: Tensors = {};
+  try {
+    for (const [kind, tensor] of entries) sample[kind] = await rowsAt(tensor, chosen);
+    const named = await nameClasses(naming, sample, signal);
+    if (named === undefined) return undefined;
+    const { confidences } = named;
+    const right = labels === undefined ? undefined : chosen.filter((row, i) => labels[row] === named.labels[i]).length;
+    return {
+      count: chosen.length,
+      ...(right === undefined ? {} : { accuracy: right / chosen.length }),
+      meanConfidence: mean(confidences),
+      confidences,
+      margins: naming.labelsFrom === "logits" ? await scoreRows(sample.logits as Tensor, "logits", signal, margin) : undefined,
+    };
+  } finally {
+    for (const tensor of Object.values(sample)) tensor.dispose();
+  }
+}
+
+export function reportOf({ count, accuracy, meanConfidence }: Named): NamedInputs {
+  return { count, ...(accuracy === undefined ? {} : { accuracy }), meanConfidence };
+}
+
+/** What the warnings go by. */
+export interface Circumstances {
+  numClasses: number;
+  /** The bar: a smaller share of calibration inputs named rightly is warned of. undefined: one half, and no less than twice chance. */
+  minimumAccuracy: number | undefined;
+  /** "image" or "input". */
+  noun: string;
+  /** Whether it is unknown what the network was trained on, and logits tell how sure it is. */
+  foreign: boolean;
+}
+
+/** What a user should know about the calibration; nothing for a network that does its work and inputs that are alike. */
+export function calibrationWarnings(calibration: Named, training: Named | undefined, circumstances: Circumstances): string[] {
+  const weak = weakness(calibration, circumstances);
+  const unlike = training === undefined ? [] : differences(calibration, training, circumstances);
+  const seen = training !== undefined && circumstances.foreign ? suspicion(calibration, training, circumstances) : [];
+  return [...weak, ...unlike, ...seen];
+}
+
+function weakness({ accuracy, count }: Named, { numClasses, minimumAccuracy, noun }: Circumstances): string[] {
+  if (accuracy === undefined || numClasses < 2) return [];
+  const expected = minimumAccuracy ?? Math.max(0.5, leastUsefulAccuracy(numClasses));
+  if (accuracy >= expected) return [];
+  const found = `${percent(accuracy)} of the ${count} calibration ${noun}s are named rightly, by chance ${percent(1 / numClasses)} would be`;
+  return [`calibration: ${found}: verdicts of this detector are of little use (expected at least ${percent(expected)})`];
+}
+
+/** Twice chance; of two classes, for which that would be perfection, halfway between chance and that. */
+function leastUsefulAccuracy(numClasses: number): number {
+  return numClasses === 2 ? 0.75 : 2 / numClasses;
+}
+
+/** Held-out inputs are named worse than training inputs, never much better; and never so much worse that they cannot be of the same kind. */
+function differences(calibration: Named, training: Named, { noun }: Circumstances): string[] {
+  const both = `against ${noun === "image" ? "training images" : "training inputs"}`;
+  const unlike = "the two sets differ, and the false-alarm rate holds only for inputs like the calibration's";
+  const [held, fitted] = [calibration.accuracy, training.accuracy];
+  if (held !== undefined && fitted !== undefined) {
+    const error = Math.sqrt(variance(held) / calibration.count + variance(fitted) / training.count);
+    const found = `calibration: ${percent(held)} named rightly ${both} of which ${percent(fitted)} are`;
+    if (held < lowShare * fitted - 3 * error) return [`${found}: the network overfits, or ${unlike}`];
+    if (held > fitted + smallGap + 3 * error) return [`${found}: ${unlike}; were training and calibration ${noun}s confused?`];
+  }
+  const error = Math.sqrt(spreadOf(calibration) / calibration.count + spreadOf(training) / training.count);
+  const [sure, known] = [calibration.meanConfidence, training.meanConfidence];
+  const found = `calibration: mean confidence ${sure.toFixed(3)} ${both} with ${known.toFixed(3)}`;
+  if (sure < known - largeGap - 3 * error) return [`${found}: ${unlike}`];
+  if (sure > known + smallGap + 3 * error) return [`${found}: ${unlike}; were training and calibration ${noun}s confused?`];
+  return [];
+}
+
+/** Of the training accuracy. Networks of 100 classes that fit their training images wholly name 0.65 of others rightly; a label mix-up, another domain leaves less. */
+const lowShare = 0.6;
+/** Held-out inputs are no better known than fitted ones, but for chance and for augmentation. */
+const smallGap = 0.05;
+/** Overfitted networks stay sure of themselves: they lose some 0.15 on inputs of the same kind. */
+const largeGap = 0.25;
+
+/**
+ * A model that was trained elsewhere, on inputs of which both parts are: it names all of them rightly and is sure of it, and no more so of the fitted
+ * than of the calibration inputs.
+ */
+function suspicion(calibration: Named, training: Named, { noun }: Circumstances): string[] {
+  const { accuracy = 0, meanConfidence, count } = calibration;
+  if (count < 200 || accuracy < 0.995 || meanConfidence < 0.99) return [];
+  if (!calibration.margins || !training.margins || surerBy(training.margins, calibration.margins) > 2) return [];
+  return [
+    `calibration: ${percent(accuracy)} named rightly with mean confidence ${meanConfidence.toFixed(3)}, as surely as the training ${noun}s: so does a model ` +
+      `with ${noun}s that it was trained on. Calibration ${noun}s must not be among the model's own training data, or more familiar ${noun}s are flagged than asked for`,
+  ];
+}
+
+/** Mann and Whitney's statistic in standard errors: above 0 where the first are greater. */
+function surerBy(first: Float64Array, second: Float64Array): number {
+  const all = [...Array.from(first, (value) => ({ value, own: 1 })), ...Array.from(second, (value) => ({ value, own: 0 }))];
+  all.sort((a, b) => a.value - b.value);
+  let ranks = 0;
+  for (let start = 0; start < all.length;) {
+    let end = start;
+    while (end < all.length && all[end]?.value === all[start]?.value) end++;
+    for (let i = start; i < end; i++) ranks += (all[i]?.own ?? 0) * ((start + end + 1) / 2); // ties share their mean rank
+    start = end;
+  }
+  const [n, m] = [first.length, second.length];
+  return (ranks - (n * (n + m + 1)) / 2) / Math.sqrt((n * m * (n + m + 1)) / 12);
+}
+
+function margin({ data, shape: [rows, columns] }: { data: Float64Array; shape: [number, number] }): Float64Array {
+  return Float64Array.from({ length: rows }, (_, row) => {
+    let [top, second] = [-Infinity, -Infinity];
+    for (let i = row * columns; i < (row + 1) * columns; i++) {
+      const value = data[i] as number;
+      if (value > top) [top, second] = [value, top];
+      else second = Math.max(second, value);
+    }
+    return columns === 1 ? 0 : top - second;
+  });
+}
+
+function mean(values: Float64Array): number {
+  return values.reduce((sum, value) => sum + value, 0) / values.length;
+}
+
+function variance(share: number): number {
+  return share * (1 - share);
+}
+
+function spreadOf({ confidences, meanConfidence }: Named): number {
+  return confidences.reduce((sum, value) => sum + (value - meanConfidence) ** 2, 0) / confidences.length;
+}
+
+function percent(share: number): string {
+  return `${Number((100 * share).toFixed(1))} %`;
+}

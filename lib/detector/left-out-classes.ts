@@ -1,0 +1,121 @@
+// Classes that a detector does not know: for one class after another the score is fitted and calibrated without it, and the calibration inputs of the
+// class are held against that. The network itself, where it was trained on the class, still knows it: such shares flatter.
+
+import { setImmediate as turn } from "node:timers/promises";
+import { isLibtorchOodError } from "../errors";
+import { fit as fitScore, requirements, type ScoreOptions } from "../scores/fit";
+import type { Evidence, ScoreName, TrainingEvidence } from "../scores/score";
+import type { Tensor } from "../tensor";
+import { calibrate, pValue } from "./calibration";
+import { withClasses } from "./choice";
+import { disposeAll, pick, type Tensors } from "./evidence";
+import { rowsAt, spread } from "./rows-at";
+
+/** p-values of the inputs of a class under the detector without it. */
+export interface LeftOutClass {
+  readonly label: number;
+  /** 1/(the least p-value that this calibration can give) − 1 */
+  readonly calibrationCount: number;
+  readonly pValues: readonly number[];
+}
+
+export interface LeftOutSource<N extends ScoreName> {
+  name: N;
+  scoreOptions: ScoreOptions[N];
+  /** The last layer too, where the score looks at it. */
+  training: Tensors & { weight?: Tensor | undefined; bias?: Tensor | undefined };
+  labels: ArrayLike<number>;
+  calibration: Tensors;
+  calibrationLabels: ArrayLike<number>;
+  numClasses: number;
+  falseAlarmRate: number;
+  device: string;
+  signal: AbortSignal | undefined;
+}
+
+const mostClasses = 10;
+const mostCalibrationInputs = 1000;
+const mostInputsOfClass = 100;
+/** Multiplications in float64 for all classes together: some seconds on two cores. */
+const budget = 1e11;
+/** Elements of the training features, which are copied for each class. */
+const mostElements = 1 << 25;
+
+/** Of at most ten classes, evenly spread; fewer, or none, where fits cost too much. Classes that cannot be left out are passed over. */
+export async function leaveClassesOut<N extends ScoreName>(source: LeftOutSource<N>): Promise<LeftOutClass[]> {
+  const { calibrationLabels, numClasses } = source;
+  if (source.name === "feature-norm") return []; // it knows of no classes, nor does a network's length of features change without one
+  const present = [...new Set(Array.from(calibrationLabels))].sort((a, b) => a - b);
+  if (numClasses < 2 || present.length < 2) return [];
+  const limit = Math.min(mostClasses, Math.floor(budget / Math.max(1, costOf(source))));
+  const found: LeftOutClass[] = [];
+  for (const i of spread(present.length, limit)) {
+    const left = await leaveOut(source, present[i] as number);
+    if (left !== undefined) found.push(left);
+    await turn();
+  }
+  return found;
+}
+
+function costOf<N extends ScoreName>({ name, scoreOptions, training, calibration }: LeftOutSource<N>): number {
+  const kind = requirements(name, scoreOptions).fit.find((key) => key === "features" || key === "rawFeatures" || key === "logits");
+  if (kind === undefined) return 0;
+  const [rows, columns] = (training[kind] as Tensor).shape as [number, number];
+  if (rows * columns > mostElements) return Infinity;
+  const held = Math.min(mostCalibrationInputs, calibration[kind]?.shape[0] ?? 0);
+  if (name === "nearest-neighbours") return held * rows * columns;
+  return (name === "vim" ? 10 : 1) * rows * columns * columns; // a singular value decomposition takes several passes
+}
+
+async function leaveOut<N extends ScoreName>(source: LeftOutSource<N>, label: number): Promise<LeftOutClass | undefined> {
+  const { name, scoreOptions, training, labels, calibration, calibrationLabels, numClasses, falseAlarmRate, device, signal } = source;
+  const owned: Tensor[] = [];
+  const numbersOf = (list: ArrayLike<number>, wanted: (label: number) => boolean) =>
+    Uint32Array.from(Array.from(list).flatMap((value, i) => (wanted(value) ? [i] : [])));
+  const others = Array.from({ length: numClasses }, (_, c) => c).filter((c) => c !== label);
+  const rows = async (evidence: Tensors, kinds: readonly (keyof Evidence)[], indices: Uint32Array): Promise<Tensors> => {
+    const chosen: Tensors = {};
+    for (const kind of kinds) {
+      const made = await rowsAt(evidence[kind] as Tensor, indices, kind === "logits" ? others : undefined); // a network without the class has no such logit
+      owned.push(made);
+      chosen[kind] = made;
+    }
+    return chosen;
+  };
+  const needs = requirements(name, scoreOptions);
+  try {
+    const without: TrainingEvidence = {};
+    if (needs.fit.length > 0) {
+      const kept = numbersOf(labels, (value) => value !== label);
+      const kinds = (["features", "rawFeatures", "logits"] as const).filter((kind) => needs.fit.includes(kind));
+      Object.assign(without, await rows(training, kinds, kept));
+      without.labels = Int32Array.from(kept, (i) => (labels[i] as number) - ((labels[i] as number) > label ? 1 : 0));
+      const { weight, bias } = training;
+      if (weight) owned.push((without.weight = await rowsAt(weight, Uint32Array.from(others))));
+      if (bias) {
+        const values = bias.toArray();
+        without.bias = { data: Float64Array.from(others, (c) => Number(values[c])), shape: [others.length] };
+      }
+    }
+    const held = numbersOf(calibrationLabels, (value) => value !== label);
+    const inputs = numbersOf(calibrationLabels, (value) => value === label);
+    const some = (all: Uint32Array, limit: number) => spread(all.length, limit).map((i) => all[i] as number);
+    const heldEvidence = await rows(calibration, needs.score, some(held, mostCalibrationInputs));
+    const leftEvidence = await rows(calibration, needs.score, some(inputs, mostInputsOfClass));
+    const score = await fitScore(name, without, withClasses(name, scoreOptions, numClasses - 1, device, signal));
+    try {
+      const choices = { numClasses: numClasses - 1, falseAlarmRate, signal };
+      const { sorted } = await calibrate(score, heldEvidence, choices);
+      const scores = await score.score(pick(leftEvidence, needs.score), { signal });
+      return { label, calibrationCount: sorted.length, pValues: Array.from(scores, (value) => pValue(sorted, value)) };
+    } finally {
+      score.dispose();
+    }
+  } catch (error) {
+    // Without the class there may be too few samples for a covariance, or a single class, of which a score may say nothing.
+    if (!isLibtorchOodError(error) || error.code === "ERR_ABORTED") throw error;
+    return undefined;
+  } finally {
+    disposeAll(owned);
+  }
+}

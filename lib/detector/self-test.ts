@@ -1,0 +1,104 @@
+// What a detector can say of itself: which share of generated and left-out inputs it flags, and how far its false-alarm rate may be off.
+
+import { falseAlarmInterval } from "./beta-distribution";
+import { flaggedCount } from "./calibration";
+import type { LeftOutClass } from "./left-out-classes";
+
+/** Inputs, and the share of them that is flagged at the rate, 0 to 1. */
+export interface FlaggedShare {
+  readonly count: number;
+  readonly flagged: number;
+}
+
+export interface FlaggedClass extends FlaggedShare {
+  readonly label: number;
+  readonly className: string;
+}
+
+/** What {@link Detector.selfTest} gives. Shares that were not computed when the detector was made, or cannot be, are not there. */
+export interface SelfTest {
+  readonly falseAlarmRate: number;
+  /**
+   * Where the share of later familiar inputs that is flagged lies in 95 of 100 calibrations of this size: quantiles of Beta(k, n + 1 − k),
+   * k = ⌊α(n + 1)⌋.
+   */
+  readonly falseAlarms: { readonly lower: number; readonly upper: number };
+  /** Calibration inputs of each class: where one class is flagged more often than another. */
+  readonly byClass?: readonly FlaggedClass[];
+  /** Images of independent uniform bytes; features whose columns are independent and normal, with the calibration's means and deviations. */
+  readonly noise?: FlaggedShare;
+  /** Calibration images with their 4 × 4 patches in a random order; features each column of which comes from another calibration input. */
+  readonly shuffled?: FlaggedShare;
+  /**
+   * Calibration inputs of up to ten classes, each against the score fitted and calibrated without the class. A network that was trained on the
+   * class still knows it, so that a class that is really new may be flagged less often.
+   */
+  readonly leftOutClasses?: FlaggedShare & { readonly classes: readonly FlaggedClass[] };
+}
+
+/** What a detector keeps for it: p-values, so that it can be told for every rate. */
+export interface SelfTestRecord {
+  readonly noise?: readonly number[];
+  readonly shuffled?: readonly number[];
+  readonly leftOutClasses?: readonly LeftOutClass[];
+}
+
+interface Subject {
+  calibrationScores: Float64Array;
+  /** In the order of the scores. */
+  calibrationLabels: Int32Array | undefined;
+  classNames: readonly string[];
+  selfTest: SelfTestRecord | undefined;
+}
+
+export function selfTestAt({ calibrationScores, calibrationLabels, classNames, selfTest }: Subject, rate: number): SelfTest {
+  const count = calibrationScores.length;
+  const { noise, shuffled, leftOutClasses } = selfTest ?? {};
+  const named = (label: number, pValues: readonly number[]): FlaggedClass => ({
+    label,
+    className: classNames[label] ?? String(label),
+    ...shareAt(pValues, rate),
+  });
+  // A calibration without the class is smaller: it may not be able to give the rate at all.
+  const left = leftOutClasses?.filter(({ calibrationCount }) => 1 / (calibrationCount + 1) <= rate) ?? [];
+  const byClass = calibrationLabels && classPValues(calibrationScores, calibrationLabels);
+  return {
+    falseAlarmRate: rate,
+    falseAlarms: falseAlarmInterval(flaggedCount(rate, count), count),
+    ...(byClass ? { byClass: [...byClass].sort(([a], [b]) => a - b).map(([label, pValues]) => named(label, pValues)) } : {}),
+    ...(noise ? { noise: shareAt(noise, rate) } : {}),
+    ...(shuffled ? { shuffled: shareAt(shuffled, rate) } : {}),
+    ...(left.length > 0
+      ? {
+          leftOutClasses: {
+            ...shareAt(
+              left.flatMap(({ pValues }) => pValues),
+              rate,
+            ),
+            classes: left.map(({ label, pValues }) => named(label, pValues)),
+          },
+        }
+      : {}),
+  };
+}
+
+function shareAt(pValues: readonly number[], rate: number): FlaggedShare {
+  return { count: pValues.length, flagged: pValues.filter((p) => p <= rate).length / pValues.length };
+}
+
+/** The p-value of each calibration input, itself counted once, by class: at a rate the lowest ⌊α(n + 1)⌋ are flagged. */
+function classPValues(scores: Float64Array, labels: Int32Array): Map<number, number[]> {
+  const byClass = new Map<number, number[]>();
+  for (let start = 0; start < scores.length;) {
+    let end = start;
+    while (end < scores.length && scores[end] === scores[start]) end++;
+    for (let i = start; i < end; i++) {
+      const label = labels[i] as number;
+      const pValues = byClass.get(label) ?? [];
+      pValues.push(end / (scores.length + 1));
+      byClass.set(label, pValues);
+    }
+    start = end;
+  }
+  return byClass;
+}
