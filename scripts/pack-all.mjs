@@ -10,6 +10,7 @@ import fs from "node:fs";
 import path from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { parseArgs } from "node:util";
+import { pagesOf, withPackedLinks } from "./packed-links.mjs";
 import { stageLibtorch } from "./stage-libtorch.mjs";
 
 const root = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
@@ -22,7 +23,8 @@ const megabyte = 1e6;
 
 const { values: options } = parseArgs({ options: { only: { type: "string" }, version: { type: "string" } } });
 const version = options.version ?? source.version;
-const repository = source.repository ?? repositoryOfWorkflow();
+// package.json has OWNER in place of the repository's owner, and scripts/publish.mjs refuses that: the release workflow knows the name.
+const repository = repositoryOfWorkflow() ?? source.repository;
 // The third number counts what was packed of a minor of libtorch; the first two are the library's ABI.
 const libtorchVersion = "2.13.0";
 
@@ -68,15 +70,31 @@ async function stageLibrary(directory) {
   // What "files" leaves out with a "!" npm pack leaves out here too.
   const names = [...source.files.filter((name) => !name.startsWith("!")), "README.md", "LICENSE"];
   for (const name of names) fs.cpSync(at(name), path.join(directory, name), { recursive: true });
+  linkTheRepository(directory);
   const ours = ["scripts", "devDependencies", "tsd"];
   return {
     ...Object.fromEntries(Object.entries(source).filter(([key]) => !ours.includes(key))),
     version,
     repository,
+    homepage: `${pagesOf(repository)}#readme`,
+    bugs: `${pagesOf(repository)}/issues`,
     optionalDependencies: Object.fromEntries(platforms.map(({ name }) => [`@libtorch-ood/addon-${name}`, version])),
     peerDependencies: { ...source.peerDependencies, ...Object.fromEntries(platforms.map(runtimePeer)) },
     peerDependenciesMeta: { ...source.peerDependenciesMeta, ...Object.fromEntries(platforms.map(optionalPeer)) },
   };
+}
+
+// npm pack leaves out below docs what the package's list of files says.
+function linkTheRepository(directory) {
+  const leftOut = source.files.filter((name) => name.startsWith("!")).map((name) => name.slice(1));
+  const isPacked = (file) =>
+    fs.existsSync(path.join(directory, file)) && !leftOut.some((name) => file === name || file.startsWith(`${name}/`));
+  const pages = fs.readdirSync(directory, { recursive: true }).filter((name) => name.endsWith(".md"));
+  for (const page of pages) {
+    const file = path.join(directory, page);
+    const text = withPackedLinks(fs.readFileSync(file, "utf8"), page, isPacked, `${pagesOf(repository)}/blob/v${version}`);
+    fs.writeFileSync(file, text);
+  }
 }
 
 // Strict package managers show a package only what it names. A peer that is optional is named and not installed.

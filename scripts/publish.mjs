@@ -56,9 +56,9 @@ function requirePlatforms(tarballs) {
   if (missing.length > 0) stop(`no tarball of ${missing.join(", ")}; a platform that is not ready is taken out of packages/platforms.json`);
 }
 
-// Without it npm refuses provenance, and would do so after the first tarballs have been published.
+// Without it npm refuses provenance, and would do so after the first tarballs have been published; OWNER is the placeholder of package.json.
 function requireRepository(tarballs) {
-  const without = tarballs.filter(({ repository }) => !repository).map(({ name }) => name);
+  const without = tarballs.filter(({ repository = "OWNER" }) => repository.includes("OWNER")).map(({ name }) => name);
   if (without.length > 0)
     stop(`no repository in the package.json of ${without.join(", ")}; pack them in the release workflow, or set it in package.json`);
 }

@@ -68,6 +68,15 @@ test("a whole release: libtorch and the addons before the library, and it ends w
   expect(stderr).toContain("what is missing is published when this is run again");
 });
 
+test("a tarball that names the placeholder of package.json as its repository", () => {
+  const { repository } = JSON.parse(readFileSync(join(packageRoot, "package.json"), "utf8")) as { repository: { url: string } };
+  for (const platform of platforms) folder(platform, ["libtorch-ood", `@libtorch-ood/addon-${platform}`], { repository: repository.url });
+  const { status, stdout, stderr } = publish();
+  if (!repository.url.includes("OWNER")) return; // a release has named it
+  expect([status, stdout]).toEqual([1, ""]);
+  expect(stderr).toContain("no repository in the package.json of");
+});
+
 test("a tarball that names no repository, which provenance needs, before any is published", () => {
   const [first, ...others] = platforms as [string, ...string[]];
   const repository = "git+https://example.org/owner/name.git";
