@@ -84,6 +84,7 @@ async function start() {
   await app.whenReady();
   protocol.handle(scheme, servePage);
   session.defaultSession.setPermissionRequestHandler((_contents, _permission, decide) => decide(false));
+  session.defaultSession.setPermissionCheckHandler(() => false); // what a page reads without asking
   await openWindow();
 }
 

@@ -72,6 +72,7 @@ result.prevented = ["will-navigate", "will-attach-webview"].map((name) => {
   return prevented;
 });
 seen.permission({}, "camera", (granted) => (result.permission = granted));
+result.permissionCheck = seen.permissionCheck(null, "geolocation");
 
 // The page itself, with the real preload script: a drop, a file that is too large, one that is no image.
 createRequire(import.meta.url)("./preload.cjs");

@@ -55,6 +55,7 @@ export const protocol: {
 
 export const session: {
   readonly defaultSession: {
+    setPermissionCheckHandler(handler: (contents: WebContents | null, permission: string) => boolean): void;
     setPermissionRequestHandler(handler: (contents: WebContents, permission: string, decide: (granted: boolean) => void) => void): void;
   };
 };

@@ -10,6 +10,7 @@ export const seen = {
   protocols: new Map(), // by scheme
   handlers: new Map(), // by channel
   permission: undefined,
+  permissionCheck: undefined,
   children: [],
   sandbox: false,
   quit: false,
@@ -57,7 +58,12 @@ export const protocol = {
   handle: (scheme, handler) => seen.protocols.set(scheme, handler),
 };
 
-export const session = { defaultSession: { setPermissionRequestHandler: (handler) => (seen.permission = handler) } };
+export const session = {
+  defaultSession: {
+    setPermissionRequestHandler: (handler) => (seen.permission = handler),
+    setPermissionCheckHandler: (handler) => (seen.permissionCheck = handler),
+  },
+};
 
 export const utilityProcess = {
   fork(file, args, { env, serviceName }) {
