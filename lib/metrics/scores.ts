@@ -77,7 +77,10 @@ export function wholeNumbers(value: ClassList, name: string, limit = Infinity): 
     const index = Number(x);
     if (index < 0 || index >= limit || index > Number.MAX_SAFE_INTEGER) {
       const most = Math.min(limit - 1, Number.MAX_SAFE_INTEGER);
-      throw new LibtorchOodError("ERR_RANGE", `${name}[${i}]: expected ${limit === Infinity ? "at least 0" : `0 to ${most}`}, found ${x}`);
+      throw new LibtorchOodError(
+        "ERR_RANGE",
+        `${name}[${i}]: expected ${limit === Infinity ? "at least 0" : `0 to ${most}`}, found ${index}`,
+      );
     }
     numbers[i] = index;
   }
@@ -85,7 +88,7 @@ export function wholeNumbers(value: ClassList, name: string, limit = Infinity): 
 }
 
 function classList(value: ClassList, name: string): ArrayLike<unknown> {
-  const list = Tensor.is(value) ? integersOf(value, name) : isIntegerArray(value) ? value : numberList(value as NumberList, name);
+  const list = Tensor.is(value) ? integersOf(value, name) : isIntegerArray(value) ? value : numberList(value, name);
   if (list.length === 0) throw new LibtorchOodError("ERR_SHAPE", `${name}: expected at least 1 value(s), found 0`);
   return list;
 }
