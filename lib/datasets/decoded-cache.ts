@@ -12,7 +12,7 @@ import { cacheDirectory } from "../libtorch/cache";
 import { abortError } from "../native-call";
 
 /** Changes where the same files would decode to other pixels than before. */
-const version = 1;
+const version = 2;
 /** Bytes that are hashed before the event loop turns: a few milliseconds. */
 const bytesPerTurn = 1 << 21;
 

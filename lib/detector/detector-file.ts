@@ -54,6 +54,13 @@ export interface DetectorFile {
   readonly calibrationLabels: Int32Array | undefined;
 }
 
+/** Whose rule decides to which length the longer side is scaled, and where the crop begins. */
+const geometry = "torchvision";
+/** Of a file from before that rule was taken over. */
+const olderGeometry =
+  "resize: this detector is of a version whose center-crop rounded the longer side, where it is rounded down now; images of other proportions may " +
+  "come out up to a pixel beside what calibration saw: fit it anew";
+
 /** @throws ERR_IO */
 export async function writeDetectorFile(
   path: string,
@@ -62,7 +69,7 @@ export async function writeDetectorFile(
   calibration: readonly NativeNamedTensor[],
 ): Promise<void> {
   const state = parts.flatMap((part) => tensors[part].map(({ name, tensor }) => ({ name: `${part}.${name}`, tensor })));
-  const extraction = { ...description.extraction, kernel: resizeKernel };
+  const extraction = { ...description.extraction, kernel: resizeKernel, geometry };
   const held = calibration.map(({ name, tensor }) => ({ name: `calibration.${name}`, tensor }));
   await writeStateFile(path, format, { ...description, extraction }, [...state, ...held]);
 }
@@ -130,8 +137,10 @@ function parse(path: string, given: Record<string, unknown>, network: ModelDescr
     report,
     selfTest,
   } = given;
-  const { precision, resize, kernel } = object(path, "extraction", extraction);
+  const { precision, resize, kernel, geometry: rule } = object(path, "extraction", extraction);
   one(path, "extraction.kernel", kernel, [resizeKernel]); // images resized by another would not be those that calibration saw
+  if (rule !== undefined) one(path, "extraction.geometry", rule, [geometry]);
+  const older = rule === undefined && network !== undefined && resize === "center-crop";
   const { name, description } = object(path, "score", score);
   const rate = typeof falseAlarmRate === "number" && falseAlarmRate > 0 && falseAlarmRate <= 1 ? falseAlarmRate : undefined;
   if (rate === undefined) corrupt(path, "falseAlarmRate", "a number above 0, up to 1", falseAlarmRate);
@@ -164,7 +173,7 @@ function parse(path: string, given: Record<string, unknown>, network: ModelDescr
     falseAlarmRate: rate,
     calibrationHash,
     seen: SeenInputs.parse(seen) ?? corrupt(path, "seen", "ascending hashes in base64", seen),
-    warnings,
+    warnings: older ? [...warnings, olderGeometry] : warnings,
     preset: storedPresetRecord(preset),
     report: parseReport(path, report),
     selfTest: parseSelfTest(path, selfTest, classNames.length),

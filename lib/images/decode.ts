@@ -3,18 +3,20 @@
 import { availableParallelism } from "node:os";
 import { setImmediate as turn } from "node:timers/promises";
 import type { Sharp, SharpOptions } from "sharp";
-import { LibtorchOodError } from "../errors";
+import { isLibtorchOodError, LibtorchOodError } from "../errors";
 import { corruptFile, systemCode } from "../files/file-errors";
 import type { Path } from "../files/path-text";
 import { openRegularFile, readExactly } from "../files/regular-file";
 import { abortError } from "../native-call";
 import { isImageFault } from "./failure";
 import { maxPixels, type TakenImage } from "./image";
-import { interpolate, toPlanes, type SampledAxis } from "./pixels";
+import { repairJpeg } from "./jpeg-repair";
+import { inksToRgb, interpolate, toPlanes, type SampledAxis } from "./pixels";
 
 /**
  * What becomes of an image that has not the size of the network.
- * - `"center-crop"`: its shorter side is scaled to the size, and the middle is kept;
+ * - `"center-crop"`: its shorter side is scaled to the size, the longer one in proportion and rounded down, and the middle is kept: torchvision's
+ *   `Resize(size)` and `CenterCrop(size)`;
  * - `"squash"`: both sides are scaled to the size, whatever that does to the proportions;
  * - `"none"`: it is refused.
  */
@@ -102,8 +104,24 @@ export async function decodeImages(
 async function decodeImage(image: TakenImage, target: ImageTarget): Promise<Uint8Array> {
   const { name } = image;
   const { channels, size } = target;
-  if ("pixels" in image && image.width === size && image.height === size) return toPlanes(image.pixels, 4, channels);
-  const { sharpImage, width, height } = "pixels" in image ? rgba(image) : await encoded(name, image);
+  if ("pixels" in image) {
+    const fits = image.width === size && image.height === size;
+    return fits ? toPlanes(image.pixels, 4, channels) : planesOf(name, rgba(image), target);
+  }
+  const bytes = await fileBytes(name, image);
+  requireSignature(name, bytes);
+  try {
+    return await planesOf(name, await encoded(name, bytes, target.signal), target);
+  } catch (error) {
+    const corrupt = isLibtorchOodError(error) && error.code === "ERR_CORRUPT_FILE";
+    const repaired = corrupt && bytes[0] === 0xff ? repairJpeg(bytes) : undefined;
+    if (repaired === undefined) throw error;
+    return planesOf(name, await encoded(name, repaired, target.signal), target);
+  }
+}
+
+async function planesOf(name: string, { sharpImage, width, height }: Source, target: ImageTarget): Promise<Uint8Array> {
+  const { channels, size } = target;
   if (width === size && height === size) {
     const { data, info } = await raw(name, sharpImage);
     return toPlanes(data, info.channels, channels);
@@ -111,11 +129,9 @@ async function decodeImage(image: TakenImage, target: ImageTarget): Promise<Uint
   if (target.resize === "none") {
     throw new LibtorchOodError("ERR_SHAPE", `${name}: expected ${size}×${size} pixels (resize is "none"), found ${width}×${height}`);
   }
-  const scale = Math.max(size / width, size / height);
-  const [x, y] = [width, height].map((length) => axisOf(length, target.resize === "squash" ? size : Math.round(length * scale), size)) as [
-    Axis,
-    Axis,
-  ];
+  const shorter = Math.min(width, height);
+  const scaled = (length: number): number => (target.resize === "squash" ? size : Math.floor((size * length) / shorter));
+  const [x, y] = [width, height].map((length) => axisOf(length, scaled(length), size)) as [Axis, Axis];
   // A cut before the resize also keeps sharp from letting the JPEG decoder shrink the image by another kernel.
   const reduced = sharpImage
     .extract({ left: x.start, top: y.start, width: x.length, height: y.length })
@@ -137,9 +153,15 @@ interface Axis extends SampledAxis {
   enlarge: boolean;
 }
 
+/** Half of a whole number, rounded as Python's `round` does: torchvision's centre crop begins there. */
+function halfToEven(length: number): number {
+  const half = Math.floor(length / 2);
+  return length % 2 === 0 || half % 2 === 0 ? half : half + 1;
+}
+
 /** `length` pixels are to become `scaled`, of which the middle `size` are wanted. */
 function axisOf(length: number, scaled: number, size: number): Axis {
-  const offset = Math.floor((scaled - size) / 2);
+  const offset = halfToEven(scaled - size);
   if (scaled <= length) {
     return { start: 0, length, reduced: scaled, cut: offset, kept: size, enlarge: false, at: (i) => i };
   }
@@ -149,18 +171,28 @@ function axisOf(length: number, scaled: number, size: number): Axis {
   return { start, length: kept, reduced: kept, cut: 0, kept, enlarge: true, at: (i) => position(i) - start };
 }
 
-function rgba({ pixels, width, height }: Extract<TakenImage, { pixels: Uint8Array }>) {
+function rgba({ pixels, width, height }: Extract<TakenImage, { pixels: Uint8Array }>): Source {
   return { sharpImage: loadSharp()(asBuffer(pixels), { raw: { width, height, channels: 4 } }), width, height };
 }
 
-async function encoded(name: string, image: Exclude<TakenImage, { pixels: Uint8Array }>) {
+interface Source {
+  readonly sharpImage: Sharp;
+  readonly width: number;
+  readonly height: number;
+}
+
+async function encoded(name: string, bytes: Buffer, signal: AbortSignal | undefined): Promise<Source> {
   const sharp = loadSharp();
-  const bytes = await fileBytes(name, image);
-  requireSignature(name, bytes);
   const options: SharpOptions = { failOn: "warning", ignoreIcc: true, limitInputPixels: maxPixels };
-  const { width, height } = await readable(name, async () => (await sharp(bytes, options).metadata()).autoOrient);
+  const { autoOrient, space } = await readable(name, () => sharp(bytes, options).metadata());
+  const { width, height } = autoOrient;
   if (Math.max(width, height) > maxSide) throw corruptFile(name, `at most ${maxSide} pixels a side`, `${width}×${height}`);
-  return { sharpImage: sharp(bytes, options).autoOrient().toColourspace("srgb"), width, height };
+  const upright = sharp(bytes, options).autoOrient();
+  if (space !== "cmyk") return { sharpImage: upright.toColourspace("srgb"), width, height };
+  // The inks as they are in the file: sharp would convert them by a profile, its own where the file has none.
+  const { data } = await raw(name, upright.pipelineColourspace("cmyk").toColourspace("cmyk"));
+  const pixels = await inksToRgb(data, signal);
+  return { sharpImage: sharp(pixels, { raw: { width, height, channels: 3 } }), width, height };
 }
 
 function raw(name: string, image: Sharp) {

@@ -1,6 +1,9 @@
 // From interleaved pixels to the planes that a network reads: alpha flattened, colour and grey converted as Pillow does it,
 // and small images enlarged.
 
+import { setImmediate as turn } from "node:timers/promises";
+import { abortError } from "../native-call";
+
 /**
  * Bytes H×W×`found` to `wanted`×H×W.
  *
@@ -34,6 +37,27 @@ export function toPlanes(pixels: Uint8Array, found: number, wanted: number): Uin
 
 function flatten(value: number, alpha: number): number {
   return Math.round((value * alpha) / 255);
+}
+
+/** Pixels that are converted before the event loop turns: about a millisecond. */
+const pixelsPerTurn = 1 << 17;
+
+/** C, M, Y, K to R, G, B as Pillow does it: (255 − C)(255 − K) / 255 in 16-bit fixed point. */
+export async function inksToRgb(inks: Uint8Array, signal: AbortSignal | undefined): Promise<Uint8Array> {
+  const area = inks.length / 4;
+  const pixels = new Uint8Array(3 * area);
+  for (let start = 0; start < area; start += pixelsPerTurn) {
+    if (start > 0) await turn();
+    if (signal?.aborted) throw abortError(signal);
+    for (let i = start; i < Math.min(area, start + pixelsPerTurn); i++) {
+      const light = 255 - (inks[4 * i + 3] as number);
+      for (let channel = 0; channel < 3; channel++) {
+        const product = (inks[4 * i + channel] as number) * light + 128;
+        pixels[3 * i + channel] = Math.max(0, light - (((product >> 8) + product) >> 8));
+      }
+    }
+  }
+  return pixels;
 }
 
 /** One axis of an image that is sampled anew. */

@@ -331,7 +331,8 @@ describe("images", () => {
     expect(tensors.has("network.layer1.0.conv1.weight_orig") && tensors.has("network.fc.weight")).toBe(true);
     // It records the kernel of its resizes, since images resized by another would not be those of the calibration.
     const description = JSON.parse(metadata.get("description") as string) as { extraction: object };
-    expect(description.extraction).toEqual({ precision: "float32", resize: "center-crop", kernel: "antialiased-bilinear" });
+    const extraction = { precision: "float32", resize: "center-crop", kernel: "antialiased-bilinear" };
+    expect(description.extraction).toEqual({ ...extraction, geometry: "torchvision" });
     const other = JSON.stringify({ ...description, extraction: { ...description.extraction, kernel: "bilinear" } });
     const entries = [...tensors].map(([name, tensor]) => ({ name, ...tensor }));
     await writeSafetensors(path, entries, { metadata: { ...Object.fromEntries(metadata), description: other } });
@@ -339,6 +340,12 @@ describe("images", () => {
       code: "ERR_CORRUPT_FILE",
       message: expect.stringContaining("extraction.kernel"),
     });
+    // A file from before the geometry was torchvision's does not state it: it is read, with a warning.
+    const older = JSON.stringify({ ...description, extraction });
+    await writeSafetensors(path, entries, { metadata: { ...Object.fromEntries(metadata), description: older } });
+    const warned = await Detector.load(path);
+    expect([loaded.warnings.length + 1, warned.warnings.at(-1)]).toEqual([warned.warnings.length, expect.stringContaining("fit it anew")]);
+    warned.dispose();
     loaded.dispose();
   });
 

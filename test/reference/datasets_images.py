@@ -47,9 +47,12 @@ def squash(data, size):
 
 def center_crop(data, size):
     image = Image.open(io.BytesIO(data)).convert("RGB")
-    scale = max(size / image.width, size / image.height)
-    scaled = image.resize((round(image.width * scale), round(image.height * scale)), Image.Resampling.BILINEAR)
-    left, top = (scaled.width - size) // 2, (scaled.height - size) // 2
+    # The arithmetic of torchvision's Resize(size) and CenterCrop(size): the longer side is cut off, halves are rounded to even.
+    short, long = sorted(image.size)
+    longer = int(size * long / short)
+    width, height = (size, longer) if image.width <= image.height else (longer, size)
+    scaled = image.resize((width, height), Image.Resampling.BILINEAR)
+    top, left = int(round((height - size) / 2.0)), int(round((width - size) / 2.0))
     return scaled.crop((left, top, left + size, top + size))
 
 

@@ -49,10 +49,12 @@ def upright(data):
 def to_size(image, size, how):
     if how == "squash":
         return image.resize((size, size), Image.Resampling.BILINEAR)
-    width, height = image.size
-    scale = max(size / width, size / height)
-    scaled = image.resize((round(width * scale), round(height * scale)), Image.Resampling.BILINEAR)
-    left, top = (scaled.width - size) // 2, (scaled.height - size) // 2
+    # The arithmetic of torchvision's Resize(size) and CenterCrop(size): the longer side is cut off, halves are rounded to even.
+    short, long = sorted(image.size)
+    longer = int(size * long / short)
+    width, height = (size, longer) if image.width <= image.height else (longer, size)
+    scaled = image.resize((width, height), Image.Resampling.BILINEAR)
+    top, left = int(round((height - size) / 2.0)), int(round((width - size) / 2.0))
     return scaled.crop((left, top, left + size, top + size))
 
 
@@ -124,4 +126,60 @@ for name, image, kind, size in [
         for_network = to_size(upright(data), size, how)
         resized.append({"name": name, "resize": how, "size": size, "file": text(data), "rgb": pixels(for_network)})
 
-HERE.joinpath("images.json").write_text(json.dumps({"exact": exact, "lossy": lossy, "resized": resized}, indent=1) + "\n")
+# Stripes show a shift of half a pixel; the sizes are those of cameras, of which the longer side is seldom a whole number when it is scaled.
+for width, height, size in [(400, 300, 32), (300, 400, 32), (125, 94, 32), (94, 125, 32), (37, 24, 21), (500, 375, 224), (97, 64, 33)]:
+    stripes = np.zeros((height, width, 3), np.uint8)
+    across, down = np.arange(width) // 12 % 2, np.arange(height) // 12 % 2
+    stripes[...] = 255 * (across[None, :] ^ down[:, None])[..., None]
+    data = encode(Image.fromarray(stripes).convert("1"), "PNG")
+    for_network = to_size(upright(data), size, "center-crop")
+    entry = {"name": f"stripes, {width}x{height} to {size}", "resize": "center-crop", "size": size, "file": text(data)}
+    resized.append({**entry, "rgb": pixels(for_network)})
+
+
+def inks(name, planes, **options):
+    data = encode(Image.fromarray(planes, "CMYK"), "JPEG", quality=100, **options)
+    return decoded(name, data)
+
+
+solid = {name: np.tile(np.uint8(values), (16, 16, 1)) for name, values in {
+    "cyan": (255, 0, 0, 0), "magenta": (0, 255, 0, 0), "black": (0, 0, 0, 255), "grey": (0, 0, 0, 128), "mixed": (40, 90, 200, 60),
+}.items()}  # fmt: skip
+cmyk = [inks(f"CMYK, {name}", planes) for name, planes in solid.items()]
+cmyk.append(inks("CMYK, slopes and noise", picture(32, 32, 4)))
+cmyk.append(inks("CMYK, progressive, 4:2:0", picture(32, 32, 4, noise=5), progressive=True))
+
+
+def without_adobe(data):
+    start = data.index(b"\xff\xee")
+    return data[:start] + data[start + 2 + int.from_bytes(data[start + 2 : start + 4], "big") :]
+
+
+def as_ycck(data):
+    """The same coded planes, read as Y, Cb, Cr, K by the last byte of the Adobe segment."""
+    start = data.index(b"\xff\xee")
+    end = start + 2 + int.from_bytes(data[start + 2 : start + 4], "big")
+    return data[: end - 1] + b"\x02" + data[end:]
+
+
+plain = encode(Image.fromarray(picture(32, 32, 4), "CMYK"), "JPEG", quality=100)
+cmyk.append(decoded("YCCK", as_ycck(plain)))
+cmyk.append(decoded("CMYK without an Adobe segment", without_adobe(plain)))
+
+# Pixels of a sound file, with headers that break the standard; Pillow reads them as the sound ones.
+sound = encode(rgb(32), "JPEG", quality=90, restart_marker_rows=1)
+scan = sound.rindex(b"\xff\xda")
+scan_end = scan + 2 + int.from_bytes(sound[scan + 2 : scan + 4], "big")
+table = sound.index(b"\xff\xc4")
+odd_files = {
+    "scan header 0, 0, 0": sound[: scan_end - 3] + b"\0\0\0" + sound[scan_end:],
+    "zeros before a marker": sound[:table] + b"\0\0\0" + sound[table:],
+    "garbage before a marker": sound[:table] + b"abc" + sound[table:],
+    "JFIF version 5.05": sound.replace(b"JFIF\0\x01\x01", b"JFIF\0\x05\x05"),
+    "wrong restart marker": sound[:scan_end] + sound[scan_end:].replace(b"\xff\xd1", b"\xff\xd4", 1),
+    "fill bytes before a marker": sound[:table] + b"\xff\xff" + sound[table:],
+}
+odd = [decoded(f"JPEG, {name}", data) for name, data in odd_files.items()]
+
+found = {"exact": exact, "lossy": lossy, "resized": resized, "cmyk": cmyk, "odd": odd}
+HERE.joinpath("images.json").write_text(json.dumps(found, indent=1) + "\n")
