@@ -13,15 +13,11 @@ export async function loadImages() {
   return { train, test, clothes };
 }
 
-/** bfloat16 where it is fast. */
-export function precisionOf(where) {
-  return where !== "cpu" || device.info().bfloat16 ? "bfloat16" : "float32";
-}
-
 /** One line on what computes. */
 export function machine(where) {
-  const { libtorch, cpuCapability, threads } = device.info();
-  return `libtorch ${libtorch}, ${where === "cpu" ? `CPU (${cpuCapability}, ${threads} threads)` : where}, ${precisionOf(where)} convolutions`;
+  const { libtorch, cpuCapability, threads, bfloat16 } = device.info();
+  const precision = bfloat16 || where !== "cpu" ? "bfloat16" : "float32"; // what "auto" below comes to
+  return `libtorch ${libtorch}, ${where === "cpu" ? `CPU (${cpuCapability}, ${threads} threads)` : where}, ${precision} convolutions`;
 }
 
 /** A ResNet18 for 28×28 grey images, trained on `images`; the learning rate drops before the last epoch. */
@@ -32,7 +28,7 @@ export async function trainNetwork(images, { device: where, epochs, seed, l2 = t
       epochs,
       batchSize: 64,
       milestones: [Math.max(1, epochs - 1)],
-      precision: precisionOf(where),
+      precision: "auto",
       seed,
       onBatch: ({ epoch, batch, batches, loss, imagesPerSecond }) =>
         bar.update(Math.min(((epoch - 1) * batches + batch) * 64, epoch * images.length), {
@@ -51,7 +47,7 @@ export async function extractAll(model, sets, { features = "normalized" } = {}) 
     let before = 0;
     for (const images of sets) {
       const onProgress = (done) => bar.update(before + done, { note: "" });
-      results.push(await model.extract(images, { features, precision: precisionOf(model.device), onProgress }));
+      results.push(await model.extract(images, { features, precision: "auto", onProgress }));
       before += images.length;
     }
     return results;

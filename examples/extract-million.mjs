@@ -6,7 +6,7 @@
 
 import { Command } from "commander";
 import { files, ResNet } from "libtorch-ood";
-import { precisionOf, wholeNumber } from "./digits.mjs";
+import { wholeNumber } from "./digits.mjs";
 
 const options = new Command("extract-million")
   .description("Extract features of many images to a .npy file, in bounded memory.")
@@ -50,7 +50,7 @@ try {
       const speed = done / ((printed - start) / 1000);
       console.log(`${done} of ${options.count} images, ${speed.toFixed(0)} images/s, ${samples.at(-1).toFixed(0)} MiB resident`);
     },
-    { precision: precisionOf(options.device), signal: controller.signal },
+    { precision: "auto", signal: controller.signal },
   );
   await writer.commit(); // only now is there a file of this name, with the number of rows in its header
 } catch (error) {

@@ -9,7 +9,7 @@ import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { Command } from "commander";
 import { datasets, Detector, ResNet } from "libtorch-ood";
-import { precisionOf, wholeNumber } from "./digits.mjs";
+import { wholeNumber } from "./digits.mjs";
 
 const program = new Command("train-on-a-folder")
   .description("Train on a folder of images, one folder per class, and write a detector.")
@@ -40,13 +40,12 @@ const model = await ResNet.create({
   device,
   normalization: datasets.computeNormalization(train),
 });
-const precision = precisionOf(device);
 await model.fit(train, {
   epochs,
   milestones: [Math.round((2 * epochs) / 3), Math.round((5 * epochs) / 6)],
   batchSize,
   augmentation: "crop-flip",
-  precision,
+  precision: "auto", // bfloat16 where the processor has units for it, else float32
   seed,
   validation: heldOut, // its accuracy is shown, and nothing is chosen by it
   onEpoch: ({ epoch, loss, validationAccuracy, seconds }) =>
@@ -59,7 +58,7 @@ await model.fit(train, {
 const detector = await Detector.fit(model, train, {
   calibration: heldOut,
   falseAlarmRate,
-  precision,
+  precision: "auto",
   scoreOptions: { covariance: "ledoit-wolf" },
 });
 await detector.save(out);

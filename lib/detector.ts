@@ -16,6 +16,7 @@ import { LibtorchOodError } from "./errors";
 import { GaussianMixture } from "./gaussian-mixture";
 import type { ImageResize } from "./images/decode";
 import { calledFrom } from "./native-call";
+import type { ComputePrecision } from "./precision";
 import type { PresetRecord } from "./presets/preset";
 import { ResNet, type Architecture, type Images } from "./resnet";
 import { requireDataset } from "./resnet/images";
@@ -63,6 +64,8 @@ export class Detector {
   readonly architecture: Architecture | undefined;
   /** What becomes of images of another size. */
   readonly resize: ImageResize;
+  /** What the network's convolutions are computed in (a float64 network: in float64); undefined without one. */
+  readonly precision: ComputePrecision | "float64" | undefined;
   readonly #parts: Parts;
   #disposed = false;
   /** Under way. */
@@ -82,6 +85,7 @@ export class Detector {
     this.evidence = parts.evidence;
     this.architecture = parts.network?.architecture;
     this.resize = parts.extraction.resize;
+    this.precision = parts.network && (parts.network.dtype === "float64" ? "float64" : parts.extraction.precision);
   }
 
   /**

@@ -37,6 +37,7 @@ export type { Prediction, PredictOptions, SelfTest } from "./detector";
 export { GaussianMixture } from "./gaussian-mixture";
 export type { Covariance, GaussianMixtureFitOptions, GaussianMixtureOptions, Jitter, Prior } from "./gaussian-mixture";
 export type { Labels } from "./labels";
+export type { ComputePrecision, Precision } from "./precision";
 export { presets } from "./presets/preset";
 export type { EvaluationChoices, Preset, PresetName, PresetRecord, PresetTraining } from "./presets/preset";
 export * as datasets from "./datasets";

@@ -287,7 +287,7 @@ export interface NativeInfo {
   libtorch: string;
   builtFor: string;
   cpuCapability: string;
-  /** Whether the CPU multiplies bfloat16 natively; elsewhere `precision: "bfloat16"` is no faster than float32. */
+  /** Whether the CPU multiplies bfloat16 natively; elsewhere `precision: "bfloat16"` is slower than float32. */
   bfloat16: boolean;
   threads: number;
   cudaDevices: number;

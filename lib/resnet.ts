@@ -17,6 +17,7 @@ import { CheckpointWriter } from "./resnet/checkpoint-writer";
 import { resolveFitOptions, type EpochReport, type FitOptions, type ResolvedFitOptions, type TrainingRecipe } from "./resnet/fit-options";
 import { imageResizes, type ImageResize, type ImageTarget } from "./images/decode";
 import { checkOnError, type ImageFailure, type OnError } from "./images/failure";
+import { checkPrecision, resolvePrecision, warnIfSlow, type ComputePrecision, type Precision } from "./precision";
 import { presetOf, presets, withPreset, type PresetName, type PresetRecord } from "./presets/preset";
 import { dataHash, datasetTensor, imagesTensor, labelsTensor, requireDataset, type Images, type NativeImages } from "./resnet/images";
 import {
@@ -55,8 +56,11 @@ export interface ResNetOptions extends ArchitectureOptions {
 export interface ExtractOptions {
   /** Images per forward pass. Default 64. */
   batchSize?: number;
-  /** Of the convolutions; features and logits are float32 all the same. Default "float32" ("float64" for a float64 network). */
-  precision?: "float32" | "bfloat16";
+  /**
+   * Of the convolutions; features and logits are float32 all the same. "auto" is bfloat16 where the processor has units for it or on CUDA, else
+   * float32. Default "float32" (a float64 network is always read in float64).
+   */
+  precision?: Precision;
   /** "normalized": what the last layer sees (divided by their norm where `l2Normalize` is on); "raw": as pooled. Default "normalized". */
   features?: "normalized" | "raw";
   /** Of files and RGBA pixels that have not the network's size, antialiased (a Dataset or tensor must have it). Default "center-crop". */
@@ -80,6 +84,8 @@ export interface Extraction {
   labels: Int32Array;
   /** Images that are not among the N rows, with `onError`; the rows keep the order of the others. In a stream `index` counts from its first image. */
   skipped: readonly ImageFailure[];
+  /** What the convolutions were computed in. */
+  precision: ComputePrecision | "float64";
 }
 
 /** One chunk of {@link ResNet.extractStream}: an {@link Extraction} and the number of rows before it. */
@@ -306,6 +312,9 @@ export class ResNet {
     if (signal?.aborted) throw abortError(signal);
     const hash = checkpoint === undefined ? "" : await dataHash([training, validation]);
     const resumed = resolved.resume && checkpoint !== undefined ? await this.#resume(checkpoint, resolved, hash, normalization) : undefined;
+    const precision = resumed?.record.recipe.precision ?? resolvePrecision(resolved.precision, this.device, this.dtype);
+    warnIfSlow(precision, this.device);
+    const recipe = { ...resolved.recipe, precision };
     const history: EpochReport[] = resumed ? [...resumed.record.history] : [];
     const trainedOn = (resumed?.trainedOn ?? this.#trainedOn).join(await SeenInputs.of(imageRows(training)));
     const adopt = () => {
@@ -340,7 +349,7 @@ export class ResNet {
           const call = this.#native.fit(
             control,
             {
-              ...resolved.recipe,
+              ...recipe,
               epochs: resolved.epochs,
               normalization,
               snapshotEvery: checkpoint === undefined ? 0 : resolved.checkpointEvery,
@@ -360,13 +369,14 @@ export class ResNet {
               }
               const { epoch, loss, accuracy, validationAccuracy, learningRate, imagesPerSecond, seconds } = event;
               const preset = resolved.preset && { preset: resolved.preset };
-              const report = { epoch, loss, accuracy, validationAccuracy, learningRate, imagesPerSecond, seconds, ...preset };
+              const computed = { precision: precision === "float32" ? this.dtype : precision };
+              const report = { epoch, loss, accuracy, validationAccuracy, learningRate, imagesPerSecond, seconds, ...computed, ...preset };
               history.push(report);
               if (writer && event.state && event.momentumBuffers) {
                 const record: TrainingRecord = {
                   epochsDone: epoch,
                   epochs: resolved.epochs,
-                  recipe: resolved.recipe,
+                  recipe,
                   dataHash: hash,
                   history: [...history],
                 };
@@ -417,7 +427,8 @@ export class ResNet {
       extractor = await this.#extractor(checked);
       const { tensor, skipped } = await input.taken;
       const { features, logits } = await extractor.extract(tensor, onProgress);
-      return { features, logits, labels: images instanceof Dataset ? Int32Array.from(images.labels) : new Int32Array(0), skipped };
+      const labels = images instanceof Dataset ? Int32Array.from(images.labels) : new Int32Array(0);
+      return { features, logits, labels, skipped, precision: extractor.precision };
     } finally {
       extractor?.dispose();
       await input.dispose();
@@ -483,7 +494,7 @@ export class ResNet {
           const kept = labels === undefined ? new Int32Array(0) : left.size === 0 ? labels : labels.filter((_, i) => !left.has(i));
           const moved = skipped.map((failure) => ({ ...failure, index: failure.index + imagesBefore }));
           for (const failure of moved) all.push(failure);
-          await sink({ features, logits, labels: kept, skipped: moved, offset: count });
+          await sink({ features, logits, labels: kept, skipped: moved, precision: extractor.precision, offset: count });
           count += rows;
           imagesBefore += total;
         } finally {
@@ -582,7 +593,7 @@ export class ResNet {
   }
 
   async #extractor(options: ExtractOptions): Promise<BoundExtractor> {
-    const precision = oneOf(options.precision ?? "float32", "precision", ["float32", "bfloat16"] as const);
+    const asked = checkPrecision(options.precision);
     const features = oneOf(options.features ?? "normalized", "features", ["normalized", "raw"] as const);
     const batchSize = integer(options.batchSize ?? 64, "batchSize", 1, 1 << 20);
     const signal = optionalSignal(options.signal, "signal");
@@ -590,9 +601,10 @@ export class ResNet {
     if (normalization === undefined) {
       throw new LibtorchOodError("ERR_OPTION", "normalization: the model has none; set model.normalization or train it first");
     }
-    const kind = this.dtype === "float64" ? "float64" : precision;
-    const handle = await runNative(signal, (control) => this.#native.extractor(control, { precision: kind }));
-    return new BoundExtractor(handle, { batchSize, normalization, rawFeatures: features === "raw" }, signal);
+    const precision = this.dtype === "float64" ? "float64" : resolvePrecision(asked, this.device);
+    if (precision !== "float64") warnIfSlow(precision, this.device);
+    const handle = await runNative(signal, (control) => this.#native.extractor(control, { precision }));
+    return new BoundExtractor(handle, precision, { batchSize, normalization, rawFeatures: features === "raw" }, signal);
   }
 
   async #loadState(state: readonly NamedTensor[]): Promise<void> {
@@ -632,7 +644,7 @@ export class ResNet {
         ...differing(
           "option",
           { ...record.recipe, loss: (record.recipe as Partial<TrainingRecipe>).loss ?? "cross-entropy" },
-          options.recipe,
+          { ...options.recipe, precision: options.precision === "auto" ? record.recipe.precision : options.precision },
         ),
         ...differing("normalization", file.description.normalization ?? {}, normalization),
         ...differing("weights", { dtype: file.dtype }, { dtype: this.dtype }),
@@ -678,6 +690,7 @@ function inStream(onError: OnError, before: number): OnError {
 class BoundExtractor {
   constructor(
     private readonly handle: NativeExtractor,
+    readonly precision: Extraction["precision"],
     private readonly options: { batchSize: number; normalization: NativeNormalization; rawFeatures: boolean },
     private readonly signal: AbortSignal | undefined,
   ) {}

@@ -25,7 +25,7 @@ const program = new Command("load")
   .option("--max-wait <ms>", "of the server", wholeNumber(0), 0)
   .option("--seconds <n>", "each", wholeNumber(1), 10)
   .option("--width <factor>", "of the network that is made", Number, 1)
-  .option("--precision <name>", "of the network that is made: float32 or bfloat16", "float32")
+  .option("--precision <name>", "of the network that is made: auto, float32 or bfloat16", "auto")
   .parse();
 const options = program.opts();
 

@@ -6,6 +6,7 @@ import { Detector } from "../detector";
 import { setThreads } from "../device";
 import { LibtorchOodError } from "../errors";
 import { accuracy, ece, evaluate as evaluateScores, type Evaluation } from "../metrics";
+import { resolvePrecision, type Precision } from "../precision";
 import { presetNames, type PresetName } from "../presets/preset";
 import { ResNet } from "../resnet";
 import { fit, names as scoreNames, requirements, type ScoreName } from "../scores";
@@ -13,7 +14,7 @@ import { imageRows, judgeOverlap, SeenInputs, type Overlap, type OverlapEffect }
 import { dataHelp, dataSpec, dataSpecs, randomSubset, readData, setName, type DataSpec, type ReadDataOptions } from "./data-sets";
 import { classify, extractEvidence } from "./evidence";
 import { fileFormat } from "./file-format";
-import { choice, given, keyValue, realNumber, wholeNumber } from "./option-values";
+import { choice, given, keyValue, precisionOption, realNumber, wholeNumber } from "./option-values";
 import { predictRows } from "./predictions";
 import { addSessionOptions, exitCodesHelp, runSession, type Session, type SessionOptions } from "./session";
 import { skipErrorsOption } from "./skipped";
@@ -36,7 +37,7 @@ interface EvaluateOptions extends SessionOptions {
   subset?: number;
   seed: number;
   batchSize?: number;
-  precision?: "float32" | "bfloat16";
+  precision?: Precision;
   device?: string;
   threads?: number;
 }
@@ -92,9 +93,7 @@ export function evaluateCommand(): Command {
     .option(...skipErrorsOption)
     .optionsGroup("Computation:")
     .option("--batch-size <n>", "images per forward pass (default 64)", wholeNumber(1))
-    .addOption(
-      choice("--precision <name>", "of a network's convolutions (default float32); a detector has its own", ["float32", "bfloat16"]),
-    )
+    .addOption(precisionOption("of a network's convolutions (default auto); a detector has its own"))
     .option("--device <name>", "cpu (default), cuda or cuda:N")
     .option("--threads <n>", "of the CPU (default: all cores)", wholeNumber(1));
   return addSessionOptions(command)
@@ -117,6 +116,8 @@ interface Scored {
 interface Subject {
   kind: "detector" | "network";
   scoreName: ScoreName;
+  /** Of the network's convolutions. */
+  precision: Detector["precision"];
   warnings: readonly string[];
   numClasses: number;
   /** Images that have to be resized become of this size, in this way. */
@@ -173,6 +174,7 @@ async function evaluate(file: string, options: EvaluateOptions, session: Session
     await output.json({
       [subject.kind]: file,
       score: subject.scoreName,
+      precision: subject.precision,
       test: { name: test.data.name, count: test.data.length, accuracy: right, ece: calibrationError, ...recordOf(test) },
       ...evaluation,
       sets: Object.fromEntries(
@@ -186,6 +188,7 @@ async function evaluate(file: string, options: EvaluateOptions, session: Session
     facts([
       [subject.kind, file],
       ["score", subject.scoreName],
+      ["precision", subject.precision],
       ["test set", `${test.data.name}, ${test.data.length} images${flagged}`],
       ["accuracy", right === undefined ? undefined : share(right)],
       ["calibration", calibrationError === undefined ? undefined : `${share(calibrationError)} expected error of the confidence`],
@@ -236,6 +239,7 @@ async function detectorSubject(file: string, options: EvaluateOptions, { signal,
   return {
     kind: "detector",
     scoreName: detector.scoreName,
+    precision: detector.precision,
     warnings: detector.warnings,
     numClasses: detector.classNames.length,
     reading: { imageSize: architecture.imageSize, channels: architecture.inChannels, resize: detector.resize },
@@ -267,7 +271,8 @@ async function networkSubject(file: string, options: EvaluateOptions, session: S
   const model = await ResNet.load(file, given({ device: options.device }));
   const { imageSize, inChannels: channels, numClasses } = model.architecture;
   const reading = { imageSize, channels };
-  const extractOptions = given({ batchSize: options.batchSize, precision: options.precision, signal });
+  const precision = resolvePrecision(options.precision ?? "auto", model.device);
+  const extractOptions = given({ batchSize: options.batchSize, precision, signal });
   const extract = (data: Dataset, kinds: Parameters<typeof extractEvidence>[2]) =>
     extractEvidence(model, data, kinds, { ...extractOptions, onProgress: (done) => progress.update(done) });
   const needs = requirements(name, scoreOptions);
@@ -296,6 +301,7 @@ async function networkSubject(file: string, options: EvaluateOptions, session: S
   return {
     kind: "network",
     scoreName: name,
+    precision,
     warnings: score.warnings,
     numClasses,
     reading,

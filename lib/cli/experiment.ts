@@ -11,7 +11,8 @@ import { resultsFileName } from "../experiment/results-file";
 import { runExperiment } from "../experiment/runner";
 import { showProgress } from "./experiment-progress";
 import { experimentReportCommand } from "./experiment-report";
-import { choice, realNumber, wholeNumber, wholeNumbers } from "./option-values";
+import type { Precision } from "../precision";
+import { precisionOption, realNumber, wholeNumber, wholeNumbers } from "./option-values";
 import { addSessionOptions, exitCodes, exitCodesHelp, runSession, type Session, type SessionOptions } from "./session";
 import { errorText, visible } from "./visible";
 
@@ -20,7 +21,7 @@ interface RunOptions extends SessionOptions {
   out: string;
   device: string;
   threads?: number;
-  precision?: "float32" | "bfloat16";
+  precision?: Precision;
   epochs?: number;
   seeds?: number | number[];
   subset?: number;
@@ -85,7 +86,7 @@ function runCommand(): Command {
     .option("--test-subset <n>", "images of the test set and of each out-of-distribution set", wholeNumber(1))
     .option("--width <factor>", "multiplies the channels of every layer", realNumber)
     .option("--batch-size <n>", "images per step", wholeNumber(1))
-    .addOption(choice("--precision <name>", "of the convolutions (default float32)", ["float32", "bfloat16"]));
+    .addOption(precisionOption("of the convolutions, in place of the configuration's (of the paper, and by default: float32)"));
   command.addOption(command.createOption("--only <patterns>", "the same as --cells").argParser(list).hideHelp());
   return addSessionOptions(command)
     .addHelpText("after", help)

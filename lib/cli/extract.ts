@@ -7,11 +7,12 @@ import { setThreads } from "../device";
 import { LibtorchOodError } from "../errors";
 import { imageResizes, resizeKernel, type ImageResize } from "../images/decode";
 import type { ImageFailure } from "../images/failure";
+import type { Precision } from "../precision";
 import { ResNet, type ExtractionChunk, type ImageChunk } from "../resnet";
 import { dataHelp, dataSpec, labelsAmong, randomIndices, randomSubset, readData, type DataSpec } from "./data-sets";
 import { openExtraction, outFault } from "./extraction-writer";
 import { imagePaths, labelsByFolder, listedImage, listImages, passedOverNote, readClassNames, type ListedImage } from "./image-files";
-import { choice, given, wholeNumber } from "./option-values";
+import { choice, given, precisionOption, wholeNumber } from "./option-values";
 import { addSessionOptions, exitCodesHelp, runSession, type Session, type SessionOptions } from "./session";
 import { hinted, skippedText } from "./skipped";
 import { facts } from "./table";
@@ -29,7 +30,7 @@ interface ExtractOptions extends SessionOptions {
   resize: ImageResize;
   batchSize: number;
   chunkSize: number;
-  precision?: "float32" | "bfloat16";
+  precision: Precision;
   device?: string;
   threads?: number;
 }
@@ -78,7 +79,7 @@ export function extractCommand(): Command {
     )
     .option("--batch-size <n>", "images per forward pass", wholeNumber(1), 64)
     .option("--chunk-size <n>", "images in memory at a time (two chunks are)", wholeNumber(1), 512)
-    .addOption(choice("--precision <name>", "of the convolutions (default float32)", ["float32", "bfloat16"]))
+    .addOption(precisionOption("of the convolutions").default("auto"))
     .option("--device <name>", "cpu (default), cuda or cuda:N")
     .option("--threads <n>", "of the CPU (default: all cores)", wholeNumber(1));
   return addSessionOptions(command)
@@ -131,6 +132,7 @@ async function extract(path: string, images: readonly string[], options: Extract
   let peak = 0;
   let seen = 0;
   let rows = 0;
+  let used: ExtractionChunk["precision"] | undefined;
   try {
     progress.start("extracting", count);
     const { resize, batchSize, features, precision } = options;
@@ -140,6 +142,7 @@ async function extract(path: string, images: readonly string[], options: Extract
       const names = (files ?? []).slice(seen, end).flatMap(({ name }, i) => (left.has(seen + i) ? [] : [name]));
       await writer.write({ ...chunk, names, skipped: chunk.skipped.map((failure) => named(failure, files)) });
       seen = end;
+      used = chunk.precision;
       rows = chunk.offset + (chunk.features.shape[0] as number);
       peak = Math.max(peak, process.memoryUsage.rss());
       progress.update(seen, `${Math.round(seen / ((performance.now() - start) / 1000))} images/s`);
@@ -164,11 +167,21 @@ async function extract(path: string, images: readonly string[], options: Extract
   if (options.json) {
     const { arrays, images: list, classes, skipped: skippedList } = written;
     const left = skipped && { skipped: { count: skipped.failures.length, list: skippedList } };
-    await output.json({ count: rows, arrays, images: list, classes, ...left, resize: subject.resize, seconds, peakResidentBytes: peak });
+    await output.json({
+      count: rows,
+      arrays,
+      images: list,
+      classes,
+      ...left,
+      resize: subject.resize,
+      precision: used,
+      seconds,
+      peakResidentBytes: peak,
+    });
     return;
   }
   const arrays = written.arrays.map(({ name, file, dtype, shape }) => [name, `${dtype} [${shape.join(", ")}] in ${file}`] as const);
-  const speed = `${seconds.toFixed(1)} s, ${(seen / seconds).toFixed(0)} images/s, at most ${Math.round(peak / 2 ** 20)} MiB resident`;
+  const speed = `${used}, ${seconds.toFixed(1)} s, ${(seen / seconds).toFixed(0)} images/s, at most ${Math.round(peak / 2 ** 20)} MiB resident`;
   await output.print(
     facts([
       ...arrays,

@@ -8,12 +8,13 @@ import { LibtorchOodError } from "../errors";
 import { io } from "../files/file-errors";
 import type { Covariance } from "../gaussian-mixture";
 import { imageResizes, type ImageResize } from "../images/decode";
+import type { Precision } from "../precision";
 import { presetNames, type PresetName } from "../presets/preset";
 import { ResNet } from "../resnet";
 import { names as scoreNames, requirements, type ScoreName } from "../scores";
 import { dataHelp, dataSpec, randomSubset, readData, type DataSpec } from "./data-sets";
 import { readExtracted, readLabels } from "./extracted";
-import { choice, given, keyValue, realNumber, wholeNumber } from "./option-values";
+import { choice, given, keyValue, precisionOption, realNumber, wholeNumber } from "./option-values";
 import { addSessionOptions, exitCodesHelp, runSession, type Session, type SessionOptions } from "./session";
 import { skipErrorsOption, skippedText } from "./skipped";
 import { splitByShares } from "./split";
@@ -40,7 +41,7 @@ interface FitOptions extends SessionOptions {
   allowOverlap?: boolean;
   resize?: ImageResize;
   batchSize?: number;
-  precision?: "float32" | "bfloat16";
+  precision: Precision;
   device?: string;
   threads?: number;
 }
@@ -101,7 +102,7 @@ export function fitCommand(): Command {
     .optionsGroup("Computation:")
     .addOption(choice("--resize <how>", "images of another size than the network's (default center-crop)", imageResizes))
     .option("--batch-size <n>", "images per forward pass (default 64)", wholeNumber(1))
-    .addOption(choice("--precision <name>", "of the convolutions, now and in use (default float32)", ["float32", "bfloat16"]))
+    .addOption(precisionOption("of the convolutions, now and in use, on other machines too").default("auto"))
     .option("--device <name>", "cpu (default), cuda or cuda:N")
     .option("--threads <n>", "of the CPU (default: all cores)", wholeNumber(1));
   return addSessionOptions(command)
@@ -216,6 +217,7 @@ async function report(detector: Detector, options: FitOptions, session: Session)
       takes,
       evidence: detector.evidence,
       classNames,
+      precision: detector.precision,
       falseAlarmRate,
       calibration: { count, lowest: calibrationScores[0], highest: calibrationScores[count - 1], ...named.calibration },
       training: named.training,
@@ -228,7 +230,7 @@ async function report(detector: Detector, options: FitOptions, session: Session)
     await output.print(
       facts([
         ["detector", options.out],
-        ["takes", takes === "images" ? "images" : `features (${detector.evidence.join(", ")})`],
+        ["takes", takes === "images" ? `images, computed in ${detector.precision}` : `features (${detector.evidence.join(", ")})`],
         ["score", scoreName],
         [
           "classes",

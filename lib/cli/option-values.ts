@@ -1,6 +1,7 @@
 // Values of command-line options, from text: what is wrong with one is a usage error that says what was expected.
 
 import { InvalidArgumentError, Option } from "commander";
+import { precisions } from "../precision";
 
 export function wholeNumber(minimum: number): (text: string) => number {
   return (text) => {
@@ -39,6 +40,15 @@ function parsed(text: string): unknown {
 /** An option with a closed list of values. */
 export function choice(flags: string, description: string, values: readonly string[]): Option {
   return new Option(flags, description).choices(values);
+}
+
+/** `--precision`. */
+export function precisionOption(description: string): Option {
+  return choice(
+    "--precision <name>",
+    `${description}; auto: bfloat16 where the processor has units for it or on CUDA, else float32`,
+    precisions,
+  );
 }
 
 /** The options that were given, without those that were not: a preset's choice stands in for those. */

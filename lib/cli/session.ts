@@ -3,6 +3,7 @@
 import type { Command } from "commander";
 import { isLibtorchOodError } from "../errors";
 import { abortError } from "../native-call";
+import { receiveWarnings } from "../warnings";
 import { Output } from "./output";
 import { Progress } from "./progress";
 import { Skipped } from "./skipped";
@@ -80,6 +81,7 @@ export async function runSession(
   const throwIfAborted = (): void => {
     if (signal.aborted) throw abortError(signal);
   };
+  const restoreWarnings = receiveWarnings((message) => note(`warning: ${message}`));
   try {
     await work({ signal, progress, output, note, skipped, throwIfAborted });
   } catch (error) {
@@ -90,6 +92,7 @@ export async function runSession(
     process.exitCode = exitCode;
   } finally {
     progress.stop();
+    restoreWarnings();
     for (const name of handled) process.off(name, stop);
   }
 }

@@ -9,7 +9,7 @@ import { imageResizes, type ImageResize } from "../images/decode";
 import { presetNames, type PresetName } from "../presets/preset";
 import { ResNet, type EpochReport, type FitOptions, type TrainingOptions } from "../resnet";
 import { dataHelp, dataSpec, randomSubset, readData, type DataSpec } from "./data-sets";
-import { choice, given, realNumber, wholeNumber, wholeNumbers } from "./option-values";
+import { choice, given, precisionOption, realNumber, wholeNumber, wholeNumbers } from "./option-values";
 import { addSessionOptions, exitCodesHelp, runSession, type Session, type SessionOptions } from "./session";
 import { skipErrorsOption, skippedText } from "./skipped";
 import { splitByShares, type SplitParts } from "./split";
@@ -59,7 +59,7 @@ const help = `
 ${dataHelp}
 
 Examples:
-  libtorch-ood train cifar10:data --out cifar10.safetensors --preset seed-paper --precision bfloat16
+  libtorch-ood train cifar10:data --out cifar10.safetensors --preset seed-paper
   libtorch-ood train photos/train --image-size 64 --epochs 60 --milestones 40,50 --augmentation crop-flip \\
       --validation 0.1 --checkpoint photos.checkpoint --resume --out photos.safetensors
 
@@ -115,7 +115,7 @@ export function trainCommand(): Command {
       choice("--augmentation <name>", "crop-flip: random crops with a margin of 4, and mirrored (default none)", ["none", "crop-flip"]),
     )
     .option("--no-shuffle", "keep the order of the images")
-    .addOption(choice("--precision <name>", "of the convolutions (default float32)", ["float32", "bfloat16"]))
+    .addOption(precisionOption("of the convolutions").default("auto"))
     .option("--seed <n>", "of weights, order, augmentation, subset and validation share", wholeNumber(0), 0)
     .option("--device <name>", "cpu (default), cuda or cuda:N")
     .option("--threads <n>", "of the CPU (default: all cores)", wholeNumber(1))
@@ -233,14 +233,16 @@ async function train(spec: DataSpec, options: TrainOptions, session: Session, hi
       architecture: model.architecture,
       preset: model.preset,
       skipped: session.skipped?.listed,
+      precision: reports.at(-1)?.precision,
       seconds,
       epochs: reports,
     });
   } else {
     const skipped = skippedText(session.skipped?.failures.length ?? 0, skippedList);
     if (skipped !== undefined) note(`skipped ${skipped}`);
+    const count = reports.length === 1 ? "1 epoch" : `${reports.length} epochs`;
     await output.print(
-      `${visible(options.out)}: written after ${reports.length} ${reports.length === 1 ? "epoch" : "epochs"} (${seconds.toFixed(1)} s of training)`,
+      `${visible(options.out)}: written after ${count} in ${reports.at(-1)?.precision} (${seconds.toFixed(1)} s of training)`,
     );
   }
   model.dispose();

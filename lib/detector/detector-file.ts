@@ -1,6 +1,7 @@
 // The file of a detector: network, score and calibration in one .safetensors file, nothing of which is trusted when it is read.
 
 import type { NativeNamedTensor } from "../native";
+import { computePrecisions, type ComputePrecision } from "../precision";
 import { storedPresetRecord, type PresetRecord } from "../presets/preset";
 import { imageResizes, resizeKernel, type ImageResize } from "../images/decode";
 import { parseModelDescription, requireSizes, type ModelDescription } from "../resnet/model-file";
@@ -18,7 +19,7 @@ type Part = (typeof parts)[number];
 
 /** How images become evidence; what calibration saw is what every later input gets. */
 export interface Extraction {
-  readonly precision: "float32" | "bfloat16";
+  readonly precision: ComputePrecision;
   readonly resize: ImageResize;
 }
 
@@ -162,7 +163,7 @@ function parse(path: string, given: Record<string, unknown>, network: ModelDescr
   return {
     network,
     extraction: {
-      precision: one(path, "precision", precision, ["float32", "bfloat16"] as const),
+      precision: one(path, "precision", precision, computePrecisions),
       resize: one(path, "resize", resize, imageResizes),
     },
     score: { name: one(path, "score.name", name, scoreNames), description: object(path, "score.description", description) },

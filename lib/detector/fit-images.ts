@@ -3,6 +3,7 @@
 import { boolean, fail, optionalFunction, optionalSignal, optionsObject } from "../checks";
 import type { Dataset } from "../datasets/dataset";
 import { LibtorchOodError } from "../errors";
+import { checkPrecision, resolvePrecision } from "../precision";
 import { ResNet } from "../resnet";
 import { requireDataset } from "../resnet/images";
 import { imageRows } from "../seen-inputs";
@@ -34,7 +35,10 @@ export async function fitToImages<N extends ScoreName>(model: ResNet, train: Dat
   const { name, scoreOptions, record } = chooseScore(given);
   const falseAlarmRate = checkFalseAlarmRate(given.falseAlarmRate ?? defaultFalseAlarmRate, calibration.length);
   const signal = optionalSignal(given.signal, "signal");
-  const extraction: Extraction = { precision: given.precision ?? "float32", resize: given.resize ?? usualResize(train) };
+  const extraction: Extraction = {
+    precision: resolvePrecision(checkPrecision(given.precision), model.device, model.dtype),
+    resize: given.resize ?? usualResize(train),
+  };
   const needs = requirements(name, scoreOptions);
   const scored = unique<keyof Evidence>([...needs.score, "logits"]);
   const fitted = needs.fit.filter(isEvidenceKind);

@@ -4,6 +4,7 @@ import { boolean, finite } from "../checks";
 import type { Dataset } from "../datasets/dataset";
 import type { ImageResize } from "../images/decode";
 import type { Labels } from "../labels";
+import type { Precision } from "../precision";
 import type { PresetName } from "../presets/preset";
 import type { ScoreOptions } from "../scores/fit";
 import type { Evidence, ScoreName, TrainingEvidence } from "../scores/score";
@@ -51,8 +52,11 @@ export interface DetectorFitOptions<N extends ScoreName = ScoreName> extends Com
   calibration: Dataset;
   /** Images per forward pass. Default 64. */
   batchSize?: number;
-  /** Of the convolutions, now and in every prediction. Default "float32". */
-  precision?: "float32" | "bfloat16";
+  /**
+   * Of the convolutions, now and in every prediction, also on another machine. "auto" is bfloat16 where this processor has units for it or on CUDA, else
+   * float32; `detector.precision` tells which. Default "float32".
+   */
+  precision?: Precision;
   /** Of images of another size, in every prediction. Default: as the training images were resized, where they say; else "center-crop". */
   resize?: ImageResize;
   /** Images read, of all. */

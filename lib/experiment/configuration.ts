@@ -5,6 +5,7 @@ import { extname } from "node:path";
 import { LibtorchOodError } from "../errors";
 import { corruptFile, io } from "../files/file-errors";
 import type { Covariance, Jitter, Prior } from "../gaussian-mixture";
+import type { Precision } from "../precision";
 import { check, withDefaults, type JsonSchema } from "./json-schema";
 import type { MeasuredScore, OodName } from "./rows";
 import schema from "./schema.json";
@@ -61,7 +62,8 @@ export interface TrainingChoices {
   readonly weightDecay: number;
   readonly gamma: number;
   readonly augmentation: "crop-flip" | "none";
-  readonly precision: "float32" | "bfloat16";
+  /** "auto" becomes one of the others when the experiment begins, the same for all rows of a folder. */
+  readonly precision: Precision;
 }
 
 export interface MixtureChoices {

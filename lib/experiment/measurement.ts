@@ -12,13 +12,14 @@ import * as neuralCollapse from "../neural-collapse";
 import type { Extraction, ResNet } from "../resnet";
 import type { Tensor } from "../tensor";
 import type { MeasurementChoices, MixtureChoices } from "./configuration";
+import type { Precision } from "../precision";
 import type { ExperimentData } from "./data";
 import type { MeasuredScore, MeasurementRow, OodResult, SampledPoints } from "./rows";
 
 export interface MeasureChoices {
   readonly scores: MeasurementChoices["scores"];
   readonly mixture: MixtureChoices;
-  readonly precision: "float32" | "bfloat16";
+  readonly precision: Precision;
   /** How many of each; 0: none. */
   readonly singularValues: number;
   readonly samples: number;
@@ -44,8 +45,8 @@ export async function measure(model: ResNet, data: ExperimentData, choices: Meas
   const keep = <T extends { dispose(): void }>(item: T): T => (open.push(item), item);
   try {
     const see = async (dataset: Dataset): Promise<Extraction> => {
-      const { features, logits, labels, skipped } = await model.extract(dataset, { precision: choices.precision, signal: choices.signal });
-      return { features: keep(features), logits: keep(logits), labels, skipped };
+      const seen = await model.extract(dataset, { precision: choices.precision, signal: choices.signal });
+      return { ...seen, features: keep(seen.features), logits: keep(seen.logits) };
     };
     const train = await see(data.train);
     const collapse = await collapseOf(model, train, choices.signal);

@@ -116,7 +116,8 @@ function plannedCell(configuration: ResolvedConfiguration, group: CellGroup, cho
     scale.width !== undefined && scale.width !== 1 && `width ${width} in place of ${paperWidth}`,
     subset.train !== undefined && `${subset.train} training images`,
     subset.test !== undefined && `${subset.test} images of each test set`,
-    training.precision !== "float32" && `${training.precision} convolutions`,
+    training.precision === "auto" && "bfloat16 convolutions where there are units for them",
+    training.precision === "bfloat16" && "bfloat16 convolutions",
   ];
   return {
     cell,

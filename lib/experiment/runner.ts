@@ -10,6 +10,7 @@ import { resolveConfiguration, type Configuration } from "./configuration";
 import { datasetReaders, loadData, type DatasetReaders, type ExperimentData } from "./data";
 import { headerOf } from "./identity";
 import { planOf, type Plan, type PlannedRun } from "./plan";
+import { withPrecision } from "./precision";
 import { claimsFolder, ResultsFile } from "./results-file";
 import type { MeasurementRow, OodName, Phase } from "./rows";
 import { checkpointsFolder, completeRun, keysOf, putAway } from "./training-run";
@@ -76,7 +77,8 @@ const waitMs = 2_000;
  *   ERR_CORRUPT_FILE, ERR_ABORTED, ERR_OUT_OF_MEMORY, ERR_DEVICE; ERR_BUSY where another process took this one for dead
  */
 export async function runExperiment(configuration: Configuration, options: ExperimentOptions): Promise<ExperimentSummary> {
-  const resolved = resolveConfiguration(configuration, options.name ?? options.preset ?? "configuration");
+  const checked = resolveConfiguration(configuration, options.name ?? options.preset ?? "configuration");
+  const resolved = await withPrecision(checked, options.out, options.device ?? "cpu");
   const plan = planOf(resolved, options.cells);
   const { out, signal } = options;
   const data = await loadData(resolved, {

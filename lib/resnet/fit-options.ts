@@ -3,6 +3,7 @@
 import { boolean, describe, finite, integer, oneOf, optionalFunction, optionalSignal, optionsObject, string } from "../checks";
 import type { Dataset } from "../datasets/dataset";
 import { LibtorchOodError } from "../errors";
+import { checkPrecision, type ComputePrecision, type Precision } from "../precision";
 import { presetOf, withPreset, type PresetName, type PresetRecord } from "../presets/preset";
 
 /** What one epoch of training was like. */
@@ -20,6 +21,8 @@ export interface EpochReport {
   imagesPerSecond: number;
   /** Wall time of the training batches. */
   seconds: number;
+  /** What the convolutions were computed in: `precision: "auto"` resolved; "float64" where a float64 network was trained in its own dtype. */
+  precision: ComputePrecision | "float64";
   /** The preset that the options came from; not there without one. */
   preset?: PresetRecord;
 }
@@ -70,8 +73,12 @@ export interface TrainingOptions {
   augmentation?: "none" | "crop-flip" | { cropPadding?: number; horizontalFlip?: boolean };
   /** A new order each epoch. Default true. */
   shuffle?: boolean;
-  /** "bfloat16" computes the convolutions in bfloat16 (about twice as fast where the CPU has avx512_bf16 or AMX, and on GPUs); weights stay float32. Default "float32". */
-  precision?: "float32" | "bfloat16";
+  /**
+   * Of the convolutions; weights stay float32. "bfloat16" is up to twice as fast where the CPU has bfloat16 units (avx512_bf16, AMX) and on CUDA, and
+   * several times slower elsewhere, of which a process warning tells. "auto" takes the faster, or with `resume` that of the checkpoint. Default
+   * "float32", whose numbers are the same wherever they are computed.
+   */
+  precision?: Precision;
   /** Of order and augmentation. Default 0. */
   seed?: number;
   /** Images whose accuracy is reported after each epoch, or the share (0 to 1) of the training set to hold out for it. */
@@ -132,14 +139,15 @@ export interface TrainingRecipe {
   cropPadding: number;
   horizontalFlip: boolean;
   shuffle: boolean;
-  precision: "float32" | "bfloat16";
+  precision: ComputePrecision;
   seed: number;
 }
 
 export interface ResolvedFitOptions {
   preset: PresetRecord | undefined;
   epochs: number;
-  recipe: TrainingRecipe;
+  recipe: Omit<TrainingRecipe, "precision">;
+  precision: Precision;
   validation: Dataset | number | undefined;
   checkpoint: string | undefined;
   checkpointEvery: number;
@@ -178,9 +186,9 @@ export function resolveFitOptions(given: FitOptions, depth: 18 | 50): ResolvedFi
       gamma: finite(options.gamma ?? 0.1, "gamma", 0),
       ...resolveAugmentation(options.augmentation ?? "none"),
       shuffle: boolean(options.shuffle ?? true, "shuffle"),
-      precision: oneOf(options.precision ?? "float32", "precision", ["float32", "bfloat16"] as const),
       seed: integer(options.seed ?? 0, "seed", 0),
     },
+    precision: checkPrecision(options.precision),
     validation,
     checkpoint,
     checkpointEvery: integer(options.checkpointEvery ?? 1, "checkpointEvery", 1),

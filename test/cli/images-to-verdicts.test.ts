@@ -42,7 +42,11 @@ test("fit holds out the images that train held out, and Detector.fit is what it 
   const { train } = await datasets.mnist(dataDirectory, { prefix: "mnist-", splits: ["train"] });
   const { train: fitted, validation } = randomSubset(train, 1500, 3).split(0.2, 3);
   const model = await ResNet.load(network);
-  const direct = await Detector.fit(model, fitted, { calibration: validation, scoreOptions: { covariance: "ledoit-wolf" } });
+  const direct = await Detector.fit(model, fitted, {
+    calibration: validation,
+    precision: "auto",
+    scoreOptions: { covariance: "ledoit-wolf" },
+  });
   const loaded = await Detector.load(detector);
   expect(loaded.calibrationHash).toBe(direct.calibrationHash);
   expect(Array.from(loaded.calibrationScores)).toEqual(Array.from(direct.calibrationScores));
@@ -198,7 +202,7 @@ describe("image files", () => {
     const paths = readFileSync(join(npy, "images.txt"), "utf8").trim().split("\n");
     expect(readFileSync(printed.images, "utf8").trim().split("\n")).toEqual(paths);
     const [features, logits, labels] = await Promise.all(["features", "logits", "labels"].map((name) => readNpy(join(npy, `${name}.npy`))));
-    const direct = await (await ResNet.load(network)).extract(paths);
+    const direct = await (await ResNet.load(network)).extract(paths, { precision: "auto" });
     expect(features!.shape).toEqual([12, 32]);
     expect(logits!.shape).toEqual([12, 10]);
     const expected = direct.features.toArray() as Float32Array;

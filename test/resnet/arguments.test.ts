@@ -243,7 +243,7 @@ const ofFit: Case[] = [
     "fit: precision",
     () => fit({ precision: "float16" }),
     "ERR_OPTION",
-    'precision: expected one of "float32", "bfloat16", found "float16"',
+    'precision: expected one of "auto", "float32", "bfloat16", found "float16"',
   ],
   ["fit: seed", () => fit({ seed: 0.5 }), "ERR_OPTION", "seed: expected an integer, found 0.5"],
   [
@@ -373,7 +373,7 @@ const ofExtract: Case[] = [
     "extract: precision",
     () => model.extract(train, wrong({ precision: "float64" })),
     "ERR_OPTION",
-    'precision: expected one of "float32", "bfloat16", found "float64"',
+    'precision: expected one of "auto", "float32", "bfloat16", found "float64"',
   ],
   [
     "extract: features",

@@ -1,0 +1,35 @@
+// What `precision: "auto"` comes to in an experiment: one precision for all rows of a folder, whatever machines they come from.
+
+import { open } from "node:fs/promises";
+import { createInterface } from "node:readline";
+import { join } from "node:path";
+import { computePrecisions, resolvePrecision, type ComputePrecision } from "../precision";
+import type { ResolvedConfiguration } from "./configuration";
+import { resultsFileName } from "./results-file";
+
+/**
+ * The configuration with "auto" resolved: as the rows that the folder holds were computed, in an empty folder by the device. A folder that holds
+ * something else than results is left to {@link ResultsFile.open} to refuse.
+ */
+export async function withPrecision(configuration: ResolvedConfiguration, out: string, device: string): Promise<ResolvedConfiguration> {
+  const { training } = configuration;
+  if (training.precision !== "auto") return configuration;
+  const precision = (await recordedPrecision(join(out, resultsFileName))) ?? resolvePrecision("auto", device);
+  return { ...configuration, training: { ...training, precision } };
+}
+
+async function recordedPrecision(file: string): Promise<ComputePrecision | undefined> {
+  const handle = await open(file).catch(() => undefined);
+  if (handle === undefined) return undefined;
+  try {
+    for await (const line of createInterface({ input: handle.createReadStream({ autoClose: false }) })) {
+      const header = JSON.parse(line) as { configuration?: { training?: { precision?: unknown } } } | null;
+      return computePrecisions.find((precision) => precision === header?.configuration?.training?.precision);
+    }
+  } catch {
+    return undefined;
+  } finally {
+    await handle.close();
+  }
+  return undefined;
+}

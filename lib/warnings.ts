@@ -1,0 +1,24 @@
+// Warnings of a call whose result has no place for them: each once per process, as a process warning unless somebody else wants them.
+
+const said = new Set<string>();
+
+function emit(message: string, code: string): void {
+  process.emitWarning(message, { type: "LibtorchOodWarning", code });
+}
+
+let deliver = emit;
+
+/** Says it once per process (and worker): as a `warning` event of `process`, which Node.js prints on stderr. */
+export function warn(code: string, message: string): void {
+  if (said.has(message)) return;
+  said.add(message);
+  deliver(message, code);
+}
+
+/** Sends warnings elsewhere, for a program that has a place for them; returns a function that undoes it. */
+export function receiveWarnings(receiver: (message: string, code: string) => void): () => void {
+  deliver = receiver;
+  return () => {
+    deliver = emit;
+  };
+}
