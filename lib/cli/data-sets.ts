@@ -8,7 +8,7 @@ import { Dataset, type SplitName } from "../datasets";
 import { conform, formText } from "../datasets/conform";
 import { randomPermutation } from "../datasets/random-permutation";
 import type { ImageResize } from "../images/decode";
-import { given } from "./option-values";
+import { given, realNumber } from "./option-values";
 import type { Session } from "./session";
 import { hinted } from "./skipped";
 
@@ -169,4 +169,14 @@ function progressOf(progress: Session["progress"], path: string): (progress: { d
 
 function isDirectory(path: string): boolean {
   return existsSync(path) && statSync(path).isDirectory();
+}
+
+/** "0.1" is a share of the images, anything else a data set: a folder may be called "." or "..". */
+export function shareOrData(text: string): number | DataSpec {
+  if (/^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i.test(text)) return realNumber(text);
+  try {
+    return dataSpec(text);
+  } catch (error) {
+    throw new InvalidArgumentError((error as Error).message.replace(/^Expected /, "Expected a share of the images, as 0.1, or "));
+  }
 }

@@ -14,6 +14,9 @@ import { readRecord, requireRecorded } from "./extraction-record";
 const matrixNames = ["features", "rawFeatures", "logits", "weight"] as const;
 const listNames = ["labels", "bias"] as const;
 
+/** The files of a folder of features. */
+export const arrayFiles: readonly string[] = [...matrixNames, ...listNames].map((name) => `${name}.npy`);
+
 /**
  * A folder with `features.npy`, `logits.npy`, `labels.npy` and so on, a .safetensors file with tensors of these names, or a .npy file of features.
  *

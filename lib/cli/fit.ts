@@ -1,6 +1,7 @@
 // `libtorch-ood fit`: a detector from a network and its training images, or from features in files.
 
 import { readFile } from "node:fs/promises";
+import { join } from "node:path";
 import { Command } from "commander";
 import { Detector, type NamedInputs, type SelfTest } from "../detector";
 import { setThreads } from "../device";
@@ -12,8 +13,9 @@ import type { Precision } from "../precision";
 import { presetNames, type PresetName } from "../presets/preset";
 import { ResNet } from "../resnet";
 import { names as scoreNames, requirements, type ScoreName } from "../scores";
-import { dataHelp, dataSpec, randomSubset, readData, type DataSpec } from "./data-sets";
-import { readExtracted, readLabels } from "./extracted";
+import { dataHelp, dataSpec, randomSubset, readData, shareOrData, type DataSpec } from "./data-sets";
+import { arrayFiles, readExtracted, readLabels } from "./extracted";
+import { requireOutput } from "./output-files";
 import { choice, given, keyValue, precisionOption, realNumber, wholeNumber } from "./option-values";
 import { addSessionOptions, exitCodesHelp, runSession, type Session, type SessionOptions } from "./session";
 import { skipErrorsOption, skippedText } from "./skipped";
@@ -114,20 +116,34 @@ export function fitCommand(): Command {
       if (options.features !== undefined && model !== undefined)
         command.error("error: expected <model> and <data> or --features, not both");
       const work = async (session: Session): Promise<void> => {
+        await requireOutput("--out", options.out, inputs(model, options));
         if (options.threads !== undefined) await setThreads(options.threads);
         const detector =
           model === undefined || data === undefined
             ? await fitFeatures(options.features as string, options, session)
-            : await fitImages(model, data, shareOrData(command, options.calibration), options, session);
+            : await fitImages(model, data, calibrationOf(command, options.calibration), options, session);
         await report(detector, options, session);
       };
       return runSession(options, work, { interrupted: () => "nothing was written" });
     });
 }
 
-function shareOrData(command: Command, text: string): number | DataSpec {
+/** The files that are read, and that a detector must not replace. */
+function inputs(model: string | undefined, { features, labels, classNames, calibration }: FitOptions): Record<string, string | undefined> {
+  const named = { "<model>": model, "--features": features, "--labels": labels, "--class-names": classNames };
+  if (features === undefined) return named;
+  const inside = ([option, folder]: readonly [string, string]) =>
+    arrayFiles.map((name) => [`${name} of ${option}`, join(folder, name)] as const);
+  const folders = [
+    ["--features", features],
+    ["--calibration", String(calibration)],
+  ] as const;
+  return { ...named, "--calibration": String(calibration), ...Object.fromEntries(folders.flatMap(inside)) };
+}
+
+function calibrationOf(command: Command, text: string): number | DataSpec {
   try {
-    return /^[\d.]+$/.test(text) ? realNumber(text) : dataSpec(text);
+    return shareOrData(text);
   } catch (error) {
     command.error(`error: option '--calibration' argument '${text}' is invalid. ${(error as Error).message}`);
   }

@@ -8,7 +8,8 @@ import { LibtorchOodError } from "../errors";
 import { imageResizes, type ImageResize } from "../images/decode";
 import { presetNames, type PresetName } from "../presets/preset";
 import { ResNet, type EpochReport, type FitOptions, type TrainingOptions } from "../resnet";
-import { dataHelp, dataSpec, randomSubset, readData, type DataSpec } from "./data-sets";
+import { dataHelp, dataSpec, randomSubset, readData, shareOrData, type DataSpec } from "./data-sets";
+import { requireOutput } from "./output-files";
 import { choice, given, precisionOption, realNumber, wholeNumber, wholeNumbers } from "./option-values";
 import { addSessionOptions, exitCodesHelp, runSession, type Session, type SessionOptions } from "./session";
 import { skipErrorsOption, skippedText } from "./skipped";
@@ -143,6 +144,9 @@ function whatThereIs({ checkpoint, checkpointEvery = 1 }: TrainOptions, history:
 
 async function train(spec: DataSpec, options: TrainOptions, session: Session, history: EpochReport[]): Promise<void> {
   const { output, progress, signal, note } = session;
+  const { out, checkpoint } = options;
+  await requireOutput("--out", out, { "--checkpoint": checkpoint });
+  if (checkpoint !== undefined) await requireOutput("--checkpoint", checkpoint);
   if (options.threads !== undefined) await setThreads(options.threads);
   const { imageSize, resize } = options;
   const reading = { split: "train" as const, imageSize, channels: Number(options.channels), resize, session };
@@ -251,8 +255,4 @@ async function train(spec: DataSpec, options: TrainOptions, session: Session, hi
 function row({ epoch, loss, accuracy, validationAccuracy, seconds }: EpochReport): string {
   const validation = validationAccuracy === undefined ? "" : `  ${share(validationAccuracy).padEnd(10)}`;
   return `${String(epoch).padStart(5)}  ${loss.toFixed(5).padEnd(8)}  ${share(accuracy).padEnd(8)}${validation}  ${seconds.toFixed(1).padStart(7)}`;
-}
-
-function shareOrData(text: string): number | DataSpec {
-  return /^[\d.]+$/.test(text) ? realNumber(text) : dataSpec(text);
 }
