@@ -2,11 +2,11 @@
 
 import { LibtorchOodError, type ErrorCode } from "./errors";
 
-/** A short, safe rendering of any value for an error message. */
+/** A short, safe rendering of any value for an error message, whoever made the value. */
 export function describe(value: unknown): string {
   if (value === null) return "null";
-  if (typeof value === "string") return JSON.stringify(value.length > 60 ? value.slice(0, 57) + "..." : value);
-  if (typeof value === "number" || typeof value === "boolean" || typeof value === "bigint") return String(value);
+  if (typeof value === "string") return JSON.stringify(shortened(value));
+  if (typeof value === "number" || typeof value === "boolean" || typeof value === "bigint") return shortened(String(value));
   if (Array.isArray(value)) return `an array of length ${value.length}`;
   if (ArrayBuffer.isView(value)) {
     const { length } = value as Uint8Array;
@@ -14,8 +14,18 @@ export function describe(value: unknown): string {
       ? `a ${typedArrayName(value)} of ${value.byteLength} bytes`
       : `a ${typedArrayName(value)} of length ${length}`;
   }
-  if (typeof value === "object") return `an object (${value.constructor?.name ?? "no prototype"})`;
+  if (typeof value === "object") return `an object (${nameOfClass(value)})`;
   return typeof value;
+}
+
+function nameOfClass(value: object): string {
+  const prototype = Object.getPrototypeOf(value) as { constructor?: { name?: unknown } } | null;
+  const name = prototype?.constructor?.name; // not the value's own: that of an object from a file may be anything
+  return typeof name === "string" ? shortened(name) : "no prototype";
+}
+
+function shortened(text: string): string {
+  return text.length > 60 ? text.slice(0, 57) + "..." : text;
 }
 
 /** "Float32Array", "DataView", ...: by tag, not `instanceof`, since the array may come from another realm. */
@@ -33,9 +43,12 @@ export function fail(code: ErrorCode, name: string, expected: string, found: unk
   throw new LibtorchOodError(code, `${name}: expected ${expected}, found ${describe(found)}`);
 }
 
-/** The options object itself: a plain object with known keys only (an unknown key is most often a misspelt one). */
+/**
+ * A copy of an options object, with known keys only (an unknown key is most often a misspelt one). It has every known key, undefined where it was not
+ * given, and no prototype: what others put on Object.prototype is no option, neither here nor in what is spread from it. Getters are read once.
+ */
 export function optionsObject<T extends object>(value: T | undefined, name: string, known: readonly (keyof T & string)[]): T {
-  if (value === undefined) return {} as T;
+  if (value === undefined) return copyOf({}, known);
   if (typeof value !== "object" || value === null || Array.isArray(value) || ArrayBuffer.isView(value)) {
     fail("ERR_OPTION", name, "an options object", value);
   }
@@ -44,7 +57,13 @@ export function optionsObject<T extends object>(value: T | undefined, name: stri
       throw new LibtorchOodError("ERR_OPTION", `${name}: unknown option ${describe(key)}; known options: ${known.join(", ")}`);
     }
   }
-  return value;
+  return copyOf(value, known);
+}
+
+function copyOf<T extends object>(value: Partial<T>, known: readonly (keyof T & string)[]): T {
+  const copy = Object.create(null) as Partial<T>;
+  for (const key of known) copy[key] = Object.hasOwn(value, key) ? value[key] : undefined;
+  return copy as T;
 }
 
 export function integer(value: unknown, name: string, minimum: number, maximum = Number.MAX_SAFE_INTEGER): number {
@@ -83,10 +102,14 @@ export function optionalFunction<T>(value: T | undefined, name: string): T | und
 /** An AbortSignal, recognised by its shape so that one from another realm or a polyfill serves too. */
 export function optionalSignal(value: AbortSignal | undefined, name: string): AbortSignal | undefined {
   if (value === undefined) return undefined;
-  if (typeof value !== "object" || value === null || typeof value.aborted !== "boolean" || typeof value.addEventListener !== "function") {
+  if (typeof value !== "object" || value === null || typeof value.aborted !== "boolean" || !hasListeners(value)) {
     fail("ERR_OPTION", name, "an AbortSignal", value);
   }
   return value;
+}
+
+function hasListeners({ addEventListener, removeEventListener }: Partial<AbortSignal>): boolean {
+  return typeof addEventListener === "function" && typeof removeEventListener === "function";
 }
 
 function rangeText(minimum: number, maximum: number): string {

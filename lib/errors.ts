@@ -33,9 +33,17 @@ export class LibtorchOodError extends Error {
   readonly code: ErrorCode;
 
   constructor(code: ErrorCode, message: string, options?: ErrorOptions) {
-    super(message, options);
+    super(code === "ERR_LIBTORCH_NOT_FOUND" ? message : bounded(message), options);
     this.code = code;
   }
+}
+
+const mostCharacters = 1000;
+
+/** A found value may come from a file of any size; the beginning says where and what was expected, the end what was found. */
+function bounded(message: string): string {
+  if (typeof message !== "string" || message.length <= mostCharacters) return message;
+  return `${message.slice(0, mostCharacters - 203)} … ${message.slice(-200)}`;
 }
 
 /** True for an error of this library, also one from another copy of it or another realm. */

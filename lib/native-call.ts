@@ -34,16 +34,49 @@ export async function runNative<T>(signal: AbortSignal | undefined, start: (cont
   const callerStack = new Error().stack;
   if (signal?.aborted) throw abortError(signal);
   const control = new (native().JobControl)();
-  const cancel = () => control.cancel();
-  signal?.addEventListener("abort", cancel, { once: true });
+  const forget = signal && onAbort(signal, () => control.cancel());
   try {
-    return await start(control);
+    return await given(start(control));
   } catch (error) {
     if (signal?.aborted && (error as { code?: unknown }).code === "ERR_ABORTED") throw abortError(signal, callerStack);
     throw toLibtorchOodError(error, callerStack);
   } finally {
-    signal?.removeEventListener("abort", cancel);
+    forget?.();
   }
+}
+
+/** What the addon answered; in a worker that is being terminated it can answer nothing. @throws ERR_ABORTED */
+export function given<T>(answer: T): T {
+  if (answer === undefined) throw new LibtorchOodError("ERR_ABORTED", "the worker is ending");
+  return answer;
+}
+
+/** The callbacks of a signal that is listened to. */
+const listeners = new WeakMap<AbortSignal, { callbacks: Set<() => void>; listener: () => void }>();
+
+/**
+ * Calls back when the signal is aborted; returns what ends that. However many calls share a signal, it has one listener of this library, so that
+ * Node.js does not take them for a leak.
+ */
+export function onAbort(signal: AbortSignal, callback: () => void): () => void {
+  const shared = listeners.get(signal) ?? listenTo(signal);
+  shared.callbacks.add(callback);
+  return () => {
+    if (!shared.callbacks.delete(callback) || shared.callbacks.size > 0) return;
+    listeners.delete(signal);
+    signal.removeEventListener("abort", shared.listener);
+  };
+}
+
+function listenTo(signal: AbortSignal) {
+  const callbacks = new Set<() => void>();
+  const listener = (): void => {
+    for (const callback of [...callbacks]) callback();
+  };
+  signal.addEventListener("abort", listener);
+  const shared = { callbacks, listener };
+  listeners.set(signal, shared);
+  return shared;
 }
 
 /**

@@ -5,7 +5,7 @@ import { Dataset } from "./datasets/dataset";
 import { checkNormalization, type Normalization } from "./datasets/normalization";
 import { LibtorchOodError } from "./errors";
 import { native, type NativeExtractor, type NativeNormalization, type NativeResNet, type NativeTensor } from "./native";
-import { abortError, calledFrom, CallbackGuard, callNative, runNative } from "./native-call";
+import { abortError, calledFrom, CallbackGuard, callNative, given, runNative } from "./native-call";
 import {
   architectureKeys,
   resolveArchitecture,
@@ -14,21 +14,18 @@ import {
   type ArchitectureOptions,
 } from "./resnet/architecture";
 import { CheckpointWriter } from "./resnet/checkpoint-writer";
+import { requireMemory, warnIfLarge } from "./resnet/cost";
 import { resolveFitOptions, type EpochReport, type FitOptions, type ResolvedFitOptions, type TrainingRecipe } from "./resnet/fit-options";
+import { requireWritable } from "./files/writable";
 import { imageResizes, type ImageResize, type ImageTarget } from "./images/decode";
 import { checkOnError, type ImageFailure, type OnError } from "./images/failure";
 import { checkPrecision, resolvePrecision, warnIfSlow, type ComputePrecision, type Precision } from "./precision";
 import { presetOf, presets, withPreset, type PresetName, type PresetRecord } from "./presets/preset";
 import { dataHash, datasetTensor, imagesTensor, labelsTensor, requireDataset, type Images, type NativeImages } from "./resnet/images";
-import {
-  openModelFile,
-  requireSizes,
-  writeModelFile,
-  type ModelDescription,
-  type NamedTensor,
-  type TrainingRecord,
-} from "./resnet/model-file";
+import { openModelFile, requireSizes, writeModelFile, type ModelDescription, type NamedTensor } from "./resnet/model-file";
+import type { TrainingRecord } from "./resnet/training-record";
 import { ReadAhead } from "./resnet/read-ahead";
+import { fittingState, takeWeights } from "./resnet/weights";
 import { imageRows, SeenInputs, type Overlap } from "./seen-inputs";
 import { Tensor, toTensor, type ArrayWithShape } from "./tensor";
 
@@ -51,6 +48,8 @@ export interface ResNetOptions extends ArchitectureOptions {
   normalization?: Normalization;
   /** Gives the switches of the architecture (not depth, size or classes); other options override it. */
   preset?: PresetName;
+  /** Ends the warm-up of the spectral norm (`warmupIterations`), which alone takes long. */
+  signal?: AbortSignal;
 }
 
 export interface ExtractOptions {
@@ -96,7 +95,7 @@ export interface ExtractionChunk extends Extraction {
 /** What {@link ResNet.extractStream} reads: images, with labels where there are any. */
 export type ImageChunk = Images | { images: Exclude<Images, Dataset>; labels: Int32Array };
 
-const creationKeys = ["seed", "device", "dtype", "normalization", "preset"] as const;
+const creationKeys = ["seed", "device", "dtype", "normalization", "preset", "signal"] as const;
 const extractKeys = ["batchSize", "precision", "features", "resize", "onError", "signal"] as const;
 
 /**
@@ -114,9 +113,8 @@ export class ResNet {
   readonly dtype: "float32" | "float64";
   /** The preset that the architecture came from; undefined without one. */
   readonly preset: PresetRecord | undefined;
-  /** Names of the classes, from the data set that the network was trained on. */
-  classNames: readonly string[] | undefined;
   readonly #native: NativeResNet;
+  #classNames: readonly string[] | undefined;
   #normalization: Normalization | undefined;
   #trainedOn = SeenInputs.none;
   #disposed = false;
@@ -129,7 +127,7 @@ export class ResNet {
     preset: PresetRecord | undefined,
   ) {
     this.preset = preset;
-    this.#native = handle;
+    this.#native = given(handle);
     this.architecture = architecture;
     this.device = device;
     this.dtype = dtype;
@@ -138,23 +136,28 @@ export class ResNet {
   /**
    * Creates a network with random weights.
    *
-   * @throws ERR_OPTION, ERR_RANGE, ERR_DEVICE where the device is not to be had, ERR_OUT_OF_MEMORY, ERR_LIBTORCH_NOT_FOUND
+   * @throws ERR_OPTION, ERR_RANGE, ERR_DEVICE where the device is not to be had, ERR_OUT_OF_MEMORY also for a network that the machine has no room
+   *   for, ERR_ABORTED, ERR_LIBTORCH_NOT_FOUND
    */
   static async create(options: ResNetOptions): Promise<ResNet> {
     const { preset: name, ...stated } = optionsObject(options, "options", [...architectureKeys, ...creationKeys]);
     const preset = presetOf(name);
     const { options: checked, record } = withPreset(preset, preset?.architecture, stated);
-    return ResNet.#create(checked, record);
+    warnIfLarge(resolveArchitecture(checked));
+    return ResNet.#create(checked, record, true);
   }
 
-  static async #create(checked: ResNetOptions, preset: PresetRecord | undefined): Promise<ResNet> {
+  /** @param warm - false where weights follow, the vectors of the spectral norm among them: a warm-up would be for nothing */
+  static async #create(checked: ResNetOptions, preset: PresetRecord | undefined, warm: boolean): Promise<ResNet> {
     const architecture = resolveArchitecture(checked);
     const device = string(checked.device ?? "cpu", "device");
     const dtype = oneOf(checked.dtype ?? "float32", "dtype", ["float32", "float64"] as const);
     const seed = integer(checked.seed ?? 0, "seed", 0);
-    const handle = await runNative(undefined, (control) =>
-      native().ResNet.create(control, toNativeArchitecture(architecture), { device, dtype, seed }),
-    );
+    const signal = optionalSignal(checked.signal, "signal");
+    requireMemory(architecture, dtype);
+    const described = toNativeArchitecture(architecture);
+    if (!warm) described.warmupIterations = 0;
+    const handle = await runNative(signal, (control) => native().ResNet.create(control, described, { device, dtype, seed }));
     const model = new ResNet(handle, architecture, device, dtype, preset);
     if (checked.normalization !== undefined) model.normalization = checked.normalization;
     return model;
@@ -176,7 +179,7 @@ export class ResNet {
       const { architecture, normalization, classNames, preset, trainedOn } = file.description;
       requireSizes(path, architecture, file.shapeOf);
       const state = await file.state();
-      const model = await ResNet.#create({ ...architecture, ...checked, normalization }, preset);
+      const model = await ResNet.#create({ ...architecture, ...checked, normalization }, preset, false);
       try {
         await model.#loadStateOfFile(path, state);
       } catch (error) {
@@ -197,9 +200,9 @@ export class ResNet {
   async copy(): Promise<ResNet> {
     const { device, dtype } = this;
     const weights = await this.weights();
-    const copy = await ResNet.#create({ ...this.architecture, device, dtype, normalization: this.#normalization }, this.preset);
+    const copy = await ResNet.#create({ ...this.architecture, device, dtype, normalization: this.#normalization }, this.preset, false);
     try {
-      await copy.setWeights(weights);
+      await copy.#loadState([...weights].map(([name, tensor]) => ({ name, tensor })));
     } catch (error) {
       copy.dispose();
       throw error;
@@ -219,7 +222,7 @@ export class ResNet {
     device: string,
   ): Promise<ResNet> {
     const dtype = state.find(({ name }) => name === "fc.weight")?.tensor.dtype === "float64" ? "float64" : "float32";
-    const model = await ResNet.#create({ ...architecture, device, dtype, normalization }, preset);
+    const model = await ResNet.#create({ ...architecture, device, dtype, normalization }, preset, false);
     try {
       await model.#loadStateOfFile(
         path,
@@ -266,6 +269,15 @@ export class ResNet {
     return callNative(() => this.#native.training);
   }
 
+  /** Names of the classes, from the data set that the network was trained on. */
+  get classNames(): readonly string[] | undefined {
+    return this.#classNames;
+  }
+
+  set classNames(value: readonly string[] | undefined) {
+    this.#classNames = value;
+  }
+
   /** Constants that the input images are normalised with; undefined before any are known. */
   get normalization(): Normalization | undefined {
     return this.#normalization;
@@ -308,8 +320,10 @@ export class ResNet {
         "normalization: neither the model nor the training set has one; computeNormalization(train) gives it",
       );
     }
+    const checked = checkNormalization(normalization, this.architecture.inChannels);
     const { signal, checkpoint } = resolved;
     if (signal?.aborted) throw abortError(signal);
+    if (checkpoint !== undefined) await requireWritable(checkpoint);
     const hash = checkpoint === undefined ? "" : await dataHash([training, validation]);
     const resumed = resolved.resume && checkpoint !== undefined ? await this.#resume(checkpoint, resolved, hash, normalization) : undefined;
     const precision = resumed?.record.recipe.precision ?? resolvePrecision(resolved.precision, this.device, this.dtype);
@@ -319,8 +333,8 @@ export class ResNet {
     const trainedOn = (resumed?.trainedOn ?? this.#trainedOn).join(await SeenInputs.of(imageRows(training)));
     const adopt = () => {
       this.#trainedOn = trainedOn;
-      this.normalization = normalization;
-      this.classNames ??= [...train.classNames];
+      this.#normalization = checked; // private fields: this must not fail once the native call has begun, whatever was done to the object
+      this.#classNames ??= [...train.classNames];
     };
 
     const held: { dispose(): void }[] = resumed ? resumed.momentum.map(({ tensor }) => tensor) : [];
@@ -421,13 +435,13 @@ export class ResNet {
   async #extract(images: Images, options?: ExtractAllOptions): Promise<Extraction> {
     const checked = optionsObject(options, "extract options", [...extractKeys, "onProgress"]);
     const onProgress = optionalFunction(checked.onProgress, "onProgress");
+    const labels = images instanceof Dataset ? Int32Array.from(requireDataset(images, "images").labels) : new Int32Array(0);
     const input = new Input(images, this.#imageTarget(checked), checkOnError(checked.onError));
     let extractor: BoundExtractor | undefined;
     try {
       extractor = await this.#extractor(checked);
       const { tensor, skipped } = await input.taken;
       const { features, logits } = await extractor.extract(tensor, onProgress);
-      const labels = images instanceof Dataset ? Int32Array.from(images.labels) : new Int32Array(0);
       return { features, logits, labels, skipped, precision: extractor.precision };
     } finally {
       extractor?.dispose();
@@ -543,14 +557,22 @@ export class ResNet {
   }
 
   /**
-   * Sets all parameters and buffers; none is changed unless all names and shapes fit.
+   * Sets all parameters and buffers; none is changed unless all names and shapes fit. `files.readSafetensors` reads them from a file.
    *
-   * @throws ERR_SHAPE, ERR_DTYPE, ERR_OPTION (a name too many), ERR_NON_FINITE, ERR_BUSY during training
+   * @param weights - by the names of {@link weights}; a counter (`num_batches_tracked`) may be a number
+   * @throws ERR_SHAPE naming every tensor that is missing, surplus or of another shape; ERR_OPTION where some are surplus and nothing else is wrong;
+   *   ERR_DTYPE, ERR_NON_FINITE, ERR_BUSY during training
    */
-  async setWeights(weights: ReadonlyMap<string, Tensor | ArrayWithShape>): Promise<void> {
+  async setWeights(weights: ReadonlyMap<string, Tensor | ArrayWithShape | number | bigint>): Promise<void> {
     // By tag: the map may be of another realm.
     if (Object.prototype.toString.call(weights) !== "[object Map]") fail("ERR_OPTION", "weights", "a Map of names to tensors", weights);
-    await this.#loadState([...weights].map(([name, tensor]) => ({ name, tensor: toTensor(tensor, name) })));
+    const taken = takeWeights(weights); // before anything is awaited
+    const own = await this.weights();
+    try {
+      await this.#loadState(fittingState(taken, own));
+    } finally {
+      for (const tensor of own.values()) tensor.dispose();
+    }
   }
 
   /** Writes the network to a .safetensors file, atomically. @throws ERR_IO */
@@ -604,7 +626,7 @@ export class ResNet {
     const precision = this.dtype === "float64" ? "float64" : resolvePrecision(asked, this.device);
     if (precision !== "float64") warnIfSlow(precision, this.device);
     const handle = await runNative(signal, (control) => this.#native.extractor(control, { precision }));
-    return new BoundExtractor(handle, precision, { batchSize, normalization, rawFeatures: features === "raw" }, signal);
+    return new BoundExtractor(given(handle), precision, { batchSize, normalization, rawFeatures: features === "raw" }, signal);
   }
 
   async #loadState(state: readonly NamedTensor[]): Promise<void> {
@@ -734,11 +756,17 @@ function differing(kind: string, saved: object, given: object): string[] {
   const b = given as Record<string, unknown>;
   return Object.keys(b)
     .filter((key) => JSON.stringify(a[key]) !== JSON.stringify(b[key]))
-    .map((key) => `${kind} ${key} (${JSON.stringify(a[key])} there, ${JSON.stringify(b[key])} here)`);
+    .map((key) => `${kind} ${key} (${short(a[key])} there, ${short(b[key])} here)`);
+}
+
+/** JSON, which the checkpoint's side was parsed from, as far as a message has room for it. */
+function short(value: unknown): string {
+  const text = JSON.stringify(value) ?? "undefined";
+  return text.length > 100 ? `${text.slice(0, 97)}...` : text;
 }
 
 function labelled(chunk: ImageChunk): { images: Images; labels: Int32Array | undefined } {
-  if (chunk instanceof Dataset) return { images: chunk, labels: Int32Array.from(chunk.labels) };
+  if (chunk instanceof Dataset) return { images: chunk, labels: Int32Array.from(requireDataset(chunk, "images").labels) };
   if (typeof chunk !== "object" || chunk === null || !("images" in chunk && "labels" in chunk)) return { images: chunk, labels: undefined };
   const { images, labels } = chunk;
   if (!ArrayBuffer.isView(labels) || typedArrayName(labels) !== "Int32Array") fail("ERR_DTYPE", "labels", "an Int32Array", labels);

@@ -3,6 +3,7 @@
 import { describe, string } from "./checks";
 import { isLibtorchOodError, LibtorchOodError } from "./errors";
 import { writeFileAtomically } from "./files/atomic-write";
+import { parseJson } from "./files/json";
 import { openSafetensors } from "./files/safetensors";
 import type { SafetensorsDtype } from "./files/safetensors";
 import { formatHeader, maxHeaderBytes, tensorByteLength } from "./files/safetensors-header";
@@ -112,9 +113,9 @@ function requireMetadata(path: string, key: string, expected: string, found: str
 function parseObject(path: string, text: string | undefined): Record<string, unknown> {
   let value: unknown;
   try {
-    value = JSON.parse(text ?? "");
-  } catch {
-    corrupt(path, "metadata description", "JSON", text);
+    value = parseJson(text ?? "");
+  } catch (error) {
+    corrupt(path, "metadata description", `JSON (${(error as Error).message.slice(0, 100)})`, text);
   }
   if (typeof value !== "object" || value === null || Array.isArray(value)) corrupt(path, "metadata description", "a JSON object", value);
   return value as Record<string, unknown>;

@@ -3,7 +3,7 @@
 import { describe, fail, typedArrayName } from "./checks";
 import { LibtorchOodError } from "./errors";
 import { native, type NativeArray, type NativeDtype, type NativeTensor } from "./native";
-import { callNative } from "./native-call";
+import { callNative, given } from "./native-call";
 
 export type Dtype = NativeDtype;
 /** The typed arrays that a Tensor can be made from and gives back. */
@@ -34,7 +34,7 @@ export class Tensor {
 
   /** @internal Use {@link Tensor.from}. */
   constructor(handle: NativeTensor) {
-    this.#native = handle;
+    this.#native = given(handle);
   }
 
   /**

@@ -55,8 +55,8 @@ Convolution::Convolution(const Architecture& architecture, int64_t in, int64_t o
   }
 }
 
-void Convolution::warm_up(int64_t iterations) {
-  if (normalised_) spectral_norm_.iterate(weight_.detach(), iterations);
+void Convolution::warm_up() {
+  if (normalised_) spectral_norm_.iterate(weight_.detach(), 1);
 }
 
 at::Tensor Convolution::forward(const at::Tensor& x) {
@@ -189,11 +189,13 @@ Network::Network(const Architecture& architecture, uint64_t seed) : architecture
   auto fc = register_module("fc", std::make_shared<torch::nn::Module>());
   fc_weight_ = fc->register_parameter("weight", uniform({architecture.num_classes, feature_dim_}, bound, generator));
   fc_bias_ = fc->register_parameter("bias", uniform({architecture.num_classes}, bound, generator));
-  if (architecture.warmup_iterations > 0 && is_normalised(architecture)) {
-    apply([&](torch::nn::Module& module) {
-      if (auto* convolution = dynamic_cast<Convolution*>(&module)) convolution->warm_up(architecture.warmup_iterations);
-    });
-  }
+}
+
+void Network::warm_up(const Poll& poll) {
+  apply([&](torch::nn::Module& module) {
+    poll();
+    if (auto* convolution = dynamic_cast<Convolution*>(&module)) convolution->warm_up();
+  });
 }
 
 NetworkOutput Network::forward(const at::Tensor& x, at::ScalarType compute_dtype, const Poll& poll) {

@@ -55,8 +55,8 @@ class Convolution : public torch::nn::Module {
 
   int64_t stride() const { return stride_; }
   int64_t padding() const { return kernel_ / 2; }
-  // The vectors u and v after warm-up iterations, run once after creation.
-  void warm_up(int64_t iterations);
+  // One power iteration on the weights as they are.
+  void warm_up();
 
  private:
   int64_t kernel_;
@@ -125,6 +125,9 @@ class Network : public torch::nn::Module {
  public:
   // Weights are PyTorch's default initialisation, drawn from `seed` in float32.
   Network(const Architecture& architecture, uint64_t seed);
+
+  // One power iteration of every convolution's spectral norm; the architecture says how many a new network begins with.
+  void warm_up(const Poll& poll);
 
   // x [N, inChannels, H, W] normalised images. The convolutional body computes in `compute_dtype`; from the pooled
   // features on, in the parameters' dtype.

@@ -233,17 +233,26 @@ Napi::Value ResNet::create(const Napi::CallbackInfo& info) {
   const at::ScalarType dtype = dtype_argument(options.Get("dtype"), "dtype");
   if (dtype != at::kFloat && dtype != at::kDouble) fail("ERR_DTYPE", "dtype: expected float32 or float64");
   const auto seed = static_cast<uint64_t>(integer_argument(options.Get("seed"), "seed"));
-  return submit<std::shared_ptr<SharedNetwork>>(
-      info, device,
-      [=](JobContext&) {
-        auto network = std::make_shared<Network>(architecture, seed);
-        network->move_to(device, dtype);
-        network->eval();
-        return std::make_shared<SharedNetwork>(std::move(network), device);
+  const auto network = std::make_shared<std::shared_ptr<Network>>();
+  const auto shared = std::make_shared<std::shared_ptr<SharedNetwork>>();
+  return submit_steps(
+      info.Env(), device, info[0], info.Env().Undefined(),
+      [=, warm = int64_t{0}](JobContext& job) mutable {
+        if (!*network) *network = std::make_shared<Network>(architecture, seed);
+        // An iteration a step: other jobs take their turns, and a cancellation or exit does not wait for the last.
+        if (architecture.spectral_norm_coefficient > 0 && warm < architecture.warmup_iterations) {
+          (*network)->warm_up([&job] { job.check(); });
+          ++warm;
+          return false;
+        }
+        (*network)->move_to(device, dtype);
+        (*network)->eval();
+        *shared = std::make_shared<SharedNetwork>(std::move(*network), device);
+        return true;
       },
-      [](Napi::Env env, std::shared_ptr<SharedNetwork>& shared) -> Napi::Value {
+      [shared](Napi::Env env) -> Napi::Value {
         const Napi::Object object = Environment::of(env).resnet_constructor.New({});
-        ResNet::Unwrap(object)->hold(env, std::move(shared));
+        ResNet::Unwrap(object)->hold(env, std::move(*shared));
         return object;
       });
 }

@@ -86,7 +86,7 @@ test("a folder of experiments keeps the precision of its rows, and its header sa
   const configuration = { ...smallExperiment, seeds: 1, training: { ...smallExperiment.training, precision: "auto" as const } };
   pretend(true);
   await runExperiment({ ...configuration, cells: [cell] }, { data: "", out, readers });
-  pretend(false);
+  pretend(false, "VSX");
   await runExperiment({ ...configuration, cells: [cell, { ...cell, l2: false }] }, { data: "", out, readers });
   const { header, rows } = readRows(out);
   expect(header.configuration).toMatchObject({ training: { precision: "bfloat16" } });

@@ -4,7 +4,7 @@ import { expectAssignable, expectError, expectNotAssignable, expectType } from "
 import { ClassStatistics, Dataset, datasets, device, GaussianMixture, isLibtorchOodError, LibtorchOodError, linalg } from "..";
 import { metrics, neuralCollapse, ResNet, scores, Tensor } from "..";
 import { Detector, files, presets } from "..";
-import type { CalibrationReport, Evaluation, Overlap, Prediction, PresetRecord, ResizeRecord, SelfTest } from "..";
+import type { ArrayWithShape, CalibrationReport, Evaluation, Overlap, Prediction, PresetRecord, ResizeRecord, SelfTest } from "..";
 import type { Architecture, ErrorCode, EpochReport, Extraction, ExtractionChunk, FitOptions, ResNetOptions, TensorArray } from "..";
 
 // Tensor
@@ -54,6 +54,7 @@ expectAssignable<FitOptions>({
   signal: new AbortController().signal,
   onEpoch: (report: EpochReport) => expectType<number | undefined>(report.validationAccuracy),
 });
+expectAssignable<FitOptions>({ epochs: 1, precision: "auto" });
 expectNotAssignable<FitOptions>({ epochs: 1, precision: "float16" });
 expectNotAssignable<FitOptions>({ epochs: 1, schedule: "step" });
 expectError(model.fit(train, {}));
@@ -61,13 +62,22 @@ expectError(model.fit(train.images, { epochs: 1 }));
 expectType<Promise<Overlap>>(model.overlap(test));
 expectType<Promise<readonly number[]>>(model.overlap(test).then(({ indices }) => indices));
 expectError(model.overlap(test.images));
+expectType<Promise<files.SafetensorsContent>>(files.readSafetensors("x.safetensors"));
+expectType<Promise<files.SafetensorsFile>>(files.openSafetensors("x.safetensors"));
+expectType<Promise<void>>(
+  files.readSafetensors("x.safetensors").then(({ tensors }) => {
+    const named = [...tensors].map(([name, { shape, data }]) => [name, { data: files.toValues("F32", data), shape }] as const);
+    return model.setWeights(new Map<string, ArrayWithShape | number | bigint>([...named, ["bn1.num_batches_tracked", 7]]));
+  }),
+);
 
 expectType<Promise<Extraction>>(model.extract(test));
-expectType<Promise<Extraction>>(model.extract({ data: new Uint8Array(784), shape: [1, 1, 28, 28] }, { precision: "bfloat16" }));
+expectType<Promise<Extraction>>(model.extract({ data: new Uint8Array(784), shape: [1, 1, 28, 28] }, { precision: "auto" }));
 declare const extraction: Extraction;
 expectType<Tensor>(extraction.features);
 expectType<Tensor>(extraction.logits);
 expectType<Int32Array>(extraction.labels);
+expectType<"float32" | "bfloat16" | "float64">(extraction.precision);
 expectType<Promise<{ count: number }>>(
   model.extractStream([train, test], async (chunk) => {
     expectType<ExtractionChunk>(chunk);

@@ -42,7 +42,8 @@ export interface DatasetSplit {
 }
 
 /**
- * N images of one shape with their labels. Its fields do not change; the arrays are not copied, so whoever holds them must not write to them.
+ * N images of one shape with their labels. Its fields do not change; the arrays are not copied, so whoever holds them must not write to them. Where
+ * their memory is gone (transferred to a worker, resized) every use throws ERR_SHAPE.
  *
  * @example
  * const data = Dataset.fromArrays({ images, labels: [0, 1, 1], shape: [1, 28, 28], classNames: ["cat", "dog"] });
@@ -103,9 +104,9 @@ export class Dataset {
     });
   }
 
-  /** The C · H · W bytes of one image, a view. @throws ERR_OPTION, ERR_RANGE */
+  /** The C · H · W bytes of one image, a view. @throws ERR_OPTION, ERR_RANGE, ERR_SHAPE where the arrays are gone */
   image(index: number): Uint8Array {
-    const pixels = this.images.length / this.length;
+    const pixels = requireArrays(this);
     const start = integer(index, "index", 0, this.length - 1) * pixels;
     return this.images.subarray(start, start + pixels);
   }
@@ -114,10 +115,10 @@ export class Dataset {
    * Some of the images, with the same classes.
    *
    * @param selection - a count n: the first n, as views of the same memory; or indices in any order (one may come again): copies
-   * @throws ERR_SHAPE for no images, ERR_OPTION, ERR_RANGE for an index that is not in the data set
+   * @throws ERR_SHAPE for no images or where the arrays are gone, ERR_OPTION, ERR_RANGE for an index that is not in the data set
    */
   subset(selection: number | ArrayLike<number>): Dataset {
-    const pixels = this.images.length / this.length;
+    const pixels = requireArrays(this);
     if (typeof selection === "number") {
       const count = integer(selection, "selection", 1, this.length);
       return new Dataset({ ...this, images: this.images.subarray(0, count * pixels), labels: this.labels.subarray(0, count) });
@@ -143,6 +144,7 @@ export class Dataset {
    * @throws ERR_OPTION, ERR_NON_FINITE, ERR_RANGE
    */
   split(fraction: number, seed: number): DatasetSplit {
+    requireArrays(this);
     const share = finite(fraction, "fraction", 0, 1);
     integer(seed, "seed", 0, 2 ** 32 - 1);
     const count = Math.round(share * this.length);
@@ -162,9 +164,24 @@ export class Dataset {
 
   /** The same images with another normalisation, or with none. @throws as {@link Dataset.fromArrays} */
   withNormalization(normalization: Normalization | undefined): Dataset {
+    requireArrays(this);
     const checked = normalization === undefined ? undefined : checkNormalization(normalization, this.shape[0]);
     return new Dataset({ ...this, normalization: checked });
   }
+}
+
+/**
+ * @internal The arrays of a data set must be as long as when it was made: their buffers may have been transferred to a worker, or have shrunk.
+ *
+ * @returns bytes per image
+ * @throws ERR_SHAPE
+ */
+export function requireArrays({ images, labels, length, shape }: Dataset): number {
+  const pixels = shape[0] * shape[1] * shape[2];
+  const changed = "as when the data set was made (has its buffer been transferred or resized?)";
+  if (images.length !== length * pixels) fail("ERR_SHAPE", "images", `${length * pixels} bytes, ${changed}`, images);
+  if (labels.length !== length) fail("ERR_SHAPE", "labels", `${length} labels, ${changed}`, labels);
+  return pixels;
 }
 
 function checkImages(images: unknown): Uint8Array {

@@ -52,7 +52,8 @@ export function computeNormalization(data: { images: Uint8Array; shape: readonly
   const { images, shape } = data;
   const [channels, height, width] = shape;
   const plane = height * width;
-  if (images.length === 0 || images.length % (channels * plane) !== 0) {
+  const { length = images.length / (channels * plane) } = data as { length?: number }; // a Dataset's, whose buffer may have shrunk
+  if (images.length === 0 || images.length % (channels * plane) !== 0 || images.length !== length * channels * plane) {
     fail("ERR_SHAPE", "images", `a positive multiple of ${channels * plane} bytes for shape [${shape.join(", ")}]`, images);
   }
   const counts = Array.from({ length: channels }, () => new Float64Array(256));

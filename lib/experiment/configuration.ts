@@ -4,6 +4,7 @@ import { readFile } from "node:fs/promises";
 import { extname } from "node:path";
 import { LibtorchOodError } from "../errors";
 import { corruptFile, io } from "../files/file-errors";
+import { parseJson } from "../files/json";
 import type { Covariance, Jitter, Prior } from "../gaussian-mixture";
 import type { Precision } from "../precision";
 import { check, withDefaults, type JsonSchema } from "./json-schema";
@@ -142,7 +143,7 @@ export function resolveConfiguration(value: unknown, name: string): ResolvedConf
 export async function readConfiguration(path: string): Promise<Configuration> {
   const text = await io("read", path, readFile(path, "utf8"));
   const isYaml = [".yaml", ".yml"].includes(extname(path).toLowerCase());
-  const parse = isYaml ? yamlParser(path) : (JSON.parse as (text: string) => unknown);
+  const parse = isYaml ? yamlParser(path) : parseJson;
   let value: unknown;
   try {
     value = parse(text);

@@ -3,6 +3,7 @@
 import { open } from "node:fs/promises";
 import { createInterface } from "node:readline";
 import { join } from "node:path";
+import { parseJson } from "../files/json";
 import { computePrecisions, resolvePrecision, type ComputePrecision } from "../precision";
 import type { ResolvedConfiguration } from "./configuration";
 import { resultsFileName } from "./results-file";
@@ -23,7 +24,7 @@ async function recordedPrecision(file: string): Promise<ComputePrecision | undef
   if (handle === undefined) return undefined;
   try {
     for await (const line of createInterface({ input: handle.createReadStream({ autoClose: false }) })) {
-      const header = JSON.parse(line) as { configuration?: { training?: { precision?: unknown } } } | null;
+      const header = parseJson(line) as { configuration?: { training?: { precision?: unknown } } } | null;
       return computePrecisions.find((precision) => precision === header?.configuration?.training?.precision);
     }
   } catch {

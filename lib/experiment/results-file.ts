@@ -6,6 +6,7 @@ import { describe } from "../checks";
 import { LibtorchOodError } from "../errors";
 import { corruptFile, io, ioError, systemCode } from "../files/file-errors";
 import { flush } from "../files/flush";
+import { parseJson } from "../files/json";
 import { withClaim } from "./claims";
 import { differences, identityOf, type Identity, type RecordedConfiguration } from "./identity";
 import { rowKey } from "./plan";
@@ -141,7 +142,7 @@ function parseRows(file: string, text: string): ResultRow[] {
     const where = `${file} line ${index + 1}`;
     let value: unknown;
     try {
-      value = JSON.parse(line);
+      value = parseJson(line);
     } catch (error) {
       throw corruptFile(where, "a row of JSON", JSON.stringify(line.slice(0, 60)), error);
     }

@@ -3,7 +3,7 @@
 import { createHash } from "node:crypto";
 import { setImmediate as turn } from "node:timers/promises";
 import { describe } from "../checks";
-import { Dataset } from "../datasets/dataset";
+import { Dataset, requireArrays } from "../datasets/dataset";
 import { LibtorchOodError } from "../errors";
 import { decodeImages, type ImageTarget } from "../images/decode";
 import { reportFaults, type ImageFailure, type OnError } from "../images/failure";
@@ -77,12 +77,19 @@ function withoutRows(tensor: NativeTensor, left: ReadonlyMap<number, unknown>): 
 
 export async function datasetTensor(images: Dataset): Promise<NativeTensor> {
   const { length, shape } = images;
+  const bytes = length * requireArrays(images);
   const tensor = newTensor([length, ...shape]);
-  for (let offset = 0; offset < images.images.length; offset += pieceBytes) {
-    if (offset > 0) await turn();
-    tensor.write(offset, images.images.subarray(offset, offset + pieceBytes));
+  try {
+    for (let offset = 0; offset < bytes; offset += pieceBytes) {
+      if (offset > 0) await turn();
+      requireArrays(images); // again: others have had their turn
+      tensor.write(offset, images.images.subarray(offset, offset + pieceBytes));
+    }
+    return tensor;
+  } catch (error) {
+    tensor.dispose();
+    throw error;
   }
-  return tensor;
 }
 
 function ownHandle(images: Tensor | ArrayWithShape, name: string): NativeTensor {
@@ -98,11 +105,16 @@ function ownHandle(images: Tensor | ArrayWithShape, name: string): NativeTensor 
 }
 
 export function labelsTensor(dataset: Dataset): NativeTensor {
+  requireArrays(dataset);
   return callNative(() => new (native().Tensor)(dataset.labels, [dataset.length], "int32"));
 }
 
+/** @throws ERR_OPTION for anything but a Dataset, ERR_SHAPE for one whose arrays are gone */
 export function requireDataset(value: unknown, name: string): Dataset {
-  if (value instanceof Dataset) return value;
+  if (value instanceof Dataset) {
+    requireArrays(value);
+    return value;
+  }
   throw new LibtorchOodError("ERR_OPTION", `${name}: expected a Dataset (Dataset.fromArrays makes one), found ${describe(value)}`);
 }
 
@@ -114,11 +126,13 @@ export async function dataHash(datasets: readonly (Dataset | undefined)[]): Prom
       hash.update("none;");
       continue;
     }
+    requireArrays(dataset);
     hash.update(`${dataset.length}x${dataset.shape.join("x")};`);
     const { labels, images } = dataset;
     hash.update(new Uint8Array(labels.buffer, labels.byteOffset, labels.byteLength));
     for (let offset = 0; offset < images.length; offset += pieceBytes) {
       await turn();
+      requireArrays(dataset);
       hash.update(images.subarray(offset, offset + pieceBytes));
     }
   }

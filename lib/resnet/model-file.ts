@@ -1,8 +1,10 @@
 // The file of a network: a .safetensors file whose tensors have DDU's PyTorch names and whose metadata holds, as JSON,
 // what the network is. A checkpoint is such a file too, with the momentum of SGD and the training record added.
 
+import { describe } from "../checks";
 import type { Normalization } from "../datasets/normalization";
 import { LibtorchOodError } from "../errors";
+import { parseJson } from "../files/json";
 import { openSafetensors, writeSafetensors, type SafetensorsFile, type SafetensorsInput } from "../files/safetensors";
 import type { SafetensorsDtype } from "../files/safetensors";
 import type { NativeDtype } from "../native";
@@ -10,22 +12,11 @@ import { storedPresetRecord, type PresetRecord } from "../presets/preset";
 import { SeenInputs } from "../seen-inputs";
 import { Tensor } from "../tensor";
 import { architectureKeys, resolveArchitecture, type Architecture, type ArchitectureOptions } from "./architecture";
-import type { EpochReport, TrainingRecipe } from "./fit-options";
+import { parseTrainingRecord, type TrainingRecord } from "./training-record";
 
 const formatName = "libtorch-ood/resnet";
 const formatVersion = "1";
 const momentumPrefix = "optimizer.momentum.";
-
-/** What resuming needs besides weights and momentum. */
-export interface TrainingRecord {
-  epochsDone: number;
-  /** Epochs that the run was asked for; a cosine schedule depends on it. */
-  epochs: number;
-  recipe: TrainingRecipe;
-  /** SHA-256 of the training and validation data, in hexadecimal. */
-  dataHash: string;
-  history: EpochReport[];
-}
 
 export interface ModelDescription {
   architecture: Architecture;
@@ -118,7 +109,10 @@ async function readTensor(file: SafetensorsFile, name: string): Promise<Tensor> 
 }
 
 function corrupt(path: string, expected: string, found: unknown): never {
-  throw new LibtorchOodError("ERR_CORRUPT_FILE", `${path}: expected ${expected}, found ${JSON.stringify(found) ?? "nothing"}`);
+  throw new LibtorchOodError(
+    "ERR_CORRUPT_FILE",
+    `${path}: expected ${expected}, found ${found === undefined ? "nothing" : describe(found)}`,
+  );
 }
 
 function parseDescription(file: SafetensorsFile): ModelDescription {
@@ -129,9 +123,9 @@ function parseDescription(file: SafetensorsFile): ModelDescription {
   }
   let model: unknown;
   try {
-    model = JSON.parse(metadata.get("model") ?? "");
-  } catch {
-    corrupt(path, "metadata model to be JSON", metadata.get("model")?.slice(0, 60));
+    model = parseJson(metadata.get("model") ?? "");
+  } catch (error) {
+    corrupt(path, `metadata model to be JSON (${(error as Error).message.slice(0, 100)})`, metadata.get("model"));
   }
   return parseModelDescription(path, model);
 }
@@ -141,7 +135,7 @@ export function parseModelDescription(path: string, model: unknown): ModelDescri
   if (!isRecord(model) || !isRecord(model.architecture)) corrupt(path, "metadata model with an architecture", model);
   const given = model.architecture;
   const missing = architectureKeys.filter((key) => given[key] === undefined);
-  if (missing.length > 0) corrupt(path, `an architecture with ${missing.join(", ")}`, Object.keys(given));
+  if (missing.length > 0) corrupt(path, `an architecture with ${missing.join(", ")}`, Object.keys(given).join(", "));
   let architecture: Architecture;
   try {
     architecture = resolveArchitecture(given as unknown as ArchitectureOptions);
@@ -154,7 +148,7 @@ export function parseModelDescription(path: string, model: unknown): ModelDescri
     classNames: parseClassNames(path, model.classNames, architecture.numClasses),
     preset: storedPresetRecord(model.preset),
     trainedOn: SeenInputs.parse(model.trainedOn) ?? corrupt(path, "trainedOn to be ascending hashes in base64", model.trainedOn),
-    training: parseTraining(path, model.training),
+    training: parseTrainingRecord(path, model.training),
   };
 }
 
@@ -181,7 +175,7 @@ export function requireSizes(path: string, architecture: Architecture, shapeOf: 
   for (const [name, elements] of expected) {
     const shape = shapeOf(name);
     const found = shape?.reduce((product, size) => product * size, 1);
-    if (found !== elements) corrupt(path, `${elements} elements in ${name}, by its architecture`, shape ?? null);
+    if (found !== elements) corrupt(path, `${elements} elements in ${name}, by its architecture`, shape && `[${shape.join(", ")}]`);
   }
 
   function planes(unscaled: number): number {
@@ -204,16 +198,6 @@ function parseClassNames(path: string, value: unknown, classes: number): string[
     corrupt(path, `${classes} class names`, value);
   }
   return value;
-}
-
-function parseTraining(path: string, value: unknown): TrainingRecord | undefined {
-  if (value === undefined || value === null) return undefined;
-  if (!isRecord(value) || !Number.isSafeInteger(value.epochsDone) || !isRecord(value.recipe) || typeof value.dataHash !== "string") {
-    corrupt(path, "a training record (epochsDone, recipe, dataHash, history)", value);
-  }
-  if (!Array.isArray(value.history) || value.history.length !== value.epochsDone)
-    corrupt(path, "a history of every epoch done", value.history);
-  return value as unknown as TrainingRecord;
 }
 
 function isRecord(value: unknown): value is Record<string, unknown> {

@@ -3,7 +3,7 @@
 
 import { describe } from "../checks";
 import { LibtorchOodError } from "../errors";
-import { abortError } from "../native-call";
+import { abortError, onAbort } from "../native-call";
 
 export class ReadAhead<T> {
   readonly #iterator: AsyncIterator<T> | Iterator<T>;
@@ -67,15 +67,15 @@ function iteratorOf<T>(source: AsyncIterable<T> | Iterable<T>): AsyncIterator<T>
 
 async function untilAborted<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
   if (signal === undefined) return promise;
-  let abort: () => void = () => undefined;
+  let forget: () => void = () => undefined;
   const aborted = new Promise<never>((_, reject) => {
-    abort = () => reject(abortError(signal));
+    const abort = (): void => reject(abortError(signal));
     if (signal.aborted) abort();
-    else signal.addEventListener("abort", abort, { once: true });
+    else forget = onAbort(signal, abort);
   });
   try {
     return await Promise.race([promise, aborted]);
   } finally {
-    signal.removeEventListener("abort", abort);
+    forget();
   }
 }

@@ -84,14 +84,14 @@ const evidenceKeys = ["features", "rawFeatures", "logits"] as const;
  * @internal What may lie beside evidence and is then not looked at: the rest of what `model.extract` and `extractStream` give, and of what a score is
  * fitted to.
  */
-export const evidenceCompanions = ["labels", "weight", "bias", "offset"] as const;
+export const evidenceCompanions = ["labels", "weight", "bias", "offset", "skipped", "precision"] as const;
 /** @internal */
 export const trainingKeys = [...evidenceKeys, ...evidenceCompanions] as const;
 
 /** @internal The source, and the options that remain. @throws ERR_OPTION */
 export function resolveSource<T extends SourceOptions>(options: T): { from: keyof Evidence; rest: Omit<T, "from"> } {
   if (typeof options !== "object" || options === null) fail("ERR_OPTION", "options", "an options object", options);
-  const { from = "features", ...rest } = options;
+  const { from = "features", ...rest } = Object.assign(Object.create(null) as object, options); // own properties only
   return { from: oneOf(from, "from", evidenceKeys), rest };
 }
 

@@ -3,8 +3,9 @@
 import { mkdirSync, readFileSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { NpyWriter } from "../../lib/files/npy";
+import { packageRoot } from "../../lib/package-root";
 import { temporaryDirectory } from "../files/temporary-directory";
-import { cli, digits, good, smallTraining } from "./command";
+import { cli, digits, good, program, smallTraining } from "./command";
 
 const directory = temporaryDirectory();
 const training = ["train", digits, "--epochs", "500", ...smallTraining];
@@ -71,9 +72,12 @@ test.each([
 });
 
 test.each([".", ".."])("--validation %s is a folder", async (name) => {
-  const { code, stderr } = await cli([...training, "--out", file, "--validation", name]);
-  expect(code).toBe(1);
-  expect(stderr).not.toMatch(/Expected a number/);
+  const inner = join(folder, "inner");
+  mkdirSync(inner, { recursive: true });
+  const args = ["train", digits, "--epochs", "1", ...smallTraining, "--out", file, "--validation", name];
+  const { code, stderr } = await program(join(packageRoot, "dist", "cli", "main.js"), args, undefined, inner);
+  expect(code).toBe(1); // a folder without images
+  expect(stderr).not.toMatch(/Expected a/);
 });
 
 test("train says what it computed in", async () => {

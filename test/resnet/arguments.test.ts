@@ -490,13 +490,23 @@ const ofForwardAndWeights: Case[] = [
     "ERR_OPTION",
     "weights: expected a Map of names to tensors, found an object (Object)",
   ],
-  ["setWeights: one is missing", () => weights((map) => map.delete("fc.bias")), "ERR_SHAPE", 'state: no tensor "fc.bias"'],
-  ["setWeights: one too many", () => weights((map) => map.set("fc.scale", tensor)), "ERR_OPTION", 'state: unknown tensor "fc.scale"'],
+  [
+    "setWeights: one is missing",
+    () => weights((map) => map.delete("fc.bias")),
+    "ERR_SHAPE",
+    /^weights: expected the \d+ tensors of model\.weights\(\), found 1 missing: fc\.bias$/,
+  ],
+  [
+    "setWeights: one too many",
+    () => weights((map) => map.set("fc.scale", tensor)),
+    "ERR_OPTION",
+    /found 1 not of this network: fc\.scale$/,
+  ],
   [
     "setWeights: another shape",
     () => weights((map) => map.set("fc.bias", tensor)),
     "ERR_SHAPE",
-    "state: fc.bias: expected shape [3], found [3, 2]",
+    /found 1 of another shape: fc\.bias \(expected \[3\], found \[3, 2\]\)$/,
   ],
   [
     "setWeights: another dtype",
@@ -514,7 +524,7 @@ const ofForwardAndWeights: Case[] = [
     "setWeights: no tensor",
     () => weights((map) => map.set("fc.bias", wrong(3))),
     "ERR_OPTION",
-    "fc.bias: expected a Tensor or { data: typed array, shape }, found 3",
+    "fc.bias: expected a tensor of shape [3], found 3",
   ],
   [
     "setWeights: a disposed tensor",

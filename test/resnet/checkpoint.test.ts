@@ -5,6 +5,7 @@ import { chmodSync, existsSync, mkdirSync, readFileSync, rmSync, truncateSync, w
 import { getuid } from "node:process";
 import { setTimeout } from "node:timers/promises";
 import { Dataset, ResNet, type FitOptions } from "../../lib";
+import { readSafetensors, writeSafetensors } from "../../lib/files/safetensors";
 import { openModelFile } from "../../lib/resnet/model-file";
 import { temporaryDirectory } from "../files/temporary-directory";
 import { answerOf, run } from "../reliability/child";
@@ -227,6 +228,64 @@ describe("a checkpoint of another run is refused, with the difference, and the n
     await model.save(saved);
     const error = await libraryFailureOf(() => model.fit(train, { ...recipe, epochs: 1, checkpoint: saved, resume: true }));
     expect(error).toMatchObject({ code: "ERR_OPTION", message: `${saved}: a model without a training record cannot be resumed` });
+  });
+});
+
+describe("a checkpoint whose training record is not one is refused, field by field", () => {
+  const sound = directory.path("sound.safetensors");
+  beforeAll(async () => {
+    await trained({ checkpoint: sound, milestones: [1] }, 2);
+  });
+  type Record = {
+    training: { recipe: { [key: string]: unknown }; history: ({ [key: string]: unknown } | null)[]; [key: string]: unknown };
+  };
+
+  test.each<[string, (model: Record) => void]>([
+    ["history: [null]", ({ training }) => (training.history[0] = null)],
+    ["history: a text", ({ training }) => (training.history = "no" as never)],
+    ["history: epochs out of order", ({ training }) => training.history.reverse()],
+    ["history: a report too many", ({ training }) => training.history.push(training.history[0]!)],
+    ["loss: null", ({ training }) => (training.history[0]!.loss = null)],
+    ["loss: a text", ({ training }) => (training.history[1]!.loss = "low")],
+    ["accuracy: 2", ({ training }) => (training.history[0]!.accuracy = 2)],
+    ["validationAccuracy: an object", ({ training }) => (training.history[0]!.validationAccuracy = {})],
+    ["learningRate: missing", ({ training }) => delete training.history[0]!.learningRate],
+    ["seconds: negative", ({ training }) => (training.history[0]!.seconds = -1)],
+    ["imagesPerSecond: an array", ({ training }) => (training.history[0]!.imagesPerSecond = [1])],
+    ["precision: another", ({ training }) => (training.history[0]!.precision = "float16")],
+    ["epochs: a fraction", ({ training }) => (training.epochs = 1.5)],
+    ["epochsDone: negative", ({ training }) => (training.epochsDone = -1)],
+    ["dataHash: a number", ({ training }) => (training.dataHash = 3)],
+    ["recipe: null", ({ training }) => (training.recipe = null as never)],
+    ["recipe: an array", ({ training }) => (training.recipe = [] as never)],
+    ...[
+      "batchSize",
+      "learningRate",
+      "momentum",
+      "nesterov",
+      "schedule",
+      "milestones",
+      "gamma",
+      "cropPadding",
+      "shuffle",
+      "precision",
+      "seed",
+    ].map((key): [string, (model: Record) => void] => [`recipe.${key}: an object`, ({ training }) => (training.recipe[key] = {})]),
+    ["training: a text", (model) => (model.training = "yes" as never)],
+  ])("%s", async (_, change) => {
+    const { tensors, metadata } = await readSafetensors(sound);
+    const model = JSON.parse(metadata.get("model") as string) as Record;
+    change(model);
+    const damaged = newFile();
+    const inputs = [...tensors].map(([name, tensor]) => ({ name, ...tensor }));
+    await writeSafetensors(damaged, inputs, { metadata: new Map([...metadata, ["model", JSON.stringify(model)]]) });
+    const network = await tinyNetwork({ seed: 3 });
+    const resume = { ...recipe, milestones: [1], epochs: 3, checkpoint: damaged, resume: true };
+    const error = await libraryFailureOf(() => network.fit(train, resume));
+    expect(error.code).toBe("ERR_CORRUPT_FILE");
+    expect(error.message).toMatch(/: training[.:[]/);
+    expect(error.message.length).toBeLessThan(400);
+    network.dispose();
   });
 });
 

@@ -34,6 +34,7 @@ describe("history", () => {
         "learningRate",
         "imagesPerSecond",
         "seconds",
+        "precision",
       ]);
       expect(report.loss).toBeGreaterThan(0);
       expect(report.accuracy * 48).toBeCloseTo(Math.round(report.accuracy * 48), 9);
