@@ -1,31 +1,38 @@
 // Features in files: what `fit`, `score` and `evaluate` read of what `extract` or another program wrote.
 
-import { stat } from "node:fs/promises";
+import { readdir, stat } from "node:fs/promises";
 import { extname, join } from "node:path";
+import { describe, typedArrayName } from "../checks";
 import { LibtorchOodError } from "../errors";
-import { io, systemCode } from "../files/file-errors";
-import { readNpy } from "../files/npy";
-import { openSafetensors, toValues } from "../files/safetensors";
+import { corruptFile, io, systemCode } from "../files/file-errors";
+import { readNpy, type NpyArray } from "../files/npy";
+import { openSafetensors, toValues, type SafetensorsEntry, type SafetensorsFile } from "../files/safetensors";
+import { isNumericDtype } from "../files/safetensors-data";
+import { readTextFile } from "../files/text-file";
 import type { TrainingEvidence } from "../scores";
 import { Tensor } from "../tensor";
 import { readRecord, requireRecorded } from "./extraction-record";
 
 /** The arrays that a file may hold, by name. */
-const matrixNames = ["features", "rawFeatures", "logits", "weight"] as const;
-const listNames = ["labels", "bias"] as const;
+const matrixNames = ["features", "rawFeatures", "logits"] as const;
+const otherNames = ["weight", "labels", "bias"] as const;
+type ArrayName = (typeof matrixNames)[number] | (typeof otherNames)[number];
 
 /** The files of a folder of features. */
-export const arrayFiles: readonly string[] = [...matrixNames, ...listNames].map((name) => `${name}.npy`);
+export const arrayFiles: readonly string[] = [...matrixNames, ...otherNames].map((name) => `${name}.npy`);
 
 /**
  * A folder with `features.npy`, `logits.npy`, `labels.npy` and so on, a .safetensors file with tensors of these names, or a .npy file of features.
  *
  * Where the folder has the record that `extract` writes, the arrays that it names must be as that run wrote them.
  *
- * @throws ERR_CORRUPT_FILE, ERR_IO; ERR_SHAPE, ERR_DTYPE for arrays that are no matrix or list of numbers, or of different lengths
+ * Numbers of any dtype are taken whose values stay as they are: integers as features, as float64; narrow ones as labels.
+ *
+ * @throws ERR_CORRUPT_FILE, ERR_IO; ERR_SHAPE, ERR_DTYPE, ERR_RANGE for arrays that are no matrix or list of such numbers, or of different lengths;
+ *   ERR_OPTION where there is none of these names
  */
 export async function readExtracted(path: string): Promise<TrainingEvidence> {
-  if (extname(path).toLowerCase() === ".npy" && !(await isFolder(path))) return { features: await npyTensor(path, 2) };
+  if (extname(path).toLowerCase() === ".npy" && !(await isFolder(path))) return { features: await npyTensor(path, "features") };
   const evidence = (await isFolder(path)) ? await readFolder(path) : await readTensors(path);
   requireOneLength(path, evidence);
   return evidence;
@@ -48,53 +55,58 @@ function requireOneLength(path: string, evidence: Readonly<Record<string, Tensor
 
 /** A list of labels by itself. @throws as {@link readExtracted} */
 export function readLabels(path: string): Promise<Tensor> {
-  return npyTensor(path, 1, ["int32", "int64"]);
+  return npyTensor(path, "labels");
+}
+
+/** Names of classes, one a line. @throws ERR_CORRUPT_FILE, also for one name twice; ERR_IO */
+export async function readClassNames(path: string): Promise<string[]> {
+  const names = (await readTextFile(path, "a list of class names", 1 << 24)).split(/\r?\n/).filter((line) => line !== "");
+  const known = new Set<string>();
+  for (const name of names) {
+    if (known.has(name)) throw corruptFile(path, "different class names", `${describe(name)} twice`);
+    known.add(name);
+  }
+  return names;
 }
 
 async function readFolder(path: string): Promise<Record<string, Tensor>> {
   const evidence: Record<string, Tensor> = {};
   const record = await readRecord(path);
-  for (const name of [...matrixNames, ...listNames]) {
+  for (const name of [...matrixNames, ...otherNames]) {
     const file = join(path, `${name}.npy`);
     const there = await stat(file).then(
       () => true,
       (error: unknown) => systemCode(error) !== "ENOENT",
     );
     if (!there) continue;
-    const dimensions = name === "labels" || name === "bias" ? 1 : 2;
-    evidence[name] = await npyTensor(file, dimensions, name === "labels" ? ["int32", "int64"] : undefined, async (values) => {
+    evidence[name] = await npyTensor(file, name, async (values) => {
       if (record !== undefined) await requireRecorded(record, path, `${name}.npy`, values);
     });
+  }
+  if (matrixNames.every((name) => evidence[name] === undefined)) {
+    const files = (await io("read", path, readdir(path))).filter((name) => name.endsWith(".npy"));
+    throw nothingFound(path, "features.npy", files);
   }
   return evidence;
 }
 
-async function npyTensor(
-  path: string,
-  dimensions: number,
-  dtypes = ["float32", "float64"],
-  check?: (values: Uint8Array) => Promise<void>,
-): Promise<Tensor> {
+async function npyTensor(path: string, name: ArrayName, check?: (values: Uint8Array) => Promise<void>): Promise<Tensor> {
   const { dtype, shape, data } = await readNpy(path);
-  requireForm(path, { dtype, shape }, dimensions, dtypes);
+  requireForm(path, name, dtype.startsWith("float"), dtype, shape);
   await check?.(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
-  return Tensor.from(data, shape);
+  return Tensor.from(fitting(data, name, path), shape);
 }
 
 async function readTensors(path: string): Promise<Record<string, Tensor>> {
   const file = await openSafetensors(path);
   try {
     const evidence: Record<string, Tensor> = {};
-    for (const name of [...matrixNames, ...listNames]) {
-      const entry = file.tensors.get(name);
-      if (entry === undefined) continue;
-      const { dtype, shape } = entry;
-      const label = name === "labels";
-      requireForm(`${path}: ${name}`, entry, label || name === "bias" ? 1 : 2, label ? ["I64", "I32"] : ["F32", "F64", "F16", "BF16"]);
-      const bytes = await file.read(name);
-      const values =
-        dtype === "I64" ? new BigInt64Array(bytes.buffer) : (toValues(dtype, bytes) as Float32Array | Float64Array | Int32Array);
-      evidence[name] = Tensor.from(values, shape);
+    for (const name of [...matrixNames, ...otherNames]) {
+      if (file.tensors.has(name)) evidence[name] = await fileTensor(file, name);
+    }
+    if (matrixNames.every((name) => evidence[name] === undefined)) {
+      const found = Array.from(file.tensors, ([name, { dtype, shape }]) => `${describe(name)} ${dtype} [${shape.join(", ")}]`);
+      throw nothingFound(path, 'a tensor "features"', found);
     }
     return evidence;
   } finally {
@@ -102,13 +114,47 @@ async function readTensors(path: string): Promise<Record<string, Tensor>> {
   }
 }
 
-function requireForm(
-  where: string,
-  { dtype, shape }: { dtype: string; shape: readonly number[] },
-  dimensions: number,
-  dtypes: readonly string[],
-): void {
-  if (!dtypes.includes(dtype)) throw new LibtorchOodError("ERR_DTYPE", `${where}: expected ${dtypes.join(" or ")}, found ${dtype}`);
+async function fileTensor(file: SafetensorsFile, name: ArrayName): Promise<Tensor> {
+  const { dtype, shape } = file.tensors.get(name) as SafetensorsEntry;
+  const where = `${file.path}: ${name}`;
+  requireForm(where, name, isNumericDtype(dtype) ? /^B?F/.test(dtype) : undefined, dtype, shape);
+  const bytes = await file.read(name);
+  if (dtype === "I64" || dtype === "U64") {
+    const wide = dtype === "I64" ? new BigInt64Array(bytes.buffer) : BigInt64Array.from(toValues(dtype, bytes), BigInt);
+    return Tensor.from(fitting(wide, name, where), shape);
+  }
+  const values: ArrayBufferView & ArrayLike<number> = toValues(dtype, bytes);
+  const known = /^(Float32|Float64|Int32)Array$/.test(typedArrayName(values));
+  return Tensor.from(fitting(known ? (values as NpyArray) : Float64Array.from(values), name, where), shape);
+}
+
+/** Labels as whole numbers, everything else as floats. Of values that are one or the other already there is no copy. */
+function fitting(values: NpyArray, name: ArrayName, where: string): NpyArray {
+  const kind = typedArrayName(values);
+  if (name === "labels") return kind.startsWith("Float") ? BigInt64Array.from(values as Float64Array, BigInt) : values;
+  if (kind.startsWith("Float")) return values;
+  if (kind === "Int32Array") return Float64Array.from(values as Int32Array);
+  return Float64Array.from(values as BigInt64Array, (value, i) => {
+    const number = Number(value);
+    if (BigInt(number) === value) return number;
+    throw new LibtorchOodError("ERR_RANGE", `${where}: expected numbers that float64 holds exactly, found ${value} as element ${i}`);
+  });
+}
+
+function nothingFound(path: string, expected: string, found: readonly string[]): LibtorchOodError {
+  const more = found.length > 8 ? `, … (${found.length})` : "";
+  const list = found.length === 0 ? "none" : found.slice(0, 8).join(", ") + more;
+  return new LibtorchOodError("ERR_OPTION", `${path}: expected ${expected} (or rawFeatures, logits), found ${list}`);
+}
+
+/** @param isFloat - undefined: the dtype is of no real numbers */
+function requireForm(where: string, name: ArrayName, isFloat: boolean | undefined, dtype: string, shape: readonly number[]): void {
+  const isLabels = name === "labels";
+  if (isFloat === undefined) throw new LibtorchOodError("ERR_DTYPE", `${where}: expected real numbers of 16 bits or more, found ${dtype}`);
+  if (isLabels && isFloat) {
+    throw new LibtorchOodError("ERR_DTYPE", `${where}: expected whole numbers (array.astype("int64") gives them), found ${dtype}`);
+  }
+  const dimensions = isLabels || name === "bias" ? 1 : 2;
   if (shape.length !== dimensions) {
     const expected = dimensions === 2 ? "a matrix [N, columns]" : "a list [N]";
     throw new LibtorchOodError("ERR_SHAPE", `${where}: expected ${expected}, found [${shape.join(", ")}]`);

@@ -1,12 +1,10 @@
 // `libtorch-ood fit`: a detector from a network and its training images, or from features in files.
 
-import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { Command } from "commander";
 import { Detector, type NamedInputs, type SelfTest } from "../detector";
 import { setThreads } from "../device";
 import { LibtorchOodError } from "../errors";
-import { io } from "../files/file-errors";
 import type { Covariance } from "../gaussian-mixture";
 import { imageResizes, type ImageResize } from "../images/decode";
 import type { Precision } from "../precision";
@@ -14,7 +12,7 @@ import { presetNames, type PresetName } from "../presets/preset";
 import { ResNet } from "../resnet";
 import { names as scoreNames, requirements, type ScoreName } from "../scores";
 import { dataHelp, dataSpec, randomSubset, readData, shareOrData, type DataSpec } from "./data-sets";
-import { arrayFiles, readExtracted, readLabels } from "./extracted";
+import { arrayFiles, readClassNames, readExtracted, readLabels } from "./extracted";
 import { requireOutput } from "./output-files";
 import { choice, given, keyValue, precisionOption, realNumber, wholeNumber } from "./option-values";
 import { addSessionOptions, exitCodesHelp, runSession, type Session, type SessionOptions } from "./session";
@@ -198,10 +196,7 @@ async function fitFeatures(path: string, options: FitOptions & { calibration: st
     throw new LibtorchOodError("ERR_OPTION", `${path}: ${expected}; found none (--score nearest-neighbours needs none)`);
   }
   const { features, rawFeatures, logits, labels: heldLabels } = await readExtracted(options.calibration);
-  const classNames =
-    options.classNames === undefined
-      ? undefined
-      : (await io("read", options.classNames, readFile(options.classNames, "utf8"))).split(/\r?\n/).filter((line) => line !== "");
+  const classNames = options.classNames === undefined ? undefined : await readClassNames(options.classNames);
   return Detector.fromFeatures({
     ...training,
     ...given({ ...scoreOf(options), classNames, device: options.device, signal, labels }),

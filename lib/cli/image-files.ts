@@ -108,7 +108,7 @@ export async function readPaths(list: string, signal: AbortSignal | undefined, s
   const content = Buffer.concat(chunks);
   const byNul = content.includes(0);
   const paths: Path[] = [];
-  for (let start = 0, line = 1; start < content.length; line++) {
+  for (let start = !byNul && content.indexOf("\ufeff") === 0 ? 3 : 0, line = 1; start < content.length; line++) {
     const next = content.indexOf(byNul ? 0 : 0x0a, start);
     const end = next < 0 ? content.length : next;
     const last = !byNul && content[end - 1] === 0x0d && end > start ? end - 1 : end;

@@ -1,8 +1,8 @@
 // The binary version of CIFAR-10 and CIFAR-100: records of label bytes and 3·32·32 pixels (red, green, blue planes, row by row).
 
-import { readFile } from "node:fs/promises";
-import { corruptFile, io } from "../files/file-errors";
+import { corruptFile } from "../files/file-errors";
 import { allocateBytes, openRegularFile, readExactly } from "../files/regular-file";
+import { readTextFile } from "../files/text-file";
 
 const pixels = 3 * 32 * 32;
 /** 1,024 records: about 3 MB per read. */
@@ -70,10 +70,7 @@ export async function readCifarRecords(
  * @throws ERR_CORRUPT_FILE where there are not `count` different names; ERR_IO
  */
 export async function readClassNames(path: string, count: number): Promise<string[]> {
-  const { handle, size } = await openRegularFile(path);
-  await handle.close();
-  if (size > 65_536) throw corruptFile(path, `a text file of ${count} class names`, `${size} bytes`);
-  const text = await io("read", path, readFile(path, "utf8"));
+  const text = await readTextFile(path, `a list of ${count} class names`, 65_536);
   const names = text
     .split("\n")
     .map((line) => line.trim())

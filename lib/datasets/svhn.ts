@@ -39,14 +39,19 @@ export async function svhn<S extends SvhnSplit = SplitName>(directory: string, o
 }
 
 async function readDigits(path: string, name: string): Promise<Dataset> {
-  const arrays = await readMat5(path, ["X", "y"], (header) => checkHeader(path, header));
-  const { values, shape } = arrays.get("X") as MatArray;
+  const counts = new Map<string, number>();
+  const arrays = await readMat5(path, ["X", "y"], (header) => {
+    counts.set(header.name, checkHeader(path, header));
+    const [images, labels] = [counts.get("X"), counts.get("y")];
+    if (images === undefined || labels === undefined || images === labels) return;
+    throw corruptFile(path, `${images} labels in y, one per image of X`, `${labels}`);
+  });
+  const { values } = arrays.get("X") as MatArray;
   if (typedArrayName(values) !== "Uint8Array") throw corruptFile(path, "X to be stored as bytes", `a ${typedArrayName(values)}`);
   const images = values as Uint8Array;
-  const digits = arrays.get("y") as MatArray;
-  const count = shape[3] ?? 1;
-  if (digits.values.length !== count) throw corruptFile(path, `${count} labels in y, one per image of X`, `${digits.values.length}`);
-  const labels = Int32Array.from(digits.values as ArrayLike<number>, (digit, i) => {
+  const digits: ArrayLike<number | bigint> = (arrays.get("y") as MatArray).values;
+  const labels = Int32Array.from({ length: digits.length }, (_, i) => {
+    const digit = Number(digits[i]);
     if (!Number.isInteger(digit) || digit < 1 || digit > 10) throw corruptFile(path, "labels from 1 to 10 in y", `${digit} for image ${i}`);
     return digit % 10;
   });
@@ -61,17 +66,19 @@ async function readDigits(path: string, name: string): Promise<Dataset> {
   });
 }
 
-function checkHeader(path: string, { name, className, shape }: MatHeader): void {
+/** @returns the number of images or labels */
+function checkHeader(path: string, { name, className, shape }: MatHeader): number {
   const found = `${className} [${shape.join(", ")}]`;
   if (name === "y") {
     const isVector = shape.length === 2 && shape.includes(1);
-    if (!isVector || className.endsWith("int64")) throw corruptFile(path, "y to be a column of labels", found);
-    return;
+    if (!isVector) throw corruptFile(path, "y to be a column of labels", found);
+    return (shape[0] as number) * (shape[1] as number);
   }
   // MATLAB drops a last dimension of 1.
   const [height, width, channels, count = 1] = shape;
   const fits = height === side && width === side && channels === 3 && count > 0 && shape.length <= 4;
   if (!fits || className !== "uint8") throw corruptFile(path, "X to be uint8 [32, 32, 3, N], N images", found);
+  return count;
 }
 
 /** From columns first, as MATLAB has them, to rows first: X is H×W×C×N with H fastest, so that each plane is one piece already. */

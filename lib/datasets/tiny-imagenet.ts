@@ -1,11 +1,11 @@
 // The validation images of Tiny ImageNet, from the folder that its archive unpacks to.
 
-import { readdir, readFile } from "node:fs/promises";
+import { readdir } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { describe, optionsObject, string } from "../checks";
 import { corruptFile, io } from "../files/file-errors";
 import { findFile } from "../files/find-file";
-import { openRegularFile } from "../files/regular-file";
+import { readTextFile } from "../files/text-file";
 import type { Dataset } from "./dataset";
 import { checkDecoding, decodingKeys, readImageFiles, type DecodingOptions } from "./image-files";
 
@@ -40,11 +40,8 @@ export async function tinyImageNet(directory: string, options?: TinyImageNetOpti
   return { validation: await readImageFiles(root, files, { name: "Tiny ImageNet validation", classNames }, decoding) };
 }
 
-async function readText(path: string): Promise<string> {
-  const { handle, size } = await openRegularFile(path);
-  await handle.close();
-  if (size > maxTextBytes) throw corruptFile(path, `a text file of at most ${maxTextBytes} bytes`, `${size} bytes`);
-  return io("read", path, readFile(path, "utf8"));
+function readText(path: string): Promise<string> {
+  return readTextFile(path, "a text", maxTextBytes);
 }
 
 async function readLines(path: string): Promise<string[]> {

@@ -1,15 +1,18 @@
 // What an experiment is, as a file or a preset says it: data sets, networks, schedules, seeds, measurements. schema.json is its published form.
 
-import { readFile } from "node:fs/promises";
 import { extname } from "node:path";
 import { LibtorchOodError } from "../errors";
-import { corruptFile, io } from "../files/file-errors";
+import { corruptFile } from "../files/file-errors";
 import { parseJson } from "../files/json";
+import { readTextFile } from "../files/text-file";
 import type { Covariance, Jitter, Prior } from "../gaussian-mixture";
 import type { Precision } from "../precision";
 import { check, withDefaults, type JsonSchema } from "./json-schema";
 import type { MeasuredScore, OodName } from "./rows";
 import schema from "./schema.json";
+
+/** A thousand cells take a tenth of it. */
+const maxFileBytes = 1 << 20;
 
 export const configurationSchema: JsonSchema = schema;
 
@@ -141,7 +144,7 @@ export function resolveConfiguration(value: unknown, name: string): ResolvedConf
  * @throws ERR_IO, ERR_CORRUPT_FILE where it is no JSON or YAML, ERR_OPTION where it is no configuration or `yaml` is not installed
  */
 export async function readConfiguration(path: string): Promise<Configuration> {
-  const text = await io("read", path, readFile(path, "utf8"));
+  const text = await readTextFile(path, "a configuration", maxFileBytes);
   const isYaml = [".yaml", ".yml"].includes(extname(path).toLowerCase());
   const parse = isYaml ? yamlParser(path) : parseJson;
   let value: unknown;

@@ -4,6 +4,7 @@
 import type { FileHandle } from "node:fs/promises";
 import { endianness } from "node:os";
 import { describe } from "../checks";
+import { swapBytes } from "./byte-order";
 import { corruptFile } from "./file-errors";
 import { filePart, inflatedPart, type ByteReader } from "./mat5-bytes";
 import { allocateBytes, openRegularFile, readExactly } from "./regular-file";
@@ -26,7 +27,7 @@ export interface MatHeader {
   readonly name: string;
   /** "double", "uint8", … */
   readonly className: string;
-  /** At least two sizes. */
+  /** At least two sizes; none of an opaque object. */
   readonly shape: readonly number[];
 }
 
@@ -69,6 +70,8 @@ const classNames = [
   "function",
   "opaque",
 ];
+/** A string, a table and other objects of MATLAB's classes: they have a name and no sizes. */
+const opaqueClass = 17;
 const numericClasses = { first: 6, last: 15 };
 const complexFlag = 0x08;
 
@@ -85,7 +88,7 @@ const maximumCompression = 1032;
  * Reads the arrays called `names`. Others are passed over unread, of whatever kind they are. Inflating runs on Node's pool, not on the JavaScript
  * thread, and goes no further than the array says that it is long.
  *
- * @param check - called with each wanted array's header before memory is taken for its values; throws where it is not what it should be
+ * @param check - called with each wanted array's header before memory is taken for the values of any; throws where it is not what it should be
  * @returns the arrays by name
  * @throws ERR_CORRUPT_FILE for another format (version 7.3 is HDF5), where one of `names` is missing or is no real numeric array, where a size says
  *   more than the file holds, or a deflate stream is damaged; ERR_IO; ERR_OUT_OF_MEMORY
@@ -98,8 +101,19 @@ export async function readMat5(
   const { handle, size } = await openRegularFile(path);
   try {
     const littleEndian = await readByteOrder(handle, path, size);
-    const found = new Map<string, MatArray>();
+    const places = new Map<string, Place>();
     const others: string[] = [];
+    const reading = <T>(
+      { start, length, deflated }: Place,
+      read: (array: ArrayReader, header: MatHeader) => T | Promise<T>,
+    ): Promise<T> => {
+      const bytes = deflated ? inflatedPart(handle, path, start, length) : filePart(handle, path, start, length);
+      const array = new ArrayReader(path, bytes, littleEndian, deflated ? length * maximumCompression : length);
+      return array
+        .header(deflated)
+        .then((header) => read(array, header))
+        .finally(() => bytes.close());
+    };
     let arrays = 0;
     for (let position = headerBytes; position < size;) {
       if (++arrays > maxArrays) throw corruptFile(path, `at most ${maxArrays} arrays`, "more");
@@ -111,34 +125,38 @@ export async function readMat5(
         throw corruptFile(path, `an array (type 14 or 15) at byte ${position}`, `type ${type}`);
       }
       if (length > size - start) throw corruptFile(path, `${length} bytes from byte ${start} on`, `${size - start}, the end of the file`);
-      if (length > 0 && found.size < names.length) {
-        const compressed = type === compressedType;
-        const bytes = compressed ? inflatedPart(handle, path, start, length) : filePart(handle, path, start, length);
-        try {
-          const reader = new ArrayReader(path, bytes, littleEndian, compressed ? length * maximumCompression : length);
-          const header = await reader.header(compressed);
-          if (!names.includes(header.name)) others.push(header.name);
-          else if (found.has(header.name)) throw corruptFile(path, `one array ${describe(header.name)}`, "two");
-          else {
-            check(header);
-            found.set(header.name, { ...header, values: await reader.values(header) });
-            await bytes.finish();
-          }
-        } finally {
-          await bytes.close();
+      if (length > 0 && places.size < names.length) {
+        const place = { start, length, deflated: type === compressedType };
+        const header = await reading(place, (_, found) => found);
+        if (!names.includes(header.name)) others.push(header.name);
+        else if (places.has(header.name)) throw corruptFile(path, `one array ${describe(header.name)}`, "two");
+        else {
+          check(header);
+          places.set(header.name, place);
         }
       }
       position = start + length;
     }
-    const missing = names.filter((name) => !found.has(name));
+    const missing = names.filter((name) => !places.has(name));
     if (missing.length > 0) {
-      const there = [...found.keys(), ...others].slice(0, 10).map(describe).join(", ");
+      const there = [...places.keys(), ...others].slice(0, 10).map(describe).join(", ");
       throw corruptFile(path, `an array ${describe(missing[0])}`, there === "" ? "no arrays" : `only ${there}`);
+    }
+    const found = new Map<string, MatArray>();
+    for (const [name, place] of places) {
+      found.set(name, await reading(place, async (array, header) => ({ ...header, values: await array.values(header) })));
     }
     return found;
   } finally {
     await handle.close();
   }
+}
+
+/** Where an array lies in the file. */
+interface Place {
+  readonly start: number;
+  readonly length: number;
+  readonly deflated: boolean;
 }
 
 /** Checks the 128 bytes at the start. @returns whether numbers are little-endian */
@@ -182,17 +200,22 @@ class ArrayReader {
     const word = flags.getUint32(0, this.littleEndian);
     this.#classCode = word & 0xff;
     this.#complex = ((word >> 8) & complexFlag) !== 0;
+    if (this.#classCode === opaqueClass) return { name: await this.#name(), className: "opaque", shape: [] };
     const sizes = await this.#small([5, 6], 4 * maxDimensions, "sizes of an array");
     const shape = Array.from({ length: sizes.byteLength >> 2 }, (_, i) => sizes.getInt32(4 * i, this.littleEndian));
     if (shape.length < 2 || sizes.byteLength % 4 !== 0 || shape.some((length) => length < 0)) {
       throw corruptFile(this.path, "2 or more sizes of an array, none negative", `[${shape.join(", ")}]`);
     }
-    const name = await this.#small([1, 2, 16], maxNameBytes, "name of an array");
     return {
-      name: Buffer.from(name.buffer, name.byteOffset, name.byteLength).toString("utf8"),
+      name: await this.#name(),
       className: classNames[this.#classCode] ?? `class ${this.#classCode}`,
       shape,
     };
+  }
+
+  async #name(): Promise<string> {
+    const name = await this.#small([1, 2, 16], maxNameBytes, "name of an array");
+    return Buffer.from(name.buffer, name.byteOffset, name.byteLength).toString("utf8");
   }
 
   async values({ name, className, shape }: MatHeader): Promise<MatValues> {
@@ -213,6 +236,7 @@ class ArrayReader {
       await this.#skipPadding(length);
     } else bytes.set(inline.subarray(0, length));
     if (this.#left !== 0) throw corruptFile(this.path, `${what} to end with its values`, `${this.#left} bytes more`);
+    await this.bytes.finish();
     if (this.littleEndian !== (endianness() === "LE")) swapBytes(bytes, kind.bytes);
     return kind.over(bytes.buffer);
   }
@@ -256,11 +280,4 @@ class ArrayReader {
   #tooShort(length: number, what: string): Error {
     return corruptFile(this.path, `${length} bytes for the ${what}`, `${this.#left} left in its array`);
   }
-}
-
-function swapBytes(bytes: Uint8Array<ArrayBuffer>, width: number): void {
-  const buffer = Buffer.from(bytes.buffer);
-  if (width === 2) buffer.swap16();
-  else if (width === 4) buffer.swap32();
-  else if (width === 8) buffer.swap64();
 }

@@ -1,8 +1,9 @@
 // The header of a .npy file: magic, version, length, and a Python dictionary literal that says dtype, order and shape.
 
+import { describeContent } from "./content-kind";
 import { corruptFile } from "./file-errors";
 
-/** What is read and written here, with NumPy's name for it (little-endian). */
+/** What is written and handed out here, with NumPy's name for it (little-endian). */
 export const npyDtypes = {
   float32: { descr: "<f4", bytes: 4 },
   float64: { descr: "<f8", bytes: 8 },
@@ -11,6 +12,24 @@ export const npyDtypes = {
 } as const;
 
 export type NpyDtype = keyof typeof npyDtypes;
+
+/** What is read: NumPy's kind and width, in either byte order, and the dtype that holds every value of it exactly. */
+export const npyElements = {
+  f2: { bytes: 2, dtype: "float32" },
+  f4: { bytes: 4, dtype: "float32" },
+  f8: { bytes: 8, dtype: "float64" },
+  i1: { bytes: 1, dtype: "int32" },
+  i2: { bytes: 2, dtype: "int32" },
+  i4: { bytes: 4, dtype: "int32" },
+  i8: { bytes: 8, dtype: "int64" },
+  u1: { bytes: 1, dtype: "int32" },
+  u2: { bytes: 2, dtype: "int32" },
+  u4: { bytes: 4, dtype: "int64" },
+  u8: { bytes: 8, dtype: "int64" },
+  b1: { bytes: 1, dtype: "int32" },
+} as const satisfies Record<string, { bytes: number; dtype: NpyDtype }>;
+
+export type NpyElement = keyof typeof npyElements;
 
 /** NumPy evaluates no header longer than 10,000 characters of untrusted files either (numpy.lib.format, `max_header_size`). */
 const maxDictionaryBytes = 10_000;
@@ -36,7 +55,10 @@ export function formatNpyHeader(dtype: NpyDtype, shape: readonly number[]): Uint
 }
 
 export interface NpyHeader {
-  readonly dtype: NpyDtype;
+  readonly element: NpyElement;
+  readonly bigEndian: boolean;
+  /** Whether the first dimension is the fastest. */
+  readonly fortran: boolean;
   readonly shape: readonly number[];
   readonly dataOffset: number;
 }
@@ -47,12 +69,12 @@ export interface NpyHeader {
  */
 export function parseNpyHeader(start: Uint8Array, path: string): NpyHeader {
   const bytes = Buffer.from(start.buffer, start.byteOffset, start.byteLength);
-  const found = bytes.length === 0 ? "no bytes" : `bytes that begin ${bytes.toString("hex", 0, 8)}`;
-  if (bytes.toString("latin1", 0, 6) !== magic || bytes.length < 10) throw corruptFile(path, "a .npy file", found);
+  if (bytes.toString("latin1", 0, 6) !== magic) throw corruptFile(path, "a .npy file", describeContent(bytes));
+  if (bytes.length < 10) throw corruptFile(path, "a whole header of a .npy file", `${bytes.length} bytes`);
   const version = `${bytes[6]}.${bytes[7]}`;
   if (!["1.0", "2.0", "3.0"].includes(version)) throw corruptFile(path, "version 1.0, 2.0 or 3.0 of the .npy format", version);
   const short = version === "1.0";
-  if (!short && bytes.length < 12) throw corruptFile(path, "a .npy file", found);
+  if (!short && bytes.length < 12) throw corruptFile(path, "a whole header of a .npy file", `${bytes.length} bytes`);
   const length = short ? bytes.readUInt16LE(8) : bytes.readUInt32LE(8);
   const begin = short ? 10 : 12;
   if (length > maxDictionaryBytes) throw corruptFile(path, `a header of at most ${maxDictionaryBytes} bytes`, `${length}`);
@@ -78,6 +100,7 @@ function parseDictionary(text: string, path: string): Omit<NpyHeader, "dataOffse
     if (match === null) break;
     const [whole, , key, quote, value, flag, sizes, list] = match;
     if (found.has(key as string)) return refuse();
+    if (list !== undefined && key !== "descr") throw corruptFile(path, `a tuple as ${key} in the header`, "a list");
     if (list !== undefined) throw corruptFile(path, wantedDtypes, "a structured array");
     found.set(key as string, { text: quote && (value ?? ""), flag: flag === undefined ? undefined : flag === "True", sizes });
     position += whole.length;
@@ -93,21 +116,13 @@ function parseDictionary(text: string, path: string): Omit<NpyHeader, "dataOffse
   const sizes = found.get("shape")?.sizes;
   if (descr === undefined || fortran === undefined || sizes === undefined) return refuse();
   const shape = parseShape(sizes) ?? refuse();
-  const dtype = (Object.keys(npyDtypes) as NpyDtype[]).find((name) => npyDtypes[name].descr === descr);
-  if (dtype === undefined) throw corruptFile(path, `${wantedDtypes} (array.astype("float32") gives one)`, JSON.stringify(descr));
-  if (fortran && shape.length > 1) {
-    throw corruptFile(
-      path,
-      "an array in C order (numpy.ascontiguousarray gives one)",
-      `one of shape [${shape.join(", ")}] in Fortran order`,
-    );
-  }
-  return { dtype, shape };
+  const [, order, element] = /^([<>=|]?)([a-z]\d+|\?)$/.exec(descr) ?? [];
+  const known = element === "?" ? "b1" : element;
+  if (known === undefined || !Object.hasOwn(npyElements, known)) throw corruptFile(path, wantedDtypes, JSON.stringify(descr));
+  return { element: known as NpyElement, bigEndian: order === ">", fortran, shape };
 }
 
-const wantedDtypes = `a dtype of ${Object.values(npyDtypes)
-  .map(({ descr }) => descr)
-  .join(", ")}`;
+const wantedDtypes = "real numbers (float16 to float64, integers or bool)";
 
 /** `()`, `(3,)`, `(3, 4)`; Python 2 wrote `(3L,)`. */
 function parseShape(text: string): number[] | undefined {

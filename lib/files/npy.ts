@@ -4,20 +4,12 @@ import { describe, fail, string, typedArrayName } from "../checks";
 import { LibtorchOodError } from "../errors";
 import { openAtomicFile, type AtomicFile } from "./atomic-write";
 import { corruptFile } from "./file-errors";
-import { formatNpyHeader, maxNpyHeaderBytes, npyDtypes, parseNpyHeader, type NpyDtype } from "./npy-header";
+import { formatNpyHeader, maxNpyHeaderBytes, npyDtypes, npyElements, parseNpyHeader, type NpyDtype } from "./npy-header";
+import { npyValues, type NpyArrays } from "./npy-values";
 import { allocateBytes, openRegularFile, readExactly } from "./regular-file";
 
 export type { NpyDtype } from "./npy-header";
-
-/** The typed array of each dtype. */
-export interface NpyArrays {
-  float32: Float32Array;
-  float64: Float64Array;
-  int32: Int32Array;
-  int64: BigInt64Array;
-}
-
-export type NpyArray = NpyArrays[NpyDtype];
+export type { NpyArray, NpyArrays } from "./npy-values";
 
 export interface Npy<D extends NpyDtype = NpyDtype> {
   readonly dtype: D;
@@ -30,12 +22,14 @@ export interface Npy<D extends NpyDtype = NpyDtype> {
 const constructors = { float32: Float32Array, float64: Float64Array, int32: Int32Array, int64: BigInt64Array } as const;
 
 /**
- * Reads an array of float32, float64, int32 or int64, little-endian and row-major, of any number of dimensions and of format versions 1 to 3.
+ * Reads an array of real numbers of any number of dimensions, in either byte order, in C or Fortran order, of format versions 1 to 3. It comes in C order,
+ * and narrower numbers in the next dtype that holds them exactly: float16 as float32; bool, int8, uint8, int16 and uint16 as int32; uint32 and uint64 as
+ * int64.
  *
  * Stricter than `numpy.load`: bytes after the array are refused. Memory is taken only once the size of the file agrees with its header.
  *
- * @throws ERR_CORRUPT_FILE naming the file, what was expected and what was found (also for another dtype or Fortran order, with the call that
- *   mends it); ERR_IO, ERR_OUT_OF_MEMORY
+ * @throws ERR_CORRUPT_FILE naming the file, what was expected and what was found (also for complex numbers, text, objects and structured
+ *   arrays); ERR_RANGE for a uint64 beyond 2^63 − 1; ERR_IO, ERR_OUT_OF_MEMORY
  * @example
  * const { shape, data } = await readNpy("features.npy"); // shape [N, d]
  */
@@ -44,16 +38,18 @@ export async function readNpy(path: string): Promise<Npy> {
   try {
     const start = new Uint8Array(Math.min(maxNpyHeaderBytes, size));
     await readExactly(handle, path, 0, start);
-    const { dtype, shape, dataOffset } = parseNpyHeader(start, path);
+    const header = parseNpyHeader(start, path);
+    const { element, shape, dataOffset } = header;
+    const { dtype, bytes: elementBytes } = npyElements[element];
     const elements = shape.reduce((product, length) => product * length, 1);
-    const byteLength = elements * npyDtypes[dtype].bytes;
+    const byteLength = elements * elementBytes;
     if (!Number.isSafeInteger(byteLength) || byteLength !== size - dataOffset) {
-      const expected = `${byteLength} bytes of ${dtype} [${shape.join(", ")}] behind the header`;
+      const expected = `${byteLength} bytes of ${element} [${shape.join(", ")}] behind the header`;
       throw corruptFile(path, expected, `${size - dataOffset}`);
     }
     const bytes = allocateBytes(byteLength, path);
     await readExactly(handle, path, dataOffset, bytes);
-    return { dtype, shape, data: new constructors[dtype](bytes.buffer) };
+    return { dtype, shape, data: await npyValues(bytes, header, path) };
   } finally {
     await handle.close();
   }

@@ -54,11 +54,30 @@ test("one image: MATLAB leaves out the last dimension", async () => {
   expect([held.length, held.labels[0], held.images[3071]]).toEqual([1, 0, 7]);
 });
 
+test("labels as SciPy writes NumPy's default integers", async () => {
+  const X = matrix({ name: "X", shape: [32, 32, 3, 2], data: new Uint8Array(6144) });
+  const data = new Uint8Array(BigInt64Array.of(10n, 3n).buffer);
+  for (const [name, shape] of [
+    ["column", [2, 1]],
+    ["row", [1, 2]],
+  ] as const) {
+    mkdirSync(directory.path(name));
+    directory.put(`${name}/test_32x32.mat`, matFile(X, matrix({ name: "y", flags: 14, type: 12, shape: [...shape], data })));
+    expect(Array.from((await svhn(directory.path(name), { splits: ["test"] })).test.labels)).toEqual([0, 3]);
+  }
+});
+
 const X = { name: "X", shape: [32, 32, 3, 2], data: new Uint8Array(6144) };
 const y = { name: "y", shape: [2, 1], data: Uint8Array.of(10, 1) };
 
 test.each<[string, Parameters<typeof matrix>[0][], string]>([
   ["labels fewer than images", [X, { ...y, shape: [1, 1], data: Uint8Array.of(3) }], "2 labels in y, one per image of X, found 1"],
+  // Before the values of either are read: those of these labels are not even there.
+  [
+    "labels for another set",
+    [{ ...y, flags: 6, type: 9, shape: [500_000_000, 1] }, X],
+    "2 labels in y, one per image of X, found 500000000",
+  ],
   ["label 0", [X, { ...y, data: Uint8Array.of(1, 0) }], "labels from 1 to 10 in y, found 0 for image 1"],
   ["label 11", [X, { ...y, data: Uint8Array.of(11, 1) }], "labels from 1 to 10 in y, found 11 for image 0"],
   ["labels in a square", [X, { ...y, shape: [2, 2], data: Uint8Array.of(1, 2, 3, 4) }], "y to be a column of labels, found uint8 [2, 2]"],

@@ -77,6 +77,25 @@ test("an array whose last padding was left out, in the stream and in its own len
   }
 });
 
+test("strings, tables and other objects before the array are passed over; asked for, they are refused", async () => {
+  // As MATLAB writes a string: flags of class 17, its name, the names of its system and class, and a reference.
+  const parts = [
+    element(6, words([17, 0])),
+    element(1, Buffer.from("note")),
+    element(1, Buffer.from("MCOS")),
+    element(1, Buffer.from("string")),
+  ];
+  const string = element(14, Buffer.concat([...parts, matrix({ name: "" })]));
+  for (const before of [string, deflated(string)]) {
+    const path = file(before, matrix({}));
+    expect(summary((await readMat5(path, ["a"], accept)).get("a") as MatArray).values).toEqual([1, 2, 3, 4, 5, 6]);
+    await expect(readMat5(path, ["note"], accept)).rejects.toMatchObject({
+      code: "ERR_CORRUPT_FILE",
+      message: expect.stringContaining('array "note" to be numeric, found opaque') as string,
+    });
+  }
+});
+
 test("what check throws ends the read before memory is taken", async () => {
   const path = file(matrix({ shape: [1 << 15, 1 << 15], data: Buffer.alloc(8) }));
   const error = new Error("not that one");

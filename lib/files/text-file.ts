@@ -1,0 +1,28 @@
+// Text in UTF-8 of bounded length, from a regular file.
+
+import { contentKind } from "./content-kind";
+import { corruptFile } from "./file-errors";
+import { allocateBytes, openRegularFile, readExactly } from "./regular-file";
+
+/**
+ * All of a text, without the byte order mark that some editors put before it. The file is opened once: what was checked is what is read.
+ *
+ * @param what - the text, for messages: "a list of class names"
+ * @param maxBytes - a longer file is refused before any of it is read
+ * @throws ERR_CORRUPT_FILE for a longer file and for bytes that are no UTF-8; ERR_IO, also for a pipe or device
+ */
+export async function readTextFile(path: string, what: string, maxBytes: number): Promise<string> {
+  const { handle, size } = await openRegularFile(path);
+  try {
+    if (size > maxBytes) throw corruptFile(path, `${what} of at most ${maxBytes} bytes`, `${size} bytes`);
+    const bytes = allocateBytes(size, path);
+    await readExactly(handle, path, 0, bytes);
+    try {
+      return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+    } catch (error) {
+      throw corruptFile(path, `${what} in UTF-8`, contentKind(bytes) ?? "bytes that are not", error);
+    }
+  } finally {
+    await handle.close();
+  }
+}
