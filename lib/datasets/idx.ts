@@ -1,5 +1,6 @@
 // The IDX format of MNIST: magic, big-endian dimensions, unsigned bytes; plain or gzip.
 
+import { contentKind } from "../files/content-kind";
 import { corruptFile } from "../files/file-errors";
 import { readPlainOrGzip } from "../files/plain-or-gzip";
 
@@ -45,14 +46,12 @@ function checkMagic(path: string, header: DataView, rank: number): void {
   const magic = header.getUint32(0);
   const [type, foundRank] = [(magic >> 8) & 0xff, magic & 0xff];
   if (magic >>> 16 !== 0 || typeNames[type] === undefined) {
-    throw corruptFile(
-      path,
-      "an IDX file (first bytes 00 00 08)",
-      `first bytes ${magic
-        .toString(16)
-        .padStart(8, "0")
-        .replace(/..(?=.)/g, "$& ")}`,
-    );
+    const first = magic
+      .toString(16)
+      .padStart(8, "0")
+      .replace(/..(?=.)/g, "$& ");
+    const kind = contentKind(new Uint8Array(header.buffer, header.byteOffset, header.byteLength));
+    throw corruptFile(path, "an IDX file (first bytes 00 00 08)", kind ?? `first bytes ${first}`);
   }
   if (type !== 0x08) throw corruptFile(path, "an IDX file of unsigned bytes", `one of ${typeNames[type]}`);
   if (foundRank !== rank) throw corruptFile(path, `an IDX file with ${describeRank(rank)}`, describeRank(foundRank));

@@ -5,6 +5,7 @@ import type { FileHandle } from "node:fs/promises";
 import { endianness } from "node:os";
 import { describe } from "../checks";
 import { swapBytes } from "./byte-order";
+import { contentKind } from "./content-kind";
 import { corruptFile } from "./file-errors";
 import { filePart, inflatedPart, type ByteReader } from "./mat5-bytes";
 import { allocateBytes, openRegularFile, readExactly } from "./regular-file";
@@ -167,7 +168,13 @@ async function readByteOrder(handle: FileHandle, path: string, size: number): Pr
   const version = order === "IM" ? bytes.readUInt16LE(124) : bytes.readUInt16BE(124);
   if ((order === "IM" || order === "MI") && version === 0x0100) return order === "IM";
   const hdf5 = version === 0x0200 || bytes.toString("latin1", 1, 4) === "HDF";
-  const found = hdf5 ? "version 7.3, which is HDF5 (save it with -v7)" : size < headerBytes ? `${size} bytes` : "another kind of file";
+  const kind = contentKind(bytes.subarray(0, size));
+  const other = kind === undefined || kind.startsWith("a MATLAB") ? "another kind of file" : kind;
+  const found = hdf5
+    ? "version 7.3, which is HDF5 (save it with -v7)"
+    : size < headerBytes && (size === 0 || other !== kind)
+      ? `${size} bytes`
+      : other;
   throw corruptFile(path, "a MATLAB 5 file (saved with -v6 or -v7)", found);
 }
 

@@ -11,7 +11,7 @@ import { numpyFile, raw } from "../files/npy-writer";
 import { temporaryDirectory } from "../files/temporary-directory";
 
 const directory = temporaryDirectory();
-const values = (tensor: Tensor | undefined): (number | bigint)[] => Array.from(tensor!.toArray() as Iterable<number | bigint>);
+const values = (tensor: unknown): (number | bigint)[] => Array.from((tensor as Tensor).toArray() as Iterable<number | bigint>);
 const tensors = (...inputs: [name: string, dtype: SafetensorsDtype, shape: number[], data: Uint8Array][]): string =>
   directory.put("some.safetensors", serializeSafetensors(inputs.map(([name, dtype, shape, data]) => ({ name, dtype, shape, data }))));
 
@@ -21,8 +21,8 @@ describe(".npy", () => {
     ["'|u1'", Uint8Array.of(1, 255), "float64", [1, 255]],
     ["'<i8'", raw(BigInt64Array.of(-3n, 2n ** 60n)), "float64", [-3, 2 ** 60]],
   ])("features of %s", async (descr, data, dtype, expected) => {
-    const { features } = await readExtracted(directory.put("f.npy", numpyFile(descr, "(1, 2)", data)));
-    expect([features!.dtype, features!.shape, values(features)]).toEqual([dtype, [1, 2], expected]);
+    const features = (await readExtracted(directory.put("f.npy", numpyFile(descr, "(1, 2)", data)))).features as Tensor;
+    expect([features.dtype, features.shape, values(features)]).toEqual([dtype, [1, 2], expected]);
   });
 
   test("features that float64 does not hold", async () => {

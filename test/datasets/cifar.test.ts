@@ -80,7 +80,7 @@ describe("CIFAR-10 files that do not fit", () => {
   test.each([
     ["a\nb\n", "expected 10 class names, one a line, found 2"],
     [names10.replace("truck", "ship"), 'expected 10 different class names, found "ship" twice'],
-    ["x".repeat(70_000), "expected a text file of 10 class names, found 70000 bytes"],
+    ["x".repeat(70_000), "expected a list of 10 class names of at most 65536 bytes, found 70000 bytes"],
   ])("names that are not ten (%#)", async (names, message) => {
     writeFileSync(join(root, "batches.meta.txt"), names);
     const error = await read();

@@ -52,7 +52,7 @@ test.each<[string, Uint8Array, string]>([
   ["only a header", labels.subarray(0, 8), "expected 12 bytes by its header, found 8"],
   ["a byte less", labels.subarray(0, 11), "expected 12 bytes by its header, found 11"],
   ["a byte more", Buffer.concat([labels, Buffer.alloc(1)]), "expected 12 bytes by its header, found more"],
-  ["a PNG file", Buffer.from("89504e470d0a1a0a0000000d", "hex"), "an IDX file (first bytes 00 00 08), found first bytes 89 50 4e 47"],
+  ["a PNG file", Buffer.from("89504e470d0a1a0a0000000d", "hex"), "an IDX file (first bytes 00 00 08), found a PNG image"],
   ["a type code of none", idx([4], new Uint8Array(4), [0, 0, 7, 1]), "first bytes 00 00 07 01"],
   ["floats", idx([4], new Uint8Array(16), [0, 0, 13, 1]), "expected an IDX file of unsigned bytes, found one of float32"],
   ["images where labels should be", idx([1, 2, 2], new Uint8Array(4)), "1 dimension (labels), found 3 dimensions (images)"],

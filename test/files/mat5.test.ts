@@ -152,6 +152,8 @@ test.each<[string, Uint8Array, string]>([
   ["version 7.3", header("IM", 0x0200), "found version 7.3, which is HDF5 (save it with -v7)"],
   ["HDF5", Buffer.concat([Buffer.from("\x89HDF\r\n\x1a\n", "latin1"), Buffer.alloc(200)]), "found version 7.3, which is HDF5"],
   ["MATLAB 4", Buffer.alloc(200), "found another kind of file"],
+  ["a Git LFS pointer", Buffer.from("version https://git-lfs.github.com/spec/v1\n"), "found a Git LFS pointer in place of the file"],
+  ["a page", Buffer.from(`<!DOCTYPE html>${" ".repeat(200)}`), "found an HTML page in place of the file"],
 ])("%s: another format", async (_, content, message) => {
   const text = await refusal(directory.put("other.mat", content));
   expect(text).toContain("expected a MATLAB 5 file (saved with -v6 or -v7), ");
