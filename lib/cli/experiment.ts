@@ -3,12 +3,15 @@
 import { Command, InvalidArgumentError } from "commander";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
+import { formText } from "../datasets/conform";
+import type { ImageShape } from "../datasets/dataset";
 import { setThreads } from "../device";
 import { configurationSchema, readConfiguration, resolveConfiguration, type Configuration } from "../experiment/configuration";
+import type { ExperimentData } from "../experiment/data";
 import { planOf, type Plan } from "../experiment/plan";
 import { experimentPreset, experimentPresets, presetReferenceEpochs } from "../experiment/presets";
 import { resultsFileName } from "../experiment/results-file";
-import { runExperiment } from "../experiment/runner";
+import { previewExperiment, runExperiment } from "../experiment/runner";
 import { showProgress } from "./experiment-progress";
 import { experimentReportCommand } from "./experiment-report";
 import type { Precision } from "../precision";
@@ -68,11 +71,15 @@ function runCommand(): Command {
     .requiredOption("--out <folder>", "where results and checkpoints go, OUT below")
     .option("--device <name>", "cpu, cuda or cuda:N", "cpu")
     .option("--threads <n>", "of the CPU (default: all cores)", wholeNumber(1))
-    .option("--dry-run", "print the networks, their schedules and seeds, and stop")
+    .option("--dry-run", "print the networks, their schedules and seeds, read and check the data sets as a run does, and stop")
     .optionsGroup("What is run:")
     .option("--cells <patterns>", "only these networks, with commas: part of a name, or all of it with * for any text", list)
     .option("--seeds <n|list>", "how many, 2 (the seeds 1 and 2), or which, 1,5,7", seeds)
-    .option("--ood <names>", "out-of-distribution sets, with commas", list)
+    .option(
+      "--ood <names>",
+      "out-of-distribution sets, with commas: names, or folders of images as folder:PATH or NAME=PATH below --data",
+      list,
+    )
     .option("--skip-missing", "leave out out-of-distribution sets that are not there")
     .option("--keep-checkpoints", "keep the weights of finished networks (about 100 MB each)")
     .optionsGroup("Smaller than the paper (every row says so):")
@@ -101,23 +108,32 @@ function schemaCommand(): Command {
   });
 }
 
-async function run(experiment: string, options: RunOptions, { output, signal }: Session): Promise<void> {
+async function run(experiment: string, options: RunOptions, { output, signal, note, throwIfAborted }: Session): Promise<void> {
   const isPreset = Object.hasOwn(experimentPresets, experiment);
   // What is no file is taken for a misspelt preset: the error lists them.
   const given = isPreset || !existsSync(experiment) ? experimentPreset(experiment) : await readConfiguration(experiment);
   const configuration = adjusted(given, options, isPreset);
   const cells = [...(options.cells ?? []), ...(options.only ?? [])];
-  if (options.dryRun) {
-    const plan = planOf(resolveConfiguration(configuration, experiment), cells);
-    return options.json ? output.json({ cells: plan.cells, seeds: plan.seeds }) : output.print(describePlan(plan));
-  }
   if (options.threads !== undefined) await setThreads(options.threads);
+  const common = {
+    ...{ data: options.data, out: options.out, device: options.device, cells, signal, skipMissing: options.skipMissing },
+    ...(isPreset ? { preset: experiment } : { name: experiment }),
+  };
+  if (options.dryRun) {
+    // First what needs no data: it is wanted also where some are not there yet.
+    if (!options.json) await output.print(describePlan(planOf(resolveConfiguration(configuration, experiment), cells)));
+    const { plan, data } = await previewExperiment(configuration, common);
+    throwIfAborted();
+    for (const warning of data.warnings) note(`warning: ${warning}`);
+    if (!options.json) return output.print(describeData(data));
+    return output.json({ cells: plan.cells, seeds: plan.seeds, data: dataRecord(data) });
+  }
   const progress = showProgress(process.stderr, options.progress);
   try {
     const { finished, failed, skipped } = await runExperiment(configuration, {
-      ...{ data: options.data, out: options.out, device: options.device, cells, signal },
-      ...{ skipMissing: options.skipMissing, keepCheckpoints: options.keepCheckpoints },
-      ...(isPreset ? { preset: experiment } : { name: experiment }),
+      ...common,
+      keepCheckpoints: options.keepCheckpoints,
+      command: commandLine(process.argv.slice(2)),
       onProgress: (event) => progress.show(event),
     });
     progress.stop();
@@ -169,6 +185,28 @@ function describePlan({ cells, seeds, runs }: Plan): string {
     return visible(`${name}: ${schedule}${scaled.length > 0 ? ` [scaled: ${scaled.join("; ")}]` : ""}`);
   });
   return [...lines, `${cells.length} cells × ${seeds.length} seeds (${seeds.join(", ")}) = ${runs.length} runs`].join("\n");
+}
+
+function dataRecord({ name, train, validation, test, ood, skipped, conformed }: ExperimentData) {
+  const sets = [...ood].map(([set, { length }]) => ({ name: set, images: length, madeFrom: conformed[set] }));
+  const own = { name, training: train.length, validation: validation.length, test: test.length, shape: train.shape };
+  return { inDistribution: own, outOfDistribution: sets, skipped };
+}
+
+function describeData({ name, train, validation, test, ood, skipped, conformed }: ExperimentData): string {
+  const parts = `${train.length} training, ${validation.length} validation and ${test.length} test images of ${formText(train.shape)}`;
+  const others = [...ood].map(([set, { length }]) => {
+    const from = Object.hasOwn(conformed, set) ? `, made of ${formText(conformed[set] as ImageShape)}` : "";
+    return `out of distribution: ${set}, ${length} images${from}`;
+  });
+  const missing = skipped.length > 0 ? [`skipped, not there: ${skipped.join(", ")}`] : [];
+  return [`in distribution: ${name}, ${parts}`, ...others, ...missing].join("\n");
+}
+
+/** For a shell: what it would take apart or replace is in quotes. */
+export function commandLine(args: readonly string[]): string {
+  const quoted = args.map((arg) => (/^[\w./:=,@%+-]+$/.test(arg) ? arg : `'${arg.replace(/'/g, `'\\''`)}'`));
+  return ["libtorch-ood", ...quoted].join(" ");
 }
 
 function seeds(text: string): number | number[] {

@@ -7,6 +7,7 @@ import { parseJson } from "../files/json";
 import { readTextFile } from "../files/text-file";
 import type { Covariance, Jitter, Prior } from "../gaussian-mixture";
 import type { Precision } from "../precision";
+import { datasetReference, nameProblem } from "./dataset-name";
 import { check, withDefaults, type JsonSchema } from "./json-schema";
 import type { MeasuredScore, OodName } from "./rows";
 import schema from "./schema.json";
@@ -16,6 +17,9 @@ const maxFileBytes = 1 << 20;
 
 export const configurationSchema: JsonSchema = schema;
 
+/** Names of the data sets that the library reads. */
+export const knownDatasets: readonly string[] = schema.definitions.dataset.anyOf.flatMap((branch) => branch.enum ?? []);
+
 /** One network, or with lists several: a cell of each combination. */
 export interface CellGroup {
   readonly depth: 18 | 50 | readonly (18 | 50)[];
@@ -23,7 +27,8 @@ export interface CellGroup {
   readonly spectralNorm?: boolean | readonly boolean[];
   /** Leaky ReLU and average-pool shortcuts. Default true. */
   readonly leakyGap?: boolean | readonly boolean[];
-  readonly l2: boolean | readonly boolean[];
+  /** L2 normalisation of the features. Default true. */
+  readonly l2?: boolean | readonly boolean[];
   readonly epochs: number;
   readonly milestones?: readonly number[];
   /** Default 1024. */
@@ -47,8 +52,12 @@ export interface Intervention {
 /** What a configuration file holds, and what a preset is. */
 export interface Configuration {
   readonly name?: string;
+  /** A data set that the library reads, or a folder of images with `train` and `test` in it: `folder:PATH` or `NAME=PATH`. */
   readonly inDistribution: OodName;
+  /** Data sets that the library reads, or folders with a folder of images per class. */
   readonly outOfDistribution: readonly OodName[];
+  /** Of images in distribution that come from a folder. Default 32. */
+  readonly imageSize?: number;
   /** n: the seeds 1 to n. */
   readonly seeds: number | readonly number[];
   readonly validation?: { readonly share?: number; readonly seed?: number };
@@ -95,6 +104,7 @@ export interface Scale {
 
 /** A {@link Configuration} that was checked, with every default filled in. */
 export interface ResolvedConfiguration extends Configuration {
+  readonly imageSize: number;
   readonly validation: { readonly share: number; readonly seed: number };
   readonly training: TrainingChoices;
   readonly mixture: MixtureChoices;
@@ -117,8 +127,16 @@ export function resolveConfiguration(value: unknown, name: string): ResolvedConf
     throw new LibtorchOodError("ERR_OPTION", `${name}: ${path}: expected ${expected}, found ${JSON.stringify(found)}`);
   };
   const { inDistribution, outOfDistribution } = filled;
-  const self = outOfDistribution.indexOf(inDistribution);
-  if (self >= 0) at(`outOfDistribution[${self}]`, "another data set than inDistribution", inDistribution);
+  const names = new Map<string, string>();
+  for (const [index, text] of [inDistribution, ...outOfDistribution].entries()) {
+    const field = index === 0 ? "inDistribution" : `outOfDistribution[${index - 1}]`;
+    const reference = datasetReference(text);
+    const problem = nameProblem(reference, knownDatasets);
+    if (problem !== undefined) at(field, problem, text);
+    const other = names.get(reference.name);
+    if (other !== undefined) at(field, `another ${reference.folder === undefined ? "data set" : "name"} than ${other}`, text);
+    names.set(reference.name, field);
+  }
   filled.cells.forEach(({ epochs, milestones = [], intervention, depth, featureDim }, index) => {
     const ascending = (list: readonly number[], path: string): void => {
       const wrong = list.findIndex((milestone, i) => i > 0 && milestone <= (list[i - 1] as number));

@@ -1,19 +1,22 @@
 // The data sets of an experiment: read from one directory, made smaller where asked for, split, and fingerprinted.
 
+import { join, resolve } from "node:path";
 import * as datasets from "../datasets";
-import type { Dataset } from "../datasets/dataset";
+import { conform, type ImageForm } from "../datasets/conform";
+import type { Dataset, ImageShape } from "../datasets/dataset";
 import { randomPermutation } from "../datasets/random-permutation";
 import { isLibtorchOodError, LibtorchOodError } from "../errors";
 import type { ResizeRecord } from "../images/decode";
 import { dataHash } from "../resnet/images";
 import { imageRows, judgeOverlap, SeenInputs } from "../seen-inputs";
 import type { ResolvedConfiguration } from "./configuration";
-import type { OodName } from "./rows";
+import { datasetReference } from "./dataset-name";
 
 /** How a data set is read from the data directory: `train` is missing for one that is only ever told apart. */
 export interface DatasetReader {
   readonly train?: (directory: string) => Promise<Dataset>;
-  readonly test: (directory: string) => Promise<Dataset>;
+  /** @param form of the images in distribution, for a reader that decodes images; what it gives may have another */
+  readonly test: (directory: string, form: ImageForm) => Promise<Dataset>;
 }
 
 /** Readers by the name that a configuration gives. */
@@ -21,7 +24,7 @@ export type DatasetReaders = Readonly<Record<string, DatasetReader>>;
 
 type BySplit = <S extends "train" | "test">(directory: string, options: { splits: readonly S[] }) => Promise<Record<S, Dataset>>;
 
-const { cifar10, cifar100, fashionMnist, kmnist, mnist, svhn, tinyImageNet } = datasets;
+const { cifar10, cifar100, fashionMnist, imageFolder, kmnist, mnist, svhn, tinyImageNet } = datasets;
 
 /** The data sets that the library reads, each in the layouts that its reader documents. */
 export const datasetReaders: DatasetReaders = {
@@ -31,7 +34,7 @@ export const datasetReaders: DatasetReaders = {
   mnist: bySplit(mnist),
   "fashion-mnist": bySplit(fashionMnist),
   kmnist: bySplit(kmnist),
-  "tiny-imagenet": { test: async (directory) => (await tinyImageNet(directory, { imageSize: 32 })).validation },
+  "tiny-imagenet": { test: async (directory, { imageSize }) => (await tinyImageNet(directory, { imageSize })).validation },
 };
 
 function bySplit(read: BySplit): DatasetReader {
@@ -41,19 +44,35 @@ function bySplit(read: BySplit): DatasetReader {
   };
 }
 
+/** In distribution a folder has `train` and `test` in it, each with a folder per class; out of distribution it has a folder per class itself. */
+function folderReader(folder: string, imageSize: number, inDistribution: boolean): DatasetReader {
+  const at = (directory: string, part = ""): string => join(resolve(directory, folder), part);
+  if (!inDistribution) {
+    return { test: (directory, form) => imageFolder(at(directory), { imageSize: form.imageSize, channels: form.channels === 1 ? 1 : 3 }) };
+  }
+  return {
+    train: (directory) => imageFolder(at(directory, "train"), { imageSize }),
+    test: (directory) => imageFolder(at(directory, "test"), { imageSize }),
+  };
+}
+
 /** What is trained on and measured with. */
 export interface ExperimentData {
+  /** What the set in distribution goes by. */
+  readonly name: string;
   /** Un-augmented training images without those held out. */
   readonly train: Dataset;
   readonly validation: Dataset;
   readonly test: Dataset;
-  readonly ood: ReadonlyMap<OodName, Dataset>;
+  readonly ood: ReadonlyMap<string, Dataset>;
   /** SHA-256 of each set as it is used. */
   readonly hashes: Readonly<Record<string, string>>;
   /** How images came to their size, of the sets that say it; `test` and `train` alike. */
   readonly resized: Readonly<Record<string, ResizeRecord>>;
+  /** [C, H, W] of the sets whose images had another form, and were made those of the training set. */
+  readonly conformed: Readonly<Record<string, ImageShape>>;
   /** Sets that were not there. */
-  readonly skipped: readonly OodName[];
+  readonly skipped: readonly string[];
   /** Sets that have a few images in common with the training part. */
   readonly warnings: readonly string[];
 }
@@ -66,66 +85,88 @@ export interface DataOptions {
 }
 
 /**
- * @throws ERR_IO that names every data set that is not there; ERR_OPTION for a name without reader, for images of another shape, and for a set of
- *   which more than 1 in 100 images are in the training part; ERR_CORRUPT_FILE; ERR_RANGE where a subset is larger than its set
+ * @throws ERR_IO that names every data set that is not there; ERR_OPTION for a name without reader, and for a set of which more than 1 in 100 images are in
+ *   the training part; ERR_SHAPE for images that cannot be made those of the training set; ERR_CORRUPT_FILE; ERR_RANGE where a subset is larger than its
+ *   set
  */
 export async function loadData(configuration: ResolvedConfiguration, options: DataOptions): Promise<ExperimentData> {
-  const { inDistribution, outOfDistribution, subset, validation: held } = configuration;
+  const { subset, validation: held } = configuration;
   const { directory, readers, skipMissing } = options;
-  const known = Object.keys(readers);
-  for (const [index, name] of [inDistribution, ...outOfDistribution].entries()) {
-    if (known.includes(name)) continue;
-    const field = index === 0 ? "inDistribution" : `outOfDistribution[${index - 1}]`;
-    throw new LibtorchOodError("ERR_OPTION", `${field}: expected one of ${known.join(", ")}, found ${JSON.stringify(name)}`);
-  }
-  const reader = readers[inDistribution] as DatasetReader;
-  if (reader.train === undefined) {
-    throw new LibtorchOodError(
-      "ERR_OPTION",
-      `inDistribution: expected a data set with training images, found ${JSON.stringify(inDistribution)}`,
-    );
-  }
+  const { name, reader, others } = readersOf(configuration, readers);
   const missing = new Map<string, string>();
-  const present = async (name: string, read: Promise<Dataset>): Promise<Dataset | undefined> => {
+  const present = async (set: string, read: Promise<Dataset>): Promise<Dataset | undefined> => {
     try {
       return await read;
     } catch (error) {
       // A file that is not there; one that is there and cannot be read is an error in any case.
       if (!isLibtorchOodError(error) || error.code !== "ERR_IO" || !isAbsence(error)) throw error;
-      missing.set(name, error.message);
+      missing.set(set, error.message);
       return undefined;
     }
   };
-  const everyTraining = await present(inDistribution, reader.train(directory));
-  const everyTest = await present(inDistribution, reader.test(directory));
-  const found = new Map<OodName, Dataset>();
-  for (const name of outOfDistribution) {
-    const dataset = await present(name, (readers[name] as DatasetReader).test(directory));
-    if (dataset) found.set(name, fewer(dataset, subset.test, `subset.test of ${name}`, 0));
+  const everyTraining = await present(name, reader.train(directory).then(normalized));
+  const [channels, imageSize] = everyTraining?.shape ?? [3, configuration.imageSize];
+  const form = { channels, imageSize };
+  const everyTest = await present(name, reader.test(directory, form));
+  const found = new Map<string, Dataset>();
+  const conformed: [string, ImageShape][] = [];
+  for (const [set, other] of others) {
+    const dataset = await present(set, other.test(directory, form));
+    if (dataset === undefined) continue;
+    const some = fewer(dataset, subset.test, `subset.test of ${set}`, 0);
+    const alike = await conform(some, form);
+    if (alike !== some) conformed.push([set, some.shape]);
+    found.set(set, alike);
   }
-  const needed = [...missing].filter(([name]) => !skipMissing || name === inDistribution || found.size === 0);
+  const needed = [...missing].filter(([set]) => !skipMissing || set === name || found.size === 0);
   if (needed.length > 0 || everyTraining === undefined || everyTest === undefined) {
-    const list = needed.map(([name, reason]) => `${name} (${reason})`).join("; ");
-    const advice = missing.has(inDistribution) || found.size === 0 ? "" : ". The option that skips missing data sets leaves them out";
+    const list = needed.map(([set, reason]) => `${set} (${reason})`).join("; ");
+    const advice = missing.has(name) || found.size === 0 ? "" : ". The option that skips missing data sets leaves them out";
     throw new LibtorchOodError("ERR_IO", `${directory}: data sets that are not there: ${list}${advice}`);
   }
+  requireAlike(name, everyTraining, everyTest);
   const { train, validation } = fewer(everyTraining, subset.train, "subset.train", 0).split(held.share, held.seed);
   const test = fewer(everyTest, subset.test, "subset.test", 0);
-  for (const [name, { shape }] of found) {
-    if (shape.join() === train.shape.join()) continue;
-    const expected = `images of [${train.shape.join(", ")}] as in ${inDistribution}`;
-    throw new LibtorchOodError("ERR_OPTION", `outOfDistribution: ${name}: expected ${expected}, found [${shape.join(", ")}]`);
-  }
-  const hashes: Record<string, string> = {
-    train: await dataHash([train]),
-    validation: await dataHash([validation]),
-    test: await dataHash([test]),
-  };
-  for (const [name, dataset] of found) hashes[name] = await dataHash([dataset]);
   const sets = [...Object.entries({ train, validation, test }), ...found];
-  const resized = Object.fromEntries(sets.flatMap(([name, { resize }]) => (resize === undefined ? [] : [[name, resize]])));
+  const hashes: [string, string][] = [];
+  for (const [set, dataset] of sets) hashes.push([set, await dataHash([dataset])]);
+  const resized = sets.flatMap(([set, { resize }]) => (resize === undefined ? [] : [[set, resize] as const]));
   const warnings = await unseen(train, [["test", test], ...found]);
-  return { train, validation, test, ood: found, hashes, resized, skipped: [...missing.keys()], warnings };
+  return {
+    ...{ name, train, validation, test, ood: found, skipped: [...missing.keys()], warnings },
+    ...{ hashes: Object.fromEntries(hashes), resized: Object.fromEntries(resized), conformed: Object.fromEntries(conformed) },
+  };
+}
+
+/** How each set is read, by what it goes by. @throws ERR_OPTION naming the field */
+function readersOf({ inDistribution, outOfDistribution, imageSize }: ResolvedConfiguration, readers: DatasetReaders) {
+  const known = Object.keys(readers);
+  const readerOf = (text: string, field: string): [string, DatasetReader] => {
+    const { name, folder } = datasetReference(text);
+    if (folder !== undefined) return [name, folderReader(folder, imageSize, field === "inDistribution")];
+    if (!known.includes(name)) {
+      throw new LibtorchOodError("ERR_OPTION", `${field}: expected one of ${known.join(", ")}, found ${JSON.stringify(name)}`);
+    }
+    return [name, readers[name] as DatasetReader];
+  };
+  const [name, { train, test }] = readerOf(inDistribution, "inDistribution");
+  if (train === undefined) {
+    throw new LibtorchOodError("ERR_OPTION", `inDistribution: expected a data set with training images, found ${JSON.stringify(name)}`);
+  }
+  return { name, reader: { train, test }, others: outOfDistribution.map((text, i) => readerOf(text, `outOfDistribution[${i}]`)) };
+}
+
+/** Two folders may disagree in their classes, and labels would then mean different things. @throws ERR_OPTION */
+function requireAlike(name: string, train: Dataset, test: Dataset): void {
+  if (train.classNames.join("\0") === test.classNames.join("\0")) return;
+  const only = (a: Dataset, b: Dataset): string => a.classNames.filter((known) => !b.classNames.includes(known)).join(", ") || "none";
+  const found = `only in training: ${only(train, test)}; only in test: ${only(test, train)}`;
+  throw new LibtorchOodError("ERR_OPTION", `${name}: expected the same classes in its training and its test part, found ${found}`);
+}
+
+/** Folders of images come without: then it is that of the training images. */
+async function normalized(train: Dataset): Promise<Dataset> {
+  return train.normalization === undefined ? train.withNormalization(await datasets.computeNormalization(train)) : train;
 }
 
 /** A network is not measured on what it was trained on. @throws ERR_OPTION */

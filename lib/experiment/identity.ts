@@ -1,11 +1,12 @@
 // What all rows of a folder have in common, and how to say in what two experiments differ.
 
 import { createHash } from "node:crypto";
+import { cpus } from "node:os";
 import * as device from "../device";
 import type { ResizeRecord } from "../images/decode";
 import { packageVersion } from "../package-root";
 import type { ResolvedConfiguration } from "./configuration";
-import type { HeaderRow } from "./rows";
+import type { HeaderRow, MadeRecord } from "./rows";
 
 /**
  * The part of a configuration that decides what a row of a cell and seed says. Cells, seeds and the epochs between measurements are not in it:
@@ -24,10 +25,16 @@ export interface Identity {
   readonly data: Readonly<Record<string, string>>;
 }
 
-/** A configuration with what was found of its data: what a header holds. `resized` follows from the hashes of the data and is not compared. */
+/**
+ * A configuration with what was found of its data: what a header holds. Data sets go by their names; what follows `data` also follows from its hashes,
+ * and is not compared.
+ */
 export type RecordedConfiguration = ResolvedConfiguration & {
   readonly data: Identity["data"];
   readonly resized: Readonly<Record<string, ResizeRecord>>;
+  /** [C, H, W] of the sets whose images had another form than those in distribution. */
+  readonly conformed: Readonly<Record<string, readonly number[]>>;
+  readonly classNames: readonly string[];
 };
 
 export function identityOf(configuration: RecordedConfiguration): Identity {
@@ -48,7 +55,7 @@ export function identityOf(configuration: RecordedConfiguration): Identity {
 }
 
 /** The first line of results.jsonl. */
-export function headerOf(configuration: RecordedConfiguration, preset: string | undefined): HeaderRow {
+export function headerOf(configuration: RecordedConfiguration, preset: string | undefined, made?: MadeRecord): HeaderRow {
   return {
     kind: "header",
     version: 1,
@@ -59,6 +66,21 @@ export function headerOf(configuration: RecordedConfiguration, preset: string | 
       .digest("hex"),
     library: packageVersion(),
     libtorch: device.info().libtorch,
+    ...(made && { made }),
+  };
+}
+
+/** @param name - of the device that networks are trained on */
+export function madeHere(name: string, command: string | undefined): MadeRecord {
+  const processors = cpus();
+  const model = processors[0]?.model.trim() ?? "unknown processor";
+  return {
+    at: new Date().toISOString(),
+    machine: `${model}, ${processors.length} ${processors.length === 1 ? "core" : "cores"}, ${process.platform} ${process.arch}`,
+    device: name,
+    threads: device.info().threads,
+    node: process.version,
+    ...(command !== undefined && { command }),
   };
 }
 

@@ -8,6 +8,7 @@ export interface JsonSchema {
   readonly [keyword: string]: unknown;
   readonly $ref?: string;
   readonly type?: string;
+  readonly pattern?: string;
   readonly enum?: readonly unknown[];
   readonly anyOf?: readonly JsonSchema[];
   readonly properties?: Readonly<Record<string, JsonSchema>>;
@@ -21,7 +22,7 @@ export interface JsonSchema {
 const annotations = ["$schema", "$id", "title", "description", "default", "definitions"];
 const understood = [
   ...["$ref", "type", "enum", "anyOf", "properties", "required", "additionalProperties", "items"],
-  ...["minItems", "uniqueItems", "minLength", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"],
+  ...["minItems", "uniqueItems", "minLength", "pattern", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"],
 ];
 
 /** What is wrong, and where: "cells[0].depth". */
@@ -71,9 +72,20 @@ function firstProblem(value: unknown, given: JsonSchema, root: JsonSchema, path:
   if (schema.enum && !schema.enum.includes(value)) return expect(`one of ${schema.enum.map((item) => JSON.stringify(item)).join(", ")}`);
   if (schema.type !== undefined && !hasType(value, schema.type)) return expect(typeNames[schema.type] as string);
   if (typeof value === "number") return numberProblem(value, schema, expect);
-  if (typeof value === "string") return value.length < limit(schema, "minLength", 0) ? expect("a text that is not empty") : undefined;
+  if (typeof value === "string") return stringProblem(value, schema, expect);
   if (Array.isArray(value)) return arrayProblem(value, schema, root, path, expect);
   return isObject(value) ? objectProblem(value, schema, root, path) : undefined;
+}
+
+function stringProblem(value: string, schema: JsonSchema, expect: (expected: string) => Problem): Problem | undefined {
+  if (value.length < limit(schema, "minLength", 0)) return expect("a text that is not empty");
+  const { pattern, description } = schema;
+  if (pattern === undefined || new RegExp(pattern, "u").test(value)) return undefined;
+  return expect(description === undefined ? `a text like ${pattern}` : lowerFirst(description as string));
+}
+
+function lowerFirst(text: string): string {
+  return text.slice(0, 1).toLowerCase() + text.slice(1);
 }
 
 function numberProblem(value: number, schema: JsonSchema, expect: (expected: string) => Problem): Problem | undefined {

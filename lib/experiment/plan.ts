@@ -82,7 +82,7 @@ interface Chosen {
   readonly l2: boolean;
 }
 
-function combinations({ depth, spectralNorm = true, leakyGap = true, l2 }: CellGroup): Chosen[] {
+function combinations({ depth, spectralNorm = true, leakyGap = true, l2 = true }: CellGroup): Chosen[] {
   const list = <T>(value: T | readonly T[]): readonly T[] => (Array.isArray(value) ? (value as readonly T[]) : [value as T]);
   const all: Chosen[] = [];
   for (const d of list(depth)) {

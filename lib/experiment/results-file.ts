@@ -1,7 +1,7 @@
 // results.jsonl: the rows of an experiment, appended one line at a time by any number of processes, and read back after any kind of stop.
 
 import { mkdir, open, readFile, type FileHandle } from "node:fs/promises";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { describe } from "../checks";
 import { LibtorchOodError } from "../errors";
 import { corruptFile, io, ioError, systemCode } from "../files/file-errors";
@@ -44,16 +44,25 @@ export class ResultsFile {
       if (first === undefined) await results.#write(header, true);
       return first ?? header;
     });
-    if (found.kind !== "header" || found.version !== 1) {
-      throw corruptFile(results.#file, "a header of version 1 in line 1", JSON.stringify(found).slice(0, 80));
-    }
-    if (found.configurationHash !== header.configurationHash) {
-      const different = differences(results.#identity(found), results.#identity(header));
-      const message = `${directory}: holds the results of another configuration; it differs in ${different.join(", ")}. Choose another folder`;
-      throw new LibtorchOodError("ERR_OPTION", message);
-    }
+    results.#requireSame(found, header);
     await results.refresh();
     return results;
+  }
+
+  /** Whether {@link open} would take the folder as it is; nothing is written. @throws as {@link open} */
+  static async check(directory: string, header: HeaderRow): Promise<void> {
+    const results = new ResultsFile(directory);
+    const text = await readText(results.#file);
+    const [first] = parseRows(results.#file, text.slice(0, text.lastIndexOf("\n") + 1));
+    if (first !== undefined) results.#requireSame(first, header);
+  }
+
+  #requireSame(found: ResultRow, header: HeaderRow): void {
+    if (found.kind !== "header") throw corruptFile(`${this.#file} line 1`, "a header", "a measurement");
+    if (found.configurationHash === header.configurationHash) return;
+    const different = differences(this.#identity(found), this.#identity(header));
+    const message = `${dirname(this.#file)}: holds the results of another configuration; it differs in ${different.join(", ")}. Choose another folder`;
+    throw new LibtorchOodError("ERR_OPTION", message);
   }
 
   /** @throws ERR_CORRUPT_FILE for a header whose configuration is none */

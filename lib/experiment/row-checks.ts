@@ -86,6 +86,7 @@ const header = object({
   configurationHash: text,
   library: text,
   libtorch: text,
+  made: optional(object({ at: text, machine: text, device: text, threads: count, node: text, command: optional(text) })),
 });
 
 const cell = object({
@@ -141,4 +142,5 @@ const measurement = object({
   samples: optional(record(object({ logDensity: list(number), features: optional(list(list(number))), labels: optional(list(number)) }))),
   scaled: list(text),
   seconds: object({ training: number, measurement: number }),
+  at: optional(text),
 });

@@ -5,7 +5,7 @@ import type { CollapseNumbers } from "../neural-collapse";
 /** The scores whose out-of-distribution detection is measured: mixture over features (Table 1), softmax (Table 4b), mixture over logits (Table 5). */
 export type MeasuredScore = "mixture" | "softmax" | "logit-mixture";
 
-/** Names of the out-of-distribution sets, as in the paper's tables, and as a configuration names them. */
+/** Names of data sets: those that the library reads, and what folders of images go by. */
 export type OodName = "svhn" | "cifar100" | "tiny-imagenet" | "cifar10" | "mnist" | "fashion-mnist" | "kmnist" | (string & {});
 
 /** One network of an experiment: everything but the seed. Runs of equal cell and seed are equal, whatever preset asked for them. */
@@ -42,7 +42,7 @@ export interface OodResult {
   readonly falsePositives: number;
 }
 
-/** What a network was like after an epoch. All but the timings are equal for equal cell, seed, phase, epoch and data. */
+/** What a network was like after an epoch. All but `seconds` and `at` are equal for equal cell, seed, phase, epoch and data. */
 export interface MeasurementRow {
   readonly kind: "measurement";
   readonly cell: Cell;
@@ -71,6 +71,8 @@ export interface MeasurementRow {
   /** What was made smaller than the paper's: "epochs 6 of 60", "20000 training images", … Empty for the paper's own size. */
   readonly scaled: readonly string[];
   readonly seconds: { readonly training: number; readonly measurement: number };
+  /** When it was written, ISO 8601 in UTC. Rows of before it was kept have none. */
+  readonly at?: string;
 }
 
 /** Evenly chosen samples of one set. */
@@ -92,6 +94,21 @@ export interface HeaderRow {
   readonly configurationHash: string;
   readonly library: string;
   readonly libtorch: string;
+  /** Of the process that made the folder; others may have added to it. Headers of before it was kept have none. */
+  readonly made?: MadeRecord;
+}
+
+/** When, where and by what command results were begun. */
+export interface MadeRecord {
+  /** ISO 8601 in UTC. */
+  readonly at: string;
+  /** "AMD EPYC 9005, 2 cores, linux x64". */
+  readonly machine: string;
+  readonly device: string;
+  readonly threads: number;
+  readonly node: string;
+  /** The command line that does it again; undefined where a program did it. */
+  readonly command?: string | undefined;
 }
 
 export type ResultRow = HeaderRow | MeasurementRow;

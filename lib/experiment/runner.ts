@@ -8,7 +8,7 @@ import type { BatchReport } from "../resnet";
 import { isClaim, tryClaim, type Claim, type Holder } from "./claims";
 import { resolveConfiguration, type Configuration } from "./configuration";
 import { datasetReaders, loadData, type DatasetReaders, type ExperimentData } from "./data";
-import { headerOf } from "./identity";
+import { headerOf, madeHere } from "./identity";
 import { planOf, type Plan, type PlannedRun } from "./plan";
 import { withPrecision } from "./precision";
 import { claimsFolder, ResultsFile } from "./results-file";
@@ -28,6 +28,8 @@ export interface ExperimentOptions {
   readonly skipMissing?: boolean;
   /** Keeps the weights of finished runs, in `networks` below `out`. Default false. */
   readonly keepCheckpoints?: boolean;
+  /** The command line that does this again, for the header. */
+  readonly command?: string;
   /** Name of the preset that the configuration is of, for the header. */
   readonly preset?: string;
   /** Of the configuration, for messages. Default: that of the preset, or "configuration". */
@@ -77,18 +79,42 @@ const waitMs = 2_000;
  *   ERR_CORRUPT_FILE, ERR_ABORTED, ERR_OUT_OF_MEMORY, ERR_DEVICE; ERR_BUSY where another process took this one for dead
  */
 export async function runExperiment(configuration: Configuration, options: ExperimentOptions): Promise<ExperimentSummary> {
+  const { plan, data, header } = await prepare(configuration, options);
+  const results = await ResultsFile.open(options.out, header);
+  return new Experiment(plan, data, results, options).run(options.signal);
+}
+
+/**
+ * What {@link runExperiment} would do: the plan and the data sets, read and checked as it does; nothing is trained or written.
+ *
+ * @throws as {@link runExperiment} before it trains
+ */
+export async function previewExperiment(configuration: Configuration, options: ExperimentOptions): Promise<ExperimentPreview> {
+  const { plan, data, header } = await prepare(configuration, options);
+  await ResultsFile.check(options.out, header);
+  return { plan, data };
+}
+
+export interface ExperimentPreview {
+  readonly plan: Plan;
+  readonly data: ExperimentData;
+}
+
+async function prepare(configuration: Configuration, options: ExperimentOptions) {
   const checked = resolveConfiguration(configuration, options.name ?? options.preset ?? "configuration");
   const resolved = await withPrecision(checked, options.out, options.device ?? "cpu");
   const plan = planOf(resolved, options.cells);
-  const { out, signal } = options;
   const data = await loadData(resolved, {
     directory: options.data,
     readers: options.readers ?? datasetReaders,
     skipMissing: options.skipMissing ?? false,
   });
-  const recorded = { ...resolved, outOfDistribution: [...data.ood.keys()], data: data.hashes, resized: data.resized };
-  const results = await ResultsFile.open(out, headerOf(recorded, options.preset));
-  return new Experiment(plan, data, results, options).run(signal);
+  const { name: inDistribution, hashes, resized, conformed, train } = data;
+  const recorded = {
+    ...{ ...resolved, inDistribution, outOfDistribution: [...data.ood.keys()] },
+    ...{ data: hashes, resized, conformed, classNames: train.classNames },
+  };
+  return { plan, data, header: headerOf(recorded, options.preset, madeHere(options.device ?? "cpu", options.command)) };
 }
 
 class Experiment {

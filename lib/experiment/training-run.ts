@@ -179,7 +179,7 @@ async function measureAndWrite(
   await context.write({
     kind: "measurement",
     ...{ cell: planned.cell, seed, phase: stretch.phase, epoch: stretch.before + epoch, final: last },
-    inDistribution: configuration.inDistribution,
+    inDistribution: data.name,
     ...{ loss: report.loss, validationAccuracy: report.validationAccuracy, learningRate: report.learningRate },
     ...measured,
     scaled: [...planned.scaled, ...notes],
@@ -187,6 +187,7 @@ async function measureAndWrite(
       training: history.reduce((sum, { seconds }) => sum + seconds, 0),
       measurement: (performance.now() - started) / 1000,
     },
+    at: new Date().toISOString(),
   });
 }
 

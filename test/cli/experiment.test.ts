@@ -1,6 +1,6 @@
 // `libtorch-ood experiment run` and `report` on data sets in their official files: digits as the known classes, clothes as the others.
 
-import { readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Configuration } from "../../lib/experiment/configuration";
 import type { ResultRow } from "../../lib/experiment/rows";
@@ -30,7 +30,14 @@ beforeAll(() => {
 });
 
 test("runs, does nothing twice, and reports what the rows say", async () => {
-  expect(await json<{ cells: unknown[] }>(run("--dry-run"))).toMatchObject({ cells: [{}, {}] });
+  expect(await json<{ cells: unknown[] }>(run("--dry-run"))).toMatchObject({
+    cells: [{}, {}],
+    data: {
+      inDistribution: { name: "mnist", training: 540, validation: 60, test: 100 },
+      outOfDistribution: [{ name: "fashion-mnist", images: 100 }],
+    },
+  });
+  expect(existsSync(out)).toBe(false);
   const first = await json<Summary>(run());
   expect(first).toMatchObject({ finished: [{ seed: 1 }, { seed: 1 }], failed: [], skipped: [] });
   const made = rows();
@@ -47,6 +54,15 @@ test("runs, does nothing twice, and reports what the rows say", async () => {
 });
 
 test("a folder of another configuration, a misspelt preset and a data set that is not there are errors that name them", async () => {
+  for (const [set, message] of [
+    ["dtd", /outOfDistribution\[0\]: expected one of "cifar10"/],
+    ["folder:dtd", /ERR_IO.*dtd/],
+    ["cifar100", /cifar100 \(cannot find/],
+  ] as const) {
+    // prettier-ignore
+    const refused = await cli(run("--dry-run", "--ood", set));
+    expect([refused.code, refused.stderr]).toEqual([1, expect.stringMatching(message)]);
+  }
   const other = await cli(run("--subset", "300"));
   expect(other).toMatchObject({ code: 1, stderr: expect.stringMatching(/ERR_OPTION.*train/s) });
   expect(await cli(["experiment", "run", "tabel1", "--data", dataDirectory, "--out", out])).toMatchObject({

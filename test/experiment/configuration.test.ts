@@ -1,7 +1,8 @@
 // Configurations: the published schema and our validator agree, errors give the path, defaults are the paper's; YAML where its package is.
 
 import Ajv from "ajv";
-import { configurationSchema, readConfiguration, resolveConfiguration } from "../../lib/experiment/configuration";
+import { configurationSchema, knownDatasets, readConfiguration, resolveConfiguration } from "../../lib/experiment/configuration";
+import { datasetReaders } from "../../lib/experiment/data";
 import { check } from "../../lib/experiment/json-schema";
 import { experimentPresets } from "../../lib/experiment/presets";
 import { temporaryDirectory } from "../files/temporary-directory";
@@ -12,7 +13,8 @@ const folder = temporaryDirectory();
 const full = {
   name: "everything",
   inDistribution: "cifar10",
-  outOfDistribution: ["svhn", "cifar100"],
+  outOfDistribution: ["svhn", "folder:photos", "Textures=dtd/images"],
+  imageSize: 64,
   seeds: [0, 7],
   validation: { share: 0.2, seed: 3 },
   training: { learningRate: 0.05, momentum: 0.9, weightDecay: 0, gamma: 0.2, augmentation: "none", precision: "bfloat16" },
@@ -91,6 +93,14 @@ describe("schema and validator", () => {
     [{ validation: { share: 1 } }, "validation.share: expected less than 1, found 1"],
     [{ cells: [] }, "cells: expected at least 1 item, found an array of length 0"],
     [{ outOfDistribution: ["cifar10"] }, 'outOfDistribution[0]: expected another data set than inDistribution, found "cifar10"'],
+    [{ outOfDistribution: ["dtd"] }, 'outOfDistribution[0]: expected one of "cifar10", "cifar100", "svhn", "tiny-imagenet", "mnist"'],
+    [
+      { outOfDistribution: ["tinyimagenet"] },
+      'outOfDistribution[0]: expected one of "cifar10", "cifar100", "svhn", "tiny-imagenet", "mnist"',
+    ],
+    [{ outOfDistribution: ["folder:a/b", "b=x"] }, "outOfDistribution[1]: expected another name than outOfDistribution[0]"],
+    [{ outOfDistribution: ["folder:a/test"] }, "outOfDistribution[0]: expected another name than train, validation, test, as NAME=a/test"],
+    [{ outOfDistribution: ["svhn=mine"] }, "outOfDistribution[0]: expected another name than that of a data set, as NAME=mine"],
     [
       { cells: [{ depth: 18, l2: true, epochs: 9, milestones: [5, 4] }] },
       "cells[0].milestones[1]: expected more than 5, the one before, found 4",
@@ -108,6 +118,10 @@ describe("schema and validator", () => {
     expect(error.code).toBe("ERR_OPTION");
     expect(error.message).toContain(`my.json: ${message}`);
   });
+});
+
+it("knows the data sets that there are readers for", () => {
+  expect([...knownDatasets].sort()).toEqual(Object.keys(datasetReaders).sort());
 });
 
 it("fills in the paper's choices and changes nothing that was given", () => {

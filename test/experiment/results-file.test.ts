@@ -14,7 +14,8 @@ import { readRows, smallExperiment } from "./tiny-experiment";
 
 const folder = temporaryDirectory();
 const configuration = resolveConfiguration(smallExperiment, "it");
-const header = (change: object = {}) => headerOf({ ...configuration, data: { train: "a" }, resized: {}, ...change }, undefined);
+const header = (change: object = {}) =>
+  headerOf({ ...configuration, data: { train: "a" }, resized: {}, conformed: {}, classNames: ["a"], ...change }, undefined);
 const { cell } = planOf(configuration).cells[0] as { cell: MeasurementRow["cell"] };
 const row = (epoch: number): MeasurementRow => fullRow(cell, 1, epoch);
 const kindsIn = (directory: string): unknown[] => readRows(directory).rows.map(({ kind }) => kind);

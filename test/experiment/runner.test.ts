@@ -2,13 +2,15 @@
 
 import { existsSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import sharp from "sharp";
 import { Dataset, datasets, GaussianMixture, metrics, neuralCollapse, ResNet, type Tensor } from "../../lib";
+import { conform } from "../../lib/datasets/conform";
 import type { DatasetArrays } from "../../lib/datasets/dataset";
 import { isClaim, tryClaim } from "../../lib/experiment/claims";
 import type { DatasetReader } from "../../lib/experiment/data";
 import { planOf } from "../../lib/experiment/plan";
 import { resolveConfiguration } from "../../lib/experiment/configuration";
-import { runExperiment, type ExperimentEvent, type ExperimentOptions } from "../../lib/experiment/runner";
+import { previewExperiment, runExperiment, type ExperimentEvent, type ExperimentOptions } from "../../lib/experiment/runner";
 import type { MeasurementRow } from "../../lib/experiment/rows";
 import type { ImageResize } from "../../lib/images/decode";
 import { dataHash } from "../../lib/resnet/images";
@@ -23,9 +25,10 @@ const one = { ...smallExperiment, seeds: 1, cells: [{ depth: 18, l2: true, epoch
 const run = (configuration: object, name: string, options: Partial<ExperimentOptions> = {}) =>
   runExperiment(configuration as typeof one, { data: "", out: folder.path(name), readers, ...options });
 const finalRow = (name: string): MeasurementRow => readRows(folder.path(name)).rows.find(({ final }) => final) as MeasurementRow;
+const form = { channels: 1, imageSize: 8 };
 /** A reader of the same set, but for this. */
 const changed = (read: DatasetReader["test"], change: (set: Dataset) => Partial<DatasetArrays>) => async () => {
-  const set = await read("");
+  const set = await read("", form);
   const { images, labels, shape, classNames, normalization } = set;
   return Dataset.fromArrays({ images, labels, shape, classNames, normalization, ...change(set) });
 };
@@ -127,11 +130,16 @@ describe("refuses", () => {
     });
   });
 
-  it("names that it has no reader for, images of another shape, a subset larger than its set", async () => {
+  it("names that it has no reader for, images that cannot be made those of the training set, a subset larger than its set", async () => {
     await expect(run({ ...one, outOfDistribution: ["imagenet"] }, "x")).rejects.toMatchObject({ code: "ERR_OPTION" });
-    const large = { test: async () => Dataset.fromArrays({ images: new Uint8Array(300), labels: [0, 1, 2], shape: [1, 10, 10] }) };
-    const error = await libraryFailureOf(() => run(one, "x", { readers: { ...readers, svhn: large } }));
-    expect(error.message).toContain("svhn: expected images of [1, 8, 8] as in cifar10, found [1, 10, 10]");
+    await expect(run({ ...one, outOfDistribution: ["kmnist"] }, "x")).rejects.toMatchObject({ code: "ERR_OPTION" });
+    const odd = {
+      test: async () => Dataset.fromArrays({ images: new Uint8Array(384), labels: [0, 1, 2], shape: [2, 8, 8], name: "SVHN" }),
+    };
+    await expect(run(one, "x", { readers: { ...readers, svhn: odd } })).rejects.toMatchObject({
+      code: "ERR_SHAPE",
+      message: expect.stringContaining("SVHN: expected images of 8×8×1, found 8×8×2"),
+    });
     await expect(run({ ...one, subset: { train: 181 } }, "x")).rejects.toMatchObject({ code: "ERR_RANGE" });
   });
 
@@ -149,7 +157,7 @@ describe("refuses", () => {
     });
     expect(existsSync(folder.path("seen"))).toBe(false);
 
-    const [known, held] = [await train(""), await test("")];
+    const [known, held] = [await train(""), await test("", form)];
     const { share, seed } = resolveConfiguration(one, "one").validation;
     const found = known.split(share, seed).train.image(5);
     const images = new Uint8Array(100 * 64).map((_, i) => (i * i) % 251);
@@ -172,7 +180,7 @@ describe("the data", () => {
 
   it("is told in the header, each set as it is used", async () => {
     const { train, validation } = (await cifar10.train("")).split(split.share, split.seed);
-    const sets = { train, validation, test: await cifar10.test(""), svhn: await svhn.test("") };
+    const sets = { train, validation, test: await cifar10.test("", form), svhn: await svhn.test("", form) };
     const hashes = await Promise.all(Object.entries(sets).map(async ([name, set]) => [name, await dataHash([set])]));
     expect(readRows(folder.path("data")).header.configuration).toMatchObject({ data: Object.fromEntries(hashes) as object });
   });
@@ -224,6 +232,95 @@ it("says in the header how images came to their size (trap 7), which is no other
     resized: { train: none, validation: none, test: { ...resize, mode: "center-crop" }, svhn: resize },
   });
   await run(one, "resized");
+});
+
+describe("sets of one's own", () => {
+  const picture = async (set: Dataset, index: number, place: string) => {
+    mkdirSync(place, { recursive: true });
+    const [channels, height, width] = set.shape;
+    const pixels = sharp(Buffer.from(set.image(index)), { raw: { channels: channels as 1, height, width } });
+    await pixels.png().toFile(join(place, `${index}.png`));
+  };
+  const folderOf = async (name: string, set: Dataset, count: number) => {
+    for (let i = 0; i < count; i++) await picture(set, i, folder.path(`${name}/${set.classNames[set.labels[i] as number]}`));
+  };
+  const { cifar10, svhn } = readers as Record<"cifar10" | "svhn", Required<DatasetReader>>;
+  beforeAll(async () => {
+    await folderOf("mine/train", await cifar10.train(""), 120);
+    await folderOf("mine/test", await cifar10.test("", form), 30);
+    await folderOf("columns", await svhn.test("", form), 20);
+  });
+
+  it("out of distribution: a folder by its name or another, made what the network takes, and the header says so", async () => {
+    const outOfDistribution = ["svhn", "folder:columns", `Rows & columns=${folder.path("columns")}`];
+    await run({ ...one, outOfDistribution }, "own sets", { data: folder.path(".") });
+    const { ood } = finalRow("own sets");
+    expect(Object.keys(ood)).toEqual(["svhn", "columns", "Rows & columns"]);
+    expect(ood["columns"]).toEqual(ood["Rows & columns"]);
+    const wide = { test: async () => changed(svhn.test, () => ({}))().then((set) => conform(set, { channels: 3, imageSize: 12 })) };
+    await run({ ...one, outOfDistribution: ["svhn"] }, "wide", { readers: { ...readers, svhn: wide } });
+    expect(readRows(folder.path("wide")).header.configuration).toMatchObject({
+      conformed: { svhn: [3, 12, 12] },
+      resized: { svhn: { mode: "center-crop", kernel: "antialiased-bilinear" } },
+    });
+  });
+
+  it("in distribution: a folder with train and test in it, of the size that was asked for", async () => {
+    const mine = {
+      ...one,
+      inDistribution: "Mine=mine",
+      outOfDistribution: ["folder:columns"],
+      imageSize: 8,
+      cells: [{ depth: 18, epochs: 1 }],
+    };
+    await run(mine, "mine runs", { data: folder.path(".") });
+    const { header, rows } = readRows(folder.path("mine runs"));
+    expect(header.configuration).toMatchObject({
+      inDistribution: "Mine",
+      outOfDistribution: ["columns"],
+      classNames: ["lower", "middle", "upper"],
+    });
+    expect(rows[0]).toMatchObject({ inDistribution: "Mine", cell: { l2: true, name: "resnet18 sn+leaky L2 1" } });
+    await folderOf("odd/train", await cifar10.train(""), 30);
+    await picture(await cifar10.test("", form), 0, folder.path("odd/test/upper"));
+    const error = await libraryFailureOf(() => run({ ...mine, inDistribution: "folder:odd" }, "odd runs", { data: folder.path(".") }));
+    expect(error).toMatchObject({
+      code: "ERR_OPTION",
+      message: expect.stringContaining("only in training: lower, middle; only in test: none"),
+    });
+  });
+
+  it("any name of a folder is a name", async () => {
+    const outOfDistribution = ["__proto__=columns", "constructor=columns"];
+    await run({ ...one, outOfDistribution, cells: [{ depth: 18, epochs: 1 }] }, "odd names", { data: folder.path(".") });
+    const { header } = readRows(folder.path("odd names"));
+    expect(Object.keys(finalRow("odd names").ood)).toEqual(["__proto__", "constructor"]);
+    expect(Object.keys((header.configuration as { data: object }).data)).toEqual([
+      "train",
+      "validation",
+      "test",
+      "__proto__",
+      "constructor",
+    ]);
+  });
+});
+
+it("a preview reads and refuses what a run does, and writes nothing", async () => {
+  const preview = (configuration: object, name: string, options: Partial<ExperimentOptions> = {}) =>
+    previewExperiment(configuration as typeof one, { data: folder.path("."), out: folder.path(name), readers, ...options });
+  const { plan, data } = await preview(one, "previewed");
+  expect([plan.runs.length, data.train.length, [...data.ood.keys()]]).toEqual([1, 162, ["svhn", "cifar100"]]);
+  expect(existsSync(folder.path("previewed"))).toBe(false);
+  const scaled = { ...one, scale: { ...one.scale, batchSize: 32 } };
+  for (const [configuration, name] of [
+    [{ ...one, outOfDistribution: ["folder:nowhere"] }, "previewed"],
+    [{ ...one, outOfDistribution: ["dtd"] }, "previewed"],
+    [{ ...one, subset: { train: 1000 } }, "previewed"],
+    [scaled, "one"],
+  ] as const) {
+    const expected = await libraryFailureOf(() => run(configuration, name, { data: folder.path(".") }));
+    expect(await libraryFailureOf(() => preview(configuration, name))).toMatchObject({ code: expected.code, message: expected.message });
+  }
 });
 
 it("tells of a network that diverges, and goes on with the others", async () => {
