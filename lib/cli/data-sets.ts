@@ -6,6 +6,7 @@ import { InvalidArgumentError } from "commander";
 import * as datasets from "../datasets";
 import { Dataset, type SplitName } from "../datasets";
 import { conform, formText } from "../datasets/conform";
+import type { ImageShape } from "../datasets/dataset";
 import { randomPermutation } from "../datasets/random-permutation";
 import type { ImageResize } from "../images/decode";
 import { given, realNumber } from "./option-values";
@@ -31,8 +32,6 @@ export interface ReadDataOptions {
   imageSize: number;
   channels: number;
   resize?: ImageResize;
-  /** Also of data sets: those of another form are made what a network takes, and a note says so. Default: they stay as they are. */
-  conform?: boolean;
   session: Session;
 }
 
@@ -97,25 +96,28 @@ export function labelled(text: string): { label: string | undefined; rest: strin
   return label === undefined || rest === undefined || existsSync(text) ? { label: undefined, rest: text } : { label, rest };
 }
 
-/** For an option that may be given again and again. */
-export function dataSpecs(text: string, before: readonly DataSpec[] = []): DataSpec[] {
-  return [...before, dataSpec(text)];
-}
-
 /** @throws what the reader of the data set throws; ERR_ABORTED */
 export async function readData(spec: DataSpec, options: ReadDataOptions): Promise<Dataset> {
   const read: Reader = readers[spec.name];
-  const { progress, signal, note, throwIfAborted } = options.session;
-  const found = named(await read(spec.path, spec.split ?? options.split, options), spec.label);
-  progress.stop();
-  throwIfAborted();
-  if (!options.conform) return found;
-  const data = await conform(found, { ...options, signal });
-  if (data !== found) {
-    const how = data.resize === found.resize ? "" : ` (${data.resize?.mode}, ${data.resize?.kernel})`;
-    note(`note: ${found.name}: images of ${formText(found.shape)} were made ${formText(data.shape)}, as the network takes them${how}`);
-  }
+  const data = named(await read(spec.path, spec.split ?? options.split, options), spec.label);
+  options.session.progress.stop();
+  options.session.throwIfAborted();
   return data;
+}
+
+/** The data set with images as a network takes them; a note says where they were others. @throws as {@link readData}; ERR_SHAPE, ERR_SHARP_NOT_FOUND */
+export async function readConformed(
+  spec: DataSpec,
+  options: ReadDataOptions,
+): Promise<{ data: Dataset; madeFrom: ImageShape | undefined }> {
+  const found = await readData(spec, options);
+  const data = await conform(found, { ...options, signal: options.session.signal });
+  if (data === found) return { data, madeFrom: undefined };
+  const how = data.resize === found.resize ? "" : ` (${data.resize?.mode}, ${data.resize?.kernel})`;
+  options.session.note(
+    `note: ${found.name}: images of ${formText(found.shape)} were made ${formText(data.shape)}, as the network takes them${how}`,
+  );
+  return { data, madeFrom: found.shape };
 }
 
 function named(data: Dataset, name: string | undefined): Dataset {

@@ -9,7 +9,7 @@ import { imageResizes, resizeKernel, type ImageResize } from "../images/decode";
 import type { ImageFailure } from "../images/failure";
 import type { Precision } from "../precision";
 import { ResNet, type ExtractionChunk, type ImageChunk } from "../resnet";
-import { dataHelp, dataSpec, labelsAmong, randomIndices, randomSubset, readData, type DataSpec } from "./data-sets";
+import { dataHelp, dataSpec, labelsAmong, randomIndices, randomSubset, readConformed, type DataSpec } from "./data-sets";
 import { openExtraction, outFault } from "./extraction-writer";
 import { imagePaths, labelsByFolder, listedImage, listImages, passedOverNote, readClassNames, type ListedImage } from "./image-files";
 import { choice, given, precisionOption, wholeNumber } from "./option-values";
@@ -234,8 +234,8 @@ function fileSubject(
 
 async function dataSubject(spec: DataSpec, model: ResNet, options: ExtractOptions, session: Session): Promise<Subject> {
   const { imageSize, inChannels: channels } = model.architecture;
-  const reading = { split: "test" as const, imageSize, channels, resize: options.resize, conform: true, session };
-  const data = randomSubset(await readData(spec, reading), options.subset, options.seed);
+  const reading = { split: "test" as const, imageSize, channels, resize: options.resize, session };
+  const data = randomSubset((await readConformed(spec, reading)).data, options.subset, options.seed);
   const labels = labelsOf(data, model.classNames, session);
   const chunks = dataChunks(data, labels, options.chunkSize);
   const classNames = labels && (model.classNames ?? data.classNames);

@@ -1,15 +1,19 @@
-// What a file of this library is, by its metadata: a network or a detector.
+// What a .safetensors file is, by its metadata or its tensors: a network, a detector, or features.
 
 import { LibtorchOodError } from "../errors";
 import { openSafetensors } from "../files/safetensors";
 
 /** @throws ERR_OPTION for another .safetensors file; ERR_CORRUPT_FILE, ERR_IO */
-export async function fileFormat(path: string): Promise<"network" | "detector"> {
+export async function fileFormat(path: string): Promise<"network" | "detector" | "features"> {
   const file = await openSafetensors(path);
   const format = file.metadata.get("format");
   await file.close();
   if (format === "libtorch-ood/resnet") return "network";
   if (format === "libtorch-ood/detector") return "detector";
+  if (["features", "rawFeatures", "logits"].some((name) => file.tensors.has(name))) return "features";
   const found = format === undefined ? "a file of another program" : JSON.stringify(format);
-  throw new LibtorchOodError("ERR_OPTION", `${path}: expected a network of "train" or a detector of "fit", found ${found}`);
+  throw new LibtorchOodError(
+    "ERR_OPTION",
+    `${path}: expected a network of "train", a detector of "fit" or features of "extract", found ${found}`,
+  );
 }

@@ -6,7 +6,7 @@ import { Detector, type Prediction } from "../detector";
 import { setThreads } from "../device";
 import { LibtorchOodError } from "../errors";
 import type { Evidence } from "../scores";
-import { dataHelp, dataSpec, readData, type DataSpec } from "./data-sets";
+import { dataHelp, dataSpec, readConformed, type DataSpec } from "./data-sets";
 import { readExtracted } from "./extracted";
 import { imagePaths, listImages, passedOverNote, type ListedImage } from "./image-files";
 import { given, realNumber, wholeNumber } from "./option-values";
@@ -124,8 +124,7 @@ async function score(path: string, images: readonly string[], options: ScoreOpti
   } else {
     const { imageSize = 0, inChannels: channels = 0 } = detector.architecture ?? {};
     const data =
-      options.data &&
-      (await readData(options.data, { split: "test", imageSize, channels, resize: detector.resize, conform: true, session }));
+      options.data && (await readConformed(options.data, { split: "test", imageSize, channels, resize: detector.resize, session })).data;
     const rows = data ?? (await readEvidence(detector, options.features as string));
     if (data) progress.start("scoring", data.length);
     for await (const { offset, predictions } of predictRows(detector, rows, predictOptions)) {

@@ -1,0 +1,110 @@
+// What `evaluate` is given as a set: images, or features in files, by which of the two its subject takes.
+
+import { existsSync } from "node:fs";
+import { basename } from "node:path";
+import type { Dataset } from "../datasets";
+import { LibtorchOodError } from "../errors";
+import type { ResizeRecord } from "../images/decode";
+import type { Evidence, TrainingEvidence } from "../scores";
+import { Tensor } from "../tensor";
+import { dataSpec, labelled, randomSubset, readConformed, setName, type DataSpec, type ReadDataOptions } from "./data-sets";
+import { readExtracted } from "./extracted";
+import { given } from "./option-values";
+import type { Session } from "./session";
+
+/** A set as the command line names it. */
+export interface InputSpec {
+  readonly text: string;
+  readonly label: string | undefined;
+  /** Where it can be images. */
+  readonly data: DataSpec | undefined;
+  /** Where it can be features: the path of a folder or a file. */
+  readonly features: string | undefined;
+}
+
+/** For commander. @throws InvalidArgumentError */
+export function inputSpec(text: string): InputSpec {
+  const { label, rest } = labelled(text);
+  if (/\.(npy|safetensors)$/.test(rest) && existsSync(rest)) return { text, label, data: undefined, features: rest };
+  const data = dataSpec(text);
+  return { text, label, data, features: data.name === "folder" && data.path === rest ? rest : undefined };
+}
+
+/** For an option that may be given again and again. */
+export function inputSpecs(text: string, before: readonly InputSpec[] = []): InputSpec[] {
+  return [...before, inputSpec(text)];
+}
+
+/** A set that is looked at. */
+export interface Inputs {
+  readonly name: string;
+  readonly count: number;
+  readonly rows: Dataset | Evidence;
+  /** Of the rows, where they are known. */
+  readonly labels: Int32Array | undefined;
+  readonly resize: ResizeRecord | undefined;
+  /** [C, H, W] of the images before they were made what the network takes; undefined where they were that. */
+  readonly madeFrom: readonly number[] | undefined;
+}
+
+/** How images are read for a subject; undefined for one that takes features. */
+export type Reading = Pick<ReadDataOptions, "imageSize" | "channels" | "resize">;
+
+/** @throws ERR_OPTION where the set is of the other kind, or lacks what is looked at; what readers throw */
+export async function readInputs(
+  spec: InputSpec,
+  {
+    reading,
+    kinds,
+    subset,
+    seed,
+    session,
+  }: {
+    reading: Reading | undefined;
+    /** Which evidence features have to hold. */
+    kinds: readonly (keyof Evidence)[];
+    subset: number | undefined;
+    seed: number;
+    session: Session;
+  },
+): Promise<Inputs> {
+  if (reading === undefined) {
+    if (spec.features === undefined) throw wrongKind(spec, "features in files, as extract writes them", "images");
+    if (subset !== undefined) throw new LibtorchOodError("ERR_OPTION", "--subset: features are taken as they are; expected none");
+    return featureInputs(spec, await readEvidence(spec.features, kinds));
+  }
+  if (spec.data === undefined) throw wrongKind(spec, "images", "features");
+  const { data, madeFrom } = await readConformed(spec.data, { ...reading, split: "test", session });
+  const rows = randomSubset(data, subset, seed);
+  return { name: setName(spec.data, data), count: rows.length, rows, labels: rows.labels, resize: data.resize, madeFrom };
+}
+
+function featureInputs({ label, features }: InputSpec, evidence: TrainingEvidence): Inputs {
+  const matrix = (evidence.features ?? evidence.rawFeatures ?? evidence.logits) as Tensor;
+  const labels = Tensor.is(evidence.labels) ? Int32Array.from(evidence.labels.toArray() as Int32Array, Number) : undefined;
+  const name = label ?? basename(features as string).replace(/\.(npy|safetensors)$/, "");
+  return {
+    name,
+    count: matrix.shape[0] as number,
+    rows: given({ features: evidence.features, rawFeatures: evidence.rawFeatures, logits: evidence.logits }),
+    labels,
+    resize: undefined,
+    madeFrom: undefined,
+  };
+}
+
+/** @throws ERR_OPTION where the files have not all that is looked at */
+export async function readEvidence(path: string, kinds: readonly (keyof TrainingEvidence)[]): Promise<TrainingEvidence> {
+  const found = await readExtracted(path);
+  const missing = kinds.find((kind) => found[kind] === undefined);
+  if (missing === undefined) return found;
+  const there = Object.keys(found).join(", ") || "none of them";
+  throw new LibtorchOodError("ERR_OPTION", `${path}: expected ${kinds.join(" and ")}, found ${there}`);
+}
+
+function wrongKind({ text }: InputSpec, expected: string, found: string): LibtorchOodError {
+  return new LibtorchOodError(
+    "ERR_OPTION",
+    `${text}: expected ${expected}, found ${found}: a detector takes what it was fitted to, a network images`,
+  );
+}

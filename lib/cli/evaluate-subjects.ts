@@ -1,0 +1,218 @@
+// What `evaluate` measures: a detector, or one or several scores over a network or over features in files, which look at each set once.
+
+import type { Dataset } from "../datasets";
+import { Detector } from "../detector";
+import { isLibtorchOodError, LibtorchOodError } from "../errors";
+import { resolvePrecision, type Precision } from "../precision";
+import { ResNet } from "../resnet";
+import { fit, requirements, type Evidence, type Score, type ScoreName, type TrainingEvidence } from "../scores";
+import { imageRows, SeenInputs, tensorRows, type Overlap } from "../seen-inputs";
+import type { Tensor } from "../tensor";
+import { readData, type DataSpec } from "./data-sets";
+import type { Inputs, Reading } from "./evaluate-inputs";
+import { readEvidence } from "./evaluate-inputs";
+import { classify, extractEvidence } from "./evidence";
+import { given } from "./option-values";
+import { predictRows } from "./predictions";
+import { chosenScores, optionsOf, type ScoreChoice, type ScoreOptionList } from "./score-choice";
+import type { Session } from "./session";
+
+/** What a set came to. */
+export interface Scored {
+  readonly scores: ReadonlyMap<ScoreName, Float64Array>;
+  /** What each input is taken for, and how surely; undefined where nothing says it. */
+  readonly answers: { readonly labels: Int32Array; readonly confidences: Float64Array } | undefined;
+  /** Only a detector flags. */
+  readonly flagged: number | undefined;
+}
+
+export interface Subject {
+  readonly kind: "detector" | "network" | "features";
+  readonly scoreNames: readonly ScoreName[];
+  /** Scores that were asked for by "all" and are not among them, with the reason. */
+  readonly leftOut: readonly { readonly score: ScoreName; readonly reason: string }[];
+  /** Of the network's convolutions; undefined without one. */
+  readonly precision: Detector["precision"] | undefined;
+  readonly warnings: readonly string[];
+  readonly numClasses: number | undefined;
+  readonly classNames: readonly string[] | undefined;
+  /** undefined: it takes features. */
+  readonly reading: Reading | undefined;
+  /** Of features: what has to be there. */
+  readonly kinds: readonly (keyof Evidence)[];
+  score(inputs: Inputs): Promise<Scored>;
+  overlap(inputs: Inputs): Promise<Overlap>;
+  dispose(): void;
+}
+
+export interface SubjectOptions {
+  readonly train?: DataSpec;
+  readonly score?: ScoreChoice;
+  readonly scoreOption?: ScoreOptionList;
+  readonly falseAlarmRate?: number;
+  readonly batchSize?: number;
+  readonly precision?: Precision;
+  readonly device?: string;
+}
+
+/** @throws ERR_OPTION where options are given that a detector has of its own */
+export async function detectorSubject(file: string, options: SubjectOptions, { signal, progress }: Session): Promise<Subject> {
+  const { score, train, scoreOption, precision } = options;
+  const unused = Object.entries({ score, train, "score-option": scoreOption, precision }).find(([, value]) => value !== undefined);
+  if (unused)
+    throw new LibtorchOodError("ERR_OPTION", `--${unused[0]}: a detector has its own; expected a network, found the detector ${file}`);
+  const detector = await Detector.load(file, given({ device: options.device }));
+  const { architecture, classNames, scoreName } = detector;
+  const predictOptions = given({ falseAlarmRate: options.falseAlarmRate, batchSize: options.batchSize, signal });
+  return {
+    ...{ kind: "detector", scoreNames: [scoreName], leftOut: [], warnings: detector.warnings, classNames, numClasses: classNames.length },
+    reading: architecture && { imageSize: architecture.imageSize, channels: architecture.inChannels, resize: detector.resize },
+    precision: architecture && detector.precision,
+    kinds: detector.evidence,
+    dispose: () => detector.dispose(),
+    overlap: ({ rows }) => detector.overlap(rows),
+    score: async ({ rows, count }) => {
+      const scores = new Float64Array(count);
+      const labels = new Int32Array(count);
+      const confidences = new Float64Array(count);
+      let flagged = 0;
+      for await (const { offset, predictions } of predictRows(detector, rows, predictOptions)) {
+        predictions.forEach((prediction, i) => {
+          scores[offset + i] = prediction.score;
+          labels[offset + i] = prediction.label;
+          confidences[offset + i] = prediction.confidence;
+          if (prediction.outOfDistribution) flagged++;
+        });
+        progress.update(offset + predictions.length);
+      }
+      return { scores: new Map([[scoreName, scores]]), answers: { labels, confidences }, flagged: flagged / count };
+    },
+  };
+}
+
+export async function networkSubject(file: string, options: SubjectOptions, session: Session): Promise<Subject> {
+  const { signal, progress } = session;
+  const model = await ResNet.load(file, given({ device: options.device }));
+  const { imageSize, inChannels: channels, numClasses, temperature } = model.architecture;
+  const reading = { imageSize, channels };
+  const precision = resolvePrecision(options.precision ?? "auto", model.device);
+  const extractOptions = given({ batchSize: options.batchSize, precision, signal });
+  const extract = (data: Dataset, kinds: Parameters<typeof extractEvidence>[2]) =>
+    extractEvidence(model, data, kinds, { ...extractOptions, onProgress: (done) => progress.update(done) });
+  const chosen = chosenScores(options.score, (name) => {
+    const needed = requirements(name, optionsOf(options, name)).fit.length > 0;
+    return needed && options.train === undefined ? "--train: expected the training images, to which it is fitted, found none" : undefined;
+  });
+  const needs = chosen.names.map((name) => requirements(name, optionsOf(options, name)));
+  const fitted = [...new Set(needs.flatMap((need) => need.fit))];
+  const looked = [...new Set([...needs.flatMap((need) => need.score), "logits" as const])];
+  let training: TrainingEvidence = {};
+  let seen = model.trainedOn;
+  if (options.train !== undefined && fitted.length > 0) {
+    const data = await readData(options.train, { ...reading, split: "train", session });
+    seen = seen.join(await SeenInputs.of(imageRows(data)));
+    progress.start(`reading ${data.name}`, data.length);
+    const weights = await model.weights();
+    const weight = weights.get("fc.weight");
+    training = {
+      ...(await extract(data, fitted)),
+      labels: data.labels,
+      ...given({
+        weight: weight && {
+          data: Float64Array.from(weight.toArray() as Float32Array, (value) => value / temperature),
+          shape: weight.shape,
+        },
+        bias: weights.get("fc.bias"),
+      }),
+    };
+    progress.stop();
+  }
+  const { scores, leftOut } = await fitAll(chosen, training, options, signal);
+  return {
+    ...{ kind: "network", scoreNames: [...scores.keys()], leftOut, warnings: warningsOf(scores) },
+    ...{ numClasses, classNames: model.classNames, reading, precision, kinds: [] },
+    dispose: () => {
+      for (const score of scores.values()) score.dispose();
+      model.dispose();
+    },
+    overlap: ({ rows }) => seen.among(imageRows(rows as Dataset)),
+    score: async ({ rows }) => {
+      const evidence = await extract(rows as Dataset, looked);
+      const found = await scoreAll(scores, evidence, signal);
+      const answers = await classify(evidence.logits, signal);
+      for (const tensor of new Set(Object.values(evidence) as (Tensor | undefined)[])) tensor?.dispose();
+      return { scores: found, answers, flagged: undefined };
+    },
+  };
+}
+
+/** Scores that are fitted to features in files, of any model. */
+export async function featuresSubject(path: string, options: SubjectOptions, { signal }: Session): Promise<Subject> {
+  const { train, precision } = options;
+  const unused = Object.entries({ train, precision }).find(([, value]) => value !== undefined);
+  if (unused) throw new LibtorchOodError("ERR_OPTION", `--${unused[0]}: expected it with a network, found the features ${path}`);
+  const training = await readEvidence(path, []);
+  const there = (key: keyof TrainingEvidence): boolean => key === "bias" || training[key] !== undefined;
+  const chosen = chosenScores(options.score, (name) => {
+    const { fit: fitted, score } = requirements(name, optionsOf(options, name));
+    const missing = [...fitted, ...score].find((key) => !there(key));
+    return missing === undefined ? undefined : `${path}: expected ${missing} for it, found none`;
+  });
+  const { scores, leftOut } = await fitAll(chosen, training, options, signal);
+  const kinds = [...new Set([...scores.values()].flatMap(({ needs }) => needs))];
+  const first = (training.features ?? training.rawFeatures ?? training.logits) as Tensor | undefined;
+  const seen = first === undefined ? SeenInputs.none : await SeenInputs.of(tensorRows(first));
+  const same: keyof Evidence = training.features ? "features" : training.rawFeatures ? "rawFeatures" : "logits";
+  return {
+    ...{ kind: "features", scoreNames: [...scores.keys()], leftOut, warnings: warningsOf(scores) },
+    ...{ numClasses: undefined, classNames: undefined, reading: undefined, precision: undefined, kinds },
+    dispose: () => {
+      for (const score of scores.values()) score.dispose();
+    },
+    overlap: ({ rows, count }) => {
+      const matrix = (rows as Evidence)[same] as Tensor | undefined;
+      return matrix === undefined ? Promise.resolve({ indices: [], checked: count }) : seen.among(tensorRows(matrix));
+    },
+    score: async ({ rows }) => {
+      const { logits } = rows as { logits?: Tensor };
+      const answers = logits && (await classify(logits, signal));
+      return { scores: await scoreAll(scores, rows as Evidence, signal), answers, flagged: undefined };
+    },
+  };
+}
+
+/** Under "all" a score that cannot be fitted is left out with the reason; one that was named is an error. */
+async function fitAll(
+  { names, all, leftOut }: ReturnType<typeof chosenScores>,
+  training: TrainingEvidence,
+  options: SubjectOptions,
+  signal: AbortSignal,
+): Promise<{ scores: Map<ScoreName, Score & { dispose(): void }>; leftOut: Subject["leftOut"] }> {
+  const scores = new Map<ScoreName, Score & { dispose(): void }>();
+  const failed: { score: ScoreName; reason: string }[] = [];
+  for (const name of names) {
+    const own = optionsOf(options, name);
+    const fitted = requirements(name, own).fit.length > 0;
+    try {
+      scores.set(name, await fit(name, training, { ...(fitted ? given({ device: options.device, signal }) : {}), ...own }));
+    } catch (error) {
+      if (!all || !isLibtorchOodError(error) || !["ERR_NOT_POSITIVE_DEFINITE", "ERR_RANGE"].includes(error.code)) throw error;
+      failed.push({ score: name, reason: `${error.code}: ${error.message}` });
+    }
+  }
+  return { scores, leftOut: [...leftOut, ...failed] };
+}
+
+async function scoreAll(
+  scores: ReadonlyMap<ScoreName, Score>,
+  evidence: Evidence,
+  signal: AbortSignal,
+): Promise<Map<ScoreName, Float64Array>> {
+  const found = new Map<ScoreName, Float64Array>();
+  for (const [name, score] of scores) found.set(name, await score.score(evidence, { signal }));
+  return found;
+}
+
+function warningsOf(scores: ReadonlyMap<ScoreName, Score>): string[] {
+  return [...scores].flatMap(([name, { warnings }]) => warnings.map((warning) => (scores.size > 1 ? `${name}: ${warning}` : warning)));
+}

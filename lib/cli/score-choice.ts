@@ -1,0 +1,73 @@
+// Which scores a command line asks for, and their options: `--score vim`, `--score energy,vim`, `--score all`, `--score-option vim.dimension=64`.
+
+import { InvalidArgumentError } from "commander";
+import { LibtorchOodError } from "../errors";
+import { names, type ScoreName } from "../scores";
+import { keyValue } from "./option-values";
+
+export type ScoreChoice = "all" | readonly ScoreName[];
+
+/** For commander: names with commas, or "all". @throws InvalidArgumentError */
+export function scoreChoice(text: string): ScoreChoice {
+  if (text === "all") return "all";
+  const chosen = text.split(",").map((name) => name.trim());
+  const wrong = chosen.find((name, i) => !names.includes(name as ScoreName) || chosen.indexOf(name) !== i);
+  if (wrong === undefined) return chosen as ScoreName[];
+  throw new InvalidArgumentError(`Expected all, or different names of ${names.join(", ")} with commas, found ${JSON.stringify(wrong)}.`);
+}
+
+/** Options by score; those without one are of the only score. */
+export type ScoreOptionList = ReadonlyMap<ScoreName | undefined, Record<string, unknown>>;
+
+/** "[SCORE.]NAME=VALUE", again and again. @throws InvalidArgumentError */
+export function scoreOption(text: string, before: ScoreOptionList = new Map()): ScoreOptionList {
+  const [, score, rest] = /^([a-z-]+)\.(.*)$/s.exec(text) ?? [undefined, undefined, text];
+  if (score !== undefined && !names.includes(score as ScoreName)) {
+    throw new InvalidArgumentError(`Expected SCORE.NAME=VALUE with SCORE one of ${names.join(", ")}.`);
+  }
+  const key = score as ScoreName | undefined;
+  return new Map([...before, [key, keyValue(rest as string, before.get(key))]]);
+}
+
+interface Chosen {
+  readonly score?: ScoreChoice;
+  readonly scoreOption?: ScoreOptionList;
+}
+
+/** The options of one of the scores. @throws ERR_OPTION where it is not clear whose an option is, or whose it is was not asked for */
+export function optionsOf({ score, scoreOption: list }: Chosen, name: ScoreName): Record<string, unknown> | undefined {
+  if (list === undefined) return undefined;
+  const several = score === "all" || (score !== undefined && score.length > 1);
+  const found = [...list.keys()];
+  if (several && found.includes(undefined)) {
+    throw new LibtorchOodError("ERR_OPTION", "--score-option: expected SCORE.NAME=VALUE where there are several scores, found no score");
+  }
+  const chosen: readonly ScoreName[] = score === "all" ? names : (score ?? ["max-softmax"]);
+  const stranger = found.find((key) => key !== undefined && !chosen.includes(key));
+  if (stranger !== undefined) {
+    throw new LibtorchOodError("ERR_OPTION", `--score-option: expected an option of ${chosen.join(", ")}, found one of ${stranger}`);
+  }
+  const options = { ...(several ? {} : list.get(undefined)), ...list.get(name) };
+  return Object.keys(options).length === 0 ? undefined : options;
+}
+
+/**
+ * @param obstacle why a score cannot be measured; undefined where it can
+ * @throws ERR_OPTION where one that was named cannot be; of "all" it is left out
+ */
+export function chosenScores(
+  score: ScoreChoice | undefined,
+  obstacle: (name: ScoreName) => string | undefined,
+): { names: readonly ScoreName[]; all: boolean; leftOut: readonly { score: ScoreName; reason: string }[] } {
+  const all = score === "all";
+  const wanted: readonly ScoreName[] = all ? names : (score ?? ["max-softmax"]);
+  const leftOut = wanted.flatMap((name) => {
+    const reason = obstacle(name);
+    return reason === undefined ? [] : [{ score: name, reason }];
+  });
+  const [first] = leftOut;
+  if (first !== undefined && (!all || leftOut.length === wanted.length)) {
+    throw new LibtorchOodError("ERR_OPTION", `${first.reason} (${first.score})`);
+  }
+  return { names: wanted.filter((name) => !leftOut.some((other) => other.score === name)), all, leftOut };
+}
