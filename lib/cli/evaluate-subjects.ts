@@ -76,16 +76,18 @@ export async function detectorSubject(file: string, options: SubjectOptions, { s
       const labels = new Int32Array(count);
       const confidences = new Float64Array(count);
       let flagged = 0;
+      let answered = true; // not where features have no labels
       for await (const { offset, predictions } of predictRows(detector, rows, predictOptions)) {
         predictions.forEach((prediction, i) => {
           scores[offset + i] = prediction.score;
-          labels[offset + i] = prediction.label;
-          confidences[offset + i] = prediction.confidence;
+          const { label, confidence } = prediction;
+          if (label === undefined || confidence === undefined) answered = false;
+          else [labels[offset + i], confidences[offset + i]] = [label, confidence];
           if (prediction.outOfDistribution) flagged++;
         });
         progress.update(offset + predictions.length);
       }
-      return { scores: new Map([[scoreName, scores]]), answers: { labels, confidences }, flagged: flagged / count };
+      return { scores: new Map([[scoreName, scores]]), answers: answered ? { labels, confidences } : undefined, flagged: flagged / count };
     },
   };
 }

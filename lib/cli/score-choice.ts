@@ -21,12 +21,12 @@ export type ScoreOptionList = ReadonlyMap<ScoreName | undefined, Record<string, 
 
 /** "[SCORE.]NAME=VALUE", again and again. @throws InvalidArgumentError */
 export function scoreOption(text: string, before: ScoreOptionList = new Map()): ScoreOptionList {
-  const [, score, rest] = /^([a-z-]+)\.(.*)$/s.exec(text) ?? [undefined, undefined, text];
+  const [, score, rest = text] = /^([a-z-]+)\.(.*)$/s.exec(text) ?? [];
   if (score !== undefined && !names.includes(score as ScoreName)) {
     throw new InvalidArgumentError(`Expected SCORE.NAME=VALUE with SCORE one of ${names.join(", ")}.`);
   }
   const key = score as ScoreName | undefined;
-  return new Map([...before, [key, keyValue(rest as string, before.get(key))]]);
+  return new Map([...before, [key, keyValue(rest, before.get(key))]]);
 }
 
 interface Chosen {

@@ -165,8 +165,8 @@ function requireAlike(name: string, train: Dataset, test: Dataset): void {
 }
 
 /** Folders of images come without: then it is that of the training images. */
-async function normalized(train: Dataset): Promise<Dataset> {
-  return train.normalization === undefined ? train.withNormalization(await datasets.computeNormalization(train)) : train;
+function normalized(train: Dataset): Dataset {
+  return train.normalization === undefined ? train.withNormalization(datasets.computeNormalization(train)) : train;
 }
 
 /** A network is not measured on what it was trained on. @throws ERR_OPTION */

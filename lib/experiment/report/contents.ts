@@ -1,16 +1,22 @@
 // What a report holds, before it is written as HTML or Markdown: pure data from the rows.
 
-import type { HeaderRow } from "../rows";
 import type { Figure } from "./figure";
 import { figure3, figure4, figure5, figure7 } from "./figures-by-epoch";
 import { figure6, figure8, histogramFigure, rocFigure } from "./figures-of-features";
-import { groupBy, networksOf, type Network } from "./networks";
+import { classNamesOf, factsOf, type Facts } from "./facts";
+import { differenceTable, findings, weakNetworks } from "./findings";
+import { finishedSeeds, groupBy, networksOf, type Network } from "./networks";
 import { collapseTable, detectionTable, runsTable, type PlainTable } from "./plain-tables";
 import type { Results } from "./read-results";
 import { paperTables, type ComparisonTable } from "./tables";
 
 export interface Contents {
-  readonly header: HeaderRow;
+  /** What the runs say, the first sentence first. */
+  readonly findings: readonly string[];
+  /** Networks that have learnt too little for their numbers to say much. */
+  readonly weak: readonly string[];
+  readonly facts: Facts;
+  readonly differences: PlainTable;
   readonly networks: readonly Network[];
   readonly runs: PlainTable;
   readonly tables: readonly ComparisonTable[];
@@ -21,7 +27,7 @@ export interface Contents {
   readonly notRun: readonly string[];
 }
 
-const figures: readonly (readonly [string, (networks: readonly Network[]) => Figure | undefined])[] = [
+const figures: readonly (readonly [string, (networks: readonly Network[], classNames?: readonly string[]) => Figure | undefined])[] = [
   ["Figure 3", figure3],
   ["Figure 4", figure4],
   ["Figure 5", figure5],
@@ -35,9 +41,12 @@ const figures: readonly (readonly [string, (networks: readonly Network[]) => Fig
 export function reportContents({ header, rows }: Results): Contents {
   const networks = networksOf(rows);
   const { tables, notRun } = paperTables(networks);
-  const made = figures.map(([title, make]) => ({ title, figure: make(networks) }));
+  const classNames = classNamesOf(header);
+  const { shown, leftOut } = finishedOnly(networks);
+  const made = figures.map(([title, make]) => ({ title, figure: withNote(make(shown, classNames), leftOut) }));
   return {
-    header,
+    ...{ findings: findings(networks), weak: weakNetworks(networks, classNames?.length), facts: factsOf(header, networks) },
+    differences: differenceTable(networks),
     networks,
     runs: runsTable(networks),
     tables,
@@ -47,6 +56,27 @@ export function reportContents({ header, rows }: Results): Contents {
   };
 }
 
+/** A curve that ends early would be read as one that was meant to: figures show finished runs, and unfinished ones only where there are no others. */
+function finishedOnly(networks: readonly Network[]): { shown: readonly Network[]; leftOut: readonly string[] } {
+  const shown = networks.flatMap((network): Network[] => {
+    const done = finishedSeeds(network);
+    const rows = network.rows.filter((row) => done.has(row.seed));
+    return rows.length === 0 ? [] : [{ ...network, rows }];
+  });
+  if (shown.length === 0) return { shown: networks, leftOut: [] };
+  const leftOut = networks.flatMap((network) => {
+    const done = finishedSeeds(network);
+    const pending = [...groupBy(network.rows, (row) => row.seed)].filter(([seed]) => !done.has(seed));
+    return pending.map(([seed, found]) => `${network.label}, seed ${seed}, at epoch ${Math.max(...found.map((row) => row.epoch))}`);
+  });
+  return { shown, leftOut };
+}
+
+function withNote(figure: Figure | undefined, leftOut: readonly string[]): Figure | undefined {
+  if (figure === undefined || leftOut.length === 0) return figure;
+  return { ...figure, caption: `${figure.caption} Unfinished runs are left out: ${leftOut.join("; ")}.` };
+}
+
 /** What was made smaller than in the paper, and of which networks. */
 export function scaledNetworks(networks: readonly Network[]): string[] {
   const scaled = networks.filter((network) => network.scaled.length > 0);
@@ -54,6 +84,10 @@ export function scaledNetworks(networks: readonly Network[]): string[] {
     ([what, which]) => `${what}: ${which.map(({ cell }) => cell.name).join(", ")}`,
   );
 }
+
+export const scaledText = "These runs are smaller than the paper's. Their numbers show the shape of the results, not the results.";
+
+export const weakText = "These networks are near guessing. AUROCs near 0.5 then follow from that, and say little about what is compared.";
 
 export const howToRead =
   "Printed numbers are means over 15 seeds, ± one standard deviation, with the smallest and largest beneath where the paper has them. " +

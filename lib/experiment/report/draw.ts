@@ -105,23 +105,24 @@ function marks(plot: Libraries["plot"], series: Series, panel: Pick<Panel, "x" |
   const colour = colourOf(series.style);
   if (series.mark === "bars") {
     const points = drawable(series.points, panel);
-    const options = {
-      x1: "x1",
-      x2: "x2",
-      y1: 0,
-      y2: "y",
-      fill: colour,
-      fillOpacity: 0.3,
-      stroke: colour,
-      strokeOpacity: 0.8,
-      insetLeft: 0.5,
-    };
-    return [plot.rect(points, { ...options, className: `bars-${i}` })];
+    // Outlines: areas of several sets laid over one another are told apart by nobody.
+    const [first, last] = [points[0], points.at(-1)];
+    const outline = first === undefined || last === undefined ? [] : [[first.x1, 0], ...points.flatMap(({ x1, x2, y }) => [[x1, y], [x2, y]]), [last.x2, 0]]; // prettier-ignore
+    const stroke = { stroke: colour, strokeWidth: 1.75, strokeDasharray: dashOf(series.style) };
+    return [plot.line(outline as [number, number][], { ...stroke, className: `bars-${i}` })];
   }
   if (series.mark === "dots") {
     const points = drawable(series.points, panel);
-    const look = { fill: colour, fillOpacity: series.style === quietStyle ? 0.35 : 0.75, symbol: symbolOf(series.style), r: 2.5 };
-    return [plot.dot(points, { x: "x", y: "y", ...look, title: (point: { title: string }) => point.title, className: `dots-${i}` })];
+    const look = {
+      fill: colour,
+      fillOpacity: series.style === quietStyle ? 0.35 : 0.75,
+      symbol: symbolOf(series.style),
+      r: series.named ? 3.5 : 2.5,
+    };
+    return [
+      plot.dot(points, { x: "x", y: "y", ...look, title: (point: { title: string }) => point.title, className: `dots-${i}` }),
+      ...(series.named ? [nameAmid(plot, series.name, points, i)] : []),
+    ];
   }
   const points = drawable(series.points, panel);
   const band = points.filter((point) => !panel.y.log || point.low > 0);
@@ -138,6 +139,14 @@ function marks(plot: Libraries["plot"], series: Series, panel: Pick<Panel, "x" |
   ];
 }
 
+/** Colours and symbols of ten classes are hard to find in a legend: the name stands where the points are. */
+function nameAmid(plot: Libraries["plot"], name: string, points: readonly { x: number; y: number }[], i: number) {
+  const middle = (axis: "x" | "y"): number => points.reduce((sum, point) => sum + point[axis], 0) / points.length;
+  const place = points.length === 0 ? [] : [{ x: middle("x"), y: middle("y") }];
+  const look = { fontSize: 13, fontWeight: 600, fill: "currentColor", stroke: "var(--paper)", strokeWidth: 4 };
+  return plot.text(place, { x: "x", y: "y", text: () => name, ...look, className: `name-${i}` });
+}
+
 function legendOf(library: Libraries, figure: Figure): LegendEntry[] {
   const byName = new Map<string, Series>();
   for (const series of figure.panels.flatMap((panel) => panel.series)) if (!byName.has(series.name)) byName.set(series.name, series);
@@ -149,7 +158,7 @@ function swatch({ plot, document }: Libraries, series: Series): string {
   const line = [0, 1, 2].map((x) => ({ x, y: 0.5, low: 0.5, high: 0.5 }));
   const samples = {
     line: { ...series, mark: "line", points: line, dots: false },
-    dots: { ...series, mark: "dots", points: [{ x: 1, y: 0.5, title: "" }] },
+    dots: { name: series.name, style: series.style, mark: "dots", points: [{ x: 1, y: 0.5, title: "" }] },
     bars: { ...series, mark: "bars", points: [{ x1: 0.5, x2: 1.5, y: 1 }] },
   } as const;
   const shown: Series[] = [samples[series.mark]];

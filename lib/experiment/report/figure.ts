@@ -58,7 +58,7 @@ export interface DotPoint {
   readonly title: string;
 }
 
-/** From 0 to y. */
+/** From 0 to y; a series of them is drawn as one outline. */
 export interface Bar {
   readonly x1: number;
   readonly x2: number;
@@ -67,7 +67,11 @@ export interface Bar {
 
 export type Series =
   | (Named & { readonly mark: "line"; readonly points: readonly LinePoint[]; /** A dot on each point. */ readonly dots: boolean })
-  | (Named & { readonly mark: "dots"; readonly points: readonly DotPoint[] })
+  | (Named & {
+      readonly mark: "dots";
+      readonly points: readonly DotPoint[];
+      /** Its name stands amid its points. */ readonly named?: boolean;
+    })
   | (Named & { readonly mark: "bars"; readonly points: readonly Bar[] });
 
 /** Numbers names by their first use, so that a name has one style in all panels of a figure. */

@@ -22,7 +22,9 @@ export function figure3(networks: readonly Network[]): Figure | undefined {
       if (points.length === 0) return [];
       const r = correlation(points);
       const correlationText = r === undefined ? "undefined" : numberText(r);
-      table.push([setTitle(set), network.label, String(points.length), numberText(paper.figure3.pearsonR), correlationText]);
+      const differs = unlikeFigure3(network);
+      const printed = differs === "" ? numberText(paper.figure3.pearsonR) : "–";
+      table.push([setTitle(set), network.label, String(points.length), correlationText, printed, differs || "nothing"]);
       return [{ name: network.label, style: style(network.label), mark: "dots", points }];
     });
     return some(series, { title: setTitle(set), x: { label: "EA of class means" }, y: { label: "AUROC" } });
@@ -30,13 +32,27 @@ export function figure3(networks: readonly Network[]): Figure | undefined {
   return figure(panels, {
     id: "figure3",
     title: "Figure 3",
-    caption: `Equiangularity of the class means against AUROC of the mixture, a dot for each measurement of ${seedsText(shown)}, without L2. Printed: 15 ResNet18 seeds, every tenth epoch of 350.`,
+    caption: `Equiangularity of the class means against AUROC of the mixture, a dot for each measurement of ${seedsText(shown)}, without L2. The paper prints r = ${numberText(paper.figure3.pearsonR)} for 15 seeds of a ResNet18, every tenth epoch of 350.`,
     table: {
       caption: "Pearson's r of EA of class means and AUROC",
-      head: ["Set", "Network", "Measurements", "r printed", "r ours"],
+      head: ["Set", "Network", "Measurements", "r ours", "r printed", "Unlike the paper's in"],
       rows: table,
     },
   });
+}
+
+/** In what points are not those of the paper, whose r then says nothing of ours. */
+function unlikeFigure3({ cell, inDistribution, scaled, rows }: Network): string {
+  const seeds = new Set(rows.map((row) => row.seed)).size;
+  return [
+    inDistribution !== "cifar10" && `trained on ${setTitle(inDistribution)}`,
+    (cell.depth !== 18 || !cell.spectralNorm || !cell.leakyGap) && "architecture",
+    cell.epochs !== 350 && `${cell.epochs} epochs, not 350`,
+    seeds !== 15 && `${seeds} ${seeds === 1 ? "seed" : "seeds"}, not 15`,
+    scaled.length > 0 && "scale",
+  ]
+    .filter((text) => text !== false)
+    .join("; ");
 }
 
 /** Pearson's r; undefined for fewer than two points, or where one axis does not vary. */

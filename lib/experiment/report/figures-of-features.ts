@@ -45,12 +45,13 @@ export function figure6(networks: readonly Network[]): Figure | undefined {
 }
 
 /** Fig. 8: features of two dimensions; in colour by class, the sets that are out of distribution over the in-distribution one in grey. */
-export function figure8(networks: readonly Network[]): Figure | undefined {
+export function figure8(networks: readonly Network[], classNames?: readonly string[]): Figure | undefined {
+  const className = (label: number): string => classNames?.[label] ?? `class ${label}`;
   const panels = withSamples(networks).flatMap(({ network, row, inDistribution, outOfDistribution }): Panel[] => {
-    const within = planar(inDistribution);
+    const within = planar(inDistribution, className);
     if (within === undefined) return [];
     const others = outOfDistribution.flatMap(([set, points]) => {
-      const features = planar(points);
+      const features = planar(points, (label) => `class ${label}`);
       return features === undefined ? [] : [{ set, features }];
     });
     const domain = extent([within, ...others.map(({ features }) => features)].flat().flatMap(({ x, y }) => [x, y]));
@@ -60,7 +61,8 @@ export function figure8(networks: readonly Network[]): Figure | undefined {
     const byClass = [...groupBy(within.keys(), (i) => labels?.[i] ?? 0)].sort(([a], [b]) => a - b);
     const classes = byClass.map(([label, members]): Series => {
       const points = members.map((i) => within[i] as DotPoint);
-      return { name: labels === undefined ? setTitle(row.inDistribution) : `class ${label}`, style: label, mark: "dots", points };
+      if (labels === undefined) return { name: setTitle(row.inDistribution), style: label, mark: "dots", points };
+      return { name: className(label), style: label, mark: "dots", points, named: true };
     });
     const behind: Series = { name: setTitle(row.inDistribution), style: quietStyle, mark: "dots", points: within };
     return [
@@ -194,12 +196,12 @@ function panelTitle(network: Network, row: MeasurementRow): string {
 }
 
 /** Undefined where the features have not two dimensions. */
-function planar({ features, labels }: SampledPoints): DotPoint[] | undefined {
+function planar({ features, labels }: SampledPoints, className: (label: number) => string): DotPoint[] | undefined {
   if (features === undefined || features.some((feature) => feature.length !== 2)) return undefined;
   return features.map(([x, y], i) => ({
     x: x as number,
     y: y as number,
-    title: labels === undefined ? `image ${i}` : `class ${labels[i]}`,
+    title: labels === undefined ? `image ${i}` : className(labels[i] as number),
   }));
 }
 

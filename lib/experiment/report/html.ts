@@ -1,6 +1,6 @@
 // A report as one HTML page that loads nothing: style, tables and figures are all in it. It is well-formed XML too.
 
-import { howToRead, scaledNetworks, type Contents } from "./contents";
+import { howToRead, scaledNetworks, scaledText, weakText, type Contents } from "./contents";
 import type { Drawing } from "./draw";
 import type { Figure } from "./figure";
 import { numberText, rangeText, sdText } from "./numbers";
@@ -9,13 +9,17 @@ import { pageStyle } from "./style";
 import type { ComparisonTable, Ours, TableEntry } from "./tables";
 import { xmlCharacters } from "./xml-characters";
 
-/** @param drawings of `contents.figures`, in their order; none leaves the figures out */
-export function htmlReport(contents: Contents, drawings: readonly Drawing[], source: string): string {
-  const { header, networks, tables, results, notRun } = contents;
+/**
+ * @param drawings of `contents.figures`, in their order; none leaves the figures out
+ * @param rows path of results.jsonl from where the page is
+ */
+export function htmlReport(contents: Contents, drawings: readonly Drawing[], source: string, rows: string): string {
+  const { findings, weak, facts, differences, networks, tables, results, notRun } = contents;
   const figures = contents.figures.slice(0, drawings.length);
   const title = "Experiment report";
   const scaled = scaledNetworks(networks);
   const sections = [
+    section("differences", "Differences", [plainTable(differences)], differences.rows.length),
     section("runs", "Runs", [plainTable(contents.runs, "text")]),
     section("tables", "The paper's tables", [`<p>${escapeHtml(howToRead)}</p>`, ...tables.map(comparison)], tables.length),
     section(
@@ -47,13 +51,13 @@ ${pageStyle}
 <body>
 <header>
 <h1>${escapeHtml(title)}</h1>
+${(findings.length === 0 ? ["No network is finished yet."] : findings).map((text) => `<p class="finding">${escapeHtml(text)}</p>`).join("\n")}
+${weak.length === 0 ? "" : notice("weak", weakText, weak)}
+${scaled.length === 0 ? "" : notice("scaled", scaledText, scaled)}
 <p>Runs of libtorch-ood beside the numbers printed in ${escapeHtml(source)}.</p>
-${scaled.length === 0 ? "" : scaledNotice(scaled)}
 <dl>
-<dt>First preset</dt><dd>${escapeHtml(header.preset ?? "none")}</dd>
-<dt>Configuration</dt><dd><code>${escapeHtml(header.configurationHash)}</code></dd>
-<dt>libtorch-ood</dt><dd>${escapeHtml(header.library)}</dd>
-<dt>libtorch</dt><dd>${escapeHtml(header.libtorch)}</dd>
+${facts.map(([name, text]) => `<dt>${escapeHtml(name)}</dt><dd>${name === "To repeat it" ? `<code>${escapeHtml(text)}</code>` : escapeHtml(text)}</dd>`).join("\n")}
+<dt>All rows</dt><dd><a href="${escapeHtml(encodeURI(rows.replace(/\\/g, "/")).replace(/[?#]/g, encodeURIComponent))}">results.jsonl</a></dd>
 </dl>
 <nav aria-label="Contents"><ul>${links.join("")}</ul></nav>
 </header>
@@ -77,9 +81,9 @@ function section(id: string, heading: string, parts: readonly string[], items = 
   return { id, heading, html };
 }
 
-function scaledNotice(scaled: readonly string[]): string {
-  const items = scaled.map((line) => `<li>${escapeHtml(line)}</li>`).join("");
-  return `<div class="notice" role="note"><p><span class="badge">scaled</span> These runs are smaller than the paper's. Their numbers show the shape of the results, not the results.</p><ul>${items}</ul></div>`;
+function notice(badge: string, text: string, lines: readonly string[]): string {
+  const items = lines.map((line) => `<li>${escapeHtml(line)}</li>`).join("");
+  return `<div class="notice" role="note"><p><span class="badge">${badge}</span> ${escapeHtml(text)}</p><ul>${items}</ul></div>`;
 }
 
 function comparison(table: ComparisonTable): string {
@@ -90,7 +94,7 @@ function comparison(table: ComparisonTable): string {
   const rows = table.rows.map((row) => `<tr><th scope="row">${escapeHtml(row.head)}</th>${row.entries.map(pair).join("")}</tr>`);
   return `<h3 id="${table.id}">${escapeHtml(table.title)}</h3>
 <div class="scroll" tabindex="0" role="region" aria-labelledby="${table.id}"><table${table.columns.length > 4 ? ' class="wide"' : ""}>
-<caption>${escapeHtml(table.caption)}</caption>
+<caption><span>${escapeHtml(table.caption)}</span></caption>
 <colgroup></colgroup>${table.columns.map(() => '<colgroup span="2"></colgroup>').join("")}
 <thead>
 <tr><th scope="col" rowspan="2">${escapeHtml(table.rowHeading)}</th>${heads.join("")}</tr>
@@ -133,7 +137,7 @@ function plainTable(table: PlainTable, look?: "text"): string {
   });
   const kind = look ?? (table.head.length > 7 ? "wide" : undefined);
   return `<div class="scroll" tabindex="0" role="region" aria-label="${escapeHtml(table.caption)}"><table${kind === undefined ? "" : ` class="${kind}"`}>
-<caption>${escapeHtml(table.caption)}</caption>
+<caption><span>${escapeHtml(table.caption)}</span></caption>
 <thead><tr>${heads.join("")}</tr></thead>
 <tbody>
 ${rows.join("\n")}

@@ -1,6 +1,6 @@
 // A report as Markdown, with the figures as SVG files beside it.
 
-import { howToRead, scaledNetworks, type Contents } from "./contents";
+import { howToRead, scaledNetworks, scaledText, weakText, type Contents } from "./contents";
 import type { Drawing } from "./draw";
 import { describePanel, type Figure } from "./figure";
 import { escapeHtml } from "./html";
@@ -15,22 +15,23 @@ export interface MarkdownReport {
   readonly files: ReadonlyMap<string, string>;
 }
 
-/** @param drawings of `contents.figures`, in their order; none leaves the figures out */
-export function markdownReport(contents: Contents, drawings: readonly Drawing[], source: string): MarkdownReport {
-  const { header, networks, tables, results, notRun } = contents;
+/**
+ * @param drawings of `contents.figures`, in their order; none leaves the figures out
+ * @param rows path of results.jsonl from where the text is
+ */
+export function markdownReport(contents: Contents, drawings: readonly Drawing[], source: string, rows: string): MarkdownReport {
+  const { findings, weak, facts, differences, networks, tables, results, notRun } = contents;
   const figures = contents.figures.slice(0, drawings.length);
   const scaled = scaledNetworks(networks);
   const files = new Map<string, string>();
   const parts = [
     "# Experiment report",
+    ...(findings.length === 0 ? ["No network is finished yet."] : findings.map(escapeMarkdown)),
+    ...(weak.length === 0 ? [] : [`**Weak:** ${weakText}`, weak.map((line) => `- ${escapeMarkdown(line)}`).join("\n")]),
+    ...(scaled.length === 0 ? [] : [`**Scaled:** ${scaledText}`, scaled.map((line) => `- ${escapeMarkdown(line)}`).join("\n")]),
     `Runs of libtorch-ood beside the numbers printed in ${escapeMarkdown(source)}.`,
-    ...(scaled.length === 0
-      ? []
-      : [
-          "**Scaled:** these runs are smaller than the paper's. Their numbers show the shape of the results, not the results.",
-          scaled.map((line) => `- ${escapeMarkdown(line)}`).join("\n"),
-        ]),
-    `First preset ${escapeMarkdown(header.preset ?? "none")}, configuration ${escapeMarkdown(header.configurationHash)}, libtorch-ood ${escapeMarkdown(header.library)}, libtorch ${escapeMarkdown(header.libtorch)}.`,
+    facts.map(([name, text]) => `- ${name}: ${escapeMarkdown(text)}`).join("\n") + `\n- All rows: ${escapeMarkdown(rows)}`,
+    ...(differences.rows.length === 0 ? [] : ["## Differences", `${escapeMarkdown(differences.caption)}:`, plainTable(differences)]),
     "## Runs",
     plainTable(contents.runs),
     ...(tables.length === 0 ? [] : ["## The paper's tables", howToRead, ...tables.flatMap(comparison)]),

@@ -41,6 +41,12 @@ export function trained(network: Network): MeasurementRow[] {
   return rowsOf(network, "training").filter((row) => row.final && row.epoch === network.cell.epochs);
 }
 
+/** Seeds whose rows are all there: to the schedule's end, or to that of the last phase of an intervention. */
+export function finishedSeeds(network: Network): Set<number> {
+  const ends = [...trained(network), ...rowsOf(network, "control").filter((row) => row.final)];
+  return new Set(ends.map((row) => row.seed));
+}
+
 /** Names of the out-of-distribution sets of any row, in the order of the paper's tables, then the others as they come. */
 export function oodNames(rows: readonly MeasurementRow[]): string[] {
   const names = [...new Set(rows.flatMap((row) => Object.keys(row.ood)))];

@@ -5,7 +5,8 @@ const light = {
   "--ink": "#1b1f24",
   "--quiet": "#5f6b76",
   "--rule": "#d5dae0",
-  "--ours": "#eef5fc",
+  "--ours": "#0060a812",
+  "--shade": "#1b1f2440",
   "--notice": "#fff4d6",
   "--notice-rule": "#b98900",
   "--link": "#0b5cad",
@@ -17,7 +18,8 @@ const dark: typeof light = {
   "--ink": "#e8eaed",
   "--quiet": "#a3adb8",
   "--rule": "#3a424b",
-  "--ours": "#1b2833",
+  "--ours": "#6cb6ff1c",
+  "--shade": "#00000099",
   "--notice": "#33290f",
   "--notice-rule": "#d9a520",
   "--link": "#7cb8ff",
@@ -62,9 +64,16 @@ dd{margin:0;overflow-wrap:anywhere}
 .notice{border-left:4px solid var(--notice-rule);background:var(--notice);padding:.75rem 1rem;margin:1rem 0;max-width:60rem}
 .notice p{margin:0 0 .4rem}
 .notice ul{margin:0;padding-left:1.2rem}
-.scroll{overflow-x:auto;margin:.75rem 0 1.5rem}
-table{border-collapse:collapse;font-size:.92rem;font-variant-numeric:tabular-nums}
+.finding{font-size:1.1rem;max-width:60rem}
+.scroll{overflow-x:auto;margin:.75rem 0 1.5rem;background:
+  linear-gradient(to right,var(--paper) 30%,transparent) left/3rem 100% no-repeat local,
+  linear-gradient(to left,var(--paper) 30%,transparent) right/3rem 100% no-repeat local,
+  linear-gradient(to right,var(--shade),transparent) left/1rem 100% no-repeat scroll,
+  linear-gradient(to left,var(--shade),transparent) right/1rem 100% no-repeat scroll}
+table{border-collapse:separate;border-spacing:0;font-size:.92rem;font-variant-numeric:tabular-nums}
 caption{caption-side:top;text-align:left;padding-bottom:.4rem;color:var(--quiet)}
+caption span{position:sticky;left:0;display:inline-block;max-width:min(50rem,calc(100vw - 2.5rem))}
+tbody th,thead tr:first-child th:first-child{position:sticky;left:0;z-index:1;background:var(--paper);border-right:1px solid var(--rule)}
 th,td{padding:.35rem .7rem;text-align:right;vertical-align:top;border-bottom:1px solid var(--rule);white-space:nowrap}
 thead th{vertical-align:bottom;border-bottom:2px solid var(--rule);font-weight:600}
 thead th[scope=colgroup]{text-align:center;border-bottom:1px solid var(--rule)}
@@ -77,6 +86,8 @@ table.wide thead th{white-space:normal}
 table.wide tbody th{white-space:normal;min-width:9rem}
 table.wide .badge{display:table;margin:0 0 0 auto}
 table.text th,table.text td{text-align:left;white-space:normal;overflow-wrap:break-word}
+table.text td:not(:empty){min-width:5rem}
+table.text td:last-child{min-width:15rem}
 td small,th small{display:block;font-weight:400}
 .ours{background:var(--ours)}
 td.ours{font-weight:600}
@@ -91,6 +102,12 @@ figcaption{margin-bottom:.6rem}
 .panels h4{font-size:.95rem;margin:0 0 .1rem;overflow-wrap:anywhere}
 .plot{display:block;max-width:100%;height:auto}
 .plot text{white-space:pre}
+@media (max-width:40rem){
+  tbody th,thead tr:first-child th:first-child{white-space:normal;min-width:6.5rem;max-width:38vw;overflow-wrap:anywhere}
+  th,td,table.wide th,table.wide td{padding:.3rem .45rem}
+  dl{grid-template-columns:1fr}
+  dd{margin-bottom:.4rem}
+}
 @media print{
   body{font-size:10pt;max-width:none;padding:0}
   nav{display:none}
@@ -100,7 +117,8 @@ figcaption{margin-bottom:.6rem}
   th,td,table.wide th,table.wide td{padding:.15rem .25rem}
   table.wide{font-size:6pt}
   tr,.panels>div,.notice,figcaption,.legend{break-inside:avoid}
-  .scroll{overflow:visible}
+  .scroll{overflow:visible;background:none}
+  tbody th,thead tr:first-child th:first-child,caption span{position:static}
   .panels{grid-template-columns:repeat(2,1fr)}
   .ours,.notice,.badge{print-color-adjust:exact;-webkit-print-color-adjust:exact}
 }`;

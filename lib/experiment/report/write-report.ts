@@ -1,7 +1,7 @@
 // Reads a folder of runs and writes its report: `report.html`, `report.md` and the Markdown's figures.
 
 import { mkdir } from "node:fs/promises";
-import { join, dirname } from "node:path";
+import { join, dirname, relative } from "node:path";
 import { boolean, optionsObject, string } from "../../checks";
 import { writeFileAtomically } from "../../files/atomic-write";
 import { io } from "../../files/file-errors";
@@ -43,14 +43,15 @@ export async function writeReport(runs: string, options: ReportOptions = {}): Pr
   const out = string(given.out ?? join(runs, "report"), "options.out");
   const withFigures = boolean(given.figures ?? true, "options.figures");
   const contents = reportContents(await readResults(runs));
+  const results = relative(out, join(runs, "results.jsonl"));
   const draw = withFigures && contents.figures.length > 0 ? await loadDraw() : undefined;
   const drawings = draw === undefined ? [] : contents.figures.map(draw);
   const html = join(out, "report.html");
   const markdown = join(out, "report.md");
-  const { text, files } = markdownReport(contents, drawings, paper.source);
+  const { text, files } = markdownReport(contents, drawings, paper.source, results);
   for (const [path, svg] of files) await write(join(out, path), svg);
   await write(markdown, text);
-  await write(html, htmlReport(contents, drawings, paper.source));
+  await write(html, htmlReport(contents, drawings, paper.source, results));
   return {
     html,
     markdown,

@@ -1,0 +1,80 @@
+// When, where and how the runs of a report were made, as pairs of a name and a text.
+
+import { groupBy, setTitle, type Network } from "./networks";
+import type { HeaderRow } from "../rows";
+
+export type Facts = readonly (readonly [name: string, text: string])[];
+
+/** What a header may say of its configuration; results of older versions say less. */
+interface Recorded {
+  readonly classNames?: unknown;
+  readonly conformed?: unknown;
+  readonly resized?: unknown;
+}
+
+export function factsOf(header: HeaderRow, networks: readonly Network[]): Facts {
+  const { made } = header;
+  const last = networks
+    .flatMap((network) => network.rows.flatMap((row) => row.at ?? []))
+    .sort()
+    .at(-1);
+  const changed = changedSets(header);
+  return [
+    ...(made ? [["Begun", dateText(made.at)] as const] : []),
+    ...(last === undefined ? [] : [["Last row", dateText(last)] as const]),
+    ["Time taken", timeText(networks)],
+    ...(made ? [["Machine", made.machine] as const, ["Device", `${made.device}, ${made.threads} threads`] as const] : []),
+    ["Versions", [`libtorch-ood ${header.library}`, `libtorch ${header.libtorch}`, ...(made ? [`Node.js ${made.node}`] : [])].join(", ")],
+    ...(header.preset === undefined ? [] : [["Preset", header.preset] as const]),
+    ...(changed === "" ? [] : [["Images made of another form", changed] as const]),
+    ["Configuration", `${header.configurationHash.slice(0, 12)} (SHA-256)`],
+    ...(made?.command === undefined ? [] : [["To repeat it", made.command] as const]),
+  ];
+}
+
+/** Names of the classes in distribution; undefined where the results do not say them. */
+export function classNamesOf({ configuration }: HeaderRow): readonly string[] | undefined {
+  const { classNames } = recorded(configuration);
+  return Array.isArray(classNames) && classNames.every((name) => typeof name === "string") ? classNames : undefined;
+}
+
+function recorded(configuration: unknown): Recorded {
+  return typeof configuration === "object" && configuration !== null ? configuration : {};
+}
+
+function changedSets({ configuration }: HeaderRow): string {
+  const { conformed, resized } = recorded(configuration);
+  if (typeof conformed !== "object" || conformed === null) return "";
+  const how = new Map(Object.entries(typeof resized === "object" && resized !== null ? resized : {}));
+  const texts = Object.entries(conformed).map(([set, shape]) => {
+    const from = Array.isArray(shape) ? shape.map(String) : [];
+    const record = how.get(set) as { mode?: unknown; kernel?: unknown } | undefined;
+    const by = record === undefined ? "" : `, ${String(record.mode)}, ${String(record.kernel)}`;
+    return `${setTitle(set)} (from ${from.slice(1).join("×")}×${from[0] ?? "?"}${by})`;
+  });
+  return texts.join("; ");
+}
+
+/** "2026-11-30 09:13 UTC"; whatever else is there as it is. */
+function dateText(iso: string): string {
+  return /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}/.test(iso) ? `${iso.slice(0, 10)} ${iso.slice(11, 16)} UTC` : iso;
+}
+
+/** Of training and measuring: epochs of one phase report the sum up to them. */
+function timeText(networks: readonly Network[]): string {
+  let training = 0;
+  let measuring = 0;
+  for (const { rows } of networks) {
+    for (const ofPhase of groupBy(rows, (row) => `${row.seed} ${row.phase}`).values()) {
+      training += Math.max(...ofPhase.map((row) => row.seconds.training));
+      measuring += ofPhase.reduce((sum, row) => sum + row.seconds.measurement, 0);
+    }
+  }
+  return `${durationText(training)} of training, ${durationText(measuring)} of measuring`;
+}
+
+function durationText(seconds: number): string {
+  if (seconds < 60) return `${Math.round(seconds)} s`;
+  const minutes = Math.round(seconds / 60);
+  return minutes < 60 ? `${minutes} min` : `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
+}
