@@ -2,11 +2,12 @@
 // only where every source file has the name, size and time of change that it had, and where the pixels have the hash that was written with them.
 
 import { createHash } from "node:crypto";
-import { mkdir, realpath } from "node:fs/promises";
-import { basename, join } from "node:path";
+import { realpath } from "node:fs/promises";
+import { basename, dirname, join } from "node:path";
 import { setImmediate as turn } from "node:timers/promises";
 import { isLibtorchOodError } from "../errors";
 import { io } from "../files/file-errors";
+import { makeDirectory } from "../files/make-directory";
 import { openSafetensors, writeSafetensors } from "../files/safetensors";
 import { cacheDirectory } from "../libtorch/cache";
 import { abortError } from "../native-call";
@@ -99,7 +100,12 @@ export async function writeDecoded(
   signal: AbortSignal | undefined,
 ): Promise<void> {
   const metadata = { key: cache.key, sha256: await hash(images, signal) };
-  await io("make the folder of", cache.path, mkdir(join(cache.path, ".."), { recursive: true }));
+  const folder = Promise.resolve(dirname(cache.path));
+  await io(
+    "make the folder of",
+    cache.path,
+    folder.then((path) => makeDirectory(path, 0o777)),
+  );
   await writeSafetensors(cache.path, [{ name: "images", dtype: "U8", shape, data: images }], { metadata });
 }
 

@@ -191,6 +191,8 @@ test("a folder that cannot be written: an error where it was named, none where i
   try {
     process.env.LIBTORCH_OOD_CACHE = blocked;
     expect(await read({ cache: true })).toEqual(fresh);
+    process.env.LIBTORCH_OOD_CACHE = "/proc/libtorch-ood"; // where Node's recursive mkdir does not end
+    expect(await read({ cache: true })).toEqual(fresh);
     process.env.LIBTORCH_OOD_CACHE = directory.path("own");
     expect(await read({ cache: true })).toEqual(fresh);
     expect(await read({ cache: true })).toEqual({ ...fresh, cached: true });
