@@ -127,16 +127,19 @@ export function fitCommand(): Command {
 }
 
 /** The files that are read, and that a detector must not replace. */
-function inputs(model: string | undefined, { features, labels, classNames, calibration }: FitOptions): Record<string, string | undefined> {
+function inputs(
+  model: string | undefined,
+  { features, labels, classNames, calibration }: FitOptions & { calibration: string },
+): Record<string, string | undefined> {
   const named = { "<model>": model, "--features": features, "--labels": labels, "--class-names": classNames };
   if (features === undefined) return named;
   const inside = ([option, folder]: readonly [string, string]) =>
     arrayFiles.map((name) => [`${name} of ${option}`, join(folder, name)] as const);
   const folders = [
     ["--features", features],
-    ["--calibration", String(calibration)],
+    ["--calibration", calibration],
   ] as const;
-  return { ...named, "--calibration": String(calibration), ...Object.fromEntries(folders.flatMap(inside)) };
+  return { ...named, "--calibration": calibration, ...Object.fromEntries(folders.flatMap(inside)) };
 }
 
 function calibrationOf(command: Command, text: string): number | DataSpec {
