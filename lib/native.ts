@@ -235,14 +235,15 @@ export interface NativeCollapseNumbers {
   rank: number;
   enMeans: number;
   enMeansDdof0: number;
-  enClassifier: number;
-  enClassifierDdof0: number;
   eaMeans: number;
-  eaClassifier: number;
-  nc3: number;
-  nc3UnitColumns: number;
   etfDistanceMeans: number;
-  etfDistanceClassifier: number;
+  /** What needs the classifier is undefined without one. */
+  enClassifier: number | undefined;
+  enClassifierDdof0: number | undefined;
+  eaClassifier: number | undefined;
+  nc3: number | undefined;
+  nc3UnitColumns: number | undefined;
+  etfDistanceClassifier: number | undefined;
   nc4: number | undefined;
   nc4Labels: number | undefined;
   classes: number[];
@@ -328,15 +329,16 @@ export interface Native {
     features: NativeTensor,
     labels: NativeTensor,
     predictions: NativeTensor | undefined,
-    weight: NativeTensor,
+    weight: NativeTensor | undefined,
     bias: NativeTensor | undefined,
     rcond: number | undefined,
     device: string,
+    classes: number,
   ): Promise<NativeCollapseNumbers>;
   measureCollapseOfStatistics(
     control: NativeJobControl | undefined,
     statistics: NativeClassStatistics,
-    weight: NativeTensor,
+    weight: NativeTensor | undefined,
     rcond: number | undefined,
   ): Promise<NativeCollapseNumbers>;
   /** native/collapse_loss.cc: the six terms [6], and the gradients of their sum as features [B, d] and weight [C, d]; float64. */

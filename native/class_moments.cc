@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <numeric>
 
 #include "covariance.h"
@@ -17,7 +18,33 @@ namespace {
 // Rows of one product: enough for the matrix kernel, few enough to bound memory (in float64 entries).
 constexpr int64_t largest_part = int64_t{1} << 23;
 
+// Float64 entries that stay in the cache from one look to the next.
+constexpr int64_t cached_entries = int64_t{1} << 16;
+
+// Below this a sum of squares has lost digits.
+constexpr double smallest_square = 0x1p-960;
+
 at::Tensor squared_length(const at::Tensor& vector) { return vector.dot(vector); }
+
+// √trace, or 1 where nothing varies: third and fourth moments are kept in powers of it.
+at::Tensor length_unit(const at::Tensor& trace) { return at::where(trace > 0, trace.sqrt(), at::ones_like(trace)); }
+
+// ERR_RANGE where the squares of `deviations`, whose sum is given, do not fit in float64. What is small beside the
+// rounding of `mean` is no deviation.
+void require_squares(const at::Tensor& sum, const at::Tensor& deviations, const at::Tensor& mean) {
+  const double value = sum.item<double>();
+  if (value >= smallest_square && std::isfinite(value)) return;
+  const double largest = at::linalg_vector_norm(deviations, std::numeric_limits<double>::infinity()).item<double>();
+  if (!std::isfinite(value)) {
+    fail("ERR_RANGE", "features: expected values of at most about 1e150, whose squares float64 holds; found one ",
+         largest, " from the mean of its class");
+  }
+  if (largest > std::ldexp(mean.abs().max().item<double>(), -40)) {
+    fail("ERR_RANGE",
+         "features: expected values that vary by at least about 1e-140, so that float64 holds the squares;",
+         " found a class whose values differ by ", largest, " at most");
+  }
+}
 
 // Adds `step` to the double-double (high, low): afterwards high is the rounded sum and low what was rounded off.
 void add_to_mean(const at::Tensor& high, const at::Tensor& low, const at::Tensor& step) {
@@ -95,25 +122,48 @@ std::vector<ClassMoments::Part> ClassMoments::cut(const at::Tensor& labels) cons
 void ClassMoments::add(const Part& part, const at::Tensor& features) {
   const int64_t c = part.label;
   const int64_t count = part.rows.size(0);
+  const bool full = kind_ == ScatterKind::full;
   // One row more than there are samples: the last one carries the distance between the two means into the product.
   const at::Tensor buffer = at::empty({count + 1, dim_}, mean_.options());
   const at::Tensor rows = buffer.slice(0, 0, count);
-  rows.copy_(features.index_select(0, part.rows.to(features.device())));
-  const at::Tensor high = rows.mean(0);
-  rows.sub_(high);
-  const at::Tensor low = rows.mean(0);             // what the first mean lost to rounding
-  if (kind_ == ScatterKind::full) rows.sub_(low);  // a scatter has it squared, which no double can tell from nothing
-  add_to_mean(high, low, at::zeros_like(low));
+  const int64_t block = device_.is_cpu() ? std::max<int64_t>(1, cached_entries / dim_) : count;
+  const auto in_blocks = [&](const auto& visit) {
+    for (int64_t start = 0; start < count; start += block) visit(start, std::min(start + block, count));
+  };
+
+  // Centred twice: the first mean is rounded, by as much as the rows' distance from zero calls for.
+  at::Tensor high;
+  const at::Tensor low = at::zeros({dim_}, mean_.options()), step = at::zeros_like(low), rest = at::zeros_like(low);
+  in_blocks([&](int64_t start, int64_t end) {
+    const at::Tensor some = rows.slice(0, start, end);
+    some.copy_(features.index_select(0, part.rows.slice(0, start, end).to(features.device())));
+    if (!high.defined()) high = some.mean(0);
+    step.add_(some.sub_(high).sum(0));
+  });
+  step.div_(static_cast<double>(count));
+  at::Tensor trace = at::zeros({}, mean_.options());
+  const at::Tensor lengths = full ? at::empty({count}, mean_.options()) : at::Tensor();
+  in_blocks([&](int64_t start, int64_t end) {
+    const at::Tensor some = rows.slice(0, start, end);
+    rest.add_(some.sub_(step).sum(0));
+    if (full) {
+      lengths.slice(0, start, end).copy_(at::linalg_vector_norm(some, 2, 1).square_());
+    } else {
+      trace.add_(at::linalg_vector_norm(some).square_());
+    }
+  });
+  if (full) trace = lengths.sum();
+  require_squares(trace, rows, high);
+  add_to_mean(high, low, step);
+  add_to_mean(high, low, rest.div_(static_cast<double>(count)));
 
   Joining joining{
-      count, high, low, {}, {}, {}, [&rows](const at::Tensor& vector) { return rows.t().mv(rows.mv(vector)); }};
-  if (kind_ == ScatterKind::full) {
-    const at::Tensor lengths = at::linalg_vector_norm(rows, 2, 1).square_();
-    joining.trace = lengths.sum();
-    joining.cube = rows.t().mv(lengths);
+      count, high, low, trace, {}, {}, [&rows](const at::Tensor& vector) { return rows.t().mv(rows.mv(vector)); }};
+  if (full) {
+    const at::Tensor unit = length_unit(trace);
+    lengths.div_(unit).div_(unit);
+    joining.cube = rows.t().mv(lengths).div_(unit);
     joining.fourth = lengths.dot(lengths);
-  } else {
-    joining.trace = at::linalg_vector_norm(rows).square_();
   }
   const at::Tensor link = join(c, joining);
   const bool first = !link.defined();
@@ -130,8 +180,8 @@ at::Tensor ClassMoments::join(int64_t c, const Joining& other) {
   const auto n1 = static_cast<double>(counts_[static_cast<size_t>(c)]);
   const auto n2 = static_cast<double>(other.count);
   const double n = n1 + n2;
-  counts_[static_cast<size_t>(c)] += other.count;
   if (n1 == 0) {
+    counts_[static_cast<size_t>(c)] = other.count;
     mean_[c].copy_(other.mean);
     mean_low_[c].copy_(other.mean_low);
     trace_[c].copy_(other.trace);
@@ -141,25 +191,36 @@ at::Tensor ClassMoments::join(int64_t c, const Joining& other) {
     }
     return {};
   }
+  const double weight = n1 * n2 / n;
   const at::Tensor shift = (other.mean - mean_[c]) + (other.mean_low - mean_low_[c]);
   const at::Tensor length = squared_length(shift);
+  require_squares(length, shift, mean_[c]);
+  const at::Tensor trace = trace_[c] + other.trace + weight * length;
+  require_squares(trace, shift, mean_[c]);
+  counts_[static_cast<size_t>(c)] += other.count;
   if (kind_ == ScatterKind::full) {
-    // Σ‖y−a‖²(y−a) and Σ‖y−a‖⁴ expanded, with a = part·shift the move to the joint mean; Σy = 0.
-    const auto moved = [&](const at::Tensor& cube, const at::Tensor& fourth, const at::Tensor& trace,
-                           const at::Tensor& scatter_shift, double count, double part) {
+    // Σ‖y−a‖²(y−a) and Σ‖y−a‖⁴ expanded, with a = part·shift the move to the joint mean; Σy = 0. All in units of the
+    // joint length, so that nothing overflows.
+    const at::Tensor unit = length_unit(trace);
+    const at::Tensor move = shift / unit;
+    const at::Tensor square_length = squared_length(move);
+    const auto moved = [&](const at::Tensor& cube, const at::Tensor& fourth, const at::Tensor& own_trace,
+                           const at::Tensor& scatter_move, double count, double part) {
+      const at::Tensor share = own_trace / unit / unit, scattered = scatter_move / unit / unit;
+      const at::Tensor own_cube = cube * share.pow(1.5), own_fourth = fourth * share.square();
       const double square = part * part;
-      return std::pair{cube - 2 * part * scatter_shift - (part * trace + count * square * part * length) * shift,
-                       fourth - 4 * part * shift.dot(cube) + 4 * square * shift.dot(scatter_shift) +
-                           2 * square * length * trace + count * square * square * length * length};
+      return std::pair{own_cube - 2 * part * scattered - (part * share + count * square * part * square_length) * move,
+                       own_fourth - 4 * part * move.dot(own_cube) + 4 * square * move.dot(scattered) +
+                           2 * square * square_length * share +
+                           count * square * square * square_length * square_length};
     };
     const auto [cube1, fourth1] =
-        moved(cube_[c], fourth_[c], trace_[c], lower_times_vector(class_scatter(c), shift), n1, n2 / n);
-    const auto [cube2, fourth2] = moved(other.cube, other.fourth, other.trace, other.scatter_times(shift), n2, -n1 / n);
+        moved(cube_[c], fourth_[c], trace_[c], lower_times_vector(class_scatter(c), move), n1, n2 / n);
+    const auto [cube2, fourth2] = moved(other.cube, other.fourth, other.trace, other.scatter_times(move), n2, -n1 / n);
     cube_[c].copy_(cube1 + cube2);
     fourth_[c].copy_(fourth1 + fourth2);
   }
-  const double weight = n1 * n2 / n;
-  trace_[c].add_(other.trace + weight * length);
+  trace_[c].copy_(trace);
   add_to_mean(mean_[c], mean_low_[c], shift * (n2 / n));
   return shift * std::sqrt(weight);
 }
@@ -170,6 +231,15 @@ void ClassMoments::merge(const ClassMoments& other) {
          " of ", other.dim_);
   }
   if (other.kind_ != kind_) fail("ERR_OPTION", "other: expected the same kind of scatter");
+  // Before anything is changed.
+  const at::Tensor both = at::tensor(counts_, at::kLong).gt(0).logical_and_(at::tensor(other.counts_, at::kLong).gt(0));
+  const at::Tensor shifts = (other.mean_.to(device_) - mean_) * both.to(device_).unsqueeze(1);
+  if (!(trace_.sum() + other.trace_.to(device_).sum() +
+        shifts.square().sum() * static_cast<double>(total() + other.total()))
+           .isfinite()
+           .item<bool>())
+    fail("ERR_RANGE",
+         "other: expected values of at most about 1e150 from the mean of their class, whose squares float64 holds");
   std::vector<at::Tensor> links;
   for (const int64_t c : other.present()) {
     at::Tensor scatter;
@@ -241,8 +311,8 @@ NamedState ClassMoments::state() const {
                    {"mean_low", mean_low_.clone()},
                    {"trace", trace_.clone()}};
   if (kind_ == ScatterKind::full) {
-    state.emplace_back("cube", cube_.clone());
-    state.emplace_back("fourth", fourth_.clone());
+    state.emplace_back("cube_ratio", cube_.clone());
+    state.emplace_back("fourth_ratio", fourth_.clone());
   }
   if (has_matrices()) {
     for (const int64_t c : present()) state.emplace_back("scatter." + std::to_string(c), pack_lower(scatter(c)));
@@ -264,8 +334,15 @@ ClassMoments ClassMoments::from_state(int64_t classes, int64_t dim, ScatterKind 
   moments.trace_ = find("trace", at::kDouble, {classes});
   const int64_t packed = dim * (dim + 1) / 2;
   if (kind == ScatterKind::full) {
-    moments.cube_ = find("cube", at::kDouble, {classes, dim});
-    moments.fourth_ = find("fourth", at::kDouble, {classes});
+    // Version 0.1 wrote the moments themselves.
+    const bool raw = std::any_of(state.begin(), state.end(), [](const auto& entry) { return entry.first == "fourth"; });
+    moments.cube_ = find(raw ? "cube" : "cube_ratio", at::kDouble, {classes, dim});
+    moments.fourth_ = find(raw ? "fourth" : "fourth_ratio", at::kDouble, {classes});
+    if (raw) {
+      const at::Tensor unit = length_unit(moments.trace_);
+      for (int power = 0; power < 3; ++power) moments.cube_.div_(unit.unsqueeze(1));
+      for (int power = 0; power < 4; ++power) moments.fourth_.div_(unit);
+    }
   }
   if (moments.has_matrices()) {
     for (const int64_t c : moments.present()) {

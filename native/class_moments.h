@@ -25,7 +25,7 @@ class ClassMoments {
   ClassMoments(int64_t classes, int64_t dim, ScatterKind kind, c10::Device device);
 
   // Adds rows [n, d] of any floating dtype with labels [n] (int64, host), which have been checked. One call per part
-  // of cut(), so that a caller can give way in between.
+  // of cut(), so that a caller can give way in between. ERR_RANGE where squares overflow or vanish.
   struct Part {
     int64_t label;
     at::Tensor rows;  // indices of rows, int64, host
@@ -55,7 +55,7 @@ class ClassMoments {
   at::Tensor pooled_scatter() const;                                          // lower triangle [d, d]; full or pooled
   at::Tensor scatter_diagonals() const;                                       // [C, d]; full or diagonal
   const at::Tensor& traces() const { return trace_; }                         // [C]: Σ‖y‖² of the centred rows
-  const at::Tensor& fourths() const { return fourth_; }                       // [C]: Σ‖y‖⁴ (full only)
+  const at::Tensor& fourth_ratios() const { return fourth_; }  // [C]: Σ‖y‖⁴/(Σ‖y‖²)² (full only)
 
   int64_t nbytes() const;  // of all arrays
 
@@ -87,8 +87,9 @@ class ClassMoments {
   at::Tensor mean_, mean_low_;       // [C, d]
   std::vector<at::Tensor> scatter_;  // full: C of [d, d]; pooled: one [d, d]; diagonal: one [C, d]
   at::Tensor trace_;                 // [C]
-  at::Tensor cube_;                  // [C, d]: Σ‖y‖²y (full only)
-  at::Tensor fourth_;                // [C]: Σ‖y‖⁴ (full only)
+  // Over powers of √trace, so that features of any magnitude neither overflow nor vanish; full only.
+  at::Tensor cube_;    // [C, d]: Σ‖y‖²y / trace^1.5
+  at::Tensor fourth_;  // [C]: Σ‖y‖⁴ / trace²
 };
 
 }  // namespace ood

@@ -29,8 +29,16 @@ constexpr int64_t gathered_bytes = int64_t{1} << 26;
 at::Tensor global_scatter(const ClassMoments& moments) {
   at::Tensor scatter = moments.pooled_scatter().clone();
   const auto counts = at::tensor(moments.counts(), at::kLong).to(moments.device(), at::kDouble);
-  const at::Tensor mean = counts.matmul(moments.mean()) / static_cast<double>(moments.total());
-  add_lower_gram(scatter, (moments.mean() - mean).mul_(counts.sqrt().unsqueeze(1)));
+  // About the mean of the first class with samples, so that no digit is lost far from zero.
+  const int64_t first = moments.present().front();
+  const at::Tensor means =
+      (moments.mean() - moments.mean()[first]).add_(moments.mean_low() - moments.mean_low()[first]);
+  means.mul_(counts.gt(0).unsqueeze(1));
+  means.sub_(counts.matmul(means) / static_cast<double>(moments.total()));
+  means.mul_(counts.sqrt().unsqueeze(1));
+  if (!at::linalg_vector_norm(means).isfinite().item<bool>())
+    fail("ERR_RANGE", "covariance: expected class means whose squared distances float64 holds, found an overflow");
+  add_lower_gram(scatter, means);
   return scatter;
 }
 

@@ -18,30 +18,40 @@ namespace ood {
 
 namespace {
 
-// Lower Cholesky factor of a Gram matrix of class means; of NaN where they are not finite.
-at::Tensor factor(const at::Tensor& gram) {
-  const auto [lower, info] = at::linalg_cholesky_ex(gram);
-  const at::Tensor pivots = lower.detach().diagonal().square();
-  const double rounding = static_cast<double>(gram.size(0)) * std::numeric_limits<double>::epsilon();
-  if (info.eq(0).logical_and(pivots.min() > pivots.max() * rounding).item<bool>()) return lower;
-  if (!gram.isfinite().all().item<bool>()) return gram * std::numeric_limits<double>::quiet_NaN();
+constexpr double epsilon = std::numeric_limits<double>::epsilon();
+
+// The upper triangle R and, where wanted, Q of a matrix of full column rank; of NaN where it is not finite.
+std::tuple<at::Tensor, at::Tensor> triangle(const at::Tensor& matrix) {
+  const auto [orthogonal, upper] = at::linalg_qr(matrix);
+  const at::Tensor pivots = upper.detach().diagonal().abs();
+  const double rounding = 4 * static_cast<double>(matrix.size(0)) * epsilon;
+  if ((pivots.min() > pivots.max() * rounding).item<bool>()) return {orthogonal, upper};
+  if (!matrix.isfinite().all().item<bool>()) return {matrix, upper * std::numeric_limits<double>::quiet_NaN()};
   fail("ERR_RANGE", "features: expected class means in general position, found them on a subspace of fewer dimensions");
 }
 
-// tr(Σ_W Σ_B†) from centred rows [B, d] and centred class means [P, d].
+// P − 1 orthonormal rows whose sum of entries is zero (Helmert): their products with class means are what the means
+// centred are, less one row that follows from the others.
+at::Tensor contrasts(int64_t classes, const at::TensorOptions& options) {
+  const at::Tensor place = at::arange(1, classes, options).unsqueeze(1);
+  const at::Tensor rows = at::ones({classes - 1, classes}, options).tril_();
+  rows.diagonal(1).copy_(-place.squeeze(1));
+  return rows / (place * (place + 1)).sqrt();
+}
+
+// tr(Σ_W Σ_B†) from centred rows [B, d] and class means [P, d]: P/B · ‖rows·A†‖², A the contrasts of the means, whose
+// AᵀA is that of the centred means. By a QR factorisation: a Gram matrix would lose twice the digits where one class is
+// far from the others, and its inverse would need a singular one lifted.
 at::Tensor variability(const at::Tensor& rows, const at::Tensor& means) {
   const int64_t classes = means.size(0);
   const double scale = static_cast<double>(classes) / static_cast<double>(rows.size(0));
-  if (means.size(1) < classes - 1) {  // Σ_B has full rank: P/B · ‖L⁻¹ rowsᵀ‖² with L Lᵀ = meansᵀ·means
-    const at::Tensor lower = factor(means.t().mm(means));
-    return at::linalg_solve_triangular(lower, rows.t(), /*upper=*/false).square().sum() * scale;
+  const at::Tensor apart = contrasts(classes, means.options().requires_grad(false)).mm(means);
+  if (means.size(1) < classes - 1) {  // A = QR, A† = R⁻¹Qᵀ
+    const at::Tensor upper = std::get<1>(triangle(apart));
+    return at::linalg_solve_triangular(upper.t(), rows.t(), /*upper=*/false).square().sum() * scale;
   }
-  // P/B · ‖rows·(K†·means)ᵀ‖² with K = means·meansᵀ. The null space of K is spanned by 1, which 1ᵀ·means = 0 makes
-  // harmless: (K + s·11ᵀ/P)⁻¹·means = K†·means for any s. Of the size of K's eigenvalues, s costs no digits.
-  const at::Tensor gram = means.mm(means.t());
-  const at::Tensor lift = gram.detach().trace() / static_cast<double>(classes * (classes - 1));
-  const at::Tensor duals = at::cholesky_solve(means, factor(gram + lift));
-  return rows.mm(duals.t()).square().sum() * scale;
+  const auto [axes, upper] = triangle(apart.t());  // Aᵀ = QR, A† = QR⁻ᵀ
+  return at::linalg_solve_triangular(upper, rows.mm(axes).t(), /*upper=*/true).square().sum() * scale;
 }
 
 at::Tensor norms(const at::Tensor& rows) { return at::linalg_vector_norm(rows, 2, 1, /*keepdim=*/true); }
@@ -59,6 +69,15 @@ at::Tensor angle_deviation(const at::Tensor& rows) {
   const at::Tensor unit = rows / norms(rows);
   const at::Tensor deviation = (unit.mm(unit.t()) + 1 / (classes - 1)).abs();
   return (deviation.sum() - deviation.trace()) / (classes * (classes - 1));
+}
+
+// ERR_RANGE where a class mean is, but for rounding, the mean of the class means.
+void require_angles(const at::Tensor& centred, const at::Tensor& features) {
+  const double size = std::sqrt(static_cast<double>(centred.numel()));
+  const at::Tensor rounding =
+      4 * size * epsilon * at::linalg_vector_norm(features) / std::sqrt(static_cast<double>(features.numel()));
+  if ((at::linalg_vector_norm(centred.detach(), 2, 1).min() <= rounding).item<bool>())
+    fail("ERR_RANGE", "features: expected no class mean at the mean of the class means, where it has no angle");
 }
 
 at::Tensor unit_norm(const at::Tensor& matrix) { return matrix / at::linalg_vector_norm(matrix); }
@@ -97,9 +116,13 @@ Napi::Value loss(const Napi::CallbackInfo& info) {
         const at::Tensor terms = collapse_loss(x, w, classes);
         const at::Tensor values = terms.detach().to(at::kCPU);
         if (!values.isfinite().all().item<bool>())
-          fail("ERR_RANGE", "expected no row of zeros in weight and no class mean at the mean of the class means");
+          fail("ERR_RANGE",
+               "expected no row of zeros in weight, and squares of features and weight that float64 holds");
         terms.sum().backward();
-        return LossAndGradients{values, x.grad().to(at::kCPU), w.grad().to(at::kCPU)};
+        LossAndGradients result{values, x.grad().to(at::kCPU), w.grad().to(at::kCPU)};
+        if (!result.features.isfinite().all().item<bool>() || !result.weight.isfinite().all().item<bool>())
+          fail("ERR_RANGE", "expected a gradient that float64 holds, found an overflow");
+        return result;
       },
       [](Napi::Env env, LossAndGradients& result) -> Napi::Value {
         Napi::Object object = Napi::Object::New(env);
@@ -119,17 +142,23 @@ BatchClasses::BatchClasses(const at::Tensor& labels) {
 
 at::Tensor collapse_loss(const at::Tensor& features, const at::Tensor& weight, const BatchClasses& classes) {
   const c10::Device device = features.device();
-  const at::Tensor x = features.to(at::kDouble);
+  // About one centre, and deviations centred twice: no number changes, but sums keep their digits far from zero.
+  const at::Tensor given = features.to(at::kDouble);
+  const at::Tensor x = given - given.detach().mean(0);
   const at::Tensor w = weight.to(at::kDouble).index_select(0, classes.present.to(device));
   // Products, since the sums of index_add and of index_select's gradient come in another order each time on a GPU.
   const at::Tensor members = at::zeros({classes.count(), x.size(0)}, x.options().requires_grad(false))
                                  .scatter_(0, classes.place.to(device).unsqueeze(0), 1.0);
-  const at::Tensor means = members.mm(x) / classes.counts.to(device).unsqueeze(1);
+  const at::Tensor counts = classes.counts.to(device).unsqueeze(1);
+  const at::Tensor means = members.mm(x) / counts;
   const at::Tensor centred = means - means.mean(0);
-  const at::Tensor rows = x - members.t().mm(means);
+  const at::Tensor deviations = x - members.t().mm(means);
+  const at::Tensor rows = deviations - members.t().mm(members.mm(deviations.detach()) / counts);
+  const at::Tensor nc1 = variability(rows, means);
+  require_angles(centred, x.detach());
   const at::Tensor self_duality = (unit_norm(w) - unit_norm(centred)).square().sum();
-  return at::stack({variability(rows, centred), norm_variation(centred), norm_variation(w), angle_deviation(centred),
-                    angle_deviation(w), self_duality});
+  return at::stack(
+      {nc1, norm_variation(centred), norm_variation(w), angle_deviation(centred), angle_deviation(w), self_duality});
 }
 
 void define_collapse_loss(Napi::Env env, Napi::Object exports) {

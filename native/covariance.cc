@@ -120,15 +120,14 @@ void keep_leading_axes(const at::Tensor& covariance, int64_t rank) {
   covariance.diagonal().add_(noise);
 }
 
-double ledoit_wolf_shrinkage(const at::Tensor& covariance, double count, double sum_fourth) {
-  // In units of the mean variance, so that features of any magnitude neither overflow nor vanish.
+double ledoit_wolf_shrinkage(const at::Tensor& covariance, double count, double fourth_ratio) {
+  // In units of the mean variance, so that features of any magnitude neither overflow nor vanish: Σ‖y‖² is n·d then.
   const auto dim = static_cast<double>(covariance.size(0));
   const double mean_variance = covariance.diagonal().mean().item<double>();
   if (mean_variance == 0) return 0;
   const double squared_norm = squared_norm_of_lower(covariance / mean_variance);
-  const double distance = (squared_norm - dim) / dim;  // δ²: from the identity
-  const double spread =
-      (sum_fourth / mean_variance / mean_variance / count - squared_norm) / count / dim;  // β²: of the estimate
+  const double distance = (squared_norm - dim) / dim;                                     // δ²: from the identity
+  const double spread = (fourth_ratio * count * dim * dim - squared_norm) / count / dim;  // β²: of the estimate
   if (distance <= 0) return 0;
   return std::max(0.0, std::min(spread, distance) / distance);
 }

@@ -36,9 +36,9 @@ void shrink_covariance(const at::Tensor& covariance, double shrinkage);
 // the mean of their variances: probabilistic PCA, Tipping and Bishop 1999.
 void keep_leading_axes(const at::Tensor& covariance, int64_t rank);
 
-// The shrinkage of Ledoit and Wolf 2004 for n rows whose covariance (divisor n) is given, from the sum of ‖y‖⁴ of the
+// The shrinkage of Ledoit and Wolf 2004 for n rows whose covariance (divisor n) is given, from Σ‖y‖⁴/(Σ‖y‖²)² of the
 // centred rows.
-double ledoit_wolf_shrinkage(const at::Tensor& covariance, double count, double sum_fourth);
+double ledoit_wolf_shrinkage(const at::Tensor& covariance, double count, double fourth_ratio);
 
 // The oracle-approximating shrinkage of Chen et al. 2010, in the form that scikit-learn computes.
 double oas_shrinkage(const at::Tensor& covariance, double count);

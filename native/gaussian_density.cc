@@ -32,6 +32,10 @@ constexpr int64_t screen_rows = 512;
 // Dimensions that a bound is made of.
 int64_t leading_dimensions(int64_t dim) { return std::min(dim, std::max<int64_t>(64, dim / 8)); }
 
+// Squared distance over squared length below which a difference of whitened vectors is taken anew from the rows: above
+// it, rounding of both ends costs less than 1e-10 of the distance.
+constexpr double squared_closeness = 1e-11;
+
 // Classes are left out whose terms together are below half a unit in the last place of what is returned: below 2^-53 of
 // the largest term, and of that what the logarithm's own magnitude allows. The share covers rounding of the log
 // densities themselves, which under collapse reach -1e14 and more.
@@ -189,7 +193,7 @@ GaussianDensity GaussianDensity::fit(ClassMoments& moments, const ClassLabels& n
       const double shrinkage =
           options.covariance == CovarianceKind::oas
               ? oas_shrinkage(covariance, count)
-              : ledoit_wolf_shrinkage(covariance, count, moments.fourths()[moment_of(c)].item<double>());
+              : ledoit_wolf_shrinkage(covariance, count, moments.fourth_ratios()[moment_of(c)].item<double>());
       density.shrinkage_[static_cast<size_t>(label_of(c))] = shrinkage;
       shrink_covariance(covariance, shrinkage);
     }
@@ -313,6 +317,8 @@ void GaussianDensity::load(Workspace& workspace, const at::Tensor& features) con
   if (white_mean_.defined()) {
     at::sub_out(workspace.first, workspace.rows, centre_);
     whiten(factors_[0], workspace.first, workspace.rows);
+    workspace.features = features;
+    workspace.lengths = at::linalg_vector_norm(workspace.rows, 2, 1).square_();
   }
 }
 
@@ -332,15 +338,28 @@ at::Tensor GaussianDensity::squared_distance(Workspace& workspace, int64_t c, co
   at::Tensor first = workspace.first.slice(0, 0, count);
   at::Tensor white = workspace.second.slice(0, 0, count);
   if (white_mean_.defined()) {
-    at::sub_out(white, index.defined() ? workspace.rows.index_select(0, index) : workspace.rows, white_mean_[c]);
-  } else {
-    if (index.defined()) at::index_select_out(white, workspace.rows, 0, index);
-    centre(first, index.defined() ? white : workspace.rows, c, dim());
-    if (deviation_.defined()) {
-      at::div_out(white, first, deviation_[c]);
-    } else {
-      whiten(factors_[static_cast<size_t>(c)], first, white);
+    const auto chosen = [&](const at::Tensor& all) { return index.defined() ? all.index_select(0, index) : all; };
+    at::sub_out(white, chosen(workspace.rows), white_mean_[c]);
+    at::Tensor distance = at::linalg_vector_norm(white, 2, 1).square_();
+    // Under collapse a row is so close to its mean that the difference of two whitened vectors has few digits left.
+    const at::Tensor close = distance.lt(chosen(workspace.lengths) * squared_closeness).nonzero().squeeze(1);
+    if (close.size(0) > 0) {
+      const at::Tensor place = index.defined() ? index.index_select(0, close) : close;
+      const at::Tensor& features = workspace.features;
+      at::Tensor rows = features.index_select(0, place.to(features.device())).to(device(), at::kDouble);
+      at::Tensor centred = at::empty_like(rows);
+      centre(centred, rows, c, dim());
+      whiten(factors_[0], centred, rows);
+      distance.index_copy_(0, close, at::linalg_vector_norm(rows, 2, 1).square_());
     }
+    return distance;
+  }
+  if (index.defined()) at::index_select_out(white, workspace.rows, 0, index);
+  centre(first, index.defined() ? white : workspace.rows, c, dim());
+  if (deviation_.defined()) {
+    at::div_out(white, first, deviation_[c]);
+  } else {
+    whiten(factors_[static_cast<size_t>(c)], first, white);
   }
   return at::linalg_vector_norm(white, 2, 1).square_();
 }

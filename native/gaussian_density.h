@@ -52,6 +52,7 @@ class GaussianDensity {
   struct Workspace {
     at::Tensor rows;  // [n, d]: float64 on the device; whitened where one covariance serves all classes
     at::Tensor first, second;
+    at::Tensor features, lengths;  // where they are whitened: as given, and [n] squared lengths after it
   };
 
   // Makes what evaluation needs besides the factors; before the first load. A fit or a loaded file does without.

@@ -22,8 +22,19 @@ namespace ood {
 
 namespace {
 
+constexpr double epsilon = std::numeric_limits<double>::epsilon();
+constexpr double infinity = std::numeric_limits<double>::infinity();
 constexpr int64_t chunk_entries = int64_t{1}
-                                  << 20;  // of float64: a chunk stays in the cache through all that is done with it
+                                  << 18;  // of float64: a chunk stays in the cache through all that is done with it
+
+// The power of two by which values of magnitude `largest` come near 1; 1 for zero.
+double unit_of(double largest) {
+  int exponent = 0;
+  std::frexp(largest, &exponent);
+  return largest > 0 ? std::ldexp(1.0, std::clamp(exponent, -1000, 1000)) : 1;
+}
+
+double largest_of(const at::Tensor& tensor) { return at::linalg_vector_norm(tensor, infinity).item<double>(); }
 
 // Standard deviation over mean of the row norms, with divisor n − ddof.
 double norm_variation(const at::Tensor& rows, double ddof) {
@@ -33,13 +44,16 @@ double norm_variation(const at::Tensor& rows, double ddof) {
   return std::sqrt(squares / (static_cast<double>(rows.size(0)) - ddof)) / mean;
 }
 
-at::Tensor unit_rows(const at::Tensor& rows) { return rows / at::linalg_vector_norm(rows, 2, 1, true); }
+// Rows of unit length; their largest entry is brought to 1 first, so that no square vanishes.
+at::Tensor unit_rows(const at::Tensor& rows) {
+  const at::Tensor scaled = rows / at::linalg_vector_norm(rows, infinity, 1, true);
+  return scaled / at::linalg_vector_norm(scaled, 2, 1, true);
+}
 
 // Mean over pairs of |cos − (−1/(P−1))|.
-double angle_deviation(const at::Tensor& rows) {
-  const auto classes = static_cast<double>(rows.size(0));
-  const at::Tensor unit = unit_rows(rows);
-  at::Tensor deviation = unit.mm(unit.t()).add_(1 / (classes - 1)).abs_();
+double angle_deviation(const at::Tensor& unit) {
+  const auto classes = static_cast<double>(unit.size(0));
+  const at::Tensor deviation = unit.mm(unit.t()).add_(1 / (classes - 1)).abs_();
   deviation.fill_diagonal_(0);
   return deviation.sum().item<double>() / (classes * (classes - 1));
 }
@@ -48,7 +62,8 @@ at::Tensor unit_norm(const at::Tensor& matrix) { return matrix / at::linalg_vect
 
 // Frobenius distance of a Gram matrix, at unit norm, from that of a simplex equiangular tight frame (Zhu et al. 2021,
 // NC2).
-double etf_distance(const at::Tensor& gram) {
+double etf_distance(const at::Tensor& rows) {
+  const at::Tensor gram = rows.mm(rows.t());
   const auto classes = static_cast<double>(gram.size(0));
   const at::Tensor ideal = (at::eye(gram.size(0), gram.options()) - 1 / classes) / std::sqrt(classes - 1);
   return at::linalg_vector_norm(unit_norm(gram) - ideal).item<double>();
@@ -56,8 +71,13 @@ double etf_distance(const at::Tensor& gram) {
 
 void require_weight(const at::Tensor& weight) {
   require_finite(weight, "weight");
-  if (at::linalg_vector_norm(weight, 2, 1).eq(0).any().item<bool>())
-    fail("ERR_RANGE", "weight: expected no row of zeros");
+  const at::Tensor zero = at::linalg_vector_norm(weight, infinity, 1).eq(0).nonzero();
+  if (zero.size(0) > 0) fail("ERR_RANGE", "weight: expected no row of zeros, found row ", zero[0].item<int64_t>());
+}
+
+double require_number(double value, const char* name) {
+  if (!std::isfinite(value)) fail("ERR_RANGE", name, ": expected a number that float64 holds, found an overflow");
+  return value;
 }
 
 // One measurement of features, a chunk per step, in two passes: class means, then everything that is relative to them.
@@ -71,25 +91,44 @@ struct Measurement {
 
   int pass = 0;
   int64_t done = 0;
-  std::vector<int64_t> counts;
-  at::Tensor sums, place;  // [C, d]; [C]: index among the classes with samples
+  double unit = 1;  // rows are divided by it where their squares would overflow or vanish
+  std::vector<int64_t> present;
+  at::Tensor sizes;    // [P, 1]: their counts
+  at::Tensor own;      // [N]: the place of each sample's class among those with samples
+  at::Tensor origin;   // [d]: the mean of the first chunk, near enough to the data for sums to keep their digits
+  at::Tensor sums;     // [P, d], about the origin
+  double squares = 0;  // Σ‖z − origin‖²
+  at::Tensor means;    // [P, d]: class means, rounded
   BetweenClasses between;
-  at::Tensor half_lengths, within;  // [P]; [P, P]: Σ t tᵀ for t = the centred feature's products with the class means
+  at::Tensor axes;                    // [d, K]: principal axes of the class means, over their unit
+  at::Tensor coordinates, distances;  // [P, K]: class means along them; [P, P]: squared distances between class means
+  at::Tensor along;   // [P, rank]: per class, Σ of a feature's deviation along the axes, over strengths
+  double within = 0;  // Σ of its square
   int64_t unlike_prediction = 0, unlike_label = 0;
   CollapseNumbers numbers;
 
   void check() {
     require_finite(features, "features");
     require_labels(labels, classes, "labels");
-    if (predictions.defined()) require_labels(predictions, weight.size(0), "predictions");
-    require_weight(weight);
-    if (bias.defined()) require_finite(bias, "bias");
-    weight = weight.to(device, at::kDouble);
-    if (bias.defined()) bias = bias.to(device, at::kDouble);
-    counts.resize(static_cast<size_t>(classes));
-    const at::Tensor histogram = at::bincount(labels, {}, classes);
-    for (int64_t c = 0; c < classes; ++c) counts[static_cast<size_t>(c)] = histogram[c].item<int64_t>();
-    sums = at::zeros({classes, features.size(1)}, at::TensorOptions(at::kDouble).device(device));
+    if (predictions.defined()) require_labels(predictions, classes, "predictions");
+    if (weight.defined()) {
+      require_weight(weight);
+      weight = weight.to(device, at::kDouble);
+    }
+    if (bias.defined()) {
+      require_finite(bias, "bias");
+      bias = bias.to(device, at::kDouble);
+    }
+    if (features.scalar_type() == at::kDouble) {  // what float32 holds is never too large or small
+      const double largest = largest_of(features);
+      if (largest > 0 && (largest > 0x1p400 || largest < 0x1p-300)) unit = unit_of(largest);
+    }
+    const auto [sorted, places, counts] =
+        at::_unique2(labels, /*sorted=*/true, /*return_inverse=*/true, /*return_counts=*/true);
+    present.assign(sorted.const_data_ptr<int64_t>(), sorted.const_data_ptr<int64_t>() + sorted.size(0));
+    own = places.to(device);
+    sizes = counts.to(device, at::kDouble).unsqueeze(1);
+    sums = at::zeros({sorted.size(0), features.size(1)}, sizes.options());
   }
 
   bool step() {
@@ -100,13 +139,16 @@ struct Measurement {
     }
     const int64_t count = features.size(0);
     const int64_t end = std::min(count, done + std::max<int64_t>(1, chunk_entries / features.size(1)));
-    const at::Tensor rows = features.slice(0, done, end).to(device).to(at::kDouble);
-    const at::Tensor label = labels.slice(0, done, end).to(device);
+    const at::Tensor given = features.slice(0, done, end).to(device).to(at::kDouble);
+    const at::Tensor rows = unit == 1 ? given : given / unit;
+    const at::Tensor place = own.slice(0, done, end);
     if (pass == 1) {
-      const at::Tensor members = at::zeros({classes, end - done}, rows.options()).scatter_(0, label.unsqueeze(0), 1.0);
-      sums.addmm_(members, rows);
+      if (!origin.defined()) origin = rows.mean(0);
+      const at::Tensor moved = rows - origin;
+      squares += at::linalg_vector_norm(moved).square().item<double>();
+      sums.addmm_(members(place), moved);
     } else {
-      relate(rows, label, predictions.defined() ? predictions.slice(0, done, end).to(device) : at::Tensor());
+      relate(rows, given, place, predictions.defined() ? predictions.slice(0, done, end).to(device) : at::Tensor());
     }
     done = end;
     if (done < count) return false;
@@ -120,33 +162,48 @@ struct Measurement {
     return true;
   }
 
-  void find_means() {
-    const at::Tensor divisor = at::tensor(counts, at::kLong).to(device, at::kDouble).clamp_min_(1).unsqueeze(1);
-    between = between_classes(sums / divisor, at::zeros_like(sums), counts, rcond);
-    half_lengths = between.means.square().sum(1) / 2;
-    within = at::zeros_like(between.gram);
-    place = at::zeros({classes}, at::kLong);
-    for (size_t i = 0; i < between.classes.size(); ++i) place[between.classes[i]] = static_cast<int64_t>(i);
-    place = place.to(device);
+  at::Tensor members(const at::Tensor& place) const {
+    return at::zeros({sums.size(0), place.size(0)}, sums.options()).scatter_(0, place.unsqueeze(0), 1.0);
   }
 
-  void relate(const at::Tensor& rows, const at::Tensor& label, at::Tensor prediction) {
+  void find_means() {
+    sums.div_(sizes);
+    const double spread = std::sqrt(squares / static_cast<double>(features.numel()));
+    between = between_classes(present, sums, at::zeros_like(sums), spread, rcond);
+    means = sums + origin;
+    axes = between.axes / between.unit;
+    coordinates = between.means.mm(between.axes);
+    distances = at::cdist(coordinates, coordinates, 2, /*compute_mode=*/2).square_();  // by differences
+    along = at::zeros({means.size(0), between.strengths.size(0)}, sums.options());
+  }
+
+  // Of the rows, over `unit`, and as they were given.
+  void relate(const at::Tensor& rows, const at::Tensor& given, const at::Tensor& place, at::Tensor prediction) {
+    // The deviation from the own mean itself: a difference of two projections would have lost what collapse leaves.
+    const at::Tensor deviations = (rows - means.index_select(0, place)).mm(axes);
+    const at::Tensor shares = deviations.slice(1, 0, between.strengths.size(0)) / between.strengths;
+    within += at::linalg_vector_norm(shares).square().item<double>();
+    along.addmm_(members(place), shares);
+    if (!prediction.defined() && !weight.defined()) return;
     if (!prediction.defined()) {
-      const at::Tensor logits = rows.mm(weight.t());
-      prediction = (bias.defined() ? logits + bias : logits).argmax(1);
+      const at::Tensor logits = bias.defined() ? at::addmm(bias, given, weight.t()) : given.mm(weight.t());
+      if (!logits.isfinite().all().item<bool>())
+        fail("ERR_RANGE", "weight: expected logits that float64 holds, found an overflow");
+      prediction = logits.argmax(1);
     }
-    const at::Tensor products = (rows - between.centre).mm(between.means.t());
-    const at::Tensor nearest = (products - half_lengths).argmax(1);
-    const at::Tensor nearest_class = at::tensor(between.classes, at::kLong).to(device).index_select(0, nearest);
+    // ‖z − u_k‖² less ‖z − u‖², u the own mean
+    const at::Tensor nearest = (distances.index_select(0, place) - 2 * deviations.mm(coordinates.t())).argmin(1);
+    const at::Tensor nearest_class = at::tensor(present, at::kLong).to(device).index_select(0, nearest);
     unlike_prediction += nearest_class.ne(prediction).sum().item<int64_t>();
-    unlike_label += nearest_class.ne(label).sum().item<int64_t>();
-    const at::Tensor centred = products - between.gram.index_select(0, place.index_select(0, label));
-    within.addmm_(centred.t(), centred);
+    unlike_label += nearest.ne(place).sum().item<int64_t>();
   }
 
   void finish() {
+    // `means` were rounded, which moved every deviation of a class by one vector.
+    within -= (along.square() / sizes).sum().item<double>();
     const auto samples = static_cast<double>(features.size(0));
-    numbers = collapse_numbers(between, within, features.size(0), weight);
+    numbers = collapse_numbers(between, std::max(within, 0.0) / samples, weight);
+    if (!predictions.defined() && !weight.defined()) return;
     numbers.nc4 = static_cast<double>(unlike_prediction) / samples;
     numbers.nc4_labels = static_cast<double>(unlike_label) / samples;
   }
@@ -158,14 +215,17 @@ Napi::Value to_js(Napi::Env env, const CollapseNumbers& numbers) {
   result.Set("rank", static_cast<double>(numbers.rank));
   result.Set("enMeans", numbers.en_means);
   result.Set("enMeansDdof0", numbers.en_means_ddof0);
-  result.Set("enClassifier", numbers.en_classifier);
-  result.Set("enClassifierDdof0", numbers.en_classifier_ddof0);
   result.Set("eaMeans", numbers.ea_means);
-  result.Set("eaClassifier", numbers.ea_classifier);
-  result.Set("nc3", numbers.nc3);
-  result.Set("nc3UnitColumns", numbers.nc3_unit_columns);
   result.Set("etfDistanceMeans", numbers.etf_distance_means);
-  result.Set("etfDistanceClassifier", numbers.etf_distance_classifier);
+  if (numbers.classifier) {
+    const ClassifierNumbers& classifier = *numbers.classifier;
+    result.Set("enClassifier", classifier.en);
+    result.Set("enClassifierDdof0", classifier.en_ddof0);
+    result.Set("eaClassifier", classifier.ea);
+    result.Set("nc3", classifier.nc3);
+    result.Set("nc3UnitColumns", classifier.nc3_unit_columns);
+    result.Set("etfDistanceClassifier", classifier.etf_distance);
+  }
   const auto optional = [&](const std::optional<double>& value) {
     return value ? Napi::Value(Napi::Number::New(env, *value)) : env.Undefined();
   };
@@ -177,28 +237,31 @@ Napi::Value to_js(Napi::Env env, const CollapseNumbers& numbers) {
   return result;
 }
 
+void require_weight_shape(const at::Tensor& weight, int64_t classes, int64_t dim) {
+  if (weight.size(0) != classes || weight.size(1) != dim)
+    fail("ERR_SHAPE", "weight: expected [", classes, ", ", dim, "], found ", weight.sizes());
+}
+
 std::optional<double> rcond_argument(const Napi::Value& value) {
   if (value.IsUndefined()) return std::nullopt;
   return number_argument(value, "rcond", 0, 1);
 }
 
-// measureCollapse(control, features, labels, predictions | undefined, weight, bias | undefined, rcond | undefined,
-// device)
+// measureCollapse(control, features, labels, predictions | undefined, weight | undefined, bias | undefined,
+// rcond | undefined, device, classes)
 Napi::Value measure(const Napi::CallbackInfo& info) {
   auto measurement = std::make_shared<Measurement>(device_argument(info[7], "device"));
   Measurement& m = *measurement;
   m.features = features_argument(info[1], "features");
   m.labels = labels_argument(info[2], "labels");
   if (!info[3].IsUndefined()) m.predictions = labels_argument(info[3], "predictions");
-  m.weight = tensor_argument(info[4], "weight", {at::kFloat, at::kDouble}, 2);
+  m.weight = optional_tensor_argument(info[4], "weight", {at::kFloat, at::kDouble}, 2);
   m.bias = optional_tensor_argument(info[5], "bias", {at::kFloat, at::kDouble}, 1);
   m.rcond = rcond_argument(info[6]);
-  m.classes = m.weight.size(0);
+  m.classes = integer_argument(info[8], "classes", 1, 1 << 24);
   if (m.features.numel() == 0)
     fail("ERR_SHAPE", "features: expected at least one row and one column, found ", m.features.sizes());
-  if (m.weight.size(1) != m.features.size(1)) {
-    fail("ERR_SHAPE", "weight: expected ", m.features.size(1), " columns as features has, found ", m.weight.size(1));
-  }
+  if (m.weight.defined()) require_weight_shape(m.weight, m.classes, m.features.size(1));
   const auto require_rows = [&](const at::Tensor& list, int64_t rows, const char* name) {
     if (list.defined() && list.size(0) != rows)
       fail("ERR_SHAPE", name, ": expected ", rows, " values, found ", list.size(0));
@@ -211,87 +274,116 @@ Napi::Value measure(const Napi::CallbackInfo& info) {
       [measurement](Napi::Env env) { return to_js(env, measurement->numbers); });
 }
 
-// measureCollapseOfStatistics(control, statistics, weight, rcond | undefined): every number but NC4
+// Σ over samples of the squared deviation along the axes over strengths, from a pooled scatter S (lower triangle): the
+// trace of BᵀSB. ERR_RANGE where S's largest entries leave no digit of it.
+double within_of_scatter(const BetweenClasses& between, const at::Tensor& scatter, double samples) {
+  const at::Tensor scaled = between.axes.slice(1, 0, between.strengths.size(0)) / between.strengths / between.unit;
+  const at::Tensor variances = scatter.diagonal();
+  const at::Tensor squares = scaled.square().sum(1);
+  const double mixed = (scaled * scatter.tril(-1).mm(scaled)).sum().item<double>();
+  const double within = (2 * mixed + squares.dot(variances).item<double>()) / samples;
+  const double rounding = epsilon * squares.dot(variances).item<double>() / samples;
+  if (rounding > 0.01 * within && rounding > 1e-9) {
+    fail("ERR_RANGE", "statistics: expected scatters that hold NC1, found variances so unequal that rounding is about ",
+         rounding * static_cast<double>(between.classes.size()), "; measure it from the features");
+  }
+  return std::max(within, 0.0);
+}
+
+// measureCollapseOfStatistics(control, statistics, weight | undefined, rcond | undefined): every number but NC4
 Napi::Value measure_statistics(const Napi::CallbackInfo& info) {
   const auto statistics = ClassStatistics::unwrap(info[1], "statistics");
-  const at::Tensor weight = tensor_argument(info[2], "weight", {at::kFloat, at::kDouble}, 2);
+  const at::Tensor weight = optional_tensor_argument(info[2], "weight", {at::kFloat, at::kDouble}, 2);
   const std::optional<double> rcond = rcond_argument(info[3]);
-  if (weight.size(0) != statistics->classes() || weight.size(1) != statistics->dim()) {
-    fail("ERR_SHAPE", "weight: expected [", statistics->classes(), ", ", statistics->dim(), "], found ",
-         weight.sizes());
-  }
+  if (weight.defined()) require_weight_shape(weight, statistics->classes(), statistics->dim());
   return submit<CollapseNumbers>(
       info, statistics->device(),
       [=](JobContext&) {
         const at::NoGradGuard no_grad;
-        require_weight(weight);
+        if (weight.defined()) require_weight(weight);
         const ClassMoments& moments = statistics->up_to_date();
-        const BetweenClasses between = between_classes(moments.mean(), moments.mean_low(), moments.counts(), rcond);
-        return collapse_numbers(between, within_of_scatter(between, moments.pooled_scatter()), moments.total(),
-                                weight.to(moments.device(), at::kDouble));
+        const at::Tensor scatter = moments.pooled_scatter();
+        const auto samples = static_cast<double>(moments.total());
+        const double variance = scatter.diagonal().sum().item<double>() / samples / static_cast<double>(moments.dim());
+        const at::Tensor present = at::tensor(moments.present(), at::kLong).to(moments.device());
+        const BetweenClasses between =
+            between_classes(moments.present(), moments.mean().index_select(0, present),
+                            moments.mean_low().index_select(0, present), std::sqrt(variance), rcond);
+        return collapse_numbers(between, within_of_scatter(between, scatter, samples),
+                                weight.defined() ? weight.to(moments.device(), at::kDouble) : at::Tensor());
       },
       [](Napi::Env env, CollapseNumbers& numbers) { return to_js(env, numbers); });
 }
 
+ClassifierNumbers classifier_numbers(const BetweenClasses& between, const at::Tensor& unit_means,
+                                     const at::Tensor& weight) {
+  const at::Tensor rows = weight.index_select(0, at::tensor(between.classes, at::kLong).to(weight.device()));
+  const at::Tensor scaled = rows / unit_of(largest_of(rows)), unit = unit_rows(rows);
+  ClassifierNumbers numbers;
+  numbers.en = norm_variation(scaled, 1);
+  numbers.en_ddof0 = norm_variation(scaled, 0);
+  numbers.ea = angle_deviation(unit);
+  numbers.nc3 = (unit_norm(scaled) - unit_norm(between.means)).square().sum().item<double>();
+  numbers.nc3_unit_columns = (unit - unit_means).square().sum().item<double>();
+  numbers.etf_distance = etf_distance(scaled);
+  return numbers;
+}
+
 }  // namespace
 
-BetweenClasses between_classes(const at::Tensor& mean, const at::Tensor& mean_low, const std::vector<int64_t>& counts,
-                               std::optional<double> rcond) {
-  BetweenClasses between;
-  for (size_t c = 0; c < counts.size(); ++c) {
-    if (counts[c] > 0) between.classes.push_back(static_cast<int64_t>(c));
-  }
-  const auto classes = static_cast<int64_t>(between.classes.size());
+BetweenClasses between_classes(const std::vector<int64_t>& labels, const at::Tensor& means, const at::Tensor& means_low,
+                               double spread, std::optional<double> rcond) {
+  const auto classes = static_cast<int64_t>(labels.size());
   if (classes < 2) fail("ERR_SHAPE", "labels: expected samples of at least 2 classes, found ", classes);
-  const at::Tensor index = at::tensor(between.classes, at::kLong).to(mean.device());
-  const at::Tensor means = mean.index_select(0, index);
-  const at::Tensor means_low = mean_low.index_select(0, index);
-  between.centre = means.mean(0);
-  between.means = (means - between.centre).add_(means_low);
-  between.gram = between.means.mm(between.means.t());
-  const auto [values, vectors] = at::linalg_eigh(between.gram);
-  const int64_t dim = mean.size(1);
-  const auto largest_size = static_cast<double>(std::max(classes, dim));
-  constexpr double epsilon = std::numeric_limits<double>::epsilon();
-  // What rounding of the class means alone leaves in the Gram matrix.
-  const double rounding = static_cast<double>(classes * dim) * std::pow(epsilon * means.abs().max().item<double>(), 2);
-  const double largest = values.max().item<double>();
+  BetweenClasses between;
+  between.classes = labels;
+  // About one of them first, and twice about their mean: what that is rounded by, too, is in every row.
+  at::Tensor centred = (means - means[0]).add_(means_low - means_low[0]);
+  const double apart = largest_of(centred);
+  if (!std::isfinite(apart)) fail("ERR_RANGE", "features: expected class means that float64 can subtract");
+  between.unit = unit_of(apart);
+  centred.div_(between.unit);
+  centred.sub_(centred.mean(0));
+  centred.sub_(centred.mean(0));
+  between.means = centred;
+  const int64_t dim = means.size(1);
+  const auto [left, values, right] = at::linalg_svd(centred, /*full_matrices=*/false);
+  // What rounding of the class means alone can leave in a singular value.
+  const double size = std::sqrt(static_cast<double>(classes * dim));
+  const double rounding =
+      4 * size * epsilon * std::max(spread / between.unit, epsilon * largest_of(means) / between.unit);
+  const double largest = values[0].item<double>();
   if (!(largest > rounding))
     fail("ERR_RANGE", "features: expected class means that differ, found them all at one point");
-  const double cut = std::max(rcond.value_or(4 * largest_size * epsilon) * largest, rcond ? 0.0 : rounding);
-  // Eigenvalues ascend; the lowest belongs to the sum of the means, which is zero by construction.
-  const int64_t first = std::max<int64_t>(1, classes - values.gt(cut).sum().item<int64_t>());
-  between.strengths = values.slice(0, first, classes);
-  between.directions = vectors.slice(1, first, classes);
+  const double no_length = std::max(rounding, 4 * std::sqrt(static_cast<double>(dim)) * epsilon);
+  const at::Tensor at_centre = at::linalg_vector_norm(centred, 2, 1).le(no_length).nonzero();
+  if (at_centre.size(0) > 0) {
+    fail("ERR_RANGE",
+         "features: expected no class mean at the mean of the class means, where it has no angle; found class ",
+         between.classes[static_cast<size_t>(at_centre[0].item<int64_t>())]);
+  }
+  const double share = rcond.value_or(4 * static_cast<double>(std::max(classes, dim)) * epsilon);
+  const double cut = std::max(std::sqrt(share) * largest, rcond ? 0.0 : rounding);
+  // The last singular value belongs to the sum of the means, which is zero by construction.
+  const int64_t most = std::min(classes - 1, values.size(0));
+  const int64_t rank = std::clamp<int64_t>(values.gt(cut).sum().item<int64_t>(), 1, most);
+  between.strengths = values.slice(0, 0, rank);
+  between.axes = right.t();
   return between;
 }
 
-at::Tensor within_of_scatter(const BetweenClasses& between, const at::Tensor& scatter) {
-  const at::Tensor half = scatter.tril(-1).mm(between.means.t());
-  const at::Tensor product = between.means.mm(half);
-  return product + product.t() + (between.means * scatter.diagonal()).mm(between.means.t());
-}
-
-CollapseNumbers collapse_numbers(const BetweenClasses& between, const at::Tensor& within, int64_t samples,
-                                 const at::Tensor& weight) {
-  const auto classes = static_cast<double>(between.classes.size());
-  const at::Tensor rows = weight.index_select(0, at::tensor(between.classes, at::kLong).to(weight.device()));
+CollapseNumbers collapse_numbers(const BetweenClasses& between, double within, const at::Tensor& weight) {
   CollapseNumbers numbers;
   numbers.classes = between.classes;
   numbers.rank = between.strengths.size(0);
-  // C·tr(M̄ᵀ Σ_W M̄ · K† K†) along the eigenvectors of K = M̄ᵀM̄
-  const at::Tensor along = (between.directions * within.mm(between.directions)).sum(0);
-  numbers.nc1 = classes * (along / between.strengths.square()).sum().item<double>() / static_cast<double>(samples);
+  // tr(Σ_W Σ_B†) = C · tr(Σ_W V Σ⁻² Vᵀ) for M̄ᵀ = UΣVᵀ
+  numbers.nc1 = require_number(static_cast<double>(between.classes.size()) * within, "nc1");
   numbers.en_means = norm_variation(between.means, 1);
   numbers.en_means_ddof0 = norm_variation(between.means, 0);
-  numbers.en_classifier = norm_variation(rows, 1);
-  numbers.en_classifier_ddof0 = norm_variation(rows, 0);
-  numbers.ea_means = angle_deviation(between.means);
-  numbers.ea_classifier = angle_deviation(rows);
-  numbers.nc3 = (unit_norm(rows) - unit_norm(between.means)).square().sum().item<double>();
-  numbers.nc3_unit_columns = (unit_rows(rows) - unit_rows(between.means)).square().sum().item<double>();
-  numbers.etf_distance_means = etf_distance(between.gram);
-  numbers.etf_distance_classifier = etf_distance(rows.mm(rows.t()));
+  const at::Tensor unit_means = unit_rows(between.means);
+  numbers.ea_means = angle_deviation(unit_means);
+  numbers.etf_distance_means = etf_distance(between.means);
+  if (weight.defined()) numbers.classifier = classifier_numbers(between, unit_means, weight);
   return numbers;
 }
 

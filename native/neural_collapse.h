@@ -1,5 +1,5 @@
 // The neural-collapse numbers of Papyan, Han and Donoho 2020, from features or from class moments. No d x d matrix is
-// decomposed: everything goes through the C x C Gram matrix of the centred class means.
+// decomposed: everything goes through the singular values of the C x d matrix of centred class means.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -13,38 +13,42 @@
 
 namespace ood {
 
+// What needs the classifier.
+struct ClassifierNumbers {
+  double en = 0, en_ddof0 = 0, ea = 0;
+  double nc3 = 0, nc3_unit_columns = 0;
+  double etf_distance = 0;
+};
+
 struct CollapseNumbers {
   double nc1 = 0;
   int64_t rank = 0;  // of the between-class scatter
-  double en_means = 0, en_means_ddof0 = 0, en_classifier = 0, en_classifier_ddof0 = 0;
-  double ea_means = 0, ea_classifier = 0;
-  double nc3 = 0, nc3_unit_columns = 0;
-  double etf_distance_means = 0, etf_distance_classifier = 0;
+  double en_means = 0, en_means_ddof0 = 0, ea_means = 0, etf_distance_means = 0;
+  std::optional<ClassifierNumbers> classifier;
   std::optional<double> nc4, nc4_labels;
   std::vector<int64_t> classes;  // those with samples: what all numbers are over
 };
 
-// The class means of the P classes with samples, about their own mean, and the spectrum of their Gram matrix.
+// The class means of the P classes with samples, about their own mean, and their singular values. Not the spectrum of
+// their Gram matrix: that has the squares, and loses twice the digits where one class is far from the others.
 struct BetweenClasses {
   std::vector<int64_t> classes;
-  at::Tensor centre;      // [d]: mean of the class means
-  at::Tensor means;       // [P, d], centred
-  at::Tensor gram;        // [P, P] = means·meansᵀ
-  at::Tensor directions;  // [P, rank]: eigenvectors of the Gram matrix
-  at::Tensor strengths;   // [rank]: their eigenvalues
+  double unit = 1;       // a power of two, over which everything below is
+  at::Tensor means;      // [P, d], centred
+  at::Tensor axes;       // [d, min(P, d)]: right singular vectors of the means
+  at::Tensor strengths;  // [rank]: the singular values that are not zero, descending
 };
 
-// rcond: eigenvalues of the Gram matrix below this share of the largest count as zero (default: 4·max(P, d)·eps); at
-// most P − 1 are kept. ERR_RANGE where the means of all classes coincide, ERR_SHAPE below two classes with samples.
-BetweenClasses between_classes(const at::Tensor& mean, const at::Tensor& mean_low, const std::vector<int64_t>& counts,
-                               std::optional<double> rcond);
+// From the means [P, d] of the classes `labels`, as sums of two. spread: root mean square of the features' entries
+// about some centre, which says what rounding does to a mean. rcond: squared singular values below this share of the
+// largest count as zero (default: 4·max(P, d)·eps); at most P − 1 are kept. ERR_RANGE where the means of all classes
+// coincide, or one has no angle, ERR_SHAPE below two classes with samples.
+BetweenClasses between_classes(const std::vector<int64_t>& labels, const at::Tensor& means, const at::Tensor& means_low,
+                               double spread, std::optional<double> rcond);
 
-// Every number but NC4. `within` [P, P]: means·S·meansᵀ for the within-class scatter S, summed over samples.
-CollapseNumbers collapse_numbers(const BetweenClasses& between, const at::Tensor& within, int64_t samples,
-                                 const at::Tensor& weight);
-
-// That product from a pooled scatter (lower triangle).
-at::Tensor within_of_scatter(const BetweenClasses& between, const at::Tensor& scatter);
+// Every number but NC4. `within`: the mean over samples of the squared deviation from the class mean along the axes,
+// over strengths. Without a weight (undefined) no number of the classifier.
+CollapseNumbers collapse_numbers(const BetweenClasses& between, double within, const at::Tensor& weight);
 
 // Defines measureCollapse and measureCollapseOfStatistics on `exports`.
 void define_neural_collapse(Napi::Env env, Napi::Object exports);

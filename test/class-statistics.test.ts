@@ -79,7 +79,9 @@ describe.each(expected.cases)("$name", (c) => {
           wanted.scatter,
         ),
       ).toBeLessThan(1e-13);
-      expect(deviation([(found.get("fourth") as number[])[label] as number], [wanted.fourth])).toBeLessThan(1e-13);
+      const trace = (found.get("trace") as number[])[label] as number;
+      const fourth = ((found.get("fourth_ratio") as number[])[label] as number) * trace * trace;
+      expect(deviation([fourth], [wanted.fourth])).toBeLessThan(1e-13);
     }
   });
 
@@ -120,9 +122,9 @@ describe("any division of the data gives the same statistics (trap 4)", () => {
             if (key === "mean_low") continue; // below the last digit of the mean
             // cubes nearly cancel between samples: they are measured against the largest single term
             const scale =
-              key === "cube"
-                ? Math.max(...(whole.get("fourth") as number[])) ** 0.75 /
-                  Math.max(...(whole.get("cube") as number[]).map(Math.abs), 1e-300)
+              key === "cube_ratio"
+                ? Math.max(...(whole.get("fourth_ratio") as number[])) ** 0.75 /
+                  Math.max(...(whole.get("cube_ratio") as number[]).map(Math.abs), 1e-300)
                 : 1;
             expect(deviation(values, whole.get(key) as number[])).toBeLessThan(1e-12 * Math.max(1, scale));
           }
@@ -152,7 +154,7 @@ describe("any division of the data gives the same statistics (trap 4)", () => {
           const [left, right] = [await arrays(a), await arrays(e)];
           expect([...left.keys()]).toEqual([...right.keys()]);
           for (const [key, values] of left) {
-            if (key !== "mean_low" && key !== "cube") expect(deviation(values, right.get(key) as number[])).toBeLessThan(1e-12);
+            if (key !== "mean_low" && key !== "cube_ratio") expect(deviation(values, right.get(key) as number[])).toBeLessThan(1e-12);
           }
         },
       ),
@@ -206,7 +208,7 @@ describe("any division of the data gives the same statistics (trap 4)", () => {
           .concat([Array.from(s.labels.keys()).slice(600)]),
       ),
     );
-    for (const key of ["count", "mean", "scatter.0", "scatter.1", "trace", "fourth"]) {
+    for (const key of ["count", "mean", "scatter.0", "scatter.1", "trace", "fourth_ratio"]) {
       expect(deviation(single.get(key) as number[], whole.get(key) as number[])).toBeLessThan(1e-12);
     }
   });
@@ -278,6 +280,28 @@ describe("files", () => {
       expect(await arrays(loaded)).toEqual(await arrays(statistics));
     },
   );
+
+  test("a file with the third and fourth moments themselves, as version 0.1 wrote them, is read", async () => {
+    const s = set("class 2 missing");
+    const indices = Array.from(s.labels.keys());
+    const path = join(directory, "raw-moments.safetensors");
+    const statistics = await statisticsOf(s, [indices.slice(0, 40)]);
+    await statistics.save(path);
+    const { tensors, metadata } = await readSafetensors(path);
+    const traces = toValues("F64", (tensors.get("trace") as { data: Uint8Array }).data) as Float64Array;
+    const older = [...tensors].map(([name, tensor]) => {
+      const power = { cube_ratio: 1.5, fourth_ratio: 2 }[name];
+      if (power === undefined) return { name, ...tensor };
+      const perClass = name === "cube_ratio" ? s.dim : 1;
+      const ratios = toValues("F64", tensor.data) as Float64Array;
+      const data = ratios.map((ratio, i) => ratio * (traces[Math.floor(i / perClass)] as number) ** power);
+      return { ...tensor, name: name.replace("_ratio", ""), data };
+    });
+    await writeSafetensors(path, older, { metadata });
+    const [loaded, wanted] = [await arrays(await ClassStatistics.load(path)), await arrays(statistics)];
+    expect([...loaded.keys()]).toEqual([...wanted.keys()]);
+    for (const [key, values] of wanted) expect(deviation(loaded.get(key) as number[], values)).toBeLessThan(1e-14);
+  });
 
   test("a damaged or foreign file is refused with what is wrong", async () => {
     const statistics = await statisticsOf(set("class 2 missing"));
