@@ -598,15 +598,22 @@ GaussianDensity GaussianDensity::from_state(int64_t classes, int64_t dim, const 
   }
   const int64_t present = density.present();
   if (present == 0) fail("ERR_CORRUPT_FILE", "count: expected at least one sample, found none");
-  density.mean_ = find("mean", at::kDouble, {present, dim});
-  density.mean_low_ = find("mean_low", at::kDouble, {present, dim});
+  // A row for each class with samples; version 0.1 wrote one for every class.
+  const auto find_rows = [&](const std::string& name) {
+    const auto entry = std::find_if(state.begin(), state.end(), [&](const auto& each) { return each.first == name; });
+    const bool of_all = entry != state.end() && entry->second.dim() == 2 && entry->second.size(0) == classes;
+    if (!of_all) return find(name, at::kDouble, {present, dim});
+    return find(name, at::kDouble, {classes, dim}).index_select(0, at::tensor(density.labels_, at::kLong).to(device));
+  };
+  density.mean_ = find_rows("mean");
+  density.mean_low_ = find_rows("mean_low");
   density.jitter_ = numbers("jitter");
   density.shrinkage_ = numbers("shrinkage");
   const auto require_positive = [](const at::Tensor& values, const std::string& name) {
     if (!values.gt(0).all().item<bool>()) fail("ERR_CORRUPT_FILE", name, ": expected positive numbers only");
   };
   if (options.covariance == CovarianceKind::diagonal) {
-    density.deviation_ = find("deviation", at::kDouble, {present, dim});
+    density.deviation_ = find_rows("deviation");
     require_positive(density.deviation_, "deviation");
     return density;
   }

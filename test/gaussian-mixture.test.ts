@@ -525,6 +525,25 @@ describe("files", () => {
     expect(loaded).toMatchObject({ numClasses, featureDim, covariance, prior, jitterRule, counts, jitter, shrinkage, warnings });
   });
 
+  test.each(["full", "diagonal"] as const)(
+    "%s: rows of classes without samples, as version 0.1 wrote them, are passed over",
+    async (covariance) => {
+      const s = set("class 2 missing");
+      const path = join(directory, `${covariance}-of-all.safetensors`);
+      const gmm = await GaussianMixture.fit(s.features, s.labels, { covariance });
+      await gmm.save(path);
+      const { tensors, metadata } = await readSafetensors(path);
+      const row = 8 * s.dim;
+      const older = [...tensors].map(([name, tensor]) => {
+        if (!["mean", "mean_low", "deviation"].includes(name)) return { name, ...tensor };
+        const data = Uint8Array.of(...tensor.data.subarray(0, 2 * row), ...new Uint8Array(row), ...tensor.data.subarray(2 * row));
+        return { ...tensor, name, shape: [s.numClasses, s.dim], data };
+      });
+      await writeSafetensors(path, older, { metadata });
+      expect(await (await GaussianMixture.load(path)).logDensity(s.queries)).toEqual(await gmm.logDensity(s.queries));
+    },
+  );
+
   test("a damaged file is refused with what is wrong", async () => {
     const s = set("class 2 missing");
     const path = join(directory, "damaged.safetensors");
