@@ -3,7 +3,8 @@
 
 import { describe, integer, oneOf, optionalSignal, optionsObject, string } from "./checks";
 import { LibtorchOodError } from "./errors";
-import { labelsTensor, type Labels } from "./labels";
+import type { Labels } from "./labels";
+import { labelsTensor } from "./labels-tensor";
 import { native, type NativeClassStatistics } from "./native";
 import { callNative, runNative } from "./native-call";
 import { corrupt, readStateFile, restoring, writeStateFile } from "./state-file";

@@ -3,7 +3,8 @@
 import { describe, finite, integer, oneOf, optionalSignal, optionsObject, string } from "./checks";
 import { ClassStatistics, type Scatter } from "./class-statistics";
 import { LibtorchOodError } from "./errors";
-import { classesIn, labelsTensor, type Labels } from "./labels";
+import type { Labels } from "./labels";
+import { classesIn, labelsTensor } from "./labels-tensor";
 import { mixtureWarnings } from "./mixture-warnings";
 import { native, type NativeDensityOptions, type NativeGaussianMixture, type NativeNamedTensor } from "./native";
 import { callNative, runNative } from "./native-call";

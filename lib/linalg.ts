@@ -2,7 +2,8 @@
 
 import { boolean, describe, finite, integer, oneOf, optionalSignal, optionsObject, string } from "./checks";
 import { LibtorchOodError } from "./errors";
-import { classesIn, labelsTensor, type Labels } from "./labels";
+import type { Labels } from "./labels";
+import { classesIn, labelsTensor } from "./labels-tensor";
 import { native, type NativeJobControl, type NativeNamedTensor, type NativeTensor } from "./native";
 import { runNative } from "./native-call";
 import { Tensor, toTensor, type ArrayWithShape } from "./tensor";

@@ -2,7 +2,8 @@
 
 import { fail, finite, optionalSignal, optionsObject, string } from "./checks";
 import { ClassStatistics } from "./class-statistics";
-import { classesIn, labelsTensor, type Labels } from "./labels";
+import type { Labels } from "./labels";
+import { classesIn, labelsTensor } from "./labels-tensor";
 import { native, type NativeCollapseNumbers } from "./native";
 import { runNative } from "./native-call";
 import { Tensor, toTensor, type ArrayWithShape } from "./tensor";

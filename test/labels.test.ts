@@ -12,7 +12,7 @@ import {
   type Covariance,
   type Labels,
 } from "../lib";
-import { classesIn, labelsTensor } from "../lib/labels";
+import { classesIn, labelsTensor } from "../lib/labels-tensor";
 import { set } from "./feature-sets";
 
 const refused = (code: string, message = "") => expect.objectContaining({ code, message: expect.stringContaining(message) });
@@ -57,11 +57,28 @@ describe.each(Object.entries(kinds))("%s", (_, labels) => {
   });
 });
 
+test("metrics need no native addon, a Tensor of labels is known by its shape", () => {
+  jest.isolateModules(() => {
+    jest.doMock("../lib/libtorch/load", () => {
+      throw new Error("the addon was loaded");
+    });
+    const alone = jest.requireActual<typeof import("../lib/metrics")>("../lib/metrics");
+    expect(alone.accuracy([0, 1], Uint8Array.of(0, 1))).toBe(1);
+  });
+  jest.dontMock("../lib/libtorch/load");
+});
+
 test("what is no list of whole numbers is refused by name", async () => {
   const fit = (labels: unknown) => GaussianMixture.fit(s.features, labels as Labels);
   await expect(fit(Float64Array.from(list))).rejects.toThrow(refused("ERR_DTYPE", "labels"));
   await expect(fit(new DataView(new ArrayBuffer(8)))).rejects.toThrow(refused("ERR_DTYPE", "a DataView of 8 bytes"));
   await expect(fit(null)).rejects.toThrow(refused("ERR_DTYPE", "found null"));
+  await expect(fit([0, 1.5])).rejects.toThrow(refused("ERR_DTYPE", "labels[1]: expected a whole number, found 1.5"));
+  const hole: number[] = [0];
+  hole[2] = 1;
+  await expect(fit(hole)).rejects.toThrow(refused("ERR_DTYPE", "labels[1]: expected a whole number, found undefined"));
+  await expect(fit([0, 2 ** 60])).rejects.toThrow(refused("ERR_RANGE", "labels[1]"));
+  expect(labelsTensor([0, 2 ** 40], "labels").toArray()).toEqual(BigInt64Array.of(0n, 2n ** 40n));
   await expect(fit(BigUint64Array.of(0n, 2n ** 63n))).rejects.toThrow(refused("ERR_RANGE", "labels[1]"));
   expect(() => metrics.accuracy(Tensor.from(Float32Array.of(1)), [1])).toThrow(refused("ERR_DTYPE", "predictions"));
   expect(() => metrics.accuracy(BigInt64Array.of(-1n), [1])).toThrow(refused("ERR_RANGE", "predictions[0]"));

@@ -2,7 +2,7 @@
 
 import { fail, integer } from "../checks";
 import { LibtorchOodError } from "../errors";
-import { classesIn } from "../labels";
+import { classesIn } from "../labels-tensor";
 import { presetOf, withPreset, type PresetRecord } from "../presets/preset";
 import { requirements, type ScoreOptions } from "../scores/fit";
 import type { ScoreName } from "../scores/score";

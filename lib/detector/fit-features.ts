@@ -3,7 +3,8 @@
 import { boolean, fail, integer, optionalSignal, optionsObject, string } from "../checks";
 import { LibtorchOodError } from "../errors";
 import { GaussianMixture } from "../gaussian-mixture";
-import { labelsTensor, type Labels } from "../labels";
+import type { Labels } from "../labels";
+import { labelsTensor } from "../labels-tensor";
 import { tensorRows, type Rows } from "../seen-inputs";
 import { fit as fitScore, requirements } from "../scores/fit";
 import { GaussianMixtureScore } from "../scores/gaussian-mixture-score";

@@ -2,8 +2,7 @@
 
 import { fail, typedArrayName } from "../checks";
 import { LibtorchOodError } from "../errors";
-import { integersOf, isIntegerArray, type Labels } from "../labels";
-import { Tensor } from "../tensor";
+import { integersOf, isIntegerArray, looksLikeTensor, type Labels } from "../labels";
 
 /** Numbers one by one: a typed array of floats or integers (not BigInt), or a plain array. */
 export type NumberList =
@@ -88,7 +87,7 @@ export function wholeNumbers(value: ClassList, name: string, limit = Infinity): 
 }
 
 function classList(value: ClassList, name: string): ArrayLike<unknown> {
-  const list = Tensor.is(value) ? integersOf(value, name) : isIntegerArray(value) ? value : numberList(value, name);
+  const list = looksLikeTensor(value) ? integersOf(value, name) : isIntegerArray(value) ? value : numberList(value, name);
   if (list.length === 0) throw new LibtorchOodError("ERR_SHAPE", `${name}: expected at least 1 value(s), found 0`);
   return list;
 }

@@ -2,7 +2,8 @@
 
 import { boolean, integer, optionalSignal, optionsObject, string } from "../checks";
 import { LibtorchOodError } from "../errors";
-import { integersOf, labelsTensor, type Labels } from "../labels";
+import { integersOf, type Labels } from "../labels";
+import { labelsTensor } from "../labels-tensor";
 import { native, type NativeNearestNeighbours } from "../native";
 import { callNative, runNative } from "../native-call";
 import { Tensor } from "../tensor";
