@@ -61,6 +61,7 @@ export class ResultsFile {
     if (found.kind !== "header") throw corruptFile(`${this.#file} line 1`, "a header", "a measurement");
     if (found.configurationHash === header.configurationHash) return;
     const different = differences(this.#identity(found), this.#identity(header));
+    if (different.length === 0) return; // a file in which a set was renamed has the hash of its old name
     const message = `${dirname(this.#file)}: holds the results of another configuration; it differs in ${different.join(", ")}. Choose another folder`;
     throw new LibtorchOodError("ERR_OPTION", message);
   }

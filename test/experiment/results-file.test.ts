@@ -89,3 +89,11 @@ it("writes nothing for a process that was taken for dead", async () => {
   await expect(results.append(row(1), async () => false)).rejects.toMatchObject({ code: "ERR_BUSY" });
   expect(kindsIn(directory)).toEqual([]);
 });
+
+it("a folder in which a set was renamed throughout is no other configuration", async () => {
+  const directory = folder.path("renamed");
+  await ResultsFile.open(directory, header({ outOfDistribution: ["tinyimagenet"] }));
+  const file = join(directory, "results.jsonl");
+  writeFileSync(file, readFileSync(file, "utf8").replaceAll("tinyimagenet", "tiny-imagenet"));
+  await ResultsFile.open(directory, header({ outOfDistribution: ["tiny-imagenet"] }));
+});
