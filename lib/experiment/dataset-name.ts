@@ -21,6 +21,7 @@ export function datasetReference(text: string): DatasetReference {
 /** Why a folder cannot go by its name; undefined where it can. @param known names of the data sets that the library reads */
 export function nameProblem({ name, folder }: DatasetReference, known: readonly string[]): string | undefined {
   if (folder === undefined) return undefined;
+  if (["", ".", ".."].includes(name.trim())) return `a name for ${folder}, as NAME=${folder}`;
   if (parts.includes(name)) return `another name than ${parts.join(", ")}, as NAME=${folder}`;
   return known.includes(name) ? `another name than that of a data set, as NAME=${folder}` : undefined;
 }

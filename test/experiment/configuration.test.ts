@@ -99,6 +99,9 @@ describe("schema and validator", () => {
       'outOfDistribution[0]: expected one of "cifar10", "cifar100", "svhn", "tiny-imagenet", "mnist"',
     ],
     [{ outOfDistribution: ["folder:a/b", "b=x"] }, "outOfDistribution[1]: expected another name than outOfDistribution[0]"],
+    [{ outOfDistribution: ["folder:."] }, 'outOfDistribution[0]: expected a name for ., as NAME=., found "folder:."'],
+    [{ outOfDistribution: ["folder:/"] }, "outOfDistribution[0]: expected a name for /, as NAME=/"],
+    [{ outOfDistribution: [" =a"] }, "outOfDistribution[0]: expected a name for a, as NAME=a"],
     [{ outOfDistribution: ["folder:a/test"] }, "outOfDistribution[0]: expected another name than train, validation, test, as NAME=a/test"],
     [{ outOfDistribution: ["svhn=mine"] }, "outOfDistribution[0]: expected another name than that of a data set, as NAME=mine"],
     [
