@@ -4,7 +4,7 @@ import { Command, InvalidArgumentError } from "commander";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { formText } from "../datasets/conform";
-import type { ImageShape } from "../datasets/dataset";
+import type { Dataset, ImageShape } from "../datasets/dataset";
 import { setThreads } from "../device";
 import { configurationSchema, readConfiguration, resolveConfiguration, type Configuration } from "../experiment/configuration";
 import type { ExperimentData } from "../experiment/data";
@@ -188,19 +188,25 @@ function describePlan({ cells, seeds, runs }: Plan): string {
 }
 
 function dataRecord({ name, train, validation, test, ood, skipped, conformed }: ExperimentData) {
-  const sets = [...ood].map(([set, { length }]) => ({ name: set, images: length, madeFrom: conformed[set] }));
+  const sets = [...ood].map(([set, { length }]) => ({ name: set, images: length, madeFrom: ownForm(conformed, set) }));
   const own = { name, training: train.length, validation: validation.length, test: test.length, shape: train.shape };
   return { inDistribution: own, outOfDistribution: sets, skipped };
 }
 
 function describeData({ name, train, validation, test, ood, skipped, conformed }: ExperimentData): string {
   const parts = `${train.length} training, ${validation.length} validation and ${test.length} test images of ${formText(train.shape)}`;
-  const others = [...ood].map(([set, { length }]) => {
-    const from = Object.hasOwn(conformed, set) ? `, made of ${formText(conformed[set] as ImageShape)}` : "";
-    return `out of distribution: ${set}, ${length} images${from}`;
+  const files = ({ resize }: Dataset): string => (resize === undefined ? "" : ` from files (${resize.mode}, ${resize.kernel})`);
+  const others = [...ood].map(([set, data]) => {
+    const from = ownForm(conformed, set);
+    return `out of distribution: ${set}, ${data.length} images${from === undefined ? files(data) : `, made of ${formText(from)}`}`;
   });
   const missing = skipped.length > 0 ? [`skipped, not there: ${skipped.join(", ")}`] : [];
-  return [`in distribution: ${name}, ${parts}`, ...others, ...missing].join("\n");
+  return [`in distribution: ${name}, ${parts}${files(train)}`, ...others, ...missing].join("\n");
+}
+
+/** By any name: those of an object's prototype are no sets. */
+function ownForm(conformed: ExperimentData["conformed"], set: string): ImageShape | undefined {
+  return Object.hasOwn(conformed, set) ? conformed[set] : undefined;
 }
 
 /** For a shell: what it would take apart or replace is in quotes. */

@@ -1,7 +1,7 @@
 // What a report says first: the difference that L2 makes and how sure it is, networks near guessing, when and where it was made.
 
 import { reportContents } from "../../lib/experiment/report/contents";
-import { differenceTable, findings, weakNetworks } from "../../lib/experiment/report/findings";
+import { differenceTables, findings, weakNetworks } from "../../lib/experiment/report/findings";
 import { networksOf } from "../../lib/experiment/report/networks";
 import type { Cell, HeaderRow, MeasurementRow } from "../../lib/experiment/rows";
 import { cell, epochs, header, row, samples } from "./report-rows";
@@ -41,40 +41,39 @@ test("networks that differ in anything but L2 are not compared; unfinished ones 
     "resnet18 leaky L2 60: AUROC of the mixture 0.700 on CIFAR-100 and 0.750 on my photos; accuracy 0.900 (1 seed).",
     "resnet18 sn+leaky noL2 60: AUROC of the mixture 0.600 on CIFAR-100 and 0.750 on my photos; accuracy 0.900 (1 seed).",
   ]);
-  expect(differenceTable(networksOf([a, b])).rows).toEqual([]);
+  expect(differenceTables(networksOf([a, b]))).toEqual([]);
   expect(findings(networksOf([row(l2, 1, 3), row(noL2, 1, 2)]))).toEqual([]);
 });
 
-test("differences: a line a set and score, and accuracy, with the ranges of both", () => {
+test("differences: a table a pair, a line a set and score, and accuracy, with the ranges of both", () => {
   const rows = [final(l2, 1, 0.7), final(l2, 2, 0.66), final(noL2, 1, 0.68, 0.8), final(noL2, 2, 0.67, 0.8)];
-  expect(differenceTable(networksOf(rows)).rows).toEqual([
-    [
-      "resnet18 sn+leaky 60",
-      "CIFAR-100",
-      "AUROC, mixture over features",
-      "0.675 (0.670–0.680)",
-      "0.680 (0.660–0.700)",
-      "+0.005",
-      "ranges overlap",
-    ],
-    [
-      "resnet18 sn+leaky 60",
-      "my photos",
-      "AUROC, mixture over features",
-      "0.750 (0.750–0.750)",
-      "0.750 (0.750–0.750)",
-      "0.000",
-      "ranges overlap",
-    ],
-    ["resnet18 sn+leaky 60", "CIFAR-10", "accuracy", "0.800 (0.800–0.800)", "0.900 (0.900–0.900)", "+0.100", "ranges apart"],
+  const [table, ...others] = differenceTables(networksOf(rows));
+  expect(others).toEqual([]);
+  expect(table!.caption).toContain("resnet18 sn+leaky 60:");
+  expect(table!.rows).toEqual([
+    ["CIFAR-100", "AUROC, mixture over features", "+0.005", "0.680 (0.660–0.700)", "0.675 (0.670–0.680)", "overlap"],
+    ["my photos", "AUROC, mixture over features", "0.000", "0.750 (0.750–0.750)", "0.750 (0.750–0.750)", "overlap"],
+    ["CIFAR-10", "accuracy", "+0.100", "0.900 (0.900–0.900)", "0.800 (0.800–0.800)", "apart"],
   ]);
+});
+
+test("what rounds to nothing is level, in sentence and table", () => {
+  const networks = networksOf([final(l2, 1, 0.7), final(noL2, 1, 0.6996, 0.9 - 1e-16, 0.75 + 1e-16)]);
+  expect(findings(networks)[0]).toContain(
+    "L2 is level on CIFAR-100 (0.700 against 0.700, 1 seed each, spread unknown) and level on my photos",
+  );
+  expect(differenceTables(networks)[0]!.rows.map((cells) => [cells[2], cells.at(-1)])).toEqual(Array(3).fill(["0.000", "unknown"]));
 });
 
 test("networks near guessing are named, by the number of classes", () => {
   const networks = networksOf([final(l2, 1, 0.52, 0.3), final(noL2, 1, 0.52, 0.41)]);
-  expect(weakNetworks(networks, undefined)).toEqual(["resnet18 sn+leaky L2 60 names 30 % of the test images; guessing names 10 %."]);
+  expect(weakNetworks(networks, undefined)).toEqual([
+    "resnet18 sn+leaky L2 60 names the class of 30 % of the test images; guessing names 10 %.",
+  ]);
   expect(weakNetworks(networks, 2)).toHaveLength(2);
-  expect(weakNetworks(networks, 1000)).toEqual(["resnet18 sn+leaky L2 60 names 30 % of the test images; guessing names 0.1 %."]);
+  expect(weakNetworks(networks, 1000)).toEqual([
+    "resnet18 sn+leaky L2 60 names the class of 30 % of the test images; guessing names 0.1 %.",
+  ]);
 });
 
 const made = { at: "2026-01-02T03:04:05.678Z", machine: "A processor, 2 cores, linux x64", device: "cpu", threads: 2, node: "v22.0.0" };
@@ -101,6 +100,26 @@ test("when, where and how; older results say less", () => {
   });
   const older = reportContents({ header, rows: [row(l2, 1, 6)] }).facts.map(([name]) => name);
   expect(older).toEqual(["Time taken", "Versions", "Preset", "Configuration"]);
+});
+
+test("sets from image files are named with what became of their images, the set in distribution once", () => {
+  const by = { mode: "center-crop", kernel: "k" };
+  const configuration = { inDistribution: "mine", conformed: {}, resized: { train: by, validation: by, test: by, "my photos": by } };
+  const facts = Object.fromEntries(reportContents({ header: { ...header, configuration }, rows: [row(l2, 1, 6)] }).facts);
+  expect(facts["Images made of another form"]).toBe(
+    "mine (from image files, center-crop, k); my photos (from image files, center-crop, k)",
+  );
+});
+
+test("an intervention whose phases are done is not under way", () => {
+  const stopped = cell({ name: "intervention", l2: false, paperEpochs: 350, epochs: 10 });
+  const part = [row(stopped, 1, 3, { final: true }), row(stopped, 1, 5, { phase: "nc-loss", final: true })];
+  const whole = [...part, row(stopped, 1, 5, { phase: "control", final: true })];
+  const states = [part, whole].map((rows) => reportContents({ header, rows }).runs.rows[0]!.slice(4, 6));
+  expect(states).toEqual([
+    ["none", "seed 1 at epoch 5"],
+    ["1", "–"],
+  ]);
 });
 
 test("figures show finished runs, and say which are left out; with none finished they show what there is", () => {

@@ -61,7 +61,9 @@ test.each(scored)("%s: every cell", (id, key, score) => {
       expect(printed).toEqual({ min, max, mean, sd: pm });
       const values = finals.filter(belongs).map((one) => one.ood[set][score]!.auroc);
       expect(values).toHaveLength(2);
-      expect(ours).toEqual([{ ...summary(values), undefinedIn: 0, label: expect.stringContaining("(scaled)"), scaled: true }]);
+      expect(ours).toEqual([
+        { ...summary(values), undefinedIn: 0, label: expect.stringContaining("(scaled)"), scaled: true, unlike: false },
+      ]);
     }),
   );
 });
@@ -166,4 +168,13 @@ test("numbers as the paper writes them", () => {
   expect(meanText({ mean: 0.000023, sd: 0.0000014 })).toBe("2.3e−5 ± 1.4e−6");
   expect(numberText(-0.894)).toBe("−0.894");
   expect(rangeText({ min: 0.9, max: undefined })).toBeUndefined();
+});
+
+test("a cell that is not the paper's though nothing was scaled goes by its name beside the printed numbers", () => {
+  const narrow = cell({ name: "resnet18 sn+leaky L2 60 width 0.25", width: 0.25, batchSize: 1024 });
+  const usual = cell({ width: 1, batchSize: 1024 });
+  const oursOf = (of: typeof narrow) =>
+    paperTables(networksOf([row(of, 1, 6, { scaled: [] })])).tables[0]!.rows[0]!.entries.flatMap(({ ours }) => ours);
+  expect(oursOf(narrow)).toMatchObject([{ label: narrow.name, scaled: false, unlike: true }]);
+  expect(oursOf(usual)).toMatchObject([{ scaled: false, unlike: false }]);
 });

@@ -4,7 +4,7 @@ import type { Figure } from "./figure";
 import { figure3, figure4, figure5, figure7 } from "./figures-by-epoch";
 import { figure6, figure8, histogramFigure, rocFigure } from "./figures-of-features";
 import { classNamesOf, factsOf, type Facts } from "./facts";
-import { differenceTable, findings, weakNetworks } from "./findings";
+import { differenceTables, findings, weakNetworks } from "./findings";
 import { finishedSeeds, groupBy, networksOf, type Network } from "./networks";
 import { collapseTable, detectionTable, runsTable, type PlainTable } from "./plain-tables";
 import type { Results } from "./read-results";
@@ -16,7 +16,8 @@ export interface Contents {
   /** Networks that have learnt too little for their numbers to say much. */
   readonly weak: readonly string[];
   readonly facts: Facts;
-  readonly differences: PlainTable;
+  /** Of each pair of networks that differ in L2 normalisation alone. */
+  readonly differences: readonly PlainTable[];
   readonly networks: readonly Network[];
   readonly runs: PlainTable;
   readonly tables: readonly ComparisonTable[];
@@ -46,7 +47,7 @@ export function reportContents({ header, rows }: Results): Contents {
   const made = figures.map(([title, make]) => ({ title, figure: withNote(make(shown, classNames), leftOut) }));
   return {
     ...{ findings: findings(networks), weak: weakNetworks(networks, classNames?.length), facts: factsOf(header, networks) },
-    differences: differenceTable(networks),
+    differences: differenceTables(networks),
     networks,
     runs: runsTable(networks),
     tables,
@@ -87,7 +88,7 @@ export function scaledNetworks(networks: readonly Network[]): string[] {
 
 export const scaledText = "These runs are smaller than the paper's. Their numbers show the shape of the results, not the results.";
 
-export const weakText = "These networks are near guessing. AUROCs near 0.5 then follow from that, and say little about what is compared.";
+export const weakText = "These networks are near guessing. Their AUROCs, near 0.5 or not, say little about what is compared.";
 
 export const howToRead =
   "Printed numbers are means over 15 seeds, ± one standard deviation, with the smallest and largest beneath where the paper has them. " +

@@ -7,6 +7,7 @@ export type Facts = readonly (readonly [name: string, text: string])[];
 
 /** What a header may say of its configuration; results of older versions say less. */
 interface Recorded {
+  readonly inDistribution?: unknown;
   readonly classNames?: unknown;
   readonly conformed?: unknown;
   readonly resized?: unknown;
@@ -39,20 +40,31 @@ export function classNamesOf({ configuration }: HeaderRow): readonly string[] | 
 }
 
 function recorded(configuration: unknown): Recorded {
-  return typeof configuration === "object" && configuration !== null ? configuration : {};
+  return objectOr(configuration);
 }
 
 function changedSets({ configuration }: HeaderRow): string {
-  const { conformed, resized } = recorded(configuration);
-  if (typeof conformed !== "object" || conformed === null) return "";
-  const how = new Map(Object.entries(typeof resized === "object" && resized !== null ? resized : {}));
-  const texts = Object.entries(conformed).map(([set, shape]) => {
-    const from = Array.isArray(shape) ? shape.map(String) : [];
-    const record = how.get(set) as { mode?: unknown; kernel?: unknown } | undefined;
-    const by = record === undefined ? "" : `, ${String(record.mode)}, ${String(record.kernel)}`;
-    return `${setTitle(set)} (from ${from.slice(1).join("×")}×${from[0] ?? "?"}${by})`;
+  const { inDistribution, conformed, resized } = recorded(configuration);
+  const shapes = new Map(Object.entries(objectOr(conformed)));
+  const how = new Map(Object.entries(objectOr(resized)));
+  // The parts of the set in distribution are read alike, and go by its name.
+  const parts = ["train", "validation", "test"];
+  const others = [...how.keys()].filter((set) => !parts.includes(set));
+  const own = how.has("train") && typeof inDistribution === "string" ? [inDistribution] : [];
+  if (own[0] !== undefined) how.set(own[0], how.get("train"));
+  const texts = [...new Set([...own, ...shapes.keys(), ...others])].map((set) => {
+    const shape: unknown = shapes.get(set);
+    const [channels = "?", ...sides] = Array.isArray(shape) ? shape.map(String) : [];
+    const from = shapes.has(set) ? `from ${sides.join("×")}×${channels}` : "from image files";
+    const record = objectOr(how.get(set)) as { mode?: unknown; kernel?: unknown };
+    const by = how.has(set) ? `, ${String(record.mode)}, ${String(record.kernel)}` : "";
+    return `${setTitle(set)} (${from}${by})`;
   });
   return texts.join("; ");
+}
+
+function objectOr(value: unknown): object {
+  return typeof value === "object" && value !== null ? value : {};
 }
 
 /** "2026-11-30 09:13 UTC"; whatever else is there as it is. */

@@ -46,7 +46,8 @@ function unlikeFigure3({ cell, inDistribution, scaled, rows }: Network): string 
   const seeds = new Set(rows.map((row) => row.seed)).size;
   return [
     inDistribution !== "cifar10" && `trained on ${setTitle(inDistribution)}`,
-    (cell.depth !== 18 || !cell.spectralNorm || !cell.leakyGap) && "architecture",
+    (cell.depth !== 18 || !cell.spectralNorm || !cell.leakyGap || cell.featureDim !== undefined) && "architecture",
+    cell.width !== 1 && `width ${cell.width}`,
     cell.epochs !== 350 && `${cell.epochs} epochs, not 350`,
     seeds !== 15 && `${seeds} ${seeds === 1 ? "seed" : "seeds"}, not 15`,
     scaled.length > 0 && "scale",

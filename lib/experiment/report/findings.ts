@@ -20,12 +20,14 @@ const classCounts = new Map([
 ]);
 
 const mostSentences = 2;
+/** Half of the last decimal that is written: what is nearer to zero is rounding, or nothing that any of these runs could show. */
+const shownDifference = 0.0005;
 
 /** One sentence a pair of networks, or a set of numbers a network where there is no pair; empty where nothing is finished. */
 export function findings(networks: readonly Network[]): string[] {
   const pairs = pairsOf(networks);
   if (pairs.length > 0) {
-    const more = pairs.length > mostSentences ? [`The table of differences has ${pairs.length - mostSentences} more.`] : [];
+    const more = pairs.length > mostSentences ? [`The tables of differences have ${pairs.length - mostSentences} more.`] : [];
     return [...pairs.slice(0, mostSentences).map(pairSentence), ...more];
   }
   return networks.flatMap((network) => {
@@ -47,8 +49,9 @@ function pairSentence({ name, without, withL2 }: Pair): string {
     const [a, b] = [areaOf(plain, set, "mixture"), areaOf(normal, set, "mixture")];
     if (a === undefined || b === undefined) return [];
     const difference = b.mean - a.mean;
-    const lead = difference === 0 ? "level" : difference > 0 ? "ahead" : "behind";
-    const by = difference === 0 ? "" : ` by ${numberText(Math.abs(difference))}`;
+    const level = Math.abs(difference) < shownDifference;
+    const lead = level ? "level" : difference > 0 ? "ahead" : "behind";
+    const by = level ? "" : ` by ${numberText(Math.abs(difference))}`;
     return [`${lead} on ${setTitle(set)}${by} (${numberText(b.mean)} against ${numberText(a.mean)}, ${uncertainty(b, a)})`];
   });
   if (clauses.length === 0) return `${name}: no mixture was measured with and without L2 normalisation.`;
@@ -59,12 +62,13 @@ function pairSentence({ name, without, withL2 }: Pair): string {
 /** "2 seeds, ranges overlap": without a second seed nothing is known of chance. */
 function uncertainty(a: Spread, b: Spread): string {
   const seeds = a.count === b.count ? seedCount(a.count) + (a.count === 1 ? " each" : "") : `${a.count} and ${b.count} seeds`;
-  return `${seeds}, ${rangesText(a, b)}`;
+  const ranges = rangesText(a, b);
+  return `${seeds}, ${ranges === "unknown" ? "spread unknown" : `ranges ${ranges}`}`;
 }
 
-function rangesText(a: Spread, b: Spread): string {
-  if (a.count === 1 && b.count === 1) return "spread unknown";
-  return a.min <= b.max && b.min <= a.max ? "ranges overlap" : "ranges apart";
+function rangesText(a: Spread, b: Spread): "unknown" | "overlap" | "apart" {
+  if (a.count === 1 && b.count === 1) return "unknown";
+  return a.min <= b.max && b.min <= a.max ? "overlap" : "apart";
 }
 
 const scores: readonly (readonly [MeasuredScore, string])[] = [
@@ -73,29 +77,28 @@ const scores: readonly (readonly [MeasuredScore, string])[] = [
   ["logit-mixture", "mixture over logits"],
 ];
 
-/** L2 less none: accuracy, and AUROC of every set and score. */
-export function differenceTable(networks: readonly Network[]): PlainTable {
-  const rows = pairsOf(networks).flatMap(({ name, without, withL2 }) => {
+/** A table a pair of networks, L2 less none: AUROC of every set and score, and accuracy. */
+export function differenceTables(networks: readonly Network[]): PlainTable[] {
+  return pairsOf(networks).map(({ name, without, withL2 }) => {
     const [plain, normal] = [trained(without), trained(withL2)];
-    const line = (what: string, set: string, value: (row: MeasurementRow) => number | undefined): string[][] => {
+    const line = (set: string, what: string, value: (row: MeasurementRow) => number | undefined): string[][] => {
       const [a, b] = [plain, normal].map((found) => spread(found.flatMap((row) => value(row) ?? [])));
       if (a === undefined || b === undefined) return [];
       const difference = b.mean - a.mean;
-      const sign = difference > 0 ? "+" : "";
-      return [[name, set, what, cellText(a), cellText(b), `${sign}${numberText(difference)}`, rangesText(a, b)]];
+      const text = Math.abs(difference) < shownDifference ? "0.000" : `${difference > 0 ? "+" : ""}${numberText(difference)}`;
+      return [[setTitle(set), what, text, cellText(b), cellText(a), rangesText(a, b)]];
     };
-    return [
-      ...oodNames([...plain, ...normal]).flatMap((set) =>
-        scores.flatMap(([score, title]) => line(`AUROC, ${title}`, setTitle(set), (row) => row.ood[set]?.[score]?.auroc)),
-      ),
-      ...line("accuracy", setTitle(withL2.inDistribution), (row) => row.accuracy),
-    ];
+    return {
+      caption: `What L2 normalisation changes, ${name}: means over seeds with the smallest and largest`,
+      head: ["Set", "Number", "Difference", "L2", "No L2", "Ranges"],
+      rows: [
+        ...oodNames([...plain, ...normal]).flatMap((set) =>
+          scores.flatMap(([score, title]) => line(set, `AUROC, ${title}`, (row) => row.ood[set]?.[score]?.auroc)),
+        ),
+        ...line(withL2.inDistribution, "accuracy", (row) => row.accuracy),
+      ],
+    };
   });
-  return {
-    caption: "What L2 normalisation changes: networks that differ in it alone, means over seeds with the smallest and largest",
-    head: ["Networks", "Set", "Number", "No L2", "L2", "Difference", "Ranges"],
-    rows,
-  };
 }
 
 function cellText(found: Spread): string {
@@ -115,7 +118,7 @@ export function weakNetworks(networks: readonly Network[], classes: number | und
     if (right === undefined || count === undefined) return [];
     const chance = 1 / count;
     if (right.mean >= chance + (1 - chance) / 3) return [];
-    return [`${network.label} names ${percent(right.mean)} of the test images; guessing names ${percent(chance)}.`];
+    return [`${network.label} names the class of ${percent(right.mean)} of the test images; guessing names ${percent(chance)}.`];
   });
 }
 

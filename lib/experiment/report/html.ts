@@ -19,7 +19,12 @@ export function htmlReport(contents: Contents, drawings: readonly Drawing[], sou
   const title = "Experiment report";
   const scaled = scaledNetworks(networks);
   const sections = [
-    section("differences", "Differences", [plainTable(differences)], differences.rows.length),
+    section(
+      "differences",
+      "Differences",
+      differences.map((table) => plainTable(table)),
+      differences.length,
+    ),
     section("runs", "Runs", [plainTable(contents.runs, "text")]),
     section("tables", "The paper's tables", [`<p>${escapeHtml(howToRead)}</p>`, ...tables.map(comparison)], tables.length),
     section(
@@ -115,7 +120,7 @@ function pair({ printed, ours }: TableEntry): string {
 }
 
 function ourEntry(ours: Ours, several: boolean): string {
-  const name = several ? `<small>${escapeHtml(ours.label)}</small>` : "";
+  const name = several || ours.unlike ? `<small>${escapeHtml(ours.label)}</small>` : "";
   const seeds = `${ours.count} ${ours.count === 1 ? "seed" : "seeds"}${ours.undefinedIn > 0 ? `, undefined in ${ours.undefinedIn}` : ""}`;
   const range = ours.count === 1 ? "" : `<small>${rangeText(ours)}</small>`;
   return `<div>${name}${averageText(ours)}${range}<small>${seeds}</small></div>`;

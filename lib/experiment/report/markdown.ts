@@ -31,7 +31,9 @@ export function markdownReport(contents: Contents, drawings: readonly Drawing[],
     ...(scaled.length === 0 ? [] : [`**Scaled:** ${scaledText}`, scaled.map((line) => `- ${escapeMarkdown(line)}`).join("\n")]),
     `Runs of libtorch-ood beside the numbers printed in ${escapeMarkdown(source)}.`,
     facts.map(([name, text]) => `- ${name}: ${escapeMarkdown(text)}`).join("\n") + `\n- All rows: ${escapeMarkdown(rows)}`,
-    ...(differences.rows.length === 0 ? [] : ["## Differences", `${escapeMarkdown(differences.caption)}:`, plainTable(differences)]),
+    ...(differences.length === 0
+      ? []
+      : ["## Differences", ...differences.flatMap((table) => [`${escapeMarkdown(table.caption)}:`, plainTable(table)])]),
     "## Runs",
     plainTable(contents.runs),
     ...(tables.length === 0 ? [] : ["## The paper's tables", howToRead, ...tables.flatMap(comparison)]),
@@ -68,7 +70,7 @@ function pair({ printed, ours }: TableEntry): [string, string] {
   const own = ours.map((one) => {
     const seeds = `${one.count} ${one.count === 1 ? "seed" : "seeds"}${one.undefinedIn > 0 ? `, undefined in ${one.undefinedIn}` : ""}`;
     const numbers = `${meanText(one)} (${one.count === 1 ? seeds : `${rangeText(one)}, ${seeds}`})`;
-    return ours.length > 1 ? `${one.label}: ${numbers}` : numbers;
+    return ours.length > 1 || one.unlike ? `${one.label}: ${numbers}` : numbers;
   });
   return [theirs, own.join("; ") || "not run"];
 }

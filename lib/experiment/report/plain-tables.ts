@@ -1,7 +1,7 @@
 // The tables that the paper does not have: which runs there are, and every number of every network, whatever it was trained on.
 
 import type { MeasuredScore } from "../rows";
-import { groupBy, oodNames, setTitle, spread, trained, type Network } from "./networks";
+import { finishedSeeds, groupBy, oodNames, setTitle, spread, trained, type Network } from "./networks";
 import { spreadText } from "./numbers";
 
 /** Text in rows and columns; the first column heads its row. */
@@ -14,7 +14,7 @@ export interface PlainTable {
 /** One row a network: how far its seeds are, and what was made smaller. */
 export function runsTable(networks: readonly Network[]): PlainTable {
   const rows = networks.map((network) => {
-    const done = new Set(trained(network).map((row) => row.seed));
+    const done = finishedSeeds(network);
     const pending = [...groupBy(network.rows, (row) => row.seed)].filter(([seed]) => !done.has(seed));
     const atEpoch = pending.map(([seed, rows]) => `seed ${seed} at epoch ${Math.max(...rows.map((row) => row.epoch))}`);
     const { cell } = network;
@@ -30,7 +30,7 @@ export function runsTable(networks: readonly Network[]): PlainTable {
   });
   return {
     caption: "The runs, by network",
-    head: ["Network", "Trained on", "Epochs (milestones)", "Batch", "Seeds finished", "Not at the schedule's end", "Scaled"],
+    head: ["Network", "Trained on", "Epochs (milestones)", "Batch", "Seeds finished", "Under way", "Scaled"],
     rows,
   };
 }

@@ -66,9 +66,7 @@ dd{margin:0;overflow-wrap:anywhere}
 .notice ul{margin:0;padding-left:1.2rem}
 .finding{font-size:1.1rem;max-width:60rem}
 .scroll{overflow-x:auto;margin:.75rem 0 1.5rem;background:
-  linear-gradient(to right,var(--paper) 30%,transparent) left/3rem 100% no-repeat local,
   linear-gradient(to left,var(--paper) 30%,transparent) right/3rem 100% no-repeat local,
-  linear-gradient(to right,var(--shade),transparent) left/1rem 100% no-repeat scroll,
   linear-gradient(to left,var(--shade),transparent) right/1rem 100% no-repeat scroll}
 table{border-collapse:separate;border-spacing:0;font-size:.92rem;font-variant-numeric:tabular-nums}
 caption{caption-side:top;text-align:left;padding-bottom:.4rem;color:var(--quiet)}
@@ -79,11 +77,13 @@ thead th{vertical-align:bottom;border-bottom:2px solid var(--rule);font-weight:6
 thead th[scope=colgroup]{text-align:center;border-bottom:1px solid var(--rule)}
 tbody th,thead tr:first-child th:first-child{text-align:left;font-weight:600}
 th.text,td.text{text-align:left}
+td.text,tbody th{white-space:normal}
+td.text{min-width:6rem}
+tbody th{min-width:9rem}
 table.wide{font-size:.85rem}
 table.wide .sd{display:block}
 table.wide th,table.wide td{padding:.3rem .4rem}
 table.wide thead th{white-space:normal}
-table.wide tbody th{white-space:normal;min-width:9rem}
 table.wide .badge{display:table;margin:0 0 0 auto}
 table.text th,table.text td{text-align:left;white-space:normal;overflow-wrap:break-word}
 table.text td:not(:empty){min-width:5rem}

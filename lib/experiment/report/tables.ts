@@ -16,6 +16,8 @@ export interface Printed {
 export interface Ours extends Spread {
   readonly label: string;
   readonly scaled: boolean;
+  /** Its cell is not the paper's, though nothing was scaled: it goes by its label. */
+  readonly unlike: boolean;
 }
 
 export interface TableEntry {
@@ -157,7 +159,11 @@ function entry(
   const matching = networks.filter(({ cell }) => (Object.keys(wanted) as (keyof Cell)[]).every((key) => cell[key] === wanted[key]));
   const ours = matching.flatMap((network): Ours[] => {
     const numbers = spread(trained(network).flatMap((row) => value(row) ?? []));
-    return numbers === undefined ? [] : [{ ...numbers, label: network.label, scaled: network.scaled.length > 0 }];
+    const scaled = network.scaled.length > 0;
+    const { width, batchSize } = network.cell;
+    return numbers === undefined
+      ? []
+      : [{ ...numbers, label: network.label, scaled, unlike: !scaled && (width !== 1 || batchSize !== 1024) }];
   });
   return { printed: { min, max, mean, sd }, ours };
 }
