@@ -19,7 +19,7 @@ export interface FlaggedClass extends FlaggedShare {
 export interface SelfTest {
   readonly falseAlarmRate: number;
   /**
-   * Where the share of later familiar inputs that is flagged lies in 95 of 100 calibrations of this size: quantiles of Beta(k, n + 1 − k),
+   * Where the share of later in-distribution inputs that is flagged lies in 95 of 100 calibrations of this size: quantiles of Beta(k, n + 1 − k),
    * k = ⌊α(n + 1)⌋.
    */
   readonly falseAlarms: { readonly lower: number; readonly upper: number };
