@@ -16,6 +16,7 @@
 #include "job.h"
 #include "magnitude.h"
 #include "named_state.h"
+#include "symbol_versions.h"
 #include "tensor.h"
 
 namespace ood {

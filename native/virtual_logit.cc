@@ -14,6 +14,7 @@
 #include "linalg.h"
 #include "magnitude.h"
 #include "named_state.h"
+#include "symbol_versions.h"
 #include "tensor.h"
 
 namespace ood {

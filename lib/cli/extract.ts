@@ -5,6 +5,7 @@ import type { Dataset } from "../datasets";
 import { listImageFolder } from "../datasets/image-folder";
 import { setThreads } from "../device";
 import { LibtorchOodError } from "../errors";
+import type { Path } from "../files/path-text";
 import { imageResizes, resizeKernel, type ImageResize } from "../images/decode";
 import type { ImageFailure } from "../images/failure";
 import type { Precision } from "../precision";
@@ -213,7 +214,7 @@ async function filesSubject(images: readonly string[], model: ResNet, options: E
 async function folderSubject({ path, label: name }: DataSpec, model: ResNet, options: ExtractOptions, session: Session): Promise<Subject> {
   const { signal, skipped } = session;
   const { files, classNames } = await hinted(listImageFolder(path, { signal, onError: skipped === undefined ? "throw" : "skip" }));
-  const listed = files.map((file) => listedImage(file.path));
+  const listed = files.map((file) => listedImage(file.path as Path));
   const order =
     options.subset === undefined || options.subset >= files.length ? undefined : randomIndices(files.length, options.subset, options.seed);
   const chosen = order === undefined ? listed : Array.from(order, (index) => listed[index] as ListedImage);

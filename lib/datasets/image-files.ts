@@ -72,7 +72,8 @@ export function checkDecoding(options: DecodingOptions, resize: ImageResize): De
 }
 
 export interface LabelledFile {
-  readonly path: Path;
+  /** A {@link Path}, spelled out, since declarations do without Node's types. */
+  readonly path: string | Uint8Array;
   /** Relative to the root, with slashes: the same on every machine. */
   readonly name: string;
   readonly label: number;
@@ -96,7 +97,7 @@ export async function readImageFiles(
   const cached = cache === undefined ? undefined : await readDecoded(cache, [files.length, ...shape], signal);
   const { images, faults } = cached === undefined ? await decode(files, decoding) : { images: cached, faults: new Map<number, never>() };
   if (cached !== undefined) await decoding.onProgress?.({ done: files.length, total: files.length });
-  await reportFaults(faults, (index) => pathText((files[index] as LabelledFile).path), onError);
+  await reportFaults(faults, (index) => pathText((files[index] as LabelledFile).path as Path), onError);
   const kept = faults.size === 0 ? files : files.filter((_, index) => !faults.has(index));
   if (faults.size > 0) requireClasses(kept, files, faults, dataset.classNames);
   // With images left out nothing is kept: what could not be read today may be readable tomorrow.
@@ -133,7 +134,7 @@ async function decode(files: readonly LabelledFile[], decoding: Decoding): Promi
     faults.set(index, error);
     count();
   };
-  const taken = files.map(({ path }) => ({ name: pathText(path), path }));
+  const taken = files.map(({ path }) => ({ name: pathText(path as Path), path }));
   await decodeImages(taken, { channels, size, resize, signal }, write, onError === "throw" ? undefined : onFault);
   await guard.finish();
   let next = 0;
@@ -186,7 +187,7 @@ async function statAll(files: readonly LabelledFile[], signal: AbortSignal | und
         if (signal?.aborted) throw abortError(signal);
         const { path, name } = files[index] as LabelledFile;
         // Of one that is not there any more the decoder says so.
-        const { size, mtimeNs } = await stat(path, { bigint: true }).catch(() => ({ size: -1n, mtimeNs: 0n }));
+        const { size, mtimeNs } = await stat(path as Path, { bigint: true }).catch(() => ({ size: -1n, mtimeNs: 0n }));
         sources[index] = { name, size, modified: mtimeNs };
       }
     } finally {

@@ -45,12 +45,27 @@ export class SafetensorsFile {
   readonly tensors: ReadonlyMap<string, SafetensorsEntry>;
   #handle: FileHandle | undefined;
 
-  /** @internal Use {@link openSafetensors}. */
-  constructor(path: string, header: SafetensorsHeader, handle: FileHandle) {
+  // Private, so that its types, which are Node's, are no part of the declarations.
+  private constructor(path: string, header: SafetensorsHeader, handle: FileHandle) {
     this.path = path;
     this.metadata = header.metadata;
     this.tensors = header.tensors;
     this.#handle = handle;
+  }
+
+  /** @internal Use {@link openSafetensors}. */
+  static async open(path: string): Promise<SafetensorsFile> {
+    const { handle, size } = await openRegularFile(string(path, "path"));
+    try {
+      const prefix = new Uint8Array(Math.min(contentBytes, size));
+      await readExactly(handle, path, 0, prefix);
+      const header = allocateBytes(headerLength(prefix, size, path), `${path}: header`);
+      await readExactly(handle, path, 8, header);
+      return new SafetensorsFile(path, await parseHeaderInTurns(header, size, path), handle);
+    } catch (error) {
+      await handle.close();
+      throw error;
+    }
   }
 
   /**
@@ -91,18 +106,8 @@ export class SafetensorsFile {
  * const means = toValues("F64", await file.read("means"));
  * await file.close();
  */
-export async function openSafetensors(path: string): Promise<SafetensorsFile> {
-  const { handle, size } = await openRegularFile(string(path, "path"));
-  try {
-    const prefix = new Uint8Array(Math.min(contentBytes, size));
-    await readExactly(handle, path, 0, prefix);
-    const header = allocateBytes(headerLength(prefix, size, path), `${path}: header`);
-    await readExactly(handle, path, 8, header);
-    return new SafetensorsFile(path, await parseHeaderInTurns(header, size, path), handle);
-  } catch (error) {
-    await handle.close();
-    throw error;
-  }
+export function openSafetensors(path: string): Promise<SafetensorsFile> {
+  return SafetensorsFile.open(path);
 }
 
 /** Reads all of a file; each tensor has memory of its own. Throws as {@link openSafetensors} and {@link SafetensorsFile.read}. */

@@ -209,7 +209,7 @@ async function readable<T>(name: string, call: () => Promise<T>): Promise<T> {
 
 async function fileBytes(name: string, image: Exclude<TakenImage, { pixels: Uint8Array }>): Promise<Buffer> {
   if ("encoded" in image) return asBuffer(image.encoded);
-  if ("path" in image) return readFile(name, image.path);
+  if ("path" in image) return readFile(name, image.path as Path);
   requireSize(name, image.blob.size);
   return Buffer.from(await image.blob.arrayBuffer());
 }

@@ -18,9 +18,9 @@ export type Image = Uint8Array | string | URL | Blob | ImageDataLike;
 /** Pixels that an image may have: a file of a few kilobytes can claim billions. Memory and time grow with them. */
 export const maxPixels = 100_000_000;
 
-/** An image that belongs to the call: a path, or a copy of the caller's bytes. `name` is what error messages call it. */
+/** An image that belongs to the call: a {@link Path} (spelled out, since declarations do without Node's types), or a copy of the caller's bytes. `name` is what error messages call it. */
 export type TakenImage =
-  | { readonly name: string; readonly path: Path }
+  | { readonly name: string; readonly path: string | Uint8Array }
   | { readonly name: string; readonly blob: Blob }
   | { readonly name: string; readonly encoded: Uint8Array<ArrayBuffer> }
   | { readonly name: string; readonly pixels: Uint8Array<ArrayBuffer>; readonly width: number; readonly height: number };
