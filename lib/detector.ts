@@ -1,6 +1,6 @@
 // Detector: a classifier with a score and held-out scores to hold new ones against; it says of each input whether to trust the answer.
 
-import { fail, optionalSignal, optionsObject, string } from "./checks";
+import { fail, integer, optionalSignal, optionsObject, string } from "./checks";
 import type { Dataset } from "./datasets/dataset";
 import { checkFalseAlarmRate, pValue } from "./detector/calibration";
 import type { CalibrationReport } from "./detector/calibration-report";
@@ -20,6 +20,7 @@ import type { ComputePrecision } from "./precision";
 import type { PresetRecord } from "./presets/preset";
 import { ResNet, type Architecture, type Images } from "./resnet";
 import { requireDataset } from "./resnet/images";
+import { requireImageSize } from "./resnet/model-file";
 import { imageRows, tensorRows, type Overlap } from "./seen-inputs";
 import { restoreScore } from "./scores/fit";
 import { restoring } from "./state-file";
@@ -255,16 +256,21 @@ export class Detector {
   /**
    * Reads what {@link save} wrote; on the same device predictions are the same, scores but for rounding in the last bit.
    *
-   * @throws ERR_CORRUPT_FILE for a damaged file or one of another format or version, ERR_IO, ERR_DEVICE, ERR_OUT_OF_MEMORY
+   * @param options.maxImageSize - refuses a network for larger images, which a small file may state and which cost much. Default: none is refused
+   * @throws ERR_CORRUPT_FILE for a damaged file or one of another format or version, ERR_IO, ERR_DEVICE, ERR_OUT_OF_MEMORY, ERR_RANGE for a network
+   *   of larger images
    */
-  static load(path: string, options?: { device?: string }): Promise<Detector> {
+  static load(path: string, options?: { device?: string; maxImageSize?: number }): Promise<Detector> {
     return calledFrom(Detector.load, () => Detector.#load(path, options));
   }
 
-  static async #load(path: string, options: { device?: string } | undefined): Promise<Detector> {
-    const device = string(optionsObject(options, "options", ["device"]).device ?? "cpu", "device");
+  static async #load(path: string, options: Parameters<typeof Detector.load>[1]): Promise<Detector> {
+    const { device = "cpu", maxImageSize = Infinity } = optionsObject(options, "options", ["device", "maxImageSize"]);
+    string(device, "device");
+    if (maxImageSize !== Infinity) integer(maxImageSize, "maxImageSize", 1);
     const { description, tensors, calibrationScores, calibrationLabels } = await readDetectorFile(path);
     const { network: model, score: stored, classifier: classes, ...rest } = description;
+    if (model) requireImageSize(path, model.architecture, maxImageSize);
     const owned: { dispose(): void }[] = [];
     try {
       return await restoring(path, async () => {

@@ -22,7 +22,14 @@ import { checkOnError, type ImageFailure, type OnError } from "./images/failure"
 import { checkPrecision, resolvePrecision, warnIfSlow, type ComputePrecision, type Precision } from "./precision";
 import { presetOf, presets, withPreset, type PresetName, type PresetRecord } from "./presets/preset";
 import { dataHash, datasetTensor, imagesTensor, labelsTensor, requireDataset, type Images, type NativeImages } from "./resnet/images";
-import { openModelFile, requireSizes, writeModelFile, type ModelDescription, type NamedTensor } from "./resnet/model-file";
+import {
+  openModelFile,
+  requireImageSize,
+  requireSizes,
+  writeModelFile,
+  type ModelDescription,
+  type NamedTensor,
+} from "./resnet/model-file";
 import type { TrainingRecord } from "./resnet/training-record";
 import { ReadAhead } from "./resnet/read-ahead";
 import { fittingState, takeWeights } from "./resnet/weights";
@@ -166,17 +173,20 @@ export class ResNet {
   /**
    * Reads a network from a file that {@link save} or a checkpoint wrote.
    *
-   * @throws ERR_CORRUPT_FILE, ERR_IO, and what {@link create} throws
+   * @param options.maxImageSize - refuses a network for larger images, which a small file may state and which cost much. Default: none is refused
+   * @throws ERR_CORRUPT_FILE, ERR_IO, ERR_RANGE for a network of larger images, and what {@link create} throws
    */
-  static load(path: string, options?: { device?: string; dtype?: "float32" | "float64" }): Promise<ResNet> {
+  static load(path: string, options?: { device?: string; dtype?: "float32" | "float64"; maxImageSize?: number }): Promise<ResNet> {
     return calledFrom(ResNet.load, () => ResNet.#load(path, options));
   }
 
   static async #load(path: string, options: Parameters<typeof ResNet.load>[1]): Promise<ResNet> {
-    const checked = optionsObject(options, "options", ["device", "dtype"]);
+    const { maxImageSize = Infinity, ...checked } = optionsObject(options, "options", ["device", "dtype", "maxImageSize"]);
+    if (maxImageSize !== Infinity) integer(maxImageSize, "maxImageSize", 1);
     const file = await openModelFile(path);
     try {
       const { architecture, normalization, classNames, preset, trainedOn } = file.description;
+      requireImageSize(path, architecture, maxImageSize);
       requireSizes(path, architecture, file.shapeOf);
       const state = await file.state();
       const model = await ResNet.#create({ ...architecture, ...checked, normalization }, preset, false);

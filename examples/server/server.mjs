@@ -22,6 +22,7 @@ const program = new Command("server")
   .option("--max-requests <n>", "accepted at a time; more are told to come back", wholeNumber(1), 128)
   .option("--max-bytes <n>", "largest body", wholeNumber(1), 10 * 2 ** 20)
   .option("--max-pixels <n>", "largest image", wholeNumber(1), 25_000_000)
+  .option("--max-image-size <n>", "largest side of the images that the detector's network takes", wholeNumber(1), 512)
   .option("--body-timeout <ms>", "from the headers of a request to the end of its body", wholeNumber(1, longestTimer), 10_000)
   .option("--timeout <ms>", "from the headers of a request to its verdict", wholeNumber(1, longestTimer), 30_000)
   .option("--grace <ms>", "for accepted requests, when the service is told to end", wholeNumber(0, longestTimer), 10_000)
@@ -45,8 +46,11 @@ process.on("SIGTERM", end);
 process.on("SIGINT", end);
 
 try {
-  const detector = await Detector.load(program.args[0], { device: options.device });
+  const { device, maxImageSize } = options;
+  const detector = await Detector.load(program.args[0], { device, maxImageSize });
   if (detector.takes !== "images") fail(`${program.args[0]}: expected a detector of images, found one of ${detector.takes}`);
+  const { inChannels } = detector.architecture;
+  if (inChannels !== 1 && inChannels !== 3) fail(`${program.args[0]}: expected a network of 1 or 3 channels, found ${inChannels}`);
   if (!ending) {
     await service.start(detector);
     console.log(`ready, ${detector.classNames.length} classes`);

@@ -183,6 +183,17 @@ export function requireSizes(path: string, architecture: Architecture, shapeOf: 
   }
 }
 
+/**
+ * A limit of the caller's own: what an image costs grows with the square of its side, which a small file may state as large as it likes.
+ *
+ * @throws ERR_RANGE
+ */
+export function requireImageSize(path: string, { imageSize }: Architecture, maxImageSize: number): void {
+  if (imageSize <= maxImageSize) return;
+  const expected = `a network for images of at most ${maxImageSize}×${maxImageSize} pixels (maxImageSize)`;
+  throw new LibtorchOodError("ERR_RANGE", `${path}: expected ${expected}, found ${imageSize}×${imageSize}`);
+}
+
 function parseNormalization(path: string, value: unknown, channels: number): Normalization | undefined {
   if (value === undefined || value === null) return undefined;
   const numbers = (list: unknown): list is number[] => Array.isArray(list) && list.length === channels && list.every(Number.isFinite);

@@ -223,6 +223,7 @@ test("an image of too many pixels is refused by its header", async () => {
 test.each([
   [["missing.safetensors"], 1, /^ERR_IO: cannot open missing\.safetensors.*\n$/],
   [["package.json"], 1, /^ERR_CORRUPT_FILE: package\.json.*\n$/],
+  [[file, "--max-image-size", "27"], 1, /^ERR_RANGE: .*at most 27×27 pixels.*, found 28×28\n$/],
   [["x", "--timeout", "3000000000"], 1, /expected a whole number from 1 to 2147483647/],
   [["x", "--port", "65536"], 1, /expected a whole number from 0 to 65535/],
 ])("started wrongly, %j: one line", async (args, expected, message) => {

@@ -4,7 +4,7 @@ import { Detector, ResNet } from "../../lib";
 import { readSafetensors, writeSafetensors } from "../../lib/files/safetensors";
 import { detectorOf } from "../detector/synthetic";
 import { temporaryDirectory } from "../files/temporary-directory";
-import { libraryFailureOf, tinyNetwork, useOneThread } from "./tiny-network";
+import { libraryFailureOf, tinyData, tinyNetwork, useOneThread } from "./tiny-network";
 
 useOneThread();
 const folder = temporaryDirectory();
@@ -57,4 +57,29 @@ describe.each([
     expect(error.message).toContain(path);
     expect(error.message.length).toBeLessThan(500);
   });
+});
+
+test("maxImageSize: a network of larger images than the caller allows is refused, of others not", async () => {
+  const model = await tinyNetwork();
+  const { imageSize } = model.architecture;
+  const detector = folder.path("images.safetensors");
+  const made = await Detector.fit(model, tinyData(60, "train"), { calibration: tinyData(40, "held out"), score: "max-softmax" });
+  await made.save(detector);
+  for (const load of [(options: object) => ResNet.load(files.network, options), (options: object) => Detector.load(detector, options)]) {
+    (await load({ maxImageSize: imageSize })).dispose();
+    (await load({ maxImageSize: Infinity })).dispose();
+    const refused = await libraryFailureOf(() => load({ maxImageSize: imageSize - 1 }));
+    expect(refused.code).toBe("ERR_RANGE");
+    expect(refused.message).toMatch(`at most ${imageSize - 1}×${imageSize - 1} pixels (maxImageSize), found ${imageSize}×${imageSize}`);
+    for (const [maxImageSize, code] of [
+      [0, "ERR_RANGE"],
+      [-1, "ERR_RANGE"],
+      [1.5, "ERR_OPTION"],
+      [NaN, "ERR_OPTION"],
+      ["64", "ERR_OPTION"],
+      [null, "ERR_OPTION"],
+    ] as const) {
+      expect(await libraryFailureOf(() => load({ maxImageSize }))).toMatchObject({ code });
+    }
+  }
 });
