@@ -58,9 +58,10 @@ export function readLabels(path: string): Promise<Tensor> {
   return npyTensor(path, "labels");
 }
 
-/** Names of classes, one a line. @throws ERR_CORRUPT_FILE, also for one name twice; ERR_IO */
+/** Names of classes, one a line. @throws ERR_CORRUPT_FILE, also for none, or for one that comes twice; ERR_IO */
 export async function readClassNames(path: string): Promise<string[]> {
   const names = (await readTextFile(path, "a list of class names", 1 << 24)).split(/\r?\n/).filter((line) => line !== "");
+  if (names.length === 0) throw corruptFile(path, "names of classes, one a line", "none");
   const known = new Set<string>();
   for (const name of names) {
     if (known.has(name)) throw corruptFile(path, "different class names", `${describe(name)} twice`);

@@ -4,10 +4,9 @@ import { createReadStream } from "node:fs";
 import { stat } from "node:fs/promises";
 import { basename, dirname, extname, resolve } from "node:path";
 import type { Readable } from "node:stream";
-import { LibtorchOodError } from "../errors";
+import { isLibtorchOodError, LibtorchOodError } from "../errors";
 import { corruptFile, io, ioError } from "../files/file-errors";
 import { parsePathText, pathBytes, pathOfBytes, pathText, urlOfPath, type Path } from "../files/path-text";
-import { openRegularFile, readExactly } from "../files/regular-file";
 import { byBytes, byCodePoints, imageEndings, imageTree, join } from "../images/image-tree";
 
 /** One image file: what the library takes, and the line that stands for it in lists and messages. */
@@ -29,7 +28,8 @@ export interface ListOptions {
   keepUnreadable?: boolean;
 }
 
-const maxNamesBytes = 1 << 26;
+/** Of a list of paths: millions of them. */
+const maxListBytes = 2 ** 28;
 /** No path is longer on any system; what is longer is no path. */
 const maxPathBytes = 32_767;
 
@@ -97,16 +97,24 @@ export async function readPaths(list: string, signal: AbortSignal | undefined, s
     const stop = () => stream.destroy(signal?.reason as Error);
     signal?.addEventListener("abort", stop, { once: true });
     try {
-      for await (const chunk of stream) chunks.push(chunk as Buffer);
+      let length = 0;
+      for await (const chunk of stream) {
+        chunks.push(chunk as Buffer);
+        length += (chunk as Buffer).length;
+        if (length > maxListBytes) throw corruptFile(name, `a list of paths of at most ${maxListBytes} bytes`, "more");
+      }
     } finally {
       signal?.removeEventListener("abort", stop);
     }
   } catch (error) {
     if (signal?.aborted) throw new LibtorchOodError("ERR_ABORTED", `${name}: aborted`, { cause: signal.reason });
-    throw ioError("read", name, error);
+    throw isLibtorchOodError(error) ? error : ioError("read", name, error);
   }
   const content = Buffer.concat(chunks);
   const byNul = content.includes(0);
+  if (byNul && (content[0] === 0xff || content[0] === 0xfe) && content[1] === (content[0] ^ 1)) {
+    throw corruptFile(name, "paths, one a line", "text in UTF-16");
+  }
   const paths: Path[] = [];
   for (let start = !byNul && content.indexOf("\ufeff") === 0 ? 3 : 0, line = 1; start < content.length; line++) {
     const next = content.indexOf(byNul ? 0 : 0x0a, start);
@@ -114,6 +122,7 @@ export async function readPaths(list: string, signal: AbortSignal | undefined, s
     const last = !byNul && content[end - 1] === 0x0d && end > start ? end - 1 : end;
     if (last - start > maxPathBytes) throw corruptFile(name, `a path in line ${line}`, `${last - start} bytes`);
     const bytes = content.subarray(start, last);
+    if (bytes.length === 0 && byNul) throw corruptFile(name, `a path before the NUL character at byte ${end}`, "nothing");
     if (bytes.length > 0) paths.push(byNul ? pathOfBytes(Buffer.from(bytes)) : parsePathText(Buffer.from(bytes)));
     start = end + 1;
   }
@@ -153,29 +162,6 @@ export function listedImage(path: Path): ListedImage {
   // What begins so is no path to the library; with "./" before it, it is.
   const image = typeof path !== "string" ? urlOfPath(path) : /^(?:data|file):/i.test(path) ? `./${path}` : path;
   return { image, name, path };
-}
-
-/** Names of classes, one a line. @throws ERR_IO, ERR_CORRUPT_FILE for none, or for one that comes twice */
-export async function readClassNames(path: string): Promise<string[]> {
-  const { handle, size } = await openRegularFile(path);
-  const bytes = Buffer.alloc(Math.min(size, maxNamesBytes));
-  try {
-    await readExactly(handle, path, 0, bytes);
-  } finally {
-    await handle.close();
-  }
-  const names = bytes
-    .toString()
-    .replace(/^\ufeff/, "")
-    .split(/\r?\n/)
-    .filter((line) => line !== "");
-  const seen = new Set<string>();
-  const twice = names.find((name) => seen.size === seen.add(name).size);
-  if (names.length === 0 || twice !== undefined || size > maxNamesBytes) {
-    const found = twice === undefined ? `${names.length} names in ${size} bytes` : `${JSON.stringify(twice)} twice`;
-    throw corruptFile(path, "different names of classes, one a line", found);
-  }
-  return names;
 }
 
 /** Numbers of classes, and which number is which. */

@@ -24,6 +24,8 @@ const starts: readonly (readonly [start: string, kind: string])[] = [
   ["\x89PNG\r\n\x1a\n", "a PNG image"],
   ["\xff\xd8\xff", "a JPEG image"],
   ["GIF8", "a GIF image"],
+  ["\xff\xfe", "text in UTF-16"],
+  ["\xfe\xff", "text in UTF-16"],
 ];
 
 /** undefined where it is none of the kinds that are known. */

@@ -1,7 +1,7 @@
 // Features, labels and class names as other programs write them: read where every value stays what it is, else refused with what to do.
 
 import { execFileSync } from "node:child_process";
-import { mkdirSync } from "node:fs";
+import { mkdirSync, truncateSync } from "node:fs";
 import { readClassNames, readExtracted, readLabels } from "../../lib/cli/extracted";
 import { readPaths } from "../../lib/cli/image-files";
 import { readConfiguration } from "../../lib/experiment/configuration";
@@ -110,10 +110,29 @@ describe("lists of class names", () => {
     await expect(readClassNames(twice)).rejects.toThrow(`${twice}: expected different class names, found "a" twice`);
     const latin = directory.put("names.txt", Buffer.from("Z\xfcrich\n", "latin1"));
     await expect(readClassNames(latin)).rejects.toMatchObject({ code: "ERR_CORRUPT_FILE", message: expect.stringContaining("in UTF-8") });
+    await expect(readClassNames(directory.put("names.txt", "\n\r\n"))).rejects.toThrow(
+      /expected names of classes, one a line, found none$/,
+    );
     if (process.platform === "win32") return;
     execFileSync("mkfifo", [directory.path("pipe")]);
     await expect(readClassNames(directory.path("pipe"))).rejects.toMatchObject({ code: "ERR_IO" });
   });
+});
+
+test("text in UTF-16, with its mark and without", async () => {
+  const marked = directory.put("marked.txt", Buffer.from("\ufeffa.png\nb.png\n", "utf16le"));
+  await expect(readClassNames(marked)).rejects.toThrow(`${marked}: expected a list of class names in UTF-8, found text in UTF-16`);
+  await expect(readPaths(marked, undefined)).rejects.toThrow(`${marked}: expected paths, one a line, found text in UTF-16`);
+  const bare = directory.put("bare.txt", Buffer.from("a\nb\n", "utf16le"));
+  await expect(readClassNames(bare)).rejects.toThrow(/in UTF-8, found a NUL character at 1$/);
+});
+
+test("a list of paths that is nothing but NUL characters, however long", async () => {
+  const list = directory.put("nothing.txt", "");
+  for (const size of [3, 2 ** 24, 2 ** 31]) {
+    truncateSync(list, size); // sparse
+    await expect(readPaths(list, undefined)).rejects.toMatchObject({ code: "ERR_CORRUPT_FILE", message: expect.stringContaining(list) });
+  }
 });
 
 test("a byte order mark before a list of images and before a configuration", async () => {
