@@ -178,7 +178,7 @@ const ofLoadAndSave: Case[] = [
     "load: unknown option",
     () => ResNet.load("x", wrong({ precision: "float32" })),
     "ERR_OPTION",
-    /^options: unknown option "precision"; known options: device, dtype$/,
+    /^options: unknown option "precision"; known options: device, dtype, maxImageSize$/,
   ],
   ["load: no such file", () => ResNet.load(directory.path("absent")), "ERR_IO", /absent.*ENOENT/],
   ["load: a directory", () => ResNet.load(directory.path(".")), "ERR_IO", /directory|regular file/],
