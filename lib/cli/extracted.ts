@@ -156,7 +156,8 @@ function requireForm(where: string, name: ArrayName, isFloat: boolean | undefine
     throw new LibtorchOodError("ERR_DTYPE", `${where}: expected whole numbers (array.astype("int64") gives them), found ${dtype}`);
   }
   const dimensions = isLabels || name === "bias" ? 1 : 2;
-  if (shape.length !== dimensions) {
+  // Rows without columns: a file of 100 bytes may state 2^52 of them.
+  if (shape.length !== dimensions || (shape[1] === 0 && shape[0] !== 0)) {
     const expected = dimensions === 2 ? "a matrix [N, columns]" : "a list [N]";
     throw new LibtorchOodError("ERR_SHAPE", `${where}: expected ${expected}, found [${shape.join(", ")}]`);
   }

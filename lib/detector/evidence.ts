@@ -56,8 +56,9 @@ export function takeEvidence(
     const name = where === "training" ? kind : `${where}.${kind}`;
     if (value === undefined) throw new LibtorchOodError("ERR_OPTION", `${name}: expected it for this detector, found none`);
     const tensor = held(toTensor(value, name), value, owned);
-    const [found] = tensor.shape;
-    if (tensor.shape.length !== 2) {
+    const [found, columns] = tensor.shape;
+    // Rows without columns take no memory, so that there may be 2^52 of them.
+    if (tensor.shape.length !== 2 || (columns === 0 && found !== 0)) {
       throw new LibtorchOodError("ERR_SHAPE", `${name}: expected [N, columns], found [${tensor.shape.join(", ")}]`);
     }
     rows ??= found;

@@ -93,6 +93,15 @@ describe(".safetensors", () => {
   });
 });
 
+test("rows without columns, of which a file of 100 bytes may state 2^52", async () => {
+  const header = "{'descr': '<f4', 'fortran_order': False, 'shape': (4503599627370496, 0), }\n";
+  const path = directory.put("rows.npy", Buffer.from(`\x93NUMPY\x01\x00${String.fromCharCode(header.length)}\x00${header}`, "latin1"));
+  await expect(readExtracted(path)).rejects.toMatchObject({
+    code: "ERR_SHAPE",
+    message: `${path}: expected a matrix [N, columns], found [4503599627370496, 0]`,
+  });
+});
+
 test("a folder without features: what is there instead", async () => {
   mkdirSync(directory.path("folder"));
   await expect(readExtracted(directory.path("folder"))).rejects.toThrow(/expected features\.npy \(or rawFeatures, logits\), found none$/);

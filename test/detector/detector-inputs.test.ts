@@ -53,6 +53,23 @@ describe("what model.extract gives goes in as it is", () => {
   });
 });
 
+test("rows without columns are refused, however many", async () => {
+  const none = { data: new Float64Array(0), shape: [2 ** 52, 0] as const };
+  const { features } = sample(60, 1);
+  using detector = await detectorOf();
+  for (const call of [
+    () => detector.predict(none),
+    () => detector.overlap(none),
+    () => Detector.fromFeatures({ features, calibration: { features: none }, score: "nearest-neighbours" }),
+    () => Detector.fromFeatures({ features: none, calibration: { features }, score: "nearest-neighbours" }),
+    () => Detector.fromFeatures({ logits: none, calibration: { logits: none }, score: "energy" }),
+  ]) {
+    const { code, message } = await libraryFailureOf(call);
+    expect([code, message]).toEqual(["ERR_SHAPE", expect.stringMatching(/: expected \[N, columns\], found \[4503599627370496, 0\]$/)]);
+  }
+  expect(await detector.predict({ data: new Float64Array(0), shape: [0, 2] })).toEqual([]);
+});
+
 describe("without labels", () => {
   const [train, held, fresh] = [sample(60, 1), sample(99, 2), sample(30, 3)];
   const unlabelled = { features: train.features, calibration: { features: held.features }, score: "nearest-neighbours" } as const;
