@@ -60,8 +60,9 @@ export class ClassStatistics {
   }
 
   /**
-   * Adds a batch. All of it is checked before any of it is added. Small batches are gathered natively, so their size does not matter
-   * for speed.
+   * Adds a batch. Small batches are gathered natively, so their size does not matter for speed. All of a batch is checked before any of it is
+   * added, except for squares of deviations: where float64 does not hold them, this call, or the one that adds the gathered batches, throws
+   * ERR_RANGE, and every further use throws ERR_ABORTED.
    *
    * @param features [n, d], float32 or float64
    * @param labels [n], 0 to numClasses − 1
@@ -85,7 +86,7 @@ export class ClassStatistics {
   /**
    * Adds the statistics of other samples: the same number of classes and dimensions, the same scatter and device.
    *
-   * @throws ERR_SHAPE, ERR_OPTION, ERR_DEVICE
+   * @throws ERR_SHAPE, ERR_OPTION, ERR_DEVICE; ERR_RANGE where float64 does not hold the squares of distances between means. Nothing has changed then.
    */
   async merge(other: ClassStatistics, options: { signal?: AbortSignal } = {}): Promise<void> {
     const signal = signalOf(options);
@@ -116,7 +117,7 @@ export class ClassStatistics {
    * @param options.of a class index (divisor n_c − ddof), `"pooled"` within classes (N − ddof·C, C counting classes with samples)
    *   or `"global"`, regardless of class (N − ddof)
    * @param options.ddof default 1
-   * @throws ERR_OPTION where the kind of scatter does not hold it, ERR_SHAPE for too few samples, ERR_RANGE
+   * @throws ERR_OPTION where the kind of scatter does not hold it, ERR_SHAPE for too few samples, ERR_RANGE, also where an entry overflows
    */
   async covariance(options: { of: number | "pooled" | "global"; ddof?: number; signal?: AbortSignal }): Promise<Tensor> {
     const { of, ddof = 1, signal } = optionsObject(options, "options", ["of", "ddof", "signal"]);

@@ -69,8 +69,8 @@ export async function covariance(x: Tensor | ArrayWithShape, options: Covariance
   }
   if (numClasses !== undefined) integer(numClasses, "numClasses", 1, 1 << 24);
   const rows = handle(x, "x");
-  const weight = weights && handle(weights, "weights");
-  const classes = labels && labelsTensor(labels, "labels");
+  const weight = weights === undefined ? undefined : handle(weights, "weights");
+  const classes = labels === undefined ? undefined : labelsTensor(labels, "labels");
   const settings = {
     weights: weight,
     labels: classes && Tensor.handle(classes, "labels"),

@@ -7,6 +7,8 @@ import type { Covariance, Jitter } from "./gaussian-mixture";
 interface Fit {
   featureDim: number;
   covariance: Covariance;
+  /** Of covariance "low-rank". */
+  rank: number;
   jitterRule: Jitter;
   counts: readonly number[];
   jitter: readonly number[];
@@ -37,7 +39,21 @@ export function mixtureWarnings(description: Fit): string[] {
   if (equal.size > 0) {
     warnings.push(`all samples of class ${listed(withoutVariance)} are equal: it has no variance, and jitter alone decides its density`);
   }
-  return [...warnings, ...jitterWarnings(description, new Set([...few, ...equal]))];
+  const singular = classes((count, label) => count > 1 && !equal.has(label) && isSingular(description, count));
+  if (singular.length > 0) {
+    const counted = listed(singular.map((label) => `${label} (${counts[label]})`));
+    warnings.push(`too few samples for covariance "${covariance}" in class ${counted}: it is singular, and jitter decides`);
+  }
+  return [...warnings, ...jitterWarnings(description, new Set([...few, ...equal, ...singular]))];
+}
+
+/**
+ * Of estimators that work with fewer samples than dimensions: two samples lie alike on both sides of their mean, which Ledoit and Wolf's shrinkage
+ * takes for certainty; and `rank` axes through all samples leave no variance for the other directions.
+ */
+function isSingular({ covariance, rank, featureDim }: Fit, count: number): boolean {
+  if (covariance === "ledoit-wolf") return count === 2 && featureDim > 1;
+  return covariance === "low-rank" && count - 1 <= rank;
 }
 
 function tiedWarnings({ counts, featureDim, jitter, jitterRule, withoutVariance }: Fit, present: number): string[] {

@@ -1,6 +1,6 @@
 // The numbers of neural collapse: how far features and classifier have gone towards a simplex equiangular tight frame.
 
-import { fail, finite, optionalSignal, optionsObject, string } from "./checks";
+import { boolean, fail, finite, optionalSignal, optionsObject, string } from "./checks";
 import { ClassStatistics } from "./class-statistics";
 import type { Labels } from "./labels";
 import { classesIn, labelsTensor } from "./labels-tensor";
@@ -119,13 +119,14 @@ export async function measure(options: MeasureOptions): Promise<CollapseNumbers 
   const bias = given.bias === undefined ? undefined : handle(given.bias, "bias");
   const rcond = given.rcond === undefined ? undefined : finite(given.rcond, "rcond", 0, 1);
   const device = string(given.device ?? "cpu", "device");
+  const variants = boolean(given.variants ?? false, "variants");
   const signal = optionalSignal(given.signal, "signal");
   const classes = weight?.shape[0] ?? Math.max(classesIn(labels, "labels"), predictions ? classesIn(predictions, "predictions") : 0);
   const handles = [Tensor.handle(labels, "labels"), predictions && Tensor.handle(predictions, "predictions")] as const;
   const numbers = await runNative(signal, (control) =>
     native().measureCollapse(control, features, ...handles, weight, bias, rcond, device, classes),
   );
-  return { ...withoutSamples(numbers, given.variants), nc4: numbers.nc4 };
+  return { ...withoutSamples(numbers, variants), nc4: numbers.nc4 };
 }
 
 /**
@@ -140,11 +141,12 @@ export async function measureStatistics(options: MeasureStatisticsOptions): Prom
   const given = optionsObject(options, "options", ["statistics", "weight", "rcond", "variants", "signal"]);
   const weight = given.weight === undefined ? undefined : handle(given.weight, "weight");
   const rcond = given.rcond === undefined ? undefined : finite(given.rcond, "rcond", 0, 1);
+  const variants = boolean(given.variants ?? false, "variants");
   const signal = optionalSignal(given.signal, "signal");
   const numbers = await ClassStatistics.read(given.statistics, "statistics", (statistics) =>
     runNative(signal, (control) => native().measureCollapseOfStatistics(control, statistics, weight, rcond)),
   );
-  return withoutSamples(numbers, given.variants);
+  return withoutSamples(numbers, variants);
 }
 
 function handle(value: Tensor | ArrayWithShape, name: string) {
@@ -152,7 +154,7 @@ function handle(value: Tensor | ArrayWithShape, name: string) {
 }
 
 /** All but NC4. */
-function withoutSamples(numbers: NativeCollapseNumbers, variants = false): CollapseOfStatistics | CollapseOfMeans {
+function withoutSamples(numbers: NativeCollapseNumbers, variants: boolean): CollapseOfStatistics | CollapseOfMeans {
   const { nc1, enMeans, eaMeans, rank, etfDistanceMeans, classes, enMeansDdof0, nc4Labels } = numbers;
   const { enClassifier, eaClassifier, nc3, etfDistanceClassifier, enClassifierDdof0, nc3UnitColumns } = numbers;
   const classifier = nc3 === undefined ? {} : { enClassifier, eaClassifier, nc3, etfDistanceClassifier };
@@ -191,7 +193,7 @@ export interface CollapseLoss {
  *
  * @throws ERR_NON_FINITE, ERR_SHAPE (also for samples of fewer than two classes), ERR_DTYPE, ERR_OPTION, ERR_ABORTED; ERR_RANGE for a label
  *   outside 0 to C − 1, a zero row of W, a class mean that is the mean of the class means, class means on a subspace of fewer dimensions
- *   than min(C − 1, d), and a gradient that overflows
+ *   than min(C − 1, d), features or weights whose squares float64 does not hold, and a gradient that overflows
  * @example
  * const { value, gradients } = await neuralCollapse.loss({ features, labels, weight });
  */

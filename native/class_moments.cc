@@ -176,6 +176,18 @@ void ClassMoments::add(const Part& part, const at::Tensor& features) {
   }
 }
 
+at::Tensor ClassMoments::shift_to(int64_t c, const Joining& other) const {
+  return (other.mean - mean_[c]) + (other.mean_low - mean_low_[c]);
+}
+
+at::Tensor ClassMoments::joint_trace(int64_t c, const Joining& other, const at::Tensor& shift) const {
+  const auto n1 = static_cast<double>(counts_[static_cast<size_t>(c)]);
+  const auto n2 = static_cast<double>(other.count);
+  const at::Tensor trace = trace_[c] + other.trace + n1 * n2 / (n1 + n2) * squared_length(shift);
+  require_squares(trace, shift, mean_[c]);  // a shift whose square vanishes beside the rest is nothing
+  return trace;
+}
+
 at::Tensor ClassMoments::join(int64_t c, const Joining& other) {
   const auto n1 = static_cast<double>(counts_[static_cast<size_t>(c)]);
   const auto n2 = static_cast<double>(other.count);
@@ -192,11 +204,8 @@ at::Tensor ClassMoments::join(int64_t c, const Joining& other) {
     return {};
   }
   const double weight = n1 * n2 / n;
-  const at::Tensor shift = (other.mean - mean_[c]) + (other.mean_low - mean_low_[c]);
-  const at::Tensor length = squared_length(shift);
-  require_squares(length, shift, mean_[c]);
-  const at::Tensor trace = trace_[c] + other.trace + weight * length;
-  require_squares(trace, shift, mean_[c]);
+  const at::Tensor shift = shift_to(c, other);
+  const at::Tensor trace = joint_trace(c, other, shift);
   counts_[static_cast<size_t>(c)] += other.count;
   if (kind_ == ScatterKind::full) {
     // Σ‖y−a‖²(y−a) and Σ‖y−a‖⁴ expanded, with a = part·shift the move to the joint mean; Σy = 0. All in units of the
@@ -231,25 +240,26 @@ void ClassMoments::merge(const ClassMoments& other) {
          " of ", other.dim_);
   }
   if (other.kind_ != kind_) fail("ERR_OPTION", "other: expected the same kind of scatter");
-  // Before anything is changed.
-  const at::Tensor both = at::tensor(counts_, at::kLong).gt(0).logical_and_(at::tensor(other.counts_, at::kLong).gt(0));
-  const at::Tensor shifts = (other.mean_.to(device_) - mean_) * both.to(device_).unsqueeze(1);
-  if (!(trace_.sum() + other.trace_.to(device_).sum() +
-        shifts.square().sum() * static_cast<double>(total() + other.total()))
-           .isfinite()
-           .item<bool>())
-    fail("ERR_RANGE",
-         "other: expected values of at most about 1e150 from the mean of their class, whose squares float64 holds");
+  const auto joining_of = [&](int64_t c) {
+    return Joining{other.counts_[static_cast<size_t>(c)],
+                   other.mean_[c].to(device_),
+                   other.mean_low_[c].to(device_),
+                   other.trace_[c].to(device_),
+                   {},
+                   {},
+                   {}};
+  };
+  // All that joining refuses, before anything is changed.
+  for (const int64_t c : other.present()) {
+    if (counts_[static_cast<size_t>(c)] == 0) continue;
+    const Joining joining = joining_of(c);
+    joint_trace(c, joining, shift_to(c, joining));
+  }
   std::vector<at::Tensor> links;
   for (const int64_t c : other.present()) {
     at::Tensor scatter;
-    Joining joining{other.counts_[static_cast<size_t>(c)],
-                    other.mean_[c].to(device_),
-                    other.mean_low_[c].to(device_),
-                    other.trace_[c].to(device_),
-                    {},
-                    {},
-                    [&scatter](const at::Tensor& vector) { return lower_times_vector(scatter, vector); }};
+    Joining joining = joining_of(c);
+    joining.scatter_times = [&scatter](const at::Tensor& vector) { return lower_times_vector(scatter, vector); };
     if (has_matrices()) scatter = other.scatter(c).to(device_);
     if (kind_ == ScatterKind::full) {
       joining.cube = other.cube_[c].to(device_);

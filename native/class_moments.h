@@ -76,6 +76,10 @@ class ClassMoments {
     std::function<at::Tensor(const at::Tensor&)> scatter_times;
   };
 
+  // From the mean of class c, and the trace of both together. ERR_RANGE where float64 does not hold its squares.
+  at::Tensor shift_to(int64_t c, const Joining& other) const;
+  at::Tensor joint_trace(int64_t c, const Joining& other, const at::Tensor& shift) const;
+
   // Joins all but the scatter into class c. Returns √(n₁n₂/n)·(distance of the means), the row whose Gram matrix the
   // joint scatter has besides the two; undefined where the class was empty.
   at::Tensor join(int64_t c, const Joining& other);

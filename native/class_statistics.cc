@@ -12,6 +12,7 @@
 #include "class_parallel.h"
 #include "covariance.h"
 #include "executor.h"
+#include "magnitude.h"
 #include "named_state.h"
 #include "tensor.h"
 
@@ -79,7 +80,7 @@ ScatterKind scatter_argument(const Napi::Value& value, const char* name) {
 }
 
 void SharedStatistics::accept(const at::Tensor& features, const at::Tensor& labels) {
-  if (!parts_.empty()) up_to_date();  // throws: an update was cut short
+  if (!parts_.empty()) up_to_date();  // throws: an update was cut short or refused
   require_finite(features, "features");
   require_labels(labels, classes_, "labels");
   const int64_t row_bytes = dim_ * static_cast<int64_t>(features.element_size());
@@ -124,7 +125,7 @@ bool SharedStatistics::take() {
 
 ClassMoments& SharedStatistics::up_to_date() {
   if (!parts_.empty())
-    fail("ERR_ABORTED", "statistics: an update was aborted half-way, so they are incomplete; make them anew");
+    fail("ERR_ABORTED", "statistics: an update was aborted or refused half-way, so they are incomplete; make them anew");
   cut_pending();
   while (!take()) {
   }
@@ -262,7 +263,7 @@ Napi::Value ClassStatistics::covariance(const Napi::CallbackInfo& info) {
         const at::Tensor scatter = global   ? global_scatter(moments)
                                    : pooled ? moments.pooled_scatter()
                                             : moments.scatter(label);
-        return mirror_lower(scatter / static_cast<double>(divisor)).to(at::kCPU);
+        return within_range(mirror_lower(scatter / static_cast<double>(divisor)), "covariance: an entry").to(at::kCPU);
       },
       [](Napi::Env env, at::Tensor& result) { return Tensor::wrap(env, result); });
 }

@@ -80,6 +80,22 @@ void require_angles(const at::Tensor& centred, const at::Tensor& features) {
     fail("ERR_RANGE", "features: expected no class mean at the mean of the class means, where it has no angle");
 }
 
+// From the rows as they were given: under collapse x, which is rounded to its distance from the centre, has only a few
+// digits of what is left. Centred twice, since the means are rounded.
+at::Tensor class_deviations(const at::Tensor& given, const at::Tensor& means, const at::Tensor& members,
+                            const at::Tensor& counts) {
+  const at::Tensor once = given - members.t().mm(means);
+  return once - members.t().mm(members.mm(once) / counts);
+}
+
+// ERR_RANGE where squares of the values overflow or vanish in float64.
+void require_squares(const at::Tensor& values, const char* name, const char* of) {
+  const double largest =
+      at::linalg_vector_norm(values, std::numeric_limits<double>::infinity()).to(at::kDouble).item<double>();
+  if (largest == 0 || (largest > 1e-140 && largest < 1e150)) return;
+  fail("ERR_RANGE", name, ": expected ", of, " from about 1e-140 to 1e150, whose squares float64 holds, found ", largest);
+}
+
 at::Tensor unit_norm(const at::Tensor& matrix) { return matrix / at::linalg_vector_norm(matrix); }
 
 struct LossAndGradients {
@@ -105,6 +121,8 @@ Napi::Value loss(const Napi::CallbackInfo& info) {
         require_finite(features, "features");
         require_finite(weight, "weight");
         require_labels(labels, weight.size(0), "labels");
+        require_squares(features.to(at::kDouble) - features[0], "features", "distances between rows");
+        require_squares(weight, "weight", "entries");
         const BatchClasses classes(labels.to(at::kLong));
         if (classes.count() < 2)
           fail("ERR_SHAPE", "labels: expected samples of at least 2 classes, found ", classes.count());
@@ -144,7 +162,8 @@ at::Tensor collapse_loss(const at::Tensor& features, const at::Tensor& weight, c
   const c10::Device device = features.device();
   // About one centre, and deviations centred twice: no number changes, but sums keep their digits far from zero.
   const at::Tensor given = features.to(at::kDouble);
-  const at::Tensor x = given - given.detach().mean(0);
+  const at::Tensor centre = given.detach().mean(0);
+  const at::Tensor x = given - centre;
   const at::Tensor w = weight.to(at::kDouble).index_select(0, classes.present.to(device));
   // Products, since the sums of index_add and of index_select's gradient come in another order each time on a GPU.
   const at::Tensor members = at::zeros({classes.count(), x.size(0)}, x.options().requires_grad(false))
@@ -153,7 +172,8 @@ at::Tensor collapse_loss(const at::Tensor& features, const at::Tensor& weight, c
   const at::Tensor means = members.mm(x) / counts;
   const at::Tensor centred = means - means.mean(0);
   const at::Tensor deviations = x - members.t().mm(means);
-  const at::Tensor rows = deviations - members.t().mm(members.mm(deviations.detach()) / counts);
+  const at::Tensor rows = deviations + (class_deviations(given.detach(), means.detach() + centre, members, counts) -
+                                        deviations.detach());
   const at::Tensor nc1 = variability(rows, means);
   require_angles(centred, x.detach());
   const at::Tensor self_duality = (unit_norm(w) - unit_norm(centred)).square().sum();

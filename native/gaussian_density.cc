@@ -80,6 +80,7 @@ GaussianDensity GaussianDensity::fit(ClassMoments& moments, const ClassLabels& n
                                      bool consume, const Poll& poll) {
   const std::vector<int64_t> present = moments.present();
   if (options.covariance == CovarianceKind::low_rank && (options.rank < 1 || options.rank >= moments.dim())) {
+    if (moments.dim() == 1) fail("ERR_RANGE", "covariance: \"low-rank\" is for 2 dimensions or more, found 1");
     fail("ERR_RANGE", "rank: expected 1 to ", moments.dim() - 1, ", found ", options.rank);
   }
   if (present.empty()) fail("ERR_SHAPE", "statistics: expected at least one sample, found none");

@@ -157,6 +157,16 @@ struct WeightedRows {
   }
 };
 
+// Brings the weights to units in which their sum neither overflows nor loses digits; the quotient stays the same.
+// Returns ddof in these units.
+double bring_to_unit(WeightedRows& rows, double ddof) {
+  if (!rows.weighted || rows.count() == 0) return ddof;
+  const at::Tensor counted = rows.order.defined() ? rows.weight.index_select(0, rows.order) : rows.weight;
+  const int exponent = extreme_exponent(std::max(counted.max().item<double>(), ddof));
+  rows.weight = times_power(rows.weight, -exponent);
+  return std::ldexp(ddof, -exponent);
+}
+
 // target += Σ w (x − x̄)(x − x̄)ᵀ in its lower triangle, x̄ the weighted mean of these rows. Returns Σ w.
 double add_scatter(const at::Tensor& target, const WeightedRows& rows, const Poll& poll) {
   if (rows.count() == 0) return 0;
@@ -214,11 +224,15 @@ at::Tensor covariance_within(const WeightedRows& all, const at::Tensor& labels, 
     WeightedRows rows = all;
     rows.order = order.slice(0, start, end).to(all.x.device());
     start = end;
-    if (!pooled) scatter = square_zeros(all.x);
+    double own_ddof = ddof;
+    if (!pooled) {
+      scatter = square_zeros(all.x);
+      own_ddof = bring_to_unit(rows, ddof);
+    }
     const double weight = add_scatter(scatter, rows, poll);
     total += weight;
     present += weight > 0 ? 1 : 0;
-    if (!pooled) own.push_back(divided(scatter, weight, ddof, " in class " + std::to_string(c)));
+    if (!pooled) own.push_back(divided(scatter, weight, own_ddof, " in class " + std::to_string(c)));
   }
   return pooled ? divided(scatter, total, ddof * static_cast<double>(present), "") : at::stack(own);
 }
@@ -257,26 +271,21 @@ Napi::Value covariance(const Napi::CallbackInfo& info) {
           require_finite(given, "weights");
           if (given.lt(0).any().item<bool>()) fail("ERR_RANGE", "weights: expected none below 0");
         }
-        at::Tensor weights =
+        const at::Tensor weights =
             given.defined() ? given.to(at::kDouble) : at::ones({x.size(-2)}, x.options().dtype(at::kDouble));
-        double unit_ddof = ddof;
-        if (given.defined() && weights.numel() > 0) {
-          // In units in which their sum neither overflows nor loses digits; the quotient stays the same.
-          const int exponent = extreme_exponent(std::max(weights.max().item<double>(), ddof));
-          weights = times_power(weights, -exponent);
-          unit_ddof = std::ldexp(ddof, -exponent);
-        }
         if (labels.defined()) {
-          const WeightedRows rows{x.to(device), weights.to(device), given.defined()};
-          return covariance_within(rows, labels, classes, of == "pooled", unit_ddof, poll).to(at::kCPU);
+          WeightedRows rows{x.to(device), weights.to(device), given.defined()};
+          const bool pooled = of == "pooled";
+          const double unit_ddof = pooled ? bring_to_unit(rows, ddof) : ddof;
+          return covariance_within(rows, labels, classes, pooled, unit_ddof, poll).to(at::kCPU);
         }
         const std::vector<at::Tensor> matrices = each(x);
         const at::Tensor weight_of = weights.expand(x.sizes().slice(0, static_cast<size_t>(x.dim() - 1)))
                                          .reshape({static_cast<int64_t>(matrices.size()), x.size(-2)});
         std::vector<at::Tensor> found;
         for (size_t i = 0; i < matrices.size(); ++i) {
-          const WeightedRows rows{matrices[i].to(device), weight_of[static_cast<int64_t>(i)].to(device),
-                                  given.defined()};
+          WeightedRows rows{matrices[i].to(device), weight_of[static_cast<int64_t>(i)].to(device), given.defined()};
+          const double unit_ddof = bring_to_unit(rows, ddof);
           const at::Tensor scatter = square_zeros(rows.x);
           found.push_back(divided(scatter, add_scatter(scatter, rows, poll), unit_ddof, "").to(at::kCPU));
         }

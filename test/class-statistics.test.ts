@@ -5,13 +5,13 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import expected from "./reference/statistics.json";
-import { ClassStatistics } from "../lib/class-statistics";
+import { ClassStatistics, type Scatter } from "../lib/class-statistics";
 import { GaussianMixture } from "../lib/gaussian-mixture";
 import { readSafetensors, toValues, writeSafetensors } from "../lib/files/safetensors";
 import { Tensor } from "../lib/tensor";
 import { featureSet, featureSets, set, type FeatureSet } from "./feature-sets";
 
-const refused = (code: string) => expect.objectContaining({ code });
+const refused = (code: string, message = "") => expect.objectContaining({ code, message: expect.stringContaining(message) });
 const directory = mkdtempSync(join(tmpdir(), "class-statistics-"));
 afterAll(() => rmSync(directory, { recursive: true }));
 
@@ -409,6 +409,46 @@ describe("refusals leave the statistics as they were", () => {
     if (ended === "done") expect(counts).toEqual(big.counts);
     else
       expect(["ERR_ABORTED", JSON.stringify(new Array(8).fill(0))]).toContain(typeof counts === "string" ? counts : JSON.stringify(counts));
+  });
+});
+
+describe("squares beyond float64", () => {
+  const column = (...values: number[]) => ({ data: Float64Array.from(values), shape: [values.length, 1] });
+  const statisticsFor = async (values: number[], labels: number[], scatter: Scatter = "full") => {
+    const statistics = new ClassStatistics({ numClasses: 2, featureDim: 1, scatter });
+    await statistics.update(column(...values), labels);
+    return statistics;
+  };
+
+  test("a refused update makes the statistics say so from then on", async () => {
+    const statistics = await statisticsFor([-1, 1], [0, 1]);
+    await statistics.update(column(1e200, -1e200), [0, 0]); // gathered
+    await expect(statistics.counts()).rejects.toThrow(refused("ERR_RANGE", "features: expected values of at most about 1e150"));
+    await expect(statistics.counts()).rejects.toThrow(refused("ERR_ABORTED", "an update was aborted or refused half-way"));
+  });
+
+  test.each(["full", "pooled", "diagonal"] as const)("a refused merge changes nothing, %s", async (scatter) => {
+    const statistics = await statisticsFor([0, 1, 0, 0], [0, 0, 1, 1], scatter);
+    const before = (await statistics.means()).toArray();
+    for (const far of [1e-155, 1e160]) {
+      const other = await statisticsFor([0, 3, far, far], [0, 0, 1, 1], scatter);
+      await expect(statistics.merge(other)).rejects.toThrow(refused("ERR_RANGE"));
+      expect(await statistics.counts()).toEqual([2, 2]);
+      expect((await statistics.means()).toArray()).toEqual(before);
+    }
+  });
+
+  test("a shift that is nothing beside the variance is not refused", async () => {
+    const statistics = await statisticsFor([-1, 1], [0, 0]);
+    await statistics.merge(await statisticsFor([1e-200, 1e-200], [0, 0]));
+    await statistics.update(column(5e-324), [0]);
+    expect(await statistics.counts()).toEqual([5, 0]);
+    expect((await statistics.covariance({ of: 0 })).toArray()).toEqual(Float64Array.of(0.5));
+  });
+
+  test("a covariance that overflows is refused", async () => {
+    const far = await statisticsFor([9e153, -9e153, 9e153, -9e153], [0, 0, 1, 1], "pooled");
+    await expect(far.covariance({ of: "pooled" })).rejects.toThrow(refused("ERR_RANGE", "covariance"));
   });
 });
 

@@ -145,6 +145,18 @@ test("float32 features are taken as they are: the loss of the same numbers in fl
   expect(narrow.gradients.features.dtype).toBe("float64");
 });
 
+test.each([1e-6, 1e-10, 1e-13])("within-class deviations of %p keep their digits", async (within) => {
+  const labels = Int32Array.from({ length: 120 }, (_, i) => i % 3);
+  const centres = uniform("collapsed.centres", 18);
+  const features = matrix(
+    uniform("collapsed.noise", 720).map((r, i) => (centres[((Math.floor(i / 6) % 3) * 6 + (i % 6)) as number] as number) + within * r),
+    6,
+  );
+  const weight = matrix(uniform("collapsed.weight", 18), 6);
+  const [found, wanted] = [await loss({ features, labels, weight }), await measure({ features, labels, weight })];
+  expect(Math.abs(found.terms.nc1 / wanted.nc1 - 1)).toBeLessThan(1e-11);
+});
+
 describe("refused", () => {
   const given = batch("random");
   const changed = (m: Matrix, from: number, to: number, value: number) => ({
@@ -166,6 +178,29 @@ describe("refused", () => {
       () => ({ features: simplex, labels: Int32Array.of(0, 1, 2, 3), weight: matrix(uniform("line", 12), 3) }),
       "ERR_RANGE",
       "class means in general position",
+    ],
+    ["far rows", () => ({ features: changed(given.features, 5, 6, 1e200) }), "ERR_RANGE", "features: expected distances between rows"],
+    [
+      "tiny features",
+      () => ({
+        features: matrix(
+          given.features.data.map((x) => x * 1e-160),
+          12,
+        ),
+      }),
+      "ERR_RANGE",
+      "features: expected",
+    ],
+    [
+      "a tiny weight",
+      () => ({
+        weight: matrix(
+          given.weight.data.map((x) => x * 1e-160),
+          12,
+        ),
+      }),
+      "ERR_RANGE",
+      "weight: expected entries",
     ],
     ["an unknown option", () => ({ bias: 1 }) as object, "ERR_OPTION", 'unknown option "bias"'],
   ])("%s", async (_, change, code, message) => {

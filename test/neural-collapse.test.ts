@@ -216,6 +216,10 @@ describe("refusals", () => {
     await expect(bad({ weight: { data: new Float64Array(12), shape: [2, 6] } })).rejects.toThrow(refused("ERR_RANGE", "weight"));
     await expect(bad({ rcond: 2 })).rejects.toThrow(refused("ERR_RANGE", "rcond"));
     await expect(bad({ wieght: 1 })).rejects.toThrow(refused("ERR_OPTION", "wieght"));
+    await expect(bad({ predictions: null })).rejects.toThrow(
+      refused("ERR_DTYPE", "predictions: expected an array of whole numbers, found null"),
+    );
+    await expect(bad({ variants: "no" })).rejects.toThrow(refused("ERR_OPTION", "variants: expected true or false"));
     await expect(bad({ signal: AbortSignal.abort() })).rejects.toThrow(refused("ERR_ABORTED"));
     await expect(bad({ device: "cuda:77" })).rejects.toThrow(refused("ERR_DEVICE"));
     await expect(neuralCollapse.measure(undefined as never)).rejects.toThrow(refused("ERR_OPTION"));

@@ -132,6 +132,20 @@ describe("a jitter that takes the diagonal beyond its dtype is refused", () => {
   });
 });
 
+describe("weights of any scale", () => {
+  const rows = { data: Float64Array.of(1, 2, 5, 7, 8), shape: [5, 1] };
+  const labels = [0, 0, 0, 1, 1];
+  const weights = { data: Float64Array.of(1e-300, 1e-300, 1e-300, 1e300, 1e300), shape: [5] };
+  test("each class in units of its own", async () => {
+    expectAllNear(await linalg.covariance(rows, { labels, weights, ddof: 0, of: "classes" }), [26 / 9, 0.25], 4 * epsilon);
+    expectAllNear(await linalg.covariance(rows, { labels, weights, ddof: 0, of: "pooled" }), [0.25], 4 * epsilon);
+  });
+  test("null is refused, not taken for none", async () => {
+    await expect(linalg.covariance(rows, { weights: null as never })).rejects.toMatchObject({ code: "ERR_OPTION" });
+    await expect(linalg.covariance(rows, { labels: null as never, of: "pooled" })).rejects.toMatchObject({ code: "ERR_DTYPE" });
+  });
+});
+
 describe("triangles that differ by rounding: the mean of the two", () => {
   const single = { data: Float32Array.of(1e6, 50, 100, 1e6), shape: [2, 2] };
   test("eigh, cholesky and pinv alike", async () => {
