@@ -5,7 +5,17 @@ import { ClassStatistics, Dataset, datasets, device, GaussianMixture, isLibtorch
 import { metrics, neuralCollapse, ResNet, scores, Tensor } from "..";
 import { Detector, files, presets } from "..";
 import type { ArrayWithShape, CalibrationReport, Evaluation, Overlap, Prediction, PresetRecord, ResizeRecord, SelfTest } from "..";
-import type { Architecture, ErrorCode, EpochReport, Extraction, ExtractionChunk, FitOptions, ResNetOptions, TensorArray } from "..";
+import type {
+  Architecture,
+  ErrorCode,
+  EpochReport,
+  Extraction,
+  ExtractionChunk,
+  FitOptions,
+  ImageFailure,
+  ResNetOptions,
+  TensorArray,
+} from "..";
 
 // Tensor
 const tensor = Tensor.from(new Float32Array(6), [2, 3]);
@@ -78,7 +88,7 @@ expectType<Tensor>(extraction.features);
 expectType<Tensor>(extraction.logits);
 expectType<Int32Array>(extraction.labels);
 expectType<"float32" | "bfloat16" | "float64">(extraction.precision);
-expectType<Promise<{ count: number }>>(
+expectType<Promise<{ count: number; skipped: ImageFailure[] }>>(
   model.extractStream([train, test], async (chunk) => {
     expectType<ExtractionChunk>(chunk);
     await chunk;
@@ -132,7 +142,9 @@ expectError(new ClassStatistics({ numClasses: 10 }));
 const { features, labels } = extraction;
 const collapse = neuralCollapse.measure({ features, labels, predictions: labels, weight: features });
 expectType<Promise<number>>(collapse.then(({ nc1, nc3, nc4 }) => nc1 + nc3 + nc4));
-expectError(neuralCollapse.measure({ features, labels }));
+expectType<Promise<number | undefined>>(neuralCollapse.measure({ features, labels }).then(({ nc4 }) => nc4));
+expectError(neuralCollapse.measure({ features, labels }).then(({ nc3 }) => nc3));
+expectError(neuralCollapse.measure({ features }));
 const spectrum = neuralCollapse.singularValues(features, { k: 10, centred: true });
 expectType<Promise<Float64Array>>(spectrum.then(({ values }) => values));
 expectType<Promise<Float64Array>>(
