@@ -357,7 +357,7 @@ export class ResNet {
       held.push(images);
       const labels = labelsTensor(training);
       const validationImages = validation && (await datasetTensor(validation));
-      const validationLabels = validation && labelsTensor(validation);
+      const validationLabels = validation && labelsTensor(validation, training.classNames);
       held.push(labels);
       if (validationImages && validationLabels) held.push(validationImages, validationLabels);
 

@@ -126,24 +126,6 @@ function named(data: Dataset, name: string | undefined): Dataset {
   return Dataset.fromArrays({ name, images, labels, shape, classNames, ...given({ normalization, resize }) });
 }
 
-/**
- * The labels of a data set in the numbering of a network's classes, by their names: those of other classes say nothing about its answers.
- *
- * @param classNames - of the network; undefined where it does not know them, and then numbers are all that there is
- * @returns the labels, or the first class that the network does not have
- */
-export function labelsAmong(
-  data: Pick<Dataset, "labels" | "classNames">,
-  classNames: readonly string[] | undefined,
-): Int32Array | { missing: string } {
-  if (classNames === undefined) return data.labels;
-  const numbers = new Map(classNames.map((name, label) => [name, label]));
-  const missing = data.classNames.find((name) => !numbers.has(name));
-  if (missing !== undefined) return { missing };
-  const numberOf = data.classNames.map((name) => numbers.get(name) as number);
-  return data.labels.map((label) => numberOf[label] as number);
-}
-
 /** `count` of the images at random, in their order: those of a folder come class by class. @throws ERR_RANGE */
 export function randomSubset(data: Dataset, count: number | undefined, seed: number): Dataset {
   if (count === undefined || count >= data.length) return data;

@@ -53,6 +53,8 @@ export interface SubjectOptions {
   readonly batchSize?: number;
   readonly precision?: Precision;
   readonly device?: string;
+  /** The training part of --data, for scores that are fitted where there is no --train. */
+  readonly trainingPart?: (reading: Reading) => Promise<Dataset>;
 }
 
 /** @throws ERR_OPTION where options are given that a detector has of its own */
@@ -103,15 +105,19 @@ export async function networkSubject(file: string, options: SubjectOptions, sess
     extractEvidence(model, data, kinds, { ...extractOptions, onProgress: (done) => progress.update(done) });
   const chosen = chosenScores(options.score, (name) => {
     const needed = requirements(name, optionsOf(options, name)).fit.length > 0;
-    return needed && options.train === undefined ? "--train: expected the training images, to which it is fitted, found none" : undefined;
+    return needed && options.train === undefined && options.trainingPart === undefined
+      ? "--train: expected the training images, to which it is fitted, found none"
+      : undefined;
   });
   const needs = chosen.names.map((name) => requirements(name, optionsOf(options, name)));
   const fitted = [...new Set(needs.flatMap((need) => need.fit))];
   const looked = [...new Set([...needs.flatMap((need) => need.score), "logits" as const])];
   let training: TrainingEvidence = {};
   let seen = model.trainedOn;
-  if (options.train !== undefined && fitted.length > 0) {
-    const data = await readData(options.train, { ...reading, split: "train", session });
+  const { train, trainingPart } = options;
+  const readTraining = train === undefined ? trainingPart : () => readData(train, { ...reading, split: "train", session });
+  if (readTraining !== undefined && fitted.length > 0) {
+    const data = await readTraining(reading);
     seen = seen.join(await SeenInputs.of(imageRows(data)));
     progress.start(`reading ${data.name}`, data.length);
     const weights = await model.weights();

@@ -4,6 +4,7 @@ import { Command } from "commander";
 import { stat } from "node:fs/promises";
 import { extname } from "node:path";
 import type { Dataset } from "../datasets";
+import { labelsAmong } from "../datasets/class-labels";
 import { setThreads } from "../device";
 import { LibtorchOodError } from "../errors";
 import { io } from "../files/file-errors";
@@ -11,8 +12,8 @@ import { accuracy, ece, evaluate as evaluateScores, type Evaluation } from "../m
 import { presetNames, type PresetName } from "../presets/preset";
 import type { ScoreName } from "../scores";
 import { judgeOverlap, type OverlapEffect } from "../seen-inputs";
-import { dataHelp, dataSpec, labelsAmong, randomSubset, readData, setName, type DataSpec } from "./data-sets";
-import { inputSpec, inputSpecs, readInputs, type Inputs, type InputSpec } from "./evaluate-inputs";
+import { dataHelp, dataSpec, randomSubset, readData, setName, type DataSpec } from "./data-sets";
+import { inputSpec, inputSpecs, readInputs, type Inputs, type InputSpec, type Reading } from "./evaluate-inputs";
 import { evaluateJson, evaluateText, type Looked } from "./evaluate-result";
 import { detectorSubject, featuresSubject, networkSubject, type Subject, type SubjectOptions } from "./evaluate-subjects";
 import { fileFormat } from "./file-format";
@@ -20,7 +21,7 @@ import { choice, given, precisionOption, realNumber, wholeNumber } from "./optio
 import { scoreChoice, scoreOption } from "./score-choice";
 import { addSessionOptions, exitCodesHelp, runSession, type Session, type SessionOptions } from "./session";
 import { skipErrorsOption } from "./skipped";
-import { splitByShares } from "./split";
+import { splitByShares, type SplitParts } from "./split";
 
 interface EvaluateOptions extends SessionOptions, SubjectOptions {
   test: InputSpec | number;
@@ -45,7 +46,8 @@ are kept). "flagged" is the share that the detector calls out of distribution.
 <file> is one of
   a detector of "fit", with images or, where it is one of features, with features
   a network of "train", with images: --score names what is measured, without fitting where it looks at logits (max-softmax, the default,
-    max-logit, entropy, energy) or at feature-norm, else fitted to --train
+    max-logit, entropy, energy) or at feature-norm, else fitted to --train, or to
+    the rest of --data where --test is a share of it
   features of training inputs, of any model: a folder or file as "extract" writes them, to which the scores of --score are fitted
 --score takes several names with commas, or all: every set is then read once for all of them.
 
@@ -87,7 +89,7 @@ export function evaluateCommand(): Command {
     .option("--calibration <share>", 'as for "fit"', realNumber)
     .optionsGroup("Score:")
     .option("--score <names>", "of a network or features: names with commas, or all (default max-softmax)", scoreChoice)
-    .option("--train <data>", "the network's training images, for scores that are fitted", dataSpec)
+    .option("--train <data>", "the network's training images, for scores that are fitted (default: the rest of --data)", dataSpec)
     .option(
       "--score-option <name=value>",
       "option of a score, as covariance=ledoit-wolf, or of several vim.dimension=64; may be given again",
@@ -122,10 +124,26 @@ async function subjectOf(file: string, options: EvaluateOptions, session: Sessio
   return make(file, options, session);
 }
 
+type Split = (reading: Reading) => Promise<SplitParts>;
+
+/** The parts of --data, which is read once; undefined where --test is no share of it. */
+function splitOf({ test, data, validation, calibration, seed }: EvaluateOptions, session: Session): Split | undefined {
+  if (typeof test !== "number" || data === undefined) return undefined;
+  let parts: Promise<SplitParts> | undefined;
+  const read = async (reading: Reading) =>
+    splitByShares(await readData(data, { ...reading, split: "train", session }), { validation, calibration, test }, seed);
+  return (reading) => (parts ??= read(reading));
+}
+
 async function evaluate(file: string, options: EvaluateOptions, session: Session): Promise<void> {
   const { progress, output, note } = session;
   if (options.threads !== undefined) await setThreads(options.threads);
-  const subject = await subjectOf(file, options, session);
+  const split = splitOf(options, session);
+  const subject = await subjectOf(
+    file,
+    { ...options, ...given({ trainingPart: split && (async (reading) => (await split(reading)).train) }) },
+    session,
+  );
   const { kind, reading, kinds, numClasses } = subject;
   const { subset, seed } = options;
   const read = (spec: InputSpec): Promise<Inputs> => readInputs(spec, { reading, kinds, subset, seed, session });
@@ -142,14 +160,13 @@ async function evaluate(file: string, options: EvaluateOptions, session: Session
     return { name, count, resize, madeFrom, ...scored, seen: overlap.indices.length };
   };
   const readTest = async (): Promise<[Pick<InputSpec, "text">, Inputs]> => {
-    const { test: share, data, validation, calibration } = options;
+    const { test: share, data } = options;
     if (typeof share === "object") return [share, await read(share)];
     if (data === undefined)
       throw new LibtorchOodError("ERR_OPTION", `--data: expected the images of which --test ${share} is a share, found none`);
     if (reading === undefined)
       throw new LibtorchOodError("ERR_OPTION", `${data.text}: expected features in files for --test, found images`);
-    const whole = await readData(data, { ...reading, split: "train", session });
-    const part = splitByShares(whole, { validation, calibration, test: share }, seed).test as Dataset;
+    const part = (await (split as Split)(reading)).test as Dataset;
     const rows = randomSubset(part, subset, seed);
     const { length: count, labels, resize } = rows;
     return [data, { name: setName(data, rows), count, rows, labels, resize, madeFrom: undefined }];

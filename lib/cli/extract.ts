@@ -1,7 +1,9 @@
 // `libtorch-ood extract`: features and logits of any number of images, to .npy or .safetensors, in bounded memory.
 
+import { basename, resolve as resolvePath } from "node:path";
 import { Command } from "commander";
 import type { Dataset } from "../datasets";
+import { labelsAmong } from "../datasets/class-labels";
 import { listImageFolder } from "../datasets/image-folder";
 import { setThreads } from "../device";
 import { LibtorchOodError } from "../errors";
@@ -10,7 +12,7 @@ import { imageResizes, resizeKernel, type ImageResize } from "../images/decode";
 import type { ImageFailure } from "../images/failure";
 import type { Precision } from "../precision";
 import { ResNet, type ExtractionChunk, type ImageChunk } from "../resnet";
-import { dataHelp, dataSpec, labelsAmong, randomIndices, randomSubset, readConformed, type DataSpec } from "./data-sets";
+import { dataHelp, dataSpec, randomIndices, randomSubset, readConformed, type DataSpec } from "./data-sets";
 import { readClassNames } from "./extracted";
 import { openExtraction, outFault } from "./extraction-writer";
 import { imagePaths, labelsByFolder, listedImage, listImages, passedOverNote, type ListedImage } from "./image-files";
@@ -220,7 +222,7 @@ async function folderSubject({ path, label: name }: DataSpec, model: ResNet, opt
     options.subset === undefined || options.subset >= files.length ? undefined : randomIndices(files.length, options.subset, options.seed);
   const chosen = order === undefined ? listed : Array.from(order, (index) => listed[index] as ListedImage);
   const own = Int32Array.from(order ?? files.keys(), (index) => (files[index] as { label: number }).label);
-  const labels = labelsOf({ name: name ?? path, classNames, labels: own }, model.classNames, session);
+  const labels = labelsOf({ name: name ?? basename(resolvePath(path)), classNames, labels: own }, model.classNames, session);
   return fileSubject(chosen, labels, labels && (model.classNames ?? classNames), options);
 }
 

@@ -79,18 +79,19 @@ export interface Circumstances {
 
 /** What a user should know about the calibration; nothing for a network that does its work and inputs that are alike. */
 export function calibrationWarnings(calibration: Named, training: Named | undefined, circumstances: Circumstances): string[] {
-  const weak = weakness(calibration, circumstances);
+  const [named, set] = calibration.accuracy === undefined && training ? [training, "training"] : [calibration, "calibration"];
+  const weak = weakness(named, set, circumstances);
   const unlike = training === undefined ? [] : differences(calibration, training, circumstances);
   const seen = training !== undefined && circumstances.foreign ? suspicion(calibration, training, circumstances) : [];
   return [...weak, ...unlike, ...seen];
 }
 
-function weakness({ accuracy, count }: Named, { numClasses, minimumAccuracy, noun }: Circumstances): string[] {
+function weakness({ accuracy, count }: Named, set: string, { numClasses, minimumAccuracy, noun }: Circumstances): string[] {
   if (accuracy === undefined || numClasses < 2) return [];
   const expected = minimumAccuracy ?? Math.max(0.5, leastUsefulAccuracy(numClasses));
   if (accuracy >= expected) return [];
-  const found = `${percent(accuracy)} of the ${count} calibration ${noun}s are named rightly, by chance ${percent(1 / numClasses)} would be`;
-  return [`calibration: ${found}: verdicts of this detector are of little use (expected at least ${percent(expected)})`];
+  const found = `${percent(accuracy)} of the ${count} ${set} ${noun}s are named rightly, by chance ${percent(1 / numClasses)} would be`;
+  return [`${set}: ${found}: verdicts of this detector are of little use (expected at least ${percent(expected)})`];
 }
 
 /** Twice chance; of two classes, for which that would be perfection, halfway between chance and that. */

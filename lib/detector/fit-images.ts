@@ -1,6 +1,7 @@
 // Fits a detector to images: extracts the evidence of training and calibration images from a copy of the network, and calibrates the score on the latter.
 
 import { boolean, fail, optionalFunction, optionalSignal, optionsObject } from "../checks";
+import { labelsAmong, labelsFor } from "../datasets/class-labels";
 import type { Dataset } from "../datasets/dataset";
 import { LibtorchOodError } from "../errors";
 import { checkPrecision, resolvePrecision } from "../precision";
@@ -51,6 +52,11 @@ export async function fitToImages<N extends ScoreName>(model: ResNet, train: Dat
     const expected = `${numClasses} names, as the network has classes`;
     throw new LibtorchOodError("ERR_SHAPE", `classNames: expected ${expected}, found ${classNames.length}`);
   }
+  // Another name for every class: the network's were renamed after training.
+  const renamed = "missing" in labelsAmong(train, classNames) && train.classNames.length === numClasses;
+  const numbering = renamed ? train.classNames : classNames;
+  const trained = labelsFor(train, numbering, "train");
+  const heldOut = labelsFor(calibration, numbering, "calibration");
   const network = await model.copy(); // before anything else takes time: as it is at the call
   let score: Score | undefined;
   const owned: Tensor[] = [];
@@ -58,7 +64,8 @@ export async function fitToImages<N extends ScoreName>(model: ResNet, train: Dat
     const compared = await compareInputs(imageRows(train), imageRows(calibration), allowOverlap, network.trainedOn);
     const passes = (kinds: readonly (keyof Evidence)[]): number => extractions(kinds).length;
     // Logits of training images come with any pass over them; where the score is fitted to none, some images are looked at for them.
-    const sample = fitted.length > 0 ? train : train.subset(spread(train.length, trainingSample));
+    const sampled = spread(train.length, fitted.length > 0 ? train.length : trainingSample);
+    const sample = fitted.length > 0 ? train : train.subset(sampled);
     const trainingKinds = unique<keyof Evidence>([...fitted, "logits"]);
     const generated = selfTest ? [noiseImages(calibration), shuffledImages(calibration)] : [];
     const total =
@@ -81,7 +88,7 @@ export async function fitToImages<N extends ScoreName>(model: ResNet, train: Dat
     const trainingEvidence = await read(sample, trainingKinds);
     const training: TrainingEvidence & { weight?: Tensor; bias?: Tensor | undefined } = {
       ...(fitted.length > 0 ? trainingEvidence : {}),
-      labels: train.labels,
+      labels: trained.labels,
     };
     const weights = await network.weights();
     owned.push(...weights.values());
@@ -101,9 +108,9 @@ export async function fitToImages<N extends ScoreName>(model: ResNet, train: Dat
       scoreOptions,
       training: { ...trainingEvidence, weight: training.weight, bias: training.bias },
       trainingSample: { logits: trainingEvidence.logits },
-      labels: sample.labels,
+      labels: Int32Array.from(sampled, (row) => trained.labels[row] as number),
       calibration: held,
-      calibrationLabels: calibration.labels,
+      calibrationLabels: heldOut.labels,
       scores,
       numClasses,
       falseAlarmRate,
@@ -124,7 +131,14 @@ export async function fitToImages<N extends ScoreName>(model: ResNet, train: Dat
       classNames,
       falseAlarmRate,
       ...compared,
-      warnings: [...compared.warnings, ...resizeWarnings(train, calibration, extraction.resize), ...warnings, ...examination.warnings],
+      warnings: [
+        ...compared.warnings,
+        ...trained.warnings,
+        ...heldOut.warnings,
+        ...resizeWarnings(train, calibration, extraction.resize),
+        ...warnings,
+        ...examination.warnings,
+      ],
       calibrationScores: sorted,
       calibrationLabels: examination.calibrationLabels,
       report: examination.report,

@@ -3,6 +3,7 @@
 import { createHash } from "node:crypto";
 import { setImmediate as turn } from "node:timers/promises";
 import { describe } from "../checks";
+import { labelsFor } from "../datasets/class-labels";
 import { Dataset, requireArrays } from "../datasets/dataset";
 import { LibtorchOodError } from "../errors";
 import { decodeImages, type ImageTarget } from "../images/decode";
@@ -104,9 +105,10 @@ function ownHandle(images: Tensor | ArrayWithShape, name: string): NativeTensor 
   return callNative(() => handle.slice(0, shape[0] as number));
 }
 
-export function labelsTensor(dataset: Dataset): NativeTensor {
+export function labelsTensor(dataset: Dataset, classNames: readonly string[] = dataset.classNames): NativeTensor {
   requireArrays(dataset);
-  return callNative(() => new (native().Tensor)(dataset.labels, [dataset.length], "int32"));
+  const { labels } = labelsFor(dataset, classNames, dataset.name);
+  return callNative(() => new (native().Tensor)(labels, [dataset.length], "int32"));
 }
 
 /** @throws ERR_OPTION for anything but a Dataset, ERR_SHAPE for one whose arrays are gone */

@@ -2,7 +2,8 @@
 
 import { mkdirSync } from "node:fs";
 import { Dataset } from "../../lib";
-import { dataSpec, labelsAmong, setName } from "../../lib/cli/data-sets";
+import { dataSpec, setName } from "../../lib/cli/data-sets";
+import { labelsAmong } from "../../lib/datasets/class-labels";
 import { temporaryDirectory } from "../files/temporary-directory";
 
 const directory = temporaryDirectory();

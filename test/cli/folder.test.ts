@@ -203,6 +203,9 @@ test("a folder split three ways: each command takes its own part, and the parts 
   const test3 = ["evaluate", fitted3, "--data", photos, ...shares, "--ood", strange, "--threads", "1"];
   const evaluated = await json<Printed & { test: { count: number } }>(test3);
   expect(evaluated.test).toMatchObject({ count: 72, seen: 0 });
+  // A score that is fitted takes the part that was trained on.
+  const fitted = await json<Printed & { test: object }>(["evaluate", split, "--score", "mahalanobis", ...test3.slice(2)]);
+  expect(fitted.test).toMatchObject({ count: 72, seen: 0 });
   const all = await datasets.imageFolder(photos, { imageSize: 16, channels: 1 });
   const parts = splitByShares(all, { validation: 0.1, calibration: 0.2, test: 0.3 }, 7);
   const [model, loaded] = [await ResNet.load(split), await Detector.load(fitted3)];
@@ -218,6 +221,14 @@ test("a folder split three ways: each command takes its own part, and the parts 
   expect([lacking.code, lacking.stderr]).toEqual([1, expect.stringMatching(/^ERR_OPTION: --data: /m)]);
   const greedy = await cli(["fit", split, photos, "--validation", "0.5", "--calibration", "0.5", "--out", fitted3]);
   expect([greedy.code, greedy.stderr]).toEqual([1, expect.stringMatching(/^ERR_RANGE: --calibration: .*found 0.5 of 240 images/)]);
+});
+
+test("a folder of images without folders of classes: what to do, and no word of images that cannot be read", async () => {
+  const { code, stderr } = await cli(["evaluate", network, "--test", join(photos, "class 1"), "--ood", strange, "--threads", "1"]);
+  expect([code, stderr]).toEqual([
+    1,
+    expect.stringMatching(/^ERR_IO: .*there is none; put images without classes into one folder in it$/m),
+  ]);
 });
 
 test("an empty folder of images is an error that names it", async () => {

@@ -475,6 +475,44 @@ describe("the network's temperature and class names", () => {
     detector.dispose();
   });
 
+  describe("labels are those of the classes by name", () => {
+    const named = (data: Dataset, classNames: readonly string[], order: readonly string[]): Dataset => {
+      const { images, shape, normalization } = data;
+      const labels = data.labels.map((label) => order.indexOf(classNames[label] as string));
+      return Dataset.fromArrays({ images, labels, shape, classNames: order, ...(normalization ? { normalization } : {}) });
+    };
+    const names = ["upper", "middle", "lower"];
+    const [train, held] = [tinyData(60, "train"), tinyData(40, "held")];
+    const fit = async (classNames: string[], training: Dataset, calibration: Dataset) => {
+      using model = await tinyNetwork({ seed: 2 });
+      model.classNames = classNames;
+      using detector = await Detector.fit(model, training, { calibration, scoreOptions: { covariance: "tied" }, minimumAccuracy: 0 });
+      return { calibration: detector.calibration, selfTest: detector.selfTest(), warnings: detector.warnings };
+    };
+    const as = (data: Dataset, order: readonly string[]) => named(data, names, order);
+    const only = (data: Dataset, classes: number[]) =>
+      data.subset([...data.labels.keys()].filter((i) => classes.includes(data.labels[i] as number)));
+
+    test("numbered in another order, or renamed in the network", async () => {
+      const expected = await fit(names, as(train, names), as(held, names));
+      const other = ["lower", "upper", "middle"];
+      expect(await fit(names, as(train, other), as(held, other))).toEqual(expected);
+      expect(await fit(names, as(train, names), as(held, other))).toEqual(expected);
+      expect(await fit(names, train, held)).toEqual(expected); // without names, by number
+      const { warnings, calibration } = await fit(["a", "b", "c"], as(train, names), as(held, other));
+      expect({ warnings, calibration }).toEqual({ warnings: expected.warnings, calibration: expected.calibration });
+    });
+
+    test("a calibration of some of the classes; one of a foreign class has a warning", async () => {
+      const [two, trained] = [only(held, [1, 2]), as(train, names)];
+      const expected = await fit(names, trained, as(two, names));
+      expect(await fit(names, trained, as(two, ["lower", "middle"]))).toEqual(expected);
+      expect(expected.selfTest.byClass?.map(({ className }) => className)).toEqual(["middle", "lower"]);
+      const { warnings } = await fit(names, trained, named(two, ["", "x", "lower"], ["lower", "x"]));
+      expect(warnings).toContainEqual(expect.stringMatching(/^calibration: found the class "x", which is none of the network's/));
+    });
+  });
+
   test("a data set that names another number of classes than the network has is refused", async () => {
     const model = await tinyNetwork({ numClasses: 5 });
     const error = await libraryFailureOf(() => Detector.fit(model, tinyData(60, "a"), { calibration: tinyData(30, "b") }));

@@ -52,6 +52,7 @@ describe("the range of later false alarms", () => {
   test("a rate of 1 flags everything; a rate that the calibration cannot give is refused", async () => {
     using detector = await detectorOf();
     expect(detector.selfTest({ falseAlarmRate: 1 }).falseAlarms).toEqual({ lower: 1, upper: 1 });
+    expect(() => detector.selfTest({ falseAlarmRate: 0 })).toThrow("falseAlarmRate: expected more than 0, at most 1, found 0");
     expect(() => detector.selfTest({ falseAlarmRate: 0.001 })).toThrow(expect.objectContaining({ code: "ERR_RANGE" }));
     expect(() => detector.selfTest({ rate: 0.1 } as never)).toThrow(expect.objectContaining({ code: "ERR_OPTION" }));
   });
@@ -131,6 +132,14 @@ describe("accuracy and confidence of the calibration", () => {
     expect(await warningsOf(training, calibration)).toEqual([expect.stringMatching(message)]);
     expect(await warningsOf(training, calibration, { minimumAccuracy: accuracy / 2 })).toEqual([]);
     expect(await warningsOf(training, calibration, { minimumAccuracy: 0 })).toEqual([]);
+  });
+
+  test("where only training inputs have labels, a network that names few of them", async () => {
+    const calibration = { logits: logitsOf(200, 0.4, { seed: 2 }).logits } as Known;
+    expect(await warningsOf(logitsOf(400, 0.4), calibration)).toEqual([
+      expect.stringMatching(/^training: 40 % of the 400 training inputs .*of little use \(expected at least 50 %\)$/),
+    ]);
+    expect(await warningsOf(logitsOf(400, 0.4), calibration, { minimumAccuracy: 0.3 })).toEqual([]);
   });
 
   test("a bar of one's own", async () => {

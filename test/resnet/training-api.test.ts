@@ -127,6 +127,11 @@ describe("validation", () => {
   test("a Dataset: its accuracy after each epoch is that of extract(), and it is not trained on", async () => {
     const { model, history, weights } = await trained({ validation, epochs: 3 });
     expect((history.at(-1) as EpochReport).validationAccuracy).toBe(await rightOf(model, validation));
+    const named = ({ images, labels, shape }: Dataset, classNames: string[], numbers = [0, 1, 2]) =>
+      Dataset.fromArrays({ images, labels: labels.map((label) => numbers[label] as number), shape, classNames });
+    const [known, turned] = [named(train, ["a", "b", "c"]), named(validation, ["b", "c", "a"], [2, 0, 1])]; // classes are matched by name
+    const byName = await trained({ validation: turned, epochs: 3 }, {}, known);
+    expect(byName.history.at(-1)?.validationAccuracy).toBe(history.at(-1)?.validationAccuracy);
     expect((await trained({ epochs: 3 })).weights).toEqual(weights);
   });
 
