@@ -68,7 +68,7 @@ export interface CollapseVariants extends VariantsOfMeans {
 }
 
 export interface MeasureOptions {
-  /** [N, d], float32 or float64: training features, eval mode, un-augmented. */
+  /** [N, d], float32 or float64: training features, eval mode, un-augmented. What else `model.extract` gives may lie beside them and is ignored. */
   features: Tensor | ArrayWithShape;
   /** [N] */
   labels: Labels;
@@ -97,6 +97,9 @@ export interface MeasureStatisticsOptions {
   signal?: AbortSignal;
 }
 
+/** What an extraction holds besides. */
+const extractionKeys = ["logits", "offset", "skipped", "precision"] as const;
+
 /**
  * All seven numbers of Papyan, Han and Donoho (2020) as the seed paper uses them, in two passes over the features and O(N·d·C) time: no d×d
  * matrix is formed. Invariant to rotation, to the scale of the features and to a shift. Without `weight`: the numbers of the class means.
@@ -110,7 +113,7 @@ export function measure(options: MeasureOptions & { weight: Tensor | ArrayWithSh
 export function measure(options: MeasureOptions): Promise<CollapseOfFeatures>;
 export async function measure(options: MeasureOptions): Promise<CollapseNumbers | CollapseOfFeatures> {
   const known = ["features", "labels", "predictions", "weight", "bias", "rcond", "variants", "device", "signal"] as const;
-  const given = optionsObject(options, "options", known);
+  const given = optionsObject(options, "options", [...known, ...extractionKeys] as readonly (keyof MeasureOptions)[]);
   const features = handle(given.features, "features");
   const labels = labelsTensor(given.labels, "labels");
   const predictions = given.predictions === undefined ? undefined : labelsTensor(given.predictions, "predictions");

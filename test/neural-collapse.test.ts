@@ -19,6 +19,13 @@ function expectClose(found: number, wanted: number, tolerance: number): void {
   else expect(relative(found, wanted)).toBeLessThan(tolerance);
 }
 
+test("what else an extraction holds may lie beside the features; other options are refused", async () => {
+  const options = inputs(set((expected.cases[0] as { name: string }).name));
+  const beside = { logits: options.features, precision: "float32", skipped: [], offset: 0 };
+  expect(await neuralCollapse.measure({ ...options, ...beside })).toEqual(await neuralCollapse.measure(options));
+  await expect(neuralCollapse.measure({ ...options, logit: 1 } as never)).rejects.toEqual(refused("ERR_OPTION", 'unknown option "logit"'));
+});
+
 describe.each(expected.cases)("$name", (c) => {
   const s = set(c.name);
   // Centring loses offset/within of the 16 digits in the reference; the pseudoinverse loses the condition number.
