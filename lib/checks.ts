@@ -113,7 +113,8 @@ function hasListeners({ addEventListener, removeEventListener }: Partial<AbortSi
 }
 
 function rangeText(minimum: number, maximum: number): string {
-  if (maximum === Infinity || maximum === Number.MAX_SAFE_INTEGER) return `at least ${minimum}`;
+  const above = minimum === Number.MIN_VALUE; // as good as 0, but not 0
+  if (maximum === Infinity || maximum === Number.MAX_SAFE_INTEGER) return above ? "more than 0" : `at least ${minimum}`;
   if (minimum === -Infinity) return `at most ${maximum}`;
-  return `${minimum} to ${maximum}`;
+  return above ? `more than 0, at most ${maximum}` : `${minimum} to ${maximum}`;
 }

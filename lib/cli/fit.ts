@@ -1,5 +1,6 @@
 // `libtorch-ood fit`: a detector from a network and its training images, or from features in files.
 
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { Command } from "commander";
 import { Detector, type NamedInputs, type SelfTest } from "../detector";
@@ -192,6 +193,10 @@ async function fitImages(
 }
 
 async function fitFeatures(path: string, options: FitOptions & { calibration: string }, { signal }: Session): Promise<Detector> {
+  if (/^0?\.\d+$/.test(options.calibration) && !existsSync(options.calibration)) {
+    const expected = "features in files beside --features: a share is of images";
+    throw new LibtorchOodError("ERR_OPTION", `--calibration: expected ${expected}, found ${options.calibration}`);
+  }
   const training = await readExtracted(path);
   const labels = options.labels === undefined ? training.labels : await readLabels(options.labels);
   if (labels === undefined && requirements(options.score ?? "gaussian-mixture", options.scoreOption).fit.includes("labels")) {

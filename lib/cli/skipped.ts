@@ -1,6 +1,7 @@
 // Images that --skip-errors left out: told on stderr as they are found, counted at the end, and listed in a file beside the output.
 
 import { unlink } from "node:fs/promises";
+import { noClasses } from "../datasets/image-folder";
 import { LibtorchOodError } from "../errors";
 import { writeFileAtomically } from "../files/atomic-write";
 import { ioError, systemCode } from "../files/file-errors";
@@ -55,7 +56,7 @@ export async function hinted<T>(call: Promise<T>, done = (): string => ""): Prom
   try {
     return await call;
   } catch (error) {
-    if (!isImageFault(error)) throw error;
+    if (!isImageFault(error) || error.message.includes(noClasses)) throw error;
     const hint = `${done()}--skip-errors leaves out images that cannot be read, and lists them`;
     throw new LibtorchOodError(error.code, `${error.message}; ${hint}`, { cause: error });
   }

@@ -37,13 +37,17 @@ export async function imageFolder(directory: string, options?: ImageFolderOption
   return readImageFiles(directory, folder.files, { name: basename(resolvePath(directory)), classNames: folder.classNames }, decoding);
 }
 
+/** What the error of a folder without folders says is missing: no fault of an image. */
+export const noClasses = "a folder per class";
+
 /** The files of {@link imageFolder} in their order. @throws ERR_IO, ERR_CORRUPT_FILE, ERR_OPTION, ERR_ABORTED */
 export async function listImageFolder(
   directory: string,
   { signal, onError }: Pick<Decoding, "signal" | "onError">,
 ): Promise<{ classNames: string[]; files: LabelledFile[] }> {
   const classes = await foldersIn(directory);
-  if (classes.length === 0) throw ioError("find", `a folder per class in ${directory}`, "there is none");
+  if (classes.length === 0)
+    throw ioError("find", `${noClasses} in ${directory}`, "there is none; put images without classes into one folder in it");
   const files: LabelledFile[] = [];
   for (const [label, className] of classes.entries()) {
     const root = join(Buffer.from(directory), className);
