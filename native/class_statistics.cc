@@ -125,7 +125,8 @@ bool SharedStatistics::take() {
 
 ClassMoments& SharedStatistics::up_to_date() {
   if (!parts_.empty())
-    fail("ERR_ABORTED", "statistics: an update was aborted or refused half-way, so they are incomplete; make them anew");
+    fail("ERR_ABORTED",
+         "statistics: an update was aborted or refused half-way, so they are incomplete; make them anew");
   cut_pending();
   while (!take()) {
   }

@@ -93,7 +93,8 @@ void require_squares(const at::Tensor& values, const char* name, const char* of)
   const double largest =
       at::linalg_vector_norm(values, std::numeric_limits<double>::infinity()).to(at::kDouble).item<double>();
   if (largest == 0 || (largest > 1e-140 && largest < 1e150)) return;
-  fail("ERR_RANGE", name, ": expected ", of, " from about 1e-140 to 1e150, whose squares float64 holds, found ", largest);
+  fail("ERR_RANGE", name, ": expected ", of, " from about 1e-140 to 1e150, whose squares float64 holds, found ",
+       largest);
 }
 
 at::Tensor unit_norm(const at::Tensor& matrix) { return matrix / at::linalg_vector_norm(matrix); }
@@ -172,8 +173,8 @@ at::Tensor collapse_loss(const at::Tensor& features, const at::Tensor& weight, c
   const at::Tensor means = members.mm(x) / counts;
   const at::Tensor centred = means - means.mean(0);
   const at::Tensor deviations = x - members.t().mm(means);
-  const at::Tensor rows = deviations + (class_deviations(given.detach(), means.detach() + centre, members, counts) -
-                                        deviations.detach());
+  const at::Tensor rows =
+      deviations + (class_deviations(given.detach(), means.detach() + centre, members, counts) - deviations.detach());
   const at::Tensor nc1 = variability(rows, means);
   require_angles(centred, x.detach());
   const at::Tensor self_duality = (unit_norm(w) - unit_norm(centred)).square().sum();
