@@ -15,6 +15,7 @@ import { selfTestAt, type SelfTest } from "./detector/self-test";
 import { LibtorchOodError } from "./errors";
 import { GaussianMixture } from "./gaussian-mixture";
 import type { ImageResize } from "./images/decode";
+import { checkMaxPixels } from "./images/image";
 import { calledFrom } from "./native-call";
 import type { ComputePrecision } from "./precision";
 import type { PresetRecord } from "./presets/preset";
@@ -138,10 +139,16 @@ export class Detector {
   }
 
   async #predict(input: Images | Evidence, options?: PredictOptions): Promise<Prediction[]> {
-    const given = optionsObject(options, "predict options", ["falseAlarmRate", "batchSize", "signal"]);
+    const given = optionsObject(options, "predict options", ["falseAlarmRate", "batchSize", "maxPixels", "onError", "signal"]);
     const { calibrationScores, network, score, extraction } = this.#parts;
     const rate = checkFalseAlarmRate(given.falseAlarmRate ?? this.falseAlarmRate, calibrationScores.length);
     const signal = optionalSignal(given.signal, "signal");
+    const { batchSize, onError } = given;
+    const maxPixels = checkMaxPixels(given.maxPixels);
+    // Left out in silence, an image would shift the predictions of those behind it.
+    if (onError !== undefined && onError !== "throw" && typeof onError !== "function") {
+      fail("ERR_OPTION", "onError", '"throw" or a function, which is told which images have no prediction', onError);
+    }
     const owned: Tensor[] = [];
     try {
       let evidence: Tensors;
@@ -154,7 +161,7 @@ export class Detector {
         }
         evidence = takeEvidence({ [this.evidence[0] as keyof Evidence]: features }, this.evidence, "input", owned).evidence;
       } else {
-        evidence = await extractEvidence(network, input, this.evidence, { ...extraction, batchSize: given.batchSize, signal });
+        evidence = await extractEvidence(network, input, this.evidence, { ...extraction, batchSize, maxPixels, onError, signal });
         owned.push(...tensorsOf(evidence));
       }
       const count = evidence[this.evidence[0] as keyof Evidence]?.shape[0] ?? 0;

@@ -19,6 +19,7 @@ import { resolveFitOptions, type EpochReport, type FitOptions, type ResolvedFitO
 import { requireWritable } from "./files/writable";
 import { imageResizes, type ImageResize, type ImageTarget } from "./images/decode";
 import { checkOnError, type ImageFailure, type OnError } from "./images/failure";
+import { checkMaxPixels } from "./images/image";
 import { checkPrecision, resolvePrecision, warnIfSlow, type ComputePrecision, type Precision } from "./precision";
 import { presetOf, presets, withPreset, type PresetName, type PresetRecord } from "./presets/preset";
 import { dataHash, datasetTensor, imagesTensor, labelsTensor, requireDataset, type Images, type NativeImages } from "./resnet/images";
@@ -73,6 +74,11 @@ export interface ExtractOptions {
   resize?: ImageResize;
   /** What becomes of images that cannot be decoded: see {@link OnError}. Default: "throw". */
   onError?: OnError;
+  /**
+   * Pixels that an image file may have. Memory and time grow with them. Default: 100 million, and 250 million for a baseline JPEG, as cameras write
+   * them: it is decoded row by row, so that only time grows.
+   */
+  maxPixels?: number;
   signal?: AbortSignal;
 }
 
@@ -103,7 +109,7 @@ export interface ExtractionChunk extends Extraction {
 export type ImageChunk = Images | { images: Exclude<Images, Dataset>; labels: Int32Array };
 
 const creationKeys = ["seed", "device", "dtype", "normalization", "preset", "signal"] as const;
-const extractKeys = ["batchSize", "precision", "features", "resize", "onError", "signal"] as const;
+const extractKeys = ["batchSize", "precision", "features", "resize", "onError", "maxPixels", "signal"] as const;
 
 /**
  * A residual network in native memory. Made by {@link ResNet.create} or {@link ResNet.load}; freed by {@link dispose} or
@@ -614,12 +620,13 @@ export class ResNet {
     this.dispose();
   }
 
-  #imageTarget({ resize, signal }: ExtractOptions): ImageTarget {
+  #imageTarget({ resize, maxPixels, signal }: ExtractOptions): ImageTarget {
     const { inChannels, imageSize } = this.architecture;
     return {
       channels: inChannels,
       size: imageSize,
       resize: oneOf(resize ?? "center-crop", "resize", imageResizes),
+      maxPixels: checkMaxPixels(maxPixels),
       signal: optionalSignal(signal, "signal"),
     };
   }

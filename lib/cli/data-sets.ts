@@ -57,12 +57,13 @@ const readers = {
   cifar10: one(datasets.cifar10),
   cifar100: one(datasets.cifar100),
   svhn: one(datasets.svhn),
-  "tiny-imagenet": async (path, _, { imageSize, session: { signal, progress } }) =>
-    (await datasets.tinyImageNet(path, { imageSize, signal, onProgress: progressOf(progress, path) })).validation,
-  folder: async (path, _, { imageSize, channels, resize, session: { signal, progress, skipped } }) => {
+  "tiny-imagenet": async (path, _, { imageSize, session: { signal, progress, maxPixels } }) =>
+    (await datasets.tinyImageNet(path, { imageSize, maxPixels, signal, onProgress: progressOf(progress, path) })).validation,
+  folder: async (path, _, { imageSize, channels, resize, session: { signal, progress, skipped, maxPixels } }) => {
     const onProgress = progressOf(progress, path);
     const onError = skipped?.add ?? "throw";
-    return hinted(datasets.imageFolder(path, { imageSize, channels: channels === 1 ? 1 : 3, resize, onError, signal, onProgress }));
+    const form = { imageSize, channels: channels === 1 ? (1 as const) : (3 as const), resize };
+    return hinted(datasets.imageFolder(path, { ...form, maxPixels, onError, signal, onProgress }));
   },
 } satisfies Record<string, Reader>;
 

@@ -4,6 +4,7 @@ import type { Evaluation } from "../metrics";
 import type { ScoreName } from "../scores";
 import type { Inputs } from "./evaluate-inputs";
 import type { Scored, Subject } from "./evaluate-subjects";
+import type { Skipped } from "./skipped";
 import { facts, share, table } from "./table";
 
 /** What is known of one set beside its scores. */
@@ -22,11 +23,13 @@ export interface EvaluateResult {
   readonly ece: number | undefined;
   readonly others: ReadonlyMap<string, Looked>;
   readonly evaluations: ReadonlyMap<ScoreName, Evaluation>;
+  /** Images that --skip-errors left out, of any set; undefined without it. */
+  readonly skipped: Skipped["listed"] | undefined;
 }
 
-export function evaluateJson({ file, subject, byScore, test, accuracy, ece, others, evaluations }: EvaluateResult): object {
+export function evaluateJson({ file, subject, byScore, test, accuracy, ece, others, evaluations, skipped }: EvaluateResult): object {
   const { kind, leftOut, precision } = subject;
-  const head = { [kind]: file, precision, test: { name: test.name, count: test.count, accuracy, ece, ...recordOf(test) } };
+  const head = { [kind]: file, precision, test: { name: test.name, count: test.count, accuracy, ece, ...recordOf(test) }, skipped };
   const withRecords = (evaluation: Evaluation) => ({
     ...evaluation,
     sets: Object.fromEntries(

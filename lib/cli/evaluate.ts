@@ -20,7 +20,7 @@ import { fileFormat } from "./file-format";
 import { choice, given, precisionOption, realNumber, wholeNumber } from "./option-values";
 import { scoreChoice, scoreOption } from "./score-choice";
 import { addSessionOptions, exitCodesHelp, runSession, type Session, type SessionOptions } from "./session";
-import { skipErrorsOption } from "./skipped";
+import { maxPixelsOption, skipErrorsOption } from "./skipped";
 import { splitByShares, type SplitParts } from "./split";
 
 interface EvaluateOptions extends SessionOptions, SubjectOptions {
@@ -68,8 +68,8 @@ Examples:
 --json prints one object: detector, network or features (the file); score; test with name, count, accuracy and ece (where labels are known), flagged
 (of a detector), seen (how many were trained on), resize and madeFrom (what images were made of); preset and choices (what the numbers follow);
 sets, by name: count, auroc, aupr (of the positive class of choices), auprIn, auprOut, fpr, imageList, flagged, seen, resize, madeFrom; groups, by
-name: the means, sets and missing. Where --score asks for all or several, scores has preset, choices, sets and groups by score, and leftOut says why
-a score of all is not among them.
+name: the means, sets and missing; with --skip-errors skipped, the path, code and reason of each image that was left out. Where --score asks for all or
+several, scores has preset, choices, sets and groups by score, and leftOut says why a score of all is not among them.
 
 ${exitCodesHelp}`;
 
@@ -106,6 +106,7 @@ export function evaluateCommand(): Command {
     .option("--subset <n>", "at most this many images of each set, drawn at random", wholeNumber(1))
     .option("--seed <n>", "of the split and the subset", wholeNumber(0), 0)
     .option(...skipErrorsOption)
+    .option(...maxPixelsOption)
     .optionsGroup("Computation:")
     .option("--batch-size <n>", "images per forward pass (default 64)", wholeNumber(1))
     .addOption(precisionOption("of a network's convolutions (default auto); a detector has its own"))
@@ -194,6 +195,7 @@ async function evaluate(file: string, options: EvaluateOptions, session: Session
     ...{ file, subject, test, others, evaluations },
     byScore: options.score === "all" || (options.score?.length ?? 1) > 1,
     accuracy: comparable ? accuracy(test.answers.labels, truth) : undefined,
+    skipped: session.skipped?.listed,
     ece: comparable ? ece(test.answers.confidences, test.answers.labels, truth) : undefined,
   };
   subject.dispose();

@@ -18,7 +18,7 @@ import { openExtraction, outFault } from "./extraction-writer";
 import { imagePaths, labelsByFolder, listedImage, listImages, passedOverNote, type ListedImage } from "./image-files";
 import { choice, given, precisionOption, wholeNumber } from "./option-values";
 import { addSessionOptions, exitCodesHelp, runSession, type Session, type SessionOptions } from "./session";
-import { hinted, skippedText } from "./skipped";
+import { hinted, maxPixelsOption, skippedText } from "./skipped";
 import { facts } from "./table";
 
 interface ExtractOptions extends SessionOptions {
@@ -76,6 +76,7 @@ export function extractCommand(): Command {
     .option("--labels-from-folders", "the folder an image file is in is its class")
     .option("--class-names <file>", "names of these classes in the order of their numbers, where the network has none; one a line")
     .option("--skip-errors", "leave out images that cannot be read, and list them in skipped.jsonl")
+    .option(...maxPixelsOption)
     .addOption(choice("--resize <how>", "images of another size than the network's", imageResizes).default("center-crop"))
     .optionsGroup("Computation:")
     .addOption(
@@ -109,7 +110,7 @@ interface Subject {
 }
 
 async function extract(path: string, images: readonly string[], options: ExtractOptions, session: Session): Promise<void> {
-  const { output, progress, signal, skipped } = session;
+  const { output, progress, signal, skipped, maxPixels } = session;
   if (options.threads !== undefined) await setThreads(options.threads);
   const model = await ResNet.load(path, given({ device: options.device }));
   const start = performance.now();
@@ -152,7 +153,7 @@ async function extract(path: string, images: readonly string[], options: Extract
       progress.update(seen, `${Math.round(seen / ((performance.now() - start) / 1000))} images/s`);
     };
     const onError = skipped === undefined ? ("throw" as const) : (failure: ImageFailure) => skipped.add(named(failure, files));
-    const stream = model.extractStream(subject.chunks, sink, given({ resize, batchSize, features, precision, onError, signal }));
+    const stream = model.extractStream(subject.chunks, sink, given({ resize, batchSize, features, precision, onError, maxPixels, signal }));
     await hinted(stream, () => `${seen} of ${count} images had been computed, and nothing was written; `);
     session.throwIfAborted();
     if (rows === 0) {

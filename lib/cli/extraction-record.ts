@@ -1,11 +1,12 @@
 // `extraction.json` beside the arrays of a folder: which files are of one run of `extract`, so that those of two runs are never taken for one.
 
 import { createHash } from "node:crypto";
-import { createReadStream } from "node:fs";
-import { readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { setImmediate as turn } from "node:timers/promises";
-import { corruptFile, io, ioError, systemCode } from "../files/file-errors";
+import { isLibtorchOodError } from "../errors";
+import { corruptFile, systemCode } from "../files/file-errors";
+import { openRegularFile, readExactly } from "../files/regular-file";
+import { readTextFile } from "../files/text-file";
 
 /** Of a .npy file the values, which are its last bytes; of a text all of it. */
 export interface RecordedFile {
@@ -41,15 +42,13 @@ const maxRecordBytes = 1 << 20;
 /** The record of a folder; undefined where there is none. @throws ERR_CORRUPT_FILE, ERR_IO */
 export async function readRecord(folder: string): Promise<ExtractionRecord | undefined> {
   const path = join(folder, recordName);
-  let size;
+  let text;
   try {
-    ({ size } = await stat(path));
+    text = await readTextFile(path, "the record of an extraction", maxRecordBytes);
   } catch (error) {
-    if (systemCode(error) === "ENOENT") return undefined;
-    throw ioError("read", path, error);
+    if (isLibtorchOodError(error) && systemCode(error.cause) === "ENOENT") return undefined;
+    throw error;
   }
-  if (size > maxRecordBytes) throw corruptFile(path, "the record of an extraction", `${size} bytes`);
-  const text = await io("read", path, readFile(path, "utf8"));
   try {
     const record = JSON.parse(text) as ExtractionRecord;
     const files = Object.entries(record.files);
@@ -77,12 +76,18 @@ export async function requireRecorded(record: ExtractionRecord, folder: string, 
 
 /** Whether a file is as the record says. @throws ERR_IO */
 export async function isAsRecorded(path: string, { bytes, sha256 }: RecordedFile): Promise<boolean> {
-  const { size } = await io("read", path, stat(path));
-  if (size < bytes) return false;
-  const hash = createHash("sha256");
-  const read = async () => {
-    for await (const chunk of createReadStream(path, { start: size - bytes })) hash.update(chunk as Buffer);
-  };
-  await io("read", path, read());
-  return hash.digest("hex") === sha256;
+  const { handle, size } = await openRegularFile(path);
+  try {
+    if (size < bytes) return false;
+    const hash = createHash("sha256");
+    const buffer = Buffer.alloc(Math.min(bytes, bytesPerTurn));
+    for (let at = size - bytes; at < size; at += buffer.length) {
+      const part = buffer.subarray(0, Math.min(buffer.length, size - at));
+      await readExactly(handle, path, at, part);
+      hash.update(part);
+    }
+    return hash.digest("hex") === sha256;
+  } finally {
+    await handle.close();
+  }
 }

@@ -17,7 +17,7 @@ import { arrayFiles, readClassNames, readExtracted, readLabels } from "./extract
 import { requireOutput } from "./output-files";
 import { choice, given, keyValue, precisionOption, realNumber, wholeNumber } from "./option-values";
 import { addSessionOptions, exitCodesHelp, runSession, type Session, type SessionOptions } from "./session";
-import { skipErrorsOption, skippedText } from "./skipped";
+import { maxPixelsOption, skipErrorsOption, skippedText } from "./skipped";
 import { splitByShares } from "./split";
 import { facts, share } from "./table";
 import { visible } from "./visible";
@@ -86,6 +86,7 @@ export function fitCommand(): Command {
     .option("--seed <n>", "of the shares and the subset", wholeNumber(0), 0)
     .option("--subset <n>", "the subset that the network was trained on, where it was one", wholeNumber(1))
     .option(...skipErrorsOption)
+    .option(...maxPixelsOption)
     .option("--features <path>", "training features in files, in place of <model> and <data>")
     .option("--labels <file>", "their class numbers in a .npy file, where --features has none beside them")
     .option("--class-names <file>", "names of the classes, one a line, with --features")

@@ -2,7 +2,7 @@
 
 import type { Dataset } from "../datasets";
 import type { Detector, Prediction } from "../detector";
-import { isLibtorchOodError } from "../errors";
+import type { ImageFailure } from "../images/failure";
 import type { Evidence } from "../scores";
 import type { Tensor } from "../tensor";
 import type { ListedImage } from "./image-files";
@@ -16,6 +16,7 @@ export type Outcome = { readonly prediction: Prediction } | { readonly error: { 
 export interface PredictionOptions {
   falseAlarmRate?: number;
   batchSize?: number;
+  maxPixels?: number;
   signal: AbortSignal;
 }
 
@@ -26,14 +27,14 @@ export async function* predictFiles(
   options: PredictionOptions,
 ): AsyncGenerator<{ offset: number; outcomes: Outcome[] }> {
   const outcomes = async (images: readonly (string | URL)[]): Promise<Outcome[]> => {
-    try {
-      return (await detector.predict(images, options)).map((prediction) => ({ prediction }));
-    } catch (error) {
-      if (!isLibtorchOodError(error) || !["ERR_CORRUPT_FILE", "ERR_IO", "ERR_SHAPE"].includes(error.code)) throw error;
-      if (images.length === 1) return [{ error: { code: error.code, message: error.message } }];
-      const middle = images.length >> 1; // by halves: one bad file among many costs a few calls, not one per file
-      return [...(await outcomes(images.slice(0, middle))), ...(await outcomes(images.slice(middle)))];
-    }
+    const failures = new Map<number, ImageFailure>();
+    const onError = (failure: ImageFailure): void => void failures.set(failure.index, failure);
+    const predictions = (await detector.predict(images, { ...options, onError })).values();
+    return images.map((_, index) => {
+      const failure = failures.get(index);
+      if (failure !== undefined) return { error: { code: failure.code, message: failure.reason } };
+      return { prediction: predictions.next().value as Prediction };
+    });
   };
   const images = files.map(({ image }) => image);
   for await (const { offset, result } of inOrder(pieces(files.length), ([start, end]) => outcomes(images.slice(start, end)))) {

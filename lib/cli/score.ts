@@ -12,7 +12,7 @@ import { imagePaths, listImages, passedOverNote, type ListedImage } from "./imag
 import { given, realNumber, wholeNumber } from "./option-values";
 import { predictFiles, predictRows, type Outcome } from "./predictions";
 import { addSessionOptions, exitCodes, exitCodesHelp, runSession, type Session, type SessionOptions } from "./session";
-import { skipErrorsOption } from "./skipped";
+import { maxPixelsOption, skipErrorsOption } from "./skipped";
 import { number, share } from "./table";
 import { errorText, visible } from "./visible";
 
@@ -35,7 +35,7 @@ One line per image, as they come:
   confidence  the network's own, which is often high for strange images as well
   class       what the network takes it for
 --json prints one JSON object per line: image, label, className, confidence, score, logDensity (of the Gaussian mixture), pValue,
-outOfDistribution; or image and error.
+outOfDistribution; or image and error. With --data and --skip-errors the images that were left out come first.
 
 ${dataHelp}
 
@@ -57,6 +57,7 @@ export function scoreCommand(): Command {
     .option("--files-from <file>", "take the image files that are listed in this file, one a line or ended by NUL")
     .option("--features <path>", "features in files, for a detector without a network")
     .option(...skipErrorsOption)
+    .option(...maxPixelsOption)
     .optionsGroup("Verdict:")
     .option("--false-alarm-rate <share>", "in place of the detector's own", realNumber)
     .option("--fail-on-ood", "exit code 3 if any image is out of distribution")
@@ -102,7 +103,12 @@ async function score(path: string, images: readonly string[], options: ScoreOpti
     const expected = detector.takes === "images" ? "images" : `--features with ${detector.evidence.join(" and ")}`;
     throw new LibtorchOodError("ERR_OPTION", `${path}: this detector takes ${expected}, found ${wanted}`);
   }
-  const predictOptions = given({ falseAlarmRate: options.falseAlarmRate, batchSize: options.batchSize, signal });
+  const predictOptions = given({
+    falseAlarmRate: options.falseAlarmRate,
+    batchSize: options.batchSize,
+    maxPixels: session.maxPixels,
+    signal,
+  });
   const width = Math.min(40, Math.max("class".length, ...detector.classNames.map((name) => visible(name).length)));
   if (!options.json) await output.print(`verdict  p-value  confidence  score         ${"class".padEnd(width)}  image`);
   const print = async (name: string, outcome: Outcome, more: object = {}): Promise<void> => {
@@ -126,6 +132,10 @@ async function score(path: string, images: readonly string[], options: ScoreOpti
     const data =
       options.data && (await readConformed(options.data, { split: "test", imageSize, channels, resize: detector.resize, session })).data;
     const rows = data ?? (await readEvidence(detector, options.features as string));
+    // They are on stderr already, and no answer is due to them: --skip-errors asked to go on.
+    for (const { path: image, code, reason: message } of options.json ? (session.skipped?.failures ?? []) : []) {
+      await output.json({ image, error: { code, message } });
+    }
     if (data) progress.start("scoring", data.length);
     for await (const { offset, predictions } of predictRows(detector, rows, predictOptions)) {
       for (const [i, prediction] of predictions.entries()) {

@@ -20,6 +20,8 @@ export interface SessionOptions {
   json?: boolean;
   /** Of commands that have --skip-errors. */
   skipErrors?: boolean;
+  /** Of commands that have --max-pixels. */
+  maxPixels?: number;
 }
 
 export interface Session {
@@ -30,6 +32,8 @@ export interface Session {
   readonly note: (text: string) => void;
   /** Takes the images that cannot be read, with --skip-errors; without, undefined. */
   readonly skipped: Skipped | undefined;
+  /** Pixels that an image file may have; undefined: as the library has it. */
+  readonly maxPixels: number | undefined;
   /** For work that takes no signal. @throws ERR_ABORTED */
   readonly throwIfAborted: () => void;
 }
@@ -83,7 +87,7 @@ export async function runSession(
   };
   const restoreWarnings = receiveWarnings((message) => note(`warning: ${message}`));
   try {
-    await work({ signal, progress, output, note, skipped, throwIfAborted });
+    await work({ signal, progress, output, note, skipped, maxPixels: options.maxPixels, throwIfAborted });
   } catch (error) {
     if (!signal.aborted || !isLibtorchOodError(error) || error.code !== "ERR_ABORTED") throw error;
     if (exitCode === undefined) return; // nobody reads on

@@ -6,6 +6,7 @@ import { LibtorchOodError } from "../errors";
 import { writeFileAtomically } from "../files/atomic-write";
 import { ioError, systemCode } from "../files/file-errors";
 import { isImageFault, type ImageFailure } from "../images/failure";
+import { wholeNumber } from "./option-values";
 
 /** Of so many each is told; after them only the number counts. */
 const toldAtMost = 20;
@@ -49,6 +50,13 @@ export class Skipped {
 export const skipErrorsOption = [
   "--skip-errors",
   "leave out images of a folder that cannot be read, and name them on stderr (train, fit: also in OUT.skipped.jsonl)",
+] as const;
+
+/** `--max-pixels` of a command that reads images from files. */
+export const maxPixelsOption = [
+  "--max-pixels <n>",
+  "pixels that an image file may have (default 100 million, 250 million for a baseline JPEG)",
+  wholeNumber(1),
 ] as const;
 
 /** The call; where an image ends it, the error says how to go on without such images. */

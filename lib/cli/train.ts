@@ -12,7 +12,7 @@ import { dataHelp, dataSpec, randomSubset, readData, shareOrData, type DataSpec 
 import { requireOutput } from "./output-files";
 import { choice, given, precisionOption, realNumber, wholeNumber, wholeNumbers } from "./option-values";
 import { addSessionOptions, exitCodesHelp, runSession, type Session, type SessionOptions } from "./session";
-import { skipErrorsOption, skippedText } from "./skipped";
+import { maxPixelsOption, skipErrorsOption, skippedText } from "./skipped";
 import { splitByShares, type SplitParts } from "./split";
 import { share } from "./table";
 import { visible } from "./visible";
@@ -85,6 +85,7 @@ export function trainCommand(): Command {
     .option("--calibration <share>", 'share of the images to leave out for "fit"', realNumber)
     .option("--test <share>", 'share of the images to leave out for "evaluate"', realNumber)
     .option(...skipErrorsOption)
+    .option(...maxPixelsOption)
     .option("--image-size <pixels>", "height and width of a folder's images", wholeNumber(1), 32)
     .addOption(choice("--channels <n>", "of a folder's images: 3, or 1 for grey", ["3", "1"]).default("3"))
     .addOption(choice("--resize <how>", "a folder's images of another size (default center-crop)", imageResizes))

@@ -8,6 +8,7 @@ import { pathText, type Path } from "../files/path-text";
 import { allocateBytes } from "../files/regular-file";
 import { decodeImages, imageResizes, resizeKernel, type ImageResize } from "../images/decode";
 import { checkOnError, reportFaults, type OnError } from "../images/failure";
+import { checkMaxPixels } from "../images/image";
 import { abortError, CallbackGuard } from "../native-call";
 import { Dataset } from "./dataset";
 import { decodedCache, defaultCacheFolder, readDecoded, writeDecoded, type DecodedCache, type SourceFile } from "./decoded-cache";
@@ -31,6 +32,11 @@ export interface DecodingOptions {
    * Default: "throw".
    */
   onError?: OnError;
+  /**
+   * Pixels that an image file may have. Memory and time grow with them. Default: 100 million, and 250 million for a baseline JPEG, as cameras write
+   * them: it is decoded row by row, so that only time grows.
+   */
+  maxPixels?: number;
   signal?: AbortSignal;
   /**
    * Whether decoded images are kept in a file, which makes the next call fast: `true` in `decoded` in the library's cache (`$LIBTORCH_OOD_CACHE`, else
@@ -40,7 +46,7 @@ export interface DecodingOptions {
   cache?: boolean | string;
 }
 
-export const decodingKeys = ["imageSize", "channels", "onProgress", "onError", "signal", "cache"] as const;
+export const decodingKeys = ["imageSize", "channels", "onProgress", "onError", "maxPixels", "signal", "cache"] as const;
 
 /** {@link DecodingOptions}, checked. */
 export interface Decoding {
@@ -49,6 +55,7 @@ export interface Decoding {
   readonly resize: ImageResize;
   readonly onProgress: DecodingOptions["onProgress"];
   readonly onError: OnError;
+  readonly maxPixels: number | undefined;
   readonly signal: AbortSignal | undefined;
   readonly cacheFolder: string | undefined;
   /** Whether the caller named the folder and is owed an error where it cannot be written. */
@@ -57,7 +64,7 @@ export interface Decoding {
 
 /** @throws ERR_OPTION, ERR_RANGE */
 export function checkDecoding(options: DecodingOptions, resize: ImageResize): Decoding {
-  const { imageSize = 32, channels = 3, onProgress, onError, signal, cache = true } = options;
+  const { imageSize = 32, channels = 3, onProgress, onError, maxPixels, signal, cache = true } = options;
   if (typeof cache !== "boolean" && typeof cache !== "string") fail("ERR_OPTION", "cache", "true, false or a path", cache);
   return {
     size: integer(imageSize, "imageSize", 1, 4096),
@@ -65,6 +72,7 @@ export function checkDecoding(options: DecodingOptions, resize: ImageResize): De
     resize: oneOf(resize, "resize", imageResizes),
     onProgress: optionalFunction(onProgress, "onProgress"),
     onError: checkOnError(onError),
+    maxPixels: checkMaxPixels(maxPixels),
     signal: optionalSignal(signal, "signal"),
     cacheFolder: typeof cache === "string" ? string(cache, "cache") : cache ? defaultCacheFolder() : undefined,
     cacheRequired: typeof cache === "string",
@@ -113,7 +121,7 @@ interface Decoded {
 }
 
 async function decode(files: readonly LabelledFile[], decoding: Decoding): Promise<Decoded> {
-  const { size, channels, resize, onProgress, onError, signal } = decoding;
+  const { size, channels, resize, onProgress, onError, maxPixels, signal } = decoding;
   const length = channels * size * size;
   const images = allocateBytes(files.length * length, `${files.length} images`);
   const guard = new CallbackGuard(() => undefined);
@@ -135,7 +143,7 @@ async function decode(files: readonly LabelledFile[], decoding: Decoding): Promi
     count();
   };
   const taken = files.map(({ path }) => ({ name: pathText(path as Path), path }));
-  await decodeImages(taken, { channels, size, resize, signal }, write, onError === "throw" ? undefined : onFault);
+  await decodeImages(taken, { channels, size, resize, maxPixels, signal }, write, onError === "throw" ? undefined : onFault);
   await guard.finish();
   let next = 0;
   for (let index = 0; faults.size > 0 && index < files.length; index++) {
@@ -170,9 +178,9 @@ async function keep(cache: DecodedCache, images: Uint8Array, shape: readonly num
 }
 
 async function cacheOf(folder: string, root: string, files: readonly LabelledFile[], decoding: Decoding): Promise<DecodedCache> {
-  const { size, channels, resize, signal } = decoding;
+  const { size, channels, resize, maxPixels, signal } = decoding;
   const sources = await statAll(files, signal);
-  return decodedCache(folder, root, JSON.stringify({ size, channels, resize, kernel: resizeKernel }), sources);
+  return decodedCache(folder, root, JSON.stringify({ size, channels, resize, kernel: resizeKernel, maxPixels }), sources);
 }
 
 /** Calls of the file system under way at once; its pool has four threads. */

@@ -3,6 +3,7 @@
 import { fail, optionsObject } from "../checks";
 import { Dataset } from "../datasets/dataset";
 import { LibtorchOodError } from "../errors";
+import type { ImageFailure } from "../images/failure";
 import type { ResNet, Images } from "../resnet";
 import { evidenceCompanions, type Evidence, type TrainingEvidence } from "../scores/score";
 import { Tensor, toTensor } from "../tensor";
@@ -26,8 +27,23 @@ export async function extractEvidence(
   onPass?: (images: number) => void,
 ): Promise<Tensors> {
   const evidence: Tensors = {};
+  const left = new Set<number>();
+  let first = true;
+  const { onError } = options;
+  const told = (failure: ImageFailure): void | Promise<void> => {
+    if (!first && !left.has(failure.index)) throw failure.error; // it has been read in the first pass
+    if (!first) return undefined;
+    left.add(failure.index);
+    return typeof onError === "function" ? onError(failure) : undefined;
+  };
+  const passOptions = onError === undefined || onError === "throw" ? options : { ...options, onError: told };
   for (const features of extractions(kinds)) {
-    const extraction = await network.extract(images, { ...options, features });
+    const extraction = await network.extract(images, { ...passOptions, features });
+    first = false;
+    if (extraction.skipped.length !== left.size) {
+      disposeAll([extraction.features, extraction.logits, ...tensorsOf(evidence)]);
+      throw new LibtorchOodError("ERR_IO", "images: expected files that stay as they are during the call, found one that became readable");
+    }
     onPass?.(extraction.features.shape[0] as number);
     evidence[features === "raw" ? "rawFeatures" : "features"] = extraction.features;
     if (evidence.logits === undefined && kinds.includes("logits")) evidence.logits = extraction.logits;

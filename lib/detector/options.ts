@@ -3,6 +3,7 @@
 import { boolean, finite } from "../checks";
 import type { Dataset } from "../datasets/dataset";
 import type { ImageResize } from "../images/decode";
+import type { ImageFailure } from "../images/failure";
 import type { Labels } from "../labels";
 import type { Precision } from "../precision";
 import type { PresetName } from "../presets/preset";
@@ -83,6 +84,16 @@ export interface PredictOptions {
   falseAlarmRate?: number;
   /** Images per forward pass. Default 64. */
   batchSize?: number;
+  /**
+   * Pixels that an image file may have. Memory and time grow with them. Default: 100 million, and 250 million for a baseline JPEG, as cameras write
+   * them: it is decoded row by row, so that only time grows.
+   */
+  maxPixels?: number;
+  /**
+   * What becomes of images that cannot be decoded. "throw" (default): the first one ends the call. A function: they have no prediction, the others keep
+   * their order, and the function is told of each; its `index` says which one is missing. What it throws ends the call.
+   */
+  onError?: "throw" | ((failure: ImageFailure) => void | Promise<void>);
   signal?: AbortSignal;
 }
 

@@ -6,11 +6,12 @@
 
 import { randomBytes } from "node:crypto";
 import { readFileSync, readlinkSync } from "node:fs";
-import { link, mkdir, readdir, readFile, stat, unlink, utimes, writeFile } from "node:fs/promises";
+import { link, readdir, readFile, stat, unlink, utimes, writeFile } from "node:fs/promises";
 import { hostname } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { ioError, systemCode } from "../files/file-errors";
+import { makeDirectory } from "../files/make-directory";
 
 interface Owner {
   readonly pid: number;
@@ -51,7 +52,7 @@ export async function tryClaim(directory: string, name: string): Promise<Claim |
   const file = join(directory, `${token}.claim`);
   const owner: Owner = { pid: process.pid, host: hostname(), processStart: processStart(process.pid), pidNamespace: pidNamespace() };
   try {
-    await mkdir(directory, { recursive: true });
+    makeDirectory(directory, 0o777);
     await create(file, join(directory, `${token}.new`), JSON.stringify(owner));
     const other = await livingOther(directory, name, file);
     if (other) {

@@ -1,12 +1,13 @@
 // results.jsonl: the rows of an experiment, appended one line at a time by any number of processes, and read back after any kind of stop.
 
-import { mkdir, open, readFile, type FileHandle } from "node:fs/promises";
+import { open, readFile, type FileHandle } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { describe } from "../checks";
 import { LibtorchOodError } from "../errors";
 import { corruptFile, io, ioError, systemCode } from "../files/file-errors";
 import { flush } from "../files/flush";
 import { parseJson } from "../files/json";
+import { requireDirectory } from "../files/make-directory";
 import { withClaim } from "./claims";
 import { differences, identityOf, type Identity, type RecordedConfiguration } from "./identity";
 import { rowKey } from "./plan";
@@ -37,7 +38,7 @@ export class ResultsFile {
    * @throws ERR_OPTION naming the fields where the folder holds results of another configuration; ERR_IO; ERR_CORRUPT_FILE
    */
   static async open(directory: string, header: HeaderRow): Promise<ResultsFile> {
-    await io("make", directory, mkdir(directory, { recursive: true }));
+    requireDirectory(directory);
     const results = new ResultsFile(directory);
     const found = await withClaim(results.#claims, "results", async () => {
       const [first] = await results.#readRepaired();

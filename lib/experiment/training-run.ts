@@ -5,10 +5,11 @@
 // lost is lost from the checkpoint on, and on the CPU comes out again bit for bit.
 
 import { existsSync } from "node:fs";
-import { mkdir, rename, rm } from "node:fs/promises";
+import { rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { Dataset } from "../datasets/dataset";
 import { io, systemCode } from "../files/file-errors";
+import { requireDirectory } from "../files/make-directory";
 import { ResNet, type BatchReport, type EpochReport, type FitOptions } from "../resnet";
 import { openModelFile } from "../resnet/model-file";
 import type { ResolvedConfiguration } from "./configuration";
@@ -70,7 +71,7 @@ export async function completeRun(run: PlannedRun, context: RunContext): Promise
   const { cell, intervention, measuredAt } = planned;
   const { data, device } = context;
   const directory = join(context.directory, checkpointsFolder, run.id);
-  await io("make", directory, mkdir(directory, { recursive: true }));
+  requireDirectory(directory);
   const checkpoint = (phase: Phase): string => join(directory, `${phase}.safetensors`);
   const stretches: Stretch[] = [
     {
@@ -126,7 +127,7 @@ export async function putAway(
   if (!keepCheckpoints) return io("remove", checkpoints, rm(checkpoints, { recursive: true, force: true }));
   if (!existsSync(checkpoints)) return;
   const kept = join(directory, networksFolder, id);
-  await io("make", kept, mkdir(join(directory, networksFolder), { recursive: true }));
+  requireDirectory(join(directory, networksFolder));
   await io("remove", kept, rm(kept, { recursive: true, force: true }));
   await io("move", checkpoints, rename(checkpoints, kept));
 }

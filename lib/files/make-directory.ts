@@ -3,6 +3,16 @@
 
 import { mkdirSync, statSync } from "node:fs";
 import { dirname } from "node:path";
+import { ioError } from "./file-errors";
+
+/** As {@link makeDirectory}, with its failure as ERR_IO. @throws ERR_IO */
+export function requireDirectory(path: string): void {
+  try {
+    makeDirectory(path, 0o777);
+  } catch (error) {
+    throw ioError("make", path, error);
+  }
+}
 
 /** @param mode Of the directories that are made, as far as the umask leaves it. */
 export function makeDirectory(path: string, mode: number): void {

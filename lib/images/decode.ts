@@ -6,12 +6,13 @@ import type { Sharp, SharpOptions } from "sharp";
 import { isLibtorchOodError, LibtorchOodError } from "../errors";
 import { corruptFile, systemCode } from "../files/file-errors";
 import type { Path } from "../files/path-text";
-import { openRegularFile, readExactly } from "../files/regular-file";
+import { allocateBytes, openRegularFile, readExactly } from "../files/regular-file";
 import { abortError } from "../native-call";
 import { isImageFault } from "./failure";
-import { maxPixels, type TakenImage } from "./image";
+import { plainHeader, type ImageHeader } from "./header";
+import { maxPixels, maxPixelsInRows, maxSide, type TakenImage } from "./image";
 import { repairJpeg } from "./jpeg-repair";
-import { inksToRgb, interpolate, toPlanes, type SampledAxis } from "./pixels";
+import { inksToRgb, interpolate, orient, storedBackwards, toPlanes, type SampledAxis } from "./pixels";
 
 /**
  * What becomes of an image that has not the size of the network.
@@ -40,13 +41,14 @@ export interface ImageTarget {
   /** Height and width. */
   readonly size: number;
   readonly resize: ImageResize;
+  /** Pixels that a file may have; undefined: {@link maxPixels}, and {@link maxPixelsInRows} for a JPEG that is decoded row by row. */
+  readonly maxPixels?: number | undefined;
   readonly signal: AbortSignal | undefined;
 }
 
-/** No image of {@link maxPixels} needs a larger file. */
+/** No image of {@link maxPixels} needs a larger file; one of more may need so many bytes a pixel. */
 const maxFileBytes = 1 << 28;
-/** The longest side that a JPEG can have; sharp's resize overflows at sides some times longer. */
-const maxSide = 65_535;
+const maxBytesPerPixel = 4;
 /** sharp works in libuv's pool of four threads: one of them stays free for files and names. */
 const imagesAtOnce = Math.min(3, availableParallelism());
 /** Pixels that are laid out on the JavaScript thread before the event loop turns: about a millisecond. */
@@ -57,7 +59,7 @@ const pixelsPerTurn = 1 << 18;
  * EXIF orientation is applied; colour profiles are not, as Pillow and torchvision do not.
  *
  * @param onFault - told of an image that cannot be decoded, which is then left out; without it, the first one ends the call
- * @throws ERR_CORRUPT_FILE for anything but a sound PNG, JPEG or WebP image of at most {@link maxPixels}, ERR_IO for a file that cannot be read,
+ * @throws ERR_CORRUPT_FILE for anything but a sound PNG, JPEG or WebP image within {@link ImageTarget.maxPixels}, ERR_IO for a file that cannot be read,
  *   ERR_SHAPE for another size with resize `"none"`, ERR_SHARP_NOT_FOUND where sharp is needed and not installed, ERR_ABORTED
  */
 export async function decodeImages(
@@ -108,38 +110,42 @@ async function decodeImage(image: TakenImage, target: ImageTarget): Promise<Uint
     const fits = image.width === size && image.height === size;
     return fits ? toPlanes(image.pixels, 4, channels) : planesOf(name, rgba(image), target);
   }
-  const bytes = await fileBytes(name, image);
+  const bytes = await fileBytes(name, image, target);
   requireSignature(name, bytes);
   try {
-    return await planesOf(name, await encoded(name, bytes, target.signal), target);
+    return await planesOf(name, await encoded(name, bytes, target), target);
   } catch (error) {
     const corrupt = isLibtorchOodError(error) && error.code === "ERR_CORRUPT_FILE";
     const repaired = corrupt && bytes[0] === 0xff ? repairJpeg(bytes) : undefined;
     if (repaired === undefined) throw error;
-    return planesOf(name, await encoded(name, repaired, target.signal), target);
+    return planesOf(name, await encoded(name, repaired, target), target);
   }
 }
 
-async function planesOf(name: string, { sharpImage, width, height }: Source, target: ImageTarget): Promise<Uint8Array> {
+async function planesOf(name: string, source: Source, target: ImageTarget): Promise<Uint8Array> {
+  const { sharpImage, width, height, orientation = 1 } = source;
   const { channels, size } = target;
   if (width === size && height === size) {
     const { data, info } = await raw(name, sharpImage);
-    return toPlanes(data, info.channels, channels);
+    return orient(toPlanes(data, info.channels, channels), size, orientation);
   }
   if (target.resize === "none") {
     throw new LibtorchOodError("ERR_SHAPE", `${name}: expected ${size}×${size} pixels (resize is "none"), found ${width}×${height}`);
   }
   const shorter = Math.min(width, height);
   const scaled = (length: number): number => (target.resize === "squash" ? size : Math.floor((size * length) / shorter));
-  const [x, y] = [width, height].map((length) => axisOf(length, scaled(length), size)) as [Axis, Axis];
+  const backwards = storedBackwards(orientation);
+  const x = axisOf(width, scaled(width), size, backwards.x);
+  const y = axisOf(height, scaled(height), size, backwards.y);
   // A cut before the resize also keeps sharp from letting the JPEG decoder shrink the image by another kernel.
   const reduced = sharpImage
     .extract({ left: x.start, top: y.start, width: x.length, height: y.length })
-    .resize(x.reduced, y.reduced, { fit: "fill", kernel: "linear", fastShrinkOnLoad: false })
-    .extract({ left: x.cut, top: y.cut, width: x.kept, height: y.kept });
-  const { data, info } = await raw(name, reduced);
+    .resize(x.reduced, y.reduced, { fit: "fill", kernel: "linear", fastShrinkOnLoad: false });
+  const whole = x.kept === x.reduced && y.kept === y.reduced;
+  const kept = whole ? reduced : reduced.extract({ left: x.cut, top: y.cut, width: x.kept, height: y.kept });
+  const { data, info } = await raw(name, kept);
   const planes = toPlanes(data, info.channels, channels);
-  return x.enlarge || y.enlarge ? interpolate(planes, x, y, size) : planes;
+  return orient(x.enlarge || y.enlarge ? interpolate(planes, x, y, size) : planes, size, orientation);
 }
 
 /** How sharp and {@link interpolate} share one axis: sharp reduces; it would enlarge half a pixel off its place, so that is done here. */
@@ -159,9 +165,10 @@ function halfToEven(length: number): number {
   return length % 2 === 0 || half % 2 === 0 ? half : half + 1;
 }
 
-/** `length` pixels are to become `scaled`, of which the middle `size` are wanted. */
-function axisOf(length: number, scaled: number, size: number): Axis {
-  const offset = halfToEven(scaled - size);
+/** `length` pixels are to become `scaled`, of which the middle `size` are wanted. @param backwards - whether they are stored from the last to the first */
+function axisOf(length: number, scaled: number, size: number, backwards: boolean): Axis {
+  const before = halfToEven(scaled - size);
+  const offset = backwards ? scaled - size - before : before;
   if (scaled <= length) {
     return { start: 0, length, reduced: scaled, cut: offset, kept: size, enlarge: false, at: (i) => i };
   }
@@ -179,20 +186,49 @@ interface Source {
   readonly sharpImage: Sharp;
   readonly width: number;
   readonly height: number;
+  /** Of the pixels that `sharpImage` gives, as EXIF has it. Default 1. */
+  readonly orientation?: number;
 }
 
-async function encoded(name: string, bytes: Buffer, signal: AbortSignal | undefined): Promise<Source> {
+async function encoded(name: string, bytes: Buffer, { maxPixels: asked, signal }: ImageTarget): Promise<Source> {
   const sharp = loadSharp();
-  const options: SharpOptions = { failOn: "warning", ignoreIcc: true, limitInputPixels: maxPixels };
-  const { autoOrient, space } = await readable(name, () => sharp(bytes, options).metadata());
-  const { width, height } = autoOrient;
-  if (Math.max(width, height) > maxSide) throw corruptFile(name, `at most ${maxSide} pixels a side`, `${width}×${height}`);
-  const upright = sharp(bytes, options).autoOrient();
-  if (space !== "cmyk") return { sharpImage: upright.toColourspace("srgb"), width, height };
-  // The inks as they are in the file: sharp would convert them by a profile, its own where the file has none.
-  const { data } = await raw(name, upright.pipelineColourspace("cmyk").toColourspace("cmyk"));
-  const pixels = await inksToRgb(data, signal);
-  return { sharpImage: sharp(pixels, { raw: { width, height, channels: 3 } }), width, height };
+  // The limit is looked at below. A row may be read only once: memory then does not grow with the height.
+  const options: SharpOptions = { failOn: "warning", ignoreIcc: true, limitInputPixels: maxSide ** 2, sequentialRead: true };
+  let header = plainHeader(bytes);
+  // Only the long way tells whether a JPEG is decoded row by row.
+  if (header === undefined || header.width * header.height > maxPixels) header = await sharpHeader(name, sharp(bytes, options));
+  const { width, height, orientation, inks, inRows } = header;
+  const turned = orientation > 4;
+  const upright = turned ? { width: height, height: width } : { width, height };
+  const found = `${upright.width}×${upright.height}`;
+  if (Math.max(width, height) > maxSide) throw corruptFile(name, `at most ${maxSide} pixels a side`, found);
+  const limit = asked ?? (inRows ? maxPixelsInRows : maxPixels);
+  if (width * height > limit)
+    throw corruptFile(name, `an image of at most ${limit} pixels (maxPixels or --max-pixels sets the limit)`, found);
+  const image = sharp(bytes, options);
+  if (inks) {
+    // The inks as they are in the file: sharp would convert them by a profile, its own where the file has none.
+    const { data } = await raw(name, image.autoOrient().pipelineColourspace("cmyk").toColourspace("cmyk"));
+    const pixels = await inksToRgb(data, signal);
+    return { sharpImage: sharp(pixels, { raw: { ...upright, channels: 3 }, limitInputPixels: false }), ...upright };
+  }
+  const colours = image.toColourspace("srgb");
+  if (orientation === 1) return { sharpImage: colours, width, height };
+  // To turn an image it has to be in memory as a whole; of a large one what is left of it is turned.
+  if (width * height > maxPixels) return { sharpImage: colours, width, height, orientation };
+  return { sharpImage: colours.autoOrient(), ...upright };
+}
+
+async function sharpHeader(name: string, image: Sharp): Promise<ImageHeader> {
+  const { width, height, orientation = 1, space, format, isProgressive } = await readable(name, () => image.metadata());
+  const inks = space === "cmyk";
+  return {
+    width,
+    height,
+    orientation: orientation >= 1 && orientation <= 8 ? orientation : 1,
+    inks,
+    inRows: format === "jpeg" && !isProgressive && !inks,
+  };
 }
 
 function raw(name: string, image: Sharp) {
@@ -203,22 +239,23 @@ async function readable<T>(name: string, call: () => Promise<T>): Promise<T> {
   try {
     return await call();
   } catch (error) {
-    throw corruptFile(name, `a sound image of at most ${maxPixels} pixels`, `one of which sharp says: ${(error as Error).message}`, error);
+    throw corruptFile(name, "a sound image", `one of which sharp says: ${(error as Error).message}`, error);
   }
 }
 
-async function fileBytes(name: string, image: Exclude<TakenImage, { pixels: Uint8Array }>): Promise<Buffer> {
+async function fileBytes(name: string, image: Exclude<TakenImage, { pixels: Uint8Array }>, target: ImageTarget): Promise<Buffer> {
   if ("encoded" in image) return asBuffer(image.encoded);
-  if ("path" in image) return readFile(name, image.path as Path);
-  requireSize(name, image.blob.size);
+  const limit = Math.max(maxFileBytes, maxBytesPerPixel * (target.maxPixels ?? 0));
+  if ("path" in image) return readFile(name, image.path as Path, limit);
+  requireSize(name, image.blob.size, limit);
   return Buffer.from(await image.blob.arrayBuffer());
 }
 
-async function readFile(name: string, path: Path): Promise<Buffer> {
+async function readFile(name: string, path: Path, limit: number): Promise<Buffer> {
   const file = await openRegularFile(path);
   try {
-    requireSize(name, file.size);
-    const bytes = Buffer.alloc(file.size);
+    requireSize(name, file.size, limit);
+    const bytes = asBuffer(allocateBytes(file.size, name));
     await readExactly(file.handle, name, 0, bytes);
     return bytes;
   } finally {
@@ -226,8 +263,8 @@ async function readFile(name: string, path: Path): Promise<Buffer> {
   }
 }
 
-function requireSize(name: string, bytes: number): void {
-  if (bytes > maxFileBytes) throw corruptFile(name, `an image file of at most ${maxFileBytes} bytes`, `${bytes} bytes`);
+function requireSize(name: string, bytes: number, limit: number): void {
+  if (bytes > limit) throw corruptFile(name, `an image file of at most ${limit} bytes`, `${bytes} bytes`);
 }
 
 /** Only the three formats reach a decoder: others that sharp may know (SVG, PDF, …) can refer to other files or run for long. */

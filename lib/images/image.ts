@@ -17,6 +17,15 @@ export type Image = Uint8Array | string | URL | Blob | ImageDataLike;
 
 /** Pixels that an image may have: a file of a few kilobytes can claim billions. Memory and time grow with them. */
 export const maxPixels = 100_000_000;
+/** Pixels that a JPEG which is decoded row by row may have, unless told otherwise: only time grows with them. Telephones have 108 and 200 million. */
+export const maxPixelsInRows = 250_000_000;
+/** The longest side that a JPEG can have; sharp's resize overflows at sides some times longer. */
+export const maxSide = 65_535;
+
+/** The option `maxPixels`. @throws ERR_OPTION, ERR_RANGE */
+export function checkMaxPixels(value: number | undefined): number | undefined {
+  return value === undefined ? undefined : integer(value, "maxPixels", 1, maxSide ** 2);
+}
 
 /** An image that belongs to the call: a {@link Path} (spelled out, since declarations do without Node's types), or a copy of the caller's bytes. `name` is what error messages call it. */
 export type TakenImage =

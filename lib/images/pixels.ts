@@ -2,6 +2,7 @@
 // and small images enlarged.
 
 import { setImmediate as turn } from "node:timers/promises";
+import { allocateBytes } from "../files/regular-file";
 import { abortError } from "../native-call";
 
 /**
@@ -45,7 +46,7 @@ const pixelsPerTurn = 1 << 17;
 /** C, M, Y, K to R, G, B as Pillow does it: (255 − C)(255 − K) / 255 in 16-bit fixed point. */
 export async function inksToRgb(inks: Uint8Array, signal: AbortSignal | undefined): Promise<Uint8Array> {
   const area = inks.length / 4;
-  const pixels = new Uint8Array(3 * area);
+  const pixels = allocateBytes(3 * area, "an image of CMYK");
   for (let start = 0; start < area; start += pixelsPerTurn) {
     if (start > 0) await turn();
     if (signal?.aborted) throw abortError(signal);
@@ -87,6 +88,25 @@ export function interpolate(planes: Uint8Array, x: SampledAxis, y: SampledAxis, 
         result[next++] = Math.round(upper + (v - top) * (lower - upper));
       }
     }
+  }
+  return result;
+}
+
+/** Whether EXIF's orientation means that the columns (x) or rows (y) that are stored first are shown last. */
+export function storedBackwards(orientation: number): { x: boolean; y: boolean } {
+  return { x: [2, 3, 7, 8].includes(orientation), y: [3, 4, 6, 7].includes(orientation) };
+}
+
+/** Planes of size × size as EXIF's orientation says that they are to be shown. */
+export function orient(planes: Uint8Array, size: number, orientation: number): Uint8Array {
+  if (orientation === 1) return planes;
+  const { x, y } = storedBackwards(orientation);
+  const result = new Uint8Array(planes.length);
+  for (let next = 0; next < planes.length; next++) {
+    const [row, column] = [Math.floor(next / size) % size, next % size];
+    const [storedRow, storedColumn] = orientation > 4 ? [column, row] : [row, column];
+    const from = (y ? size - 1 - storedRow : storedRow) * size + (x ? size - 1 - storedColumn : storedColumn);
+    result[next] = planes[next - (next % (size * size)) + from] as number;
   }
   return result;
 }

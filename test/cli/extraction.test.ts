@@ -1,6 +1,6 @@
 // What `extract` leaves on the disk is of one run, whatever was there before and whoever else writes there; one bad image does not spoil it.
 
-import { spawn } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
 import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import sharp from "sharp";
@@ -204,6 +204,41 @@ describe("bad images", () => {
     const { code, stderr } = await cli(["extract", network, join(spoilt, "cat/0.png"), "--skip-errors", "--out", out]);
     expect([code, stderr]).toEqual([1, expect.stringMatching(/^ERR_CORRUPT_FILE: none of 1 images can be read/m)]);
     expect(existsSync(out)).toBe(false);
+  });
+
+  test("a record, an array and a list that are pipes are refused, not waited for", async () => {
+    for (const name of ["extraction.json", "labels.npy", "classes.txt"]) {
+      const out = directory.path(`pipe for ${name.replace(".", " ")}`);
+      await extract(photos, "--labels-from-folders", "--out", out);
+      rmSync(join(out, name));
+      execFileSync("mkfifo", [join(out, name)]);
+      const { code, stderr } = await cli(["extract", network, others, "--out", out]);
+      expect([code, stderr]).toEqual([1, expect.stringMatching(/^ERR_IO: .*(a pipe or device|pipe)/m)]);
+    }
+  });
+
+  test("score and evaluate name them in their JSON", async () => {
+    const [detector, spoiltData] = [directory.path("d.safetensors"), spoilt];
+    rmSync(join(spoilt, "dog/up"), { force: true }); // as a data set it may have no loop
+    const two = directory.path("two.safetensors");
+    const model = await ResNet.create({ numClasses: 2, imageSize: 8, inChannels: 3, width: 1 / 16, seed: 1, normalization: { mean: [0.5, 0.5, 0.5], std: [0.5, 0.5, 0.5] } }); // prettier-ignore
+    await model.save(two);
+    model.dispose();
+    await good(["fit", two, photos, "--calibration", others, "--false-alarm-rate", "0.2", "--score", "energy", "--no-self-test", "--out", detector]); // prettier-ignore
+    const { stdout } = await cli(["score", detector, "--data", spoiltData, "--skip-errors", "--json"]);
+    const lines = stdout.trim().split("\n").map((line) => JSON.parse(line) as { image: string; error?: { code: string } }); // prettier-ignore
+    expect(lines.map(({ image, error }) => [image, error?.code]).slice(0, 3)).toEqual(
+      [["cat/0.png", "ERR_CORRUPT_FILE"], ["cat/3.heic", "ERR_CORRUPT_FILE"], ["dog/2.png", "ERR_IO"]].map(([name, code]) => [join(spoilt, name as string), code]), // prettier-ignore
+    );
+    const result = await json<{ skipped: object[] }>(["evaluate", detector, "--test", others, "--allow-overlap", "--ood", spoilt, "--skip-errors"]); // prettier-ignore
+    expect(result.skipped.map((entry) => (entry as { path: string }).path)).toEqual(lines.slice(0, 3).map(({ image }) => image));
+  });
+
+  test("--max-pixels", async () => {
+    const out = directory.path("small");
+    const { code, stderr } = await cli(["extract", network, photos, "--max-pixels", "63", "--out", out]);
+    expect([code, stderr]).toEqual([1, expect.stringMatching(/^ERR_CORRUPT_FILE: .*at most 63 pixels .*found 8×8/m)]);
+    await good(["extract", network, photos, "--max-pixels", "64", "--out", out]);
   });
 
   test("train leaves them out too, and lists them beside the network", async () => {

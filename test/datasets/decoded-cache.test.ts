@@ -115,7 +115,7 @@ describe("stale", () => {
       { name: "b/1.png", size: 6n, modified: 8n },
     ];
     const { key, path } = await decodedCache(cache, root, "options", sources);
-    const text = ['["decoded",1,"options"]', '"a/0.png" 5 7', '"b/1.png" 6 8'].join("\n");
+    const text = ['["decoded",2,"options"]', '"a/0.png" 5 7', '"b/1.png" 6 8'].join("\n");
     expect(key).toBe(createHash("sha256").update(text).digest("hex"));
     expect(path).not.toBe((await decodedCache(cache, root, "others", sources)).path);
   });

@@ -179,6 +179,12 @@ describe("what is refused", () => {
     expect(await codeOf(path)).toBe("none");
   });
 
+  test("more pixels than maxPixels, also where they are in the cache", async () => {
+    const path = folder("large", { "a/1.png": sound });
+    expect(await codeOf(path)).toBe("none");
+    expect(await codeOf(path, { maxPixels: 3 })).toContain("1.png: expected an image of at most 3 pixels");
+  });
+
   test('another size with resize "none"', async () => {
     expect(await codeOf(root, { resize: "none" })).toContain("ERR_SHAPE");
   });
@@ -192,6 +198,7 @@ describe("what is refused", () => {
     [{ onProgress: 3 }, "ERR_OPTION"],
     [{ signal: {} }, "ERR_OPTION"],
     [{ cache: 1 }, "ERR_OPTION"],
+    [{ maxPixels: 0 }, "ERR_RANGE"],
   ])("options %j", async (options, code) => {
     expect(await codeOf(root, options as ImageFolderOptions)).toContain(code);
   });

@@ -70,6 +70,34 @@ test("rows without columns are refused, however many", async () => {
   expect(await detector.predict({ data: new Float64Array(0), shape: [0, 2] })).toEqual([]);
 });
 
+describe("images that cannot be decoded", () => {
+  const pixels = (seed: number) => ({ data: Uint8ClampedArray.from({ length: 256 }, (_, i) => (i * seed) % 256), width: 8, height: 8 });
+  const [good, other] = [pixels(37), pixels(91)];
+  const broken = Buffer.from("hello");
+
+  // feature-norm looks at raw features, and the class at logits.
+  test.each(["energy", "feature-norm"] as const)("%s: they have no prediction, and are told of once", async (score) => {
+    const model = await tinyNetwork({ seed: 1 });
+    using detector = await Detector.fit(model, tinyData(60), { calibration: tinyData(30, "held out"), score, selfTest: false });
+    model.dispose();
+    const wanted = await detector.predict([good, other]);
+    const images = [broken, good, directory.path("nowhere.png"), other];
+    const told: [number, string][] = [];
+    expect(await detector.predict(images, { onError: ({ index, code }) => void told.push([index, code]) })).toEqual(wanted);
+    expect(told).toEqual([[0, "ERR_CORRUPT_FILE"], [2, "ERR_IO"]]); // prettier-ignore
+    expect(await detector.predict([broken], { onError: () => undefined })).toEqual([]);
+    for (const onError of [undefined, "throw"] as const) {
+      expect(await libraryFailureOf(() => detector.predict(images, { onError: onError as "throw" }))).toMatchObject({
+        code: "ERR_CORRUPT_FILE",
+      });
+    }
+    const error = new Error("mine");
+    await expect(detector.predict(images, { onError: () => Promise.reject(error) })).rejects.toBe(error);
+    expect(await libraryFailureOf(() => detector.predict(good, { onError: "skip" as never }))).toMatchObject({ code: "ERR_OPTION" });
+    expect(await libraryFailureOf(() => detector.predict(good, { maxPixels: 0 }))).toMatchObject({ code: "ERR_RANGE" });
+  });
+});
+
 describe("without labels", () => {
   const [train, held, fresh] = [sample(60, 1), sample(99, 2), sample(30, 3)];
   const unlabelled = { features: train.features, calibration: { features: held.features }, score: "nearest-neighbours" } as const;

@@ -7,7 +7,9 @@ import sharp from "sharp";
 import expected from "../reference/images.json";
 import { decodeImages, type ImageTarget } from "../../lib/images/decode";
 import type { ImageFailure, OnError } from "../../lib";
+import { plainHeader } from "../../lib/images/header";
 import { takeImages, type Image } from "../../lib/images/image";
+import { orient, toPlanes } from "../../lib/images/pixels";
 import { temporaryDirectory } from "../files/temporary-directory";
 import { failureOf, libraryFailureOf, tinyNetwork, useOneThread } from "../resnet/tiny-network";
 
@@ -200,6 +202,101 @@ describe("hostile and missing images", () => {
   test('resize "none": another size is ERR_SHAPE; a network of four channels too', async () => {
     expect(await libraryFailureOf(() => decode(png, { size: 8 }))).toMatchObject({ code: "ERR_SHAPE" });
     expect(await libraryFailureOf(() => decode(png, { size: 12, channels: 4 }))).toMatchObject({ code: "ERR_SHAPE" });
+  });
+});
+
+test.each([2, 3, 4, 5, 6, 7, 8])("orientation %i of planes is sharp's", async (orientation) => {
+  const pixels = Buffer.from(Array.from({ length: 75 }, (_, i) => (i * 37) % 256));
+  const image = sharp(pixels, { raw: { width: 5, height: 5, channels: 3 } });
+  const turned = await image.withMetadata({ orientation }).png().toBuffer();
+  const planes = orient(toPlanes(pixels, 3, 3), 5, orientation);
+  const interleaved = Buffer.from(planes.map((_, k) => planes[(k % 3) * 25 + Math.floor(k / 3)] as number));
+  expect(await decode(turned, { size: 5 })).toEqual(interleaved);
+});
+
+describe("headers", () => {
+  const image = sharp(Buffer.alloc(7 * 5 * 3, 99), { raw: { width: 7, height: 5, channels: 3 } });
+  const plain: [string, () => Promise<Buffer>][] = [
+    ["JPEG", () => image.clone().jpeg().toBuffer()],
+    ["JPEG, grey", () => image.clone().greyscale().jpeg().toBuffer()],
+    ["PNG", () => image.clone().png().toBuffer()],
+    ["PNG, palette", () => image.clone().png({ palette: true }).toBuffer()],
+    ["PNG, interlaced", () => image.clone().png({ progressive: true }).toBuffer()],
+    ["WebP, lossy", () => image.clone().webp().toBuffer()],
+    ["WebP, lossless", () => image.clone().webp({ lossless: true }).toBuffer()],
+  ];
+
+  test.each(plain)("%s: size as sharp has it; undefined where it is cut off", async (_, encode) => {
+    const file = await encode();
+    expect(plainHeader(file)).toEqual({ width: 7, height: 5, orientation: 1, inks: false, inRows: false });
+    for (let length = 12; length < 30; length++) expect(plainHeader(Buffer.from(file.subarray(0, length)))).toBeUndefined();
+  });
+
+  test.each<[string, () => Promise<Buffer>]>([
+    ["JPEG with EXIF data", () => image.clone().withMetadata({ orientation: 6 }).jpeg().toBuffer()],
+    ["PNG with EXIF data", () => image.clone().withMetadata({ orientation: 6 }).png().toBuffer()],
+    ["WebP with EXIF data", () => image.clone().withMetadata({ orientation: 6 }).webp().toBuffer()],
+    ["progressive JPEG", () => image.clone().jpeg({ progressive: true }).toBuffer()],
+    ["JPEG of CMYK", () => image.clone().toColourspace("cmyk").jpeg().toBuffer()],
+  ])("%s: left to sharp", async (_, encode) => {
+    expect(plainHeader(await encode())).toBeUndefined();
+  });
+});
+
+describe("maxPixels", () => {
+  const pattern = Buffer.from(Array.from({ length: 12 * 9 * 3 }, (_, i) => (i * i * 2654435761) % 256));
+  /** 12 × 9 squares of one colour, lying on its side. */
+  const squares = (side: number) =>
+    sharp(pattern, { raw: { width: 12, height: 9, channels: 3 } })
+      .resize(12 * side, 9 * side, { kernel: "nearest" })
+      .withMetadata({ orientation: 6 });
+
+  test("a baseline JPEG of 108 million pixels is read, turned, in less memory than its pixels take", async () => {
+    const jpeg = await squares(1000).jpeg({ quality: 95, chromaSubsampling: "4:4:4" }).toBuffer();
+    const before = process.resourceUsage().maxRSS;
+    const found = await decode(jpeg, { size: 36, resize: "center-crop" });
+    expect(process.resourceUsage().maxRSS - before).toBeLessThan(200 * 1024);
+    expect(difference(found, await decode(await squares(12).png().toBuffer(), { size: 36, resize: "center-crop" })).largest).toBeLessThan(
+      12,
+    );
+    expect(await libraryFailureOf(() => decode(jpeg, { size: 36, resize: "squash", maxPixels: 1e8 }))).toMatchObject({
+      code: "ERR_CORRUPT_FILE",
+      message: expect.stringMatching(/at most 100000000 pixels .*--max-pixels.*found 9000×12000/),
+    });
+  });
+
+  test("what has to be in memory as a whole is refused above 100 million pixels, and any file above the limit that is asked for", async () => {
+    const progressive = await squares(12).jpeg({ progressive: true }).toBuffer();
+    const frame = progressive.indexOf(Buffer.from([0xff, 0xc2]));
+    progressive.writeUInt16BE(9000, frame + 5);
+    progressive.writeUInt16BE(12000, frame + 7);
+    const png = await squares(12).png().toBuffer();
+    for (const [image, maxPixels] of [
+      [progressive, undefined],
+      [progressive, 107_999_999],
+      [png, 15_551],
+    ] as const) {
+      // prettier-ignore
+      expect(await libraryFailureOf(() => decode(image, { size: 12, resize: "squash", maxPixels }))).toMatchObject({
+        code: "ERR_CORRUPT_FILE",
+        message: expect.stringContaining(`at most ${maxPixels ?? 100_000_000} pixels`),
+      });
+    }
+    expect(await decode(png, { size: 12, resize: "squash", maxPixels: 15_552 })).toHaveLength(432);
+  });
+
+  test("extract and extractStream take it", async () => {
+    const model = await tinyNetwork();
+    const png = await squares(12).png().toBuffer();
+    for (const maxPixels of [0, 1.5, 2 ** 33]) {
+      expect(await libraryFailureOf(() => model.extract(png, { maxPixels }))).toMatchObject({
+        code: expect.stringMatching(/ERR_(RANGE|OPTION)/),
+      });
+    }
+    expect(await libraryFailureOf(() => model.extract(png, { maxPixels: 100 }))).toMatchObject({ code: "ERR_CORRUPT_FILE" });
+    const { skipped } = await model.extractStream([png], () => undefined, { maxPixels: 100, onError: "skip" });
+    expect(skipped).toHaveLength(1);
+    model.dispose();
   });
 });
 

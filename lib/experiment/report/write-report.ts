@@ -1,10 +1,9 @@
 // Reads a folder of runs and writes its report: `report.html`, `report.md` and the Markdown's figures.
 
-import { mkdir } from "node:fs/promises";
 import { join, dirname, relative } from "node:path";
 import { boolean, optionsObject, string } from "../../checks";
 import { writeFileAtomically } from "../../files/atomic-write";
-import { io } from "../../files/file-errors";
+import { requireDirectory } from "../../files/make-directory";
 import paper from "../paper-tables.json";
 import { reportContents } from "./contents";
 import { loadDraw } from "./draw";
@@ -62,6 +61,6 @@ export async function writeReport(runs: string, options: ReportOptions = {}): Pr
 }
 
 async function write(path: string, text: string): Promise<void> {
-  await io("make the directory of", path, mkdir(dirname(path), { recursive: true }));
+  requireDirectory(dirname(path));
   await writeFileAtomically(path, [Buffer.from(text)]);
 }
