@@ -64,8 +64,8 @@ test.each<[string, string[], RegExp]>([
 });
 
 test.each([
-  [["train", digits, "--out", "x", "--epochs", "1", "--validation", "0.1.2"], /Expected a share of the images, as 0\.1, or NAME:DIR/],
-  [["fit", "m", digits, "--out", "x", "--calibration", "..."], /Expected a share of the images, as 0\.1, or NAME:DIR/],
+  [["train", digits, "--out", "x", "--epochs", "1", "--validation", "0.1.2"], /Expected a share of the images, as 0\.1, or SET:DIR/],
+  [["fit", "m", digits, "--out", "x", "--calibration", "..."], /Expected a share of the images, as 0\.1, or SET:DIR/],
 ])("neither a share nor a data set: %j", async (args, message) => {
   const { code, stderr } = await cli(args);
   expect([code, stderr]).toEqual([2, expect.stringMatching(message) as string]);
