@@ -28,7 +28,7 @@ export function cell(changes: Partial<Cell> = {}): Cell {
     epochs: 6,
     milestones: [4, 5],
     batchSize: 128,
-    width: 64,
+    width: 1,
     featureDim: undefined,
     ...changes,
   };
