@@ -5,10 +5,12 @@
 const [startOfImage, startOfScan, endOfImage] = [0xd8, 0xda, 0xd9];
 const isRestart = (marker: number): boolean => marker >= 0xd0 && marker <= 0xd7;
 const isBaseline = (marker: number): boolean => marker === 0xc0 || marker === 0xc1;
+const isFrame = (marker: number): boolean => marker >= 0xc0 && marker <= 0xc2;
+const restartInterval = 0xdd;
 
 /**
- * Puts right, without touching coded pixels: a scan header 0, 0, 0 of a sequential image (some cameras; 0, 63, 0 is meant), bytes between two segments,
- * a JFIF version that does not exist, and restart markers that are numbered wrongly.
+ * Puts right, without touching coded pixels: a scan header other than 0, 63, 0 of a sequential image, which has no other (0, 0, 0 of some cameras),
+ * bytes between two segments, a JFIF version that does not exist, and restart markers that are numbered wrongly though all are there.
  *
  * @returns a copy; undefined where there is none of these, or where the file is damaged otherwise
  */
@@ -16,6 +18,8 @@ export function repairJpeg(bytes: Buffer): Buffer | undefined {
   const pieces: Buffer[] = [];
   let changed = false;
   let baseline = false;
+  let frame: Frame | undefined;
+  let interval = 0;
   let at = 0;
   const keep = (start: number, end: number): Buffer => {
     const piece = Buffer.from(bytes.subarray(start, end));
@@ -52,17 +56,25 @@ export function repairJpeg(bytes: Buffer): Buffer | undefined {
     const segment = keep(next, end);
     at = end;
     if (isBaseline(code)) baseline = true;
+    if (isFrame(code)) frame = frameOf(segment);
+    if (code === restartInterval && segment.length >= 6) interval = segment.readUInt16BE(4);
     if (code === 0xe0 && segment.toString("latin1", 4, 9) === "JFIF\0" && segment[9] !== 1 && segment.length > 10) {
       segment.writeUInt16BE(0x0101, 9);
       changed = true;
     }
     if (code !== startOfScan) continue;
-    if (baseline && segment.subarray(-3).every((byte) => byte === 0)) {
-      segment[segment.length - 2] = 63;
+    const isFull = segment.length >= 7 && segment.subarray(-3).equals(fullScan);
+    if (baseline && segment.length >= 7 && !isFull) {
+      segment.set(fullScan, segment.length - 3);
       changed = true;
     }
     const scan = scanEnd(bytes, at);
-    if (numberRestarts(keep(at, scan))) changed = true;
+    const restarts = numberRestarts(keep(at, scan));
+    if (restarts.changed) {
+      // Where one is missing, coded pixels are too: in order, the rest would be shown in the wrong place.
+      if (frame === undefined || restarts.count !== restartsOf(segment, frame, interval)) return undefined;
+      changed = true;
+    }
     at = scan;
   }
   return undefined; // without an end it is cut off
@@ -78,7 +90,7 @@ function scanEnd(bytes: Buffer, start: number): number {
 }
 
 /** Restart markers count from 0 to 7, and again. */
-function numberRestarts(scan: Buffer): boolean {
+function numberRestarts(scan: Buffer): { changed: boolean; count: number } {
   let changed = false;
   let count = 0;
   for (let at = scan.indexOf(0xff); at >= 0; at = scan.indexOf(0xff, at + 1)) {
@@ -87,5 +99,39 @@ function numberRestarts(scan: Buffer): boolean {
     if (scan[at + 1] !== wanted) changed = true;
     scan[at + 1] = wanted;
   }
-  return changed;
+  return { changed, count };
+}
+
+/** What every scan of a sequential image has: all 64 coefficients, to the last bit. */
+const fullScan = Buffer.from([0, 63, 0]);
+
+interface Frame {
+  readonly width: number;
+  readonly height: number;
+  /** How often each component is sampled, by its identifier. */
+  readonly sampling: ReadonlyMap<number, readonly [x: number, y: number]>;
+}
+
+function frameOf(segment: Buffer): Frame | undefined {
+  const components = segment[9] ?? 0;
+  if (components === 0 || segment.length < 10 + 3 * components) return undefined;
+  const sampling = new Map<number, readonly [number, number]>();
+  for (let at = 10; at < 10 + 3 * components; at += 3) {
+    const factors = segment[at + 1] as number;
+    sampling.set(segment[at] as number, [factors >> 4, factors & 15]);
+  }
+  return { height: segment.readUInt16BE(5), width: segment.readUInt16BE(7), sampling };
+}
+
+/** Restart markers in a scan that is complete; undefined where its header does not tell. */
+function restartsOf(scan: Buffer, { width, height, sampling }: Frame, interval: number): number | undefined {
+  const [x, y] = [0, 1].map((axis) => Math.max(...Array.from(sampling.values(), (factors) => factors[axis] as number))) as [number, number];
+  const own = scan[4] === 1 ? sampling.get(scan[5] as number) : ([1, 1] as const);
+  if (own === undefined || own.includes(0) || interval === 0) return undefined;
+  // A scan of one component counts its blocks, of 8 × 8 samples; one of several the blocks of all that lie together.
+  const units =
+    scan[4] === 1
+      ? Math.ceil(Math.ceil((width * own[0]) / x) / 8) * Math.ceil(Math.ceil((height * own[1]) / y) / 8)
+      : Math.ceil(width / (8 * x)) * Math.ceil(height / (8 * y));
+  return Math.ceil(units / interval) - 1;
 }

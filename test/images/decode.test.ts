@@ -92,6 +92,38 @@ describe("JPEG headers that break the standard, and that every viewer reads", ()
   });
 });
 
+test("wrong restart markers of a JPEG that lost or gained coded pixels between two: in order, the rest would be in the wrong place", async () => {
+  const { file } = expected.odd.find(({ name }) => name.includes("wrong restart marker")) as (typeof expected.odd)[number];
+  const whole = bytes(file); // two rows of two blocks, with the only marker between them
+  const frame = whole.indexOf(Buffer.from([0xff, 0xc0]));
+  const marker = whole.indexOf(Buffer.from([0xff, 0xd0]), whole.lastIndexOf(Buffer.from([0xff, 0xda])));
+  /** Twice as wide: two rows of four blocks, with three markers. */
+  const wide = (...markers: number[]): Buffer => {
+    const pieces = markers.map((number) => Buffer.concat([Buffer.from([0xff, 0xd0 + number]), whole.subarray(marker + 2, -2)]));
+    const jpeg = Buffer.concat([whole.subarray(0, marker), ...pieces, whole.subarray(-2)]);
+    jpeg.writeUInt16BE(64, frame + 7);
+    return jpeg;
+  };
+  const options = { size: 16, resize: "squash" } as const;
+  expect(difference(await decode(wide(0, 5, 2), options), await decode(wide(0, 1, 2), options)).largest).toBe(0);
+  for (const damaged of [wide(0, 2), wide(0, 1, 1, 2)]) {
+    expect(await libraryFailureOf(() => decode(damaged, options))).toMatchObject({ code: "ERR_CORRUPT_FILE" });
+  }
+});
+
+test.each([
+  [0, 255, 0],
+  [1, 63, 0],
+  [0, 63, 16],
+  [0, 0, 1],
+])("the scan header %i, %i, %i of a baseline JPEG is of no account", async (...header) => {
+  const { file, size, rgb } = expected.odd.find(({ name }) => /scan header/i.test(name)) as (typeof expected.odd)[number];
+  const odd = bytes(file);
+  const scan = odd.lastIndexOf(Buffer.from([0xff, 0xda]));
+  odd.set(header, scan + 2 + odd.readUInt16BE(scan + 2) - 3);
+  expect(difference(await decode(odd, { size }), bytes(rgb)).largest).toBeLessThanOrEqual(1);
+});
+
 test("antialiased: a checkerboard becomes its mean", async () => {
   const board = Uint8ClampedArray.from({ length: 4 * 64 * 64 }, (_, k) =>
     k % 4 === 3 || ((k >> 2) + Math.floor(k / 256)) % 2 === 1 ? 255 : 0,
