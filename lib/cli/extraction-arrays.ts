@@ -3,14 +3,14 @@
 import { createHash, randomBytes, type Hash } from "node:crypto";
 import { open, stat, unlink, type FileHandle } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
-import { LibtorchOodError } from "../errors";
+import { isLibtorchOodError, LibtorchOodError } from "../errors";
 import { openAtomicFile, type AtomicFile } from "../files/atomic-write";
 import { io, ioError } from "../files/file-errors";
 import { NpyWriter } from "../files/npy";
-import type { SafetensorsDtype } from "../files/safetensors";
+import { openSafetensors, type SafetensorsDtype } from "../files/safetensors";
 import { formatHeader, tensorByteLength } from "../files/safetensors-header";
 import type { Tensor } from "../tensor";
-import type { RecordedFile } from "./extraction-record";
+import { extractionFiles, isRecordedFile, type RecordedFile } from "./extraction-record";
 
 /** Rows, in order, and what is said of them in the lists. */
 export interface ExtractedRows {
@@ -52,8 +52,8 @@ export interface Part {
 
 export interface Arrays extends Part {
   write(rows: ExtractedRows): Promise<void>;
-  /** After the last row. */
-  finish(): Promise<void>;
+  /** After the last row. @param lists - what is written beside the arrays */
+  finish(lists: Readonly<Record<string, RecordedFile>>): Promise<void>;
   written(): WrittenArray[];
   recorded(): Record<string, RecordedFile>;
   readonly rows: number;
@@ -152,7 +152,9 @@ export class TensorArrays implements Arrays {
       () => false,
     );
     if (isFolder) throw ioError("write", path, "expected a file, found a folder");
-    const headerLength = formatHeader(tensorsOf(path, form, form.count), new Map()).length;
+    const longest = { bytes: Number.MAX_SAFE_INTEGER, sha256: "0".repeat(64) };
+    const lists = Object.fromEntries(extractionFiles.map((name) => [name, longest]));
+    const headerLength = formatHeader(tensorsOf(path, form, form.count), listsMetadata(lists)).length;
     const file = await openAtomicFile(path);
     const waiting: Waiting[] = [];
     try {
@@ -177,9 +179,9 @@ export class TensorArrays implements Arrays {
     this.#rows += features.shape[0] as number;
   }
 
-  async finish(): Promise<void> {
+  async finish(lists: Readonly<Record<string, RecordedFile>>): Promise<void> {
     const tensors = tensorsOf(this.name, this.form, this.#rows);
-    const header = formatHeader(tensors, new Map());
+    const header = formatHeader(tensors, listsMetadata(lists));
     const padded = new Uint8Array(this.headerLength).fill(0x20);
     padded.set(header);
     new DataView(padded.buffer).setBigUint64(0, BigInt(padded.length - 8), true);
@@ -225,6 +227,29 @@ function tensorsOf(path: string, { featureName, featureDim, numClasses, labels }
     tensor("logits", "F32", [rows, numClasses]),
     ...(labels ? [tensor("labels", "I64", [rows])] : []),
   ];
+}
+
+const listsKey = "lists";
+
+/** A run's own lists may be removed by a later run, and no others of their names: so the file says which they are. */
+function listsMetadata(lists: Readonly<Record<string, RecordedFile>>): ReadonlyMap<string, string> {
+  return new Map(Object.keys(lists).length === 0 ? [] : [[listsKey, JSON.stringify(lists)]]);
+}
+
+/** The lists that the run wrote which wrote the file; undefined where there is no such file, or it does not say. */
+export async function recordedLists(path: string): Promise<Record<string, RecordedFile> | undefined> {
+  try {
+    const file = await openSafetensors(path);
+    try {
+      const lists = JSON.parse(file.metadata.get(listsKey) ?? "{}") as Record<string, RecordedFile> | null;
+      return lists !== null && Object.values(lists).every(isRecordedFile) ? lists : undefined;
+    } finally {
+      await file.close();
+    }
+  } catch (error) {
+    if (isLibtorchOodError(error) || error instanceof SyntaxError) return undefined;
+    throw error;
+  }
 }
 
 /** Bytes that wait for their place, in a file beside the one that they go to. */

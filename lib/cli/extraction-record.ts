@@ -52,12 +52,16 @@ export async function readRecord(folder: string): Promise<ExtractionRecord | und
   try {
     const record = JSON.parse(text) as ExtractionRecord;
     const files = Object.entries(record.files);
-    const sound = ({ bytes, sha256 }: RecordedFile) => Number.isSafeInteger(bytes) && bytes >= 0 && /^[0-9a-f]{64}$/.test(sha256);
-    if (record.format !== "libtorch-ood extraction" || record.version !== 1 || !files.every(([, file]) => sound(file))) throw new Error();
+    if (record.format !== "libtorch-ood extraction" || record.version !== 1 || !files.every(([, file]) => isRecordedFile(file)))
+      throw new Error();
     return { ...record, files: Object.fromEntries(files) };
   } catch (error) {
     throw corruptFile(path, "the record of an extraction (format, version 1, count, files)", "another content", error);
   }
+}
+
+export function isRecordedFile(file: RecordedFile | null): boolean {
+  return file !== null && Number.isSafeInteger(file.bytes) && file.bytes >= 0 && /^[0-9a-f]{64}$/.test(file.sha256);
 }
 
 /** @throws ERR_CORRUPT_FILE where the values are not those of the run that the record is of */

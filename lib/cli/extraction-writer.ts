@@ -10,6 +10,7 @@ import { openAtomicFile, type AtomicFile } from "../files/atomic-write";
 import { io, ioError, systemCode } from "../files/file-errors";
 import {
   openNpyArrays,
+  recordedLists,
   TensorArrays,
   type Arrays,
   type ExtractedRows,
@@ -63,7 +64,7 @@ export async function openExtraction(out: string, form: ExtractionForm): Promise
     for (const path of made.reverse()) await rmdir(path).catch(() => undefined); // another's files are in it now
   };
   try {
-    const claim = await claimOf(folder, asTensors ? `.${basename(out).slice(0, 40)}` : ".extract", out);
+    const claim = await claimOf(folder, asTensors ? claimName(basename(out)) : ".extract", out);
     const release = async () => {
       await claim.release();
     };
@@ -93,6 +94,12 @@ export async function openExtraction(out: string, form: ExtractionForm): Promise
     await removeMade();
     throw error;
   }
+}
+
+/** Short enough for any file system, and another for every file. */
+function claimName(file: string): string {
+  if (file.length <= 40) return `.${file}`;
+  return `.${file.slice(0, 40)}-${createHash("sha256").update(file).digest("hex").slice(0, 12)}`;
 }
 
 /** How arrays and lists are named and laid out. */
@@ -154,12 +161,13 @@ class Run {
 
   async commit(): Promise<Written> {
     const lists = [this.images, this.classes, this.#skipped].filter((lines) => lines !== undefined);
+    const listed = Object.fromEntries(lists.map((lines) => [lines.name, lines.recorded()]));
     try {
-      await this.arrays.finish();
+      await this.arrays.finish(listed);
       if (!(await this.claim.held())) throw new LibtorchOodError("ERR_BUSY", `${this.arrays.name}: another run has taken it over`);
       const written = this.#skipped === undefined ? this.names.filter((name) => name !== "skipped.jsonl") : this.names;
       const stale = await this.kind.stale(written);
-      const files = { ...this.arrays.recorded(), ...Object.fromEntries(lists.map((lines) => [lines.name, lines.recorded()])) };
+      const files = { ...this.arrays.recorded(), ...listed };
       // In this order: an end between two steps leaves arrays that are not those of the record, which readers refuse.
       await this.kind.announce(this.arrays.rows, files);
       for (const path of stale) await io("remove", path, unlink(path));
@@ -211,6 +219,14 @@ class Lines implements Part {
   }
 }
 
+const notOwn = "which this run does not write and which is not as an earlier one wrote it";
+
+/** Whether a file is as the record of an earlier run has it: that run's, and nobody's work since. */
+async function isOwn(path: string, name: string, record: Readonly<Record<string, RecordedFile>> | undefined): Promise<boolean> {
+  const recorded = record !== undefined && Object.hasOwn(record, name) ? record[name] : undefined;
+  return recorded !== undefined && isAsRecorded(path, recorded);
+}
+
 /** A folder of .npy files, with a record of which are of one run. */
 class FolderKind implements Kind {
   constructor(private readonly folder: string) {}
@@ -225,15 +241,14 @@ class FolderKind implements Kind {
     if (there.length === 0) return [];
     const record: ExtractionRecord | undefined = await readRecord(this.folder);
     for (const name of there) {
-      const recorded = record !== undefined && Object.hasOwn(record.files, name) ? record.files[name] : undefined;
-      if (recorded !== undefined && (await isAsRecorded(join(this.folder, name), recorded))) continue;
-      const found = `${name}, which this run does not write and which is not as an earlier one wrote it`;
+      if (await isOwn(this.list(name), name, record?.files)) continue;
+      const expected = "expected a folder for the arrays of one run";
       throw new LibtorchOodError(
         "ERR_OPTION",
-        `${this.folder}: expected a folder for the arrays of one run, found ${found}; remove it, or choose another folder`,
+        `${this.folder}: ${expected}, found ${name}, ${notOwn}; remove it, or choose another folder`,
       );
     }
-    return there.map((name) => join(this.folder, name));
+    return there.map((name) => this.list(name));
   }
 
   arrays(form: ExtractionForm): Promise<Arrays> {
@@ -262,10 +277,20 @@ class TensorsKind implements Kind {
   }
 
   async stale(written: readonly string[]): Promise<string[]> {
-    const lists = extractionFiles.filter((name) => extname(name) !== ".npy" && !written.includes(name)).map((name) => this.list(name));
-    const found: string[] = [];
-    for (const path of lists) if (await exists(path)) found.push(path);
-    return found;
+    const lists = extractionFiles.filter((name) => extname(name) !== ".npy" && !written.includes(name));
+    const there: string[] = [];
+    for (const name of lists) if (await exists(this.list(name))) there.push(name);
+    if (there.length === 0) return [];
+    const record = await recordedLists(this.path);
+    for (const name of there) {
+      if (await isOwn(this.list(name), name, record)) continue;
+      const found = `${this.list(name)}, ${notOwn}`;
+      throw new LibtorchOodError(
+        "ERR_OPTION",
+        `${this.path}: expected only lists of the run that wrote it beside it, found ${found}; move it away, or choose another name`,
+      );
+    }
+    return there.map((name) => this.list(name));
   }
 
   arrays(form: ExtractionForm): Promise<Arrays> {

@@ -77,6 +77,29 @@ describe("of one run", () => {
     expect(readdirSync(out)).toEqual(["labels.npy"]);
   });
 
+  test("lists beside a .safetensors file that no run wrote are not removed", async () => {
+    const out = directory.path("album.safetensors");
+    const classes = directory.path("album.classes.txt");
+    writeFileSync(classes, "cat\ndog\n");
+    const { code, stderr } = await cli(["extract", network, photos, "--class-names", classes, "--out", out]);
+    expect([code, stderr]).toEqual([1, expect.stringMatching(/^ERR_OPTION: .*album\.classes\.txt, which this run does not write/)]);
+    expect([readFileSync(classes, "utf8"), existsSync(out)]).toEqual(["cat\ndog\n", false]);
+    await extract(photos, "--labels-from-folders", "--out", out);
+    writeFileSync(classes, "Katze\nHund\n");
+    expect((await cli(["extract", network, others, "--out", out])).code).toBe(1);
+    writeFileSync(classes, "cat\ndog\n");
+    await extract(others, "--out", out);
+    expect([existsSync(classes), existsSync(directory.path("album.images.txt"))]).toEqual([false, true]);
+  });
+
+  test("two files whose long names differ at the end are written at the same time", async () => {
+    const form: ExtractionForm = { featureName: "features", featureDim: 2, numClasses: 1, count: 3, labels: false, images: true, classNames: undefined }; // prettier-ignore
+    const place = (part: number): string => directory.path(`features-of-a-set-with-a-name-of-many-words-part-${part}.safetensors`);
+    const writers = [await openExtraction(place(1), form), await openExtraction(place(2), form)];
+    expect(await libraryFailureOf(() => openExtraction(place(2), form))).toMatchObject({ code: "ERR_BUSY" });
+    for (const writer of writers) await writer.discard();
+  });
+
   test("arrays of two runs are refused where they are read; labels of one's own beside them are not", async () => {
     const [one, two] = [directory.path("one"), directory.path("two")];
     await extract(photos, "--out", one);
