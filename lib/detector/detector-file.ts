@@ -90,9 +90,12 @@ export async function readDetectorFile(path: string): Promise<DetectorFile> {
   }
   if (calibrationScores === undefined) corrupt(path, "calibration.scores", "held-out scores", undefined);
   const network = given.network === undefined ? undefined : parseModelDescription(path, given.network);
+  if (network === undefined && tensors.network.length > 0) corrupt(path, "network", "the description of its tensors", undefined);
   if (network !== undefined) {
     const shapes = new Map(tensors.network.map(({ name, tensor }) => [name, tensor.shape]));
     requireSizes(path, network.architecture, (name) => shapes.get(name));
+    // A network has none before it is trained; a detector without could not take an image.
+    if (network.normalization === undefined) corrupt(path, "network.normalization", "mean and std of every channel", undefined);
   }
   const description = parse(path, given, network);
   const calibrationLabels = storedLabels && labelsOf(path, storedLabels, calibrationScores.length, description.classNames.length);

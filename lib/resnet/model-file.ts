@@ -134,7 +134,7 @@ function parseDescription(file: SafetensorsFile): ModelDescription {
 export function parseModelDescription(path: string, model: unknown): ModelDescription {
   if (!isRecord(model) || !isRecord(model.architecture)) corrupt(path, "metadata model with an architecture", model);
   const given = model.architecture;
-  const missing = architectureKeys.filter((key) => given[key] === undefined);
+  const missing = architectureKeys.filter((key) => given[key] === undefined || given[key] === null);
   if (missing.length > 0) corrupt(path, `an architecture with ${missing.join(", ")}`, Object.keys(given).join(", "));
   let architecture: Architecture;
   try {

@@ -75,3 +75,26 @@ test("the network", async () => {
   expect(await spoilEach(detector, 9)).toBeGreaterThan(4);
   model.dispose();
 });
+
+test("a network that could not take an image, or parts of one that is not described", async () => {
+  const model = await tinyNetwork({ width: 1 / 64 });
+  using detector = await Detector.fit(model, tinyData(30), { calibration: tinyData(19, "held out"), score: "energy", selfTest: false });
+  await detector.save(path);
+  const { tensors, metadata } = await readSafetensors(path);
+  const entries = [...tensors].map(([name, tensor]) => ({ name, ...tensor }));
+  type Description = { network?: { normalization?: unknown; architecture: { leakyRelu: unknown; spectralNorm: unknown } } };
+  for (const [spoil, message] of [
+    [({ network }) => (network!.normalization = null), /network\.normalization: expected mean and std/],
+    [({ network }) => delete network!.normalization, /network\.normalization: expected mean and std/],
+    [({ network }) => (network!.architecture.leakyRelu = null), /an architecture with leakyRelu/],
+    [({ network }) => (network!.architecture.spectralNorm = null), /an architecture with spectralNorm/],
+    [(description) => delete description.network, /network: expected the description of its tensors/],
+  ] as [(description: Description) => unknown, RegExp][]) {
+    const description = JSON.parse(metadata.get("description") as string) as Description;
+    spoil(description);
+    await writeSafetensors(path, entries, { metadata: { ...Object.fromEntries(metadata), description: JSON.stringify(description) } });
+    const error: unknown = await Detector.load(path).catch((reason: unknown) => reason);
+    expect(error).toMatchObject({ code: "ERR_CORRUPT_FILE", message: expect.stringMatching(message) as string });
+  }
+  model.dispose();
+});
