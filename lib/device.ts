@@ -1,6 +1,6 @@
 // The devices and threads that compute runs on.
 
-import { integer } from "./checks";
+import { integer, string } from "./checks";
 import { native, type NativeInfo } from "./native";
 import { callNative, runNative } from "./native-call";
 
@@ -15,6 +15,11 @@ export function info(): DeviceInfo {
 /** True where `device: "cuda"` can be asked for. */
 export function cudaAvailable(): boolean {
   return info().cudaDevices > 0;
+}
+
+/** @internal Asked before long work that is to run there. @throws ERR_DEVICE where the device is not to be had, ERR_OPTION, ERR_LIBTORCH_NOT_FOUND */
+export function requireDevice(device: string): void {
+  callNative(() => new (native().NearestNeighbours)(string(device, "device"))).dispose(); // the smallest thing that lives on a device
 }
 
 /**

@@ -71,7 +71,7 @@ function runCommand(): Command {
     .requiredOption("--out <folder>", "where results and checkpoints go, OUT below")
     .option("--device <name>", "cpu, cuda or cuda:N", "cpu")
     .option("--threads <n>", "of the CPU (default: all cores)", wholeNumber(1))
-    .option("--dry-run", "print the networks, their schedules and seeds, read and check the data sets as a run does, and stop")
+    .option("--dry-run", "print the networks, their schedules and seeds, check device and data sets as a run does, and stop")
     .optionsGroup("What is run:")
     .option("--cells <patterns>", "only these networks, with commas: part of a name, or all of it with * for any text", list)
     .option("--seeds <n|list>", "how many, 2 (the seeds 1 and 2), or which, 1,5,7", seeds)

@@ -3,6 +3,7 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { requireDevice } from "../device";
 import { isLibtorchOodError, LibtorchOodError, type ErrorCode } from "../errors";
 import type { BatchReport } from "../resnet";
 import { isClaim, tryClaim, type Claim, type Holder } from "./claims";
@@ -85,7 +86,7 @@ export async function runExperiment(configuration: Configuration, options: Exper
 }
 
 /**
- * What {@link runExperiment} would do: the plan and the data sets, read and checked as it does; nothing is trained or written.
+ * What {@link runExperiment} would do: the plan, the device and the data sets, checked as it does; nothing is trained or written.
  *
  * @throws as {@link runExperiment} before it trains
  */
@@ -102,7 +103,9 @@ export interface ExperimentPreview {
 
 async function prepare(configuration: Configuration, options: ExperimentOptions) {
   const checked = resolveConfiguration(configuration, options.name ?? options.preset ?? "configuration");
-  const resolved = await withPrecision(checked, options.out, options.device ?? "cpu");
+  const device = options.device ?? "cpu";
+  requireDevice(device); // before data sets are read, which may take minutes
+  const resolved = await withPrecision(checked, options.out, device);
   const plan = planOf(resolved, options.cells);
   const data = await loadData(resolved, {
     directory: options.data,
@@ -114,7 +117,7 @@ async function prepare(configuration: Configuration, options: ExperimentOptions)
     ...{ ...resolved, inDistribution, outOfDistribution: [...data.ood.keys()] },
     ...{ data: hashes, resized, conformed, classNames: train.classNames },
   };
-  return { plan, data, header: headerOf(recorded, options.preset, madeHere(options.device ?? "cpu", options.command)) };
+  return { plan, data, header: headerOf(recorded, options.preset, madeHere(device, options.command)) };
 }
 
 class Experiment {

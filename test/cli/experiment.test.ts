@@ -53,6 +53,19 @@ test("runs, does nothing twice, and reports what the rows say", async () => {
   expect(readFileSync(join(out, "report", "report.html"), "utf8")).toContain("<svg");
 });
 
+const onLinux = process.platform === "linux" ? test : test.skip;
+onLinux("an output folder that cannot be made is an error before anything is trained", async () => {
+  const refused = await cli(["experiment", "run", configuration, "--data", dataDirectory, "--out", "/proc/nope", "--threads", "1"]);
+  expect([refused.code, refused.stderr]).toEqual([1, expect.stringMatching(/ERR_IO: cannot make \/proc\/nope/)]);
+});
+
+test("a device that is not to be had is refused by a preview as by a run", async () => {
+  for (const more of [[], ["--dry-run"]]) {
+    const refused = await cli(run("--device", "cuda:99", ...more));
+    expect([refused.code, refused.stderr]).toEqual([1, expect.stringMatching(/ERR_DEVICE: device: "cuda:99" is not to be had/)]);
+  }
+});
+
 test("a folder of another configuration, a misspelt preset and a data set that is not there are errors that name them", async () => {
   for (const [set, message] of [
     ["dtd", /outOfDistribution\[0\]: expected one of "cifar10"/],

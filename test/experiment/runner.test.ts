@@ -323,6 +323,15 @@ it("a preview reads and refuses what a run does, and writes nothing", async () =
   }
 });
 
+it("a device that is not to be had is refused before data sets are read, by a preview too", async () => {
+  const options = { data: "", out: folder.path("elsewhere"), device: "cuda:99", readers: {} };
+  for (const start of [previewExperiment, runExperiment]) {
+    const { code, message } = await libraryFailureOf(() => start(one, options));
+    expect([code, message]).toEqual(["ERR_DEVICE", expect.stringMatching(/^device: "cuda:99" is not to be had/)]);
+  }
+  expect(existsSync(folder.path("elsewhere"))).toBe(false);
+});
+
 it("tells of a network that diverges, and goes on with the others", async () => {
   const events: ExperimentEvent[] = [];
   const configuration = { ...one, training: { learningRate: 1e30 }, cells: [{ ...one.cells[0], l2: [true, false] }] };
