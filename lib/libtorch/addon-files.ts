@@ -11,6 +11,7 @@ import { LibtorchOodError } from "../errors";
 import { packageRoot, packageVersion } from "../package-root";
 import { unpacked } from "./asar";
 import { relativePathProblem } from "./environment";
+import { cameFromRelativePath } from "./own-packages";
 import { systemProblem } from "./system";
 import "./traced-names";
 
@@ -76,6 +77,7 @@ function installed(root: string): string | undefined {
   } catch {
     return undefined;
   }
+  if (cameFromRelativePath(manifest, addonPackage, require.resolve.paths(addonPackage) ?? [])) return undefined;
   const { version } = require(manifest) as { version?: unknown };
   if (version !== packageVersion()) {
     throw missing(`${dirname(manifest)} is of version ${printable(version)}, and this is libtorch-ood ${packageVersion()}`, root);

@@ -8,6 +8,7 @@ import { packageRoot } from "../package-root";
 import { unpacked } from "./asar";
 import { cacheDirectory, cacheEntries } from "./cache";
 import { relativePathProblem } from "./environment";
+import { cameFromRelativePath } from "./own-packages";
 import { runPython } from "./python";
 import { readTorchDirectory, type TorchDirectory } from "./torch-directory";
 import { minorOf, supportedMinors } from "./versions";
@@ -95,7 +96,11 @@ function named(source: string, value: string | undefined): Attempt {
 
 function fromRuntimePackage(root: string): Attempt {
   try {
-    const manifest = createRequire(join(root, "package.json")).resolve(`${runtimePackage}/package.json`);
+    const { resolve } = createRequire(join(root, "package.json"));
+    const manifest = resolve(`${runtimePackage}/package.json`);
+    if (cameFromRelativePath(manifest, runtimePackage, resolve.paths(runtimePackage) ?? [])) {
+      return { source: runtimePackage, problem: "only by a relative path of NODE_PATH or HOME, which is ignored" };
+    }
     return { source: runtimePackage, path: dirname(manifest) };
   } catch {
     return { source: runtimePackage, problem: "not installed" };

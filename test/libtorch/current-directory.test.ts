@@ -5,8 +5,9 @@ import { spawnSync } from "node:child_process";
 import { chmodSync, existsSync, readdirSync } from "node:fs";
 import { userInfo } from "node:os";
 import { delimiter, join } from "node:path";
-import type { Discovery } from "../../lib/libtorch/discover";
-import { packageRoot } from "../../lib/package-root";
+import { addonPackage } from "../../lib/libtorch/addon-files";
+import { runtimePackage, type Discovery } from "../../lib/libtorch/discover";
+import { packageRoot, packageVersion } from "../../lib/package-root";
 import { temporaryDirectory } from "../files/temporary-directory";
 import { fakeTorch, write } from "./fake-torch";
 
@@ -23,6 +24,14 @@ beforeAll(() => {
   write(join(hostile, "torch", "__init__.py"), mark);
   for (const place of ["torch", "lib/python3.12/site-packages/torch", ".cache/libtorch-ood/2.13.0/torch", "libtorch-ood/2.13.0/torch"]) {
     fakeTorch(join(hostile, place));
+  }
+  for (const modules of ["node_modules", ".node_modules"]) {
+    for (const name of [runtimePackage, addonPackage]) {
+      fakeTorch(join(hostile, modules, name));
+      write(join(hostile, modules, name, "package.json"), JSON.stringify({ name, version: packageVersion() }));
+      write(join(hostile, modules, name, "build.json"), JSON.stringify({ libtorch: "2.13.0", cuda: null, napi: 8 }));
+      for (const file of ["loader.node", "libtorch_ood.node"]) write(join(hostile, modules, name, file), "");
+    }
   }
   fakeTorch(join(hostile, "Library", "Caches", "libtorch-ood", "2.13.0", "torch"));
   for (const name of ["python3", "python", "py"]) {
@@ -64,6 +73,7 @@ onPosix.each<[string, NodeJS.ProcessEnv]>([
   ["a relative LIBTORCH_OOD_HOME", { LIBTORCH_OOD_HOME: "./torch" }],
   ["a relative VIRTUAL_ENV", { VIRTUAL_ENV: "." }],
   ["a relative CONDA_PREFIX", { CONDA_PREFIX: "./" }],
+  ["a relative NODE_PATH", { NODE_PATH: "node_modules" }],
 ])("libtorch is not looked for there: %s", (_, environment) => {
   const { attempts } = inHostile<Discovery>(`console.log(JSON.stringify(require(${compiled("discover")}).discover()))`, environment);
   expect(attempts.length).toBeGreaterThanOrEqual(7);
@@ -106,4 +116,20 @@ test("an addon that a relative LIBTORCH_OOD_PREBUILD names is refused", () => {
     catch ({ code, message }) { console.log(JSON.stringify({ code, message })); }`;
   const { code, message } = inHostile<{ code: string; message: string }>(program, { LIBTORCH_OOD_PREBUILD: "build/debug" });
   expect([code, message]).toEqual(["ERR_IO", expect.stringMatching(/^LIBTORCH_OOD_PREBUILD=build\/debug: expected an absolute path/)]);
+});
+
+onPosix.each<[string, NodeJS.ProcessEnv]>([
+  ["NODE_PATH", { NODE_PATH: "node_modules" }],
+  ["HOME", { HOME: "." }],
+])("the package of the addon is not taken from there by a relative %s", (_, environment) => {
+  const program = `
+    try { console.log(JSON.stringify(require(${compiled("addon-files")}).addonFiles(${JSON.stringify(home)}))); }
+    catch ({ code, message }) { console.log(JSON.stringify({ code, message })); }`;
+  expect(inHostile(program, environment)).toMatchObject({ code: "ERR_IO", message: expect.stringContaining("no native addon") as string });
+});
+
+onPosix("an absolute NODE_PATH names where the packages are", () => {
+  const program = `console.log(JSON.stringify(require(${compiled("addon-files")}).addonFiles(${JSON.stringify(home)})))`;
+  const modules = join(hostile, "node_modules");
+  expect(inHostile<{ addon: string }>(program, { NODE_PATH: modules }).addon.startsWith(modules)).toBe(true);
 });
