@@ -55,7 +55,8 @@ function takeImage(image: Image, name: string): TakenImage {
   if (isBlob(image)) return { name, blob: image };
   if (ArrayBuffer.isView(image)) {
     if (typedArrayName(image) !== "Uint8Array") fail("ERR_DTYPE", name, "the bytes of an image file as a Uint8Array or Buffer", image);
-    return { name, encoded: Uint8Array.from(image) };
+    // One whose buffer was transferred has no bytes, and cannot be copied.
+    return { name, encoded: image.byteLength === 0 ? new Uint8Array(0) : Uint8Array.from(image) };
   }
   if (!isImage(image)) fail("ERR_OPTION", name, "encoded bytes, a path, a file: URL, a Blob or { data, width, height }", image);
   const { data } = image;

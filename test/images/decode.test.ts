@@ -387,6 +387,15 @@ describe("images that cannot be decoded", () => {
     model.dispose();
   });
 
+  test("bytes whose buffer was transferred are one more image that does not decode", async () => {
+    const model = await tinyNetwork();
+    const gone = new Uint8Array([1, 2, 3]);
+    structuredClone(gone, { transfer: [gone.buffer] });
+    const { skipped } = await model.extract([gone, directory.path("sound.jpg")], { onError: "skip" });
+    expect(skipped.map(({ index, code }) => [index, code])).toEqual([[0, "ERR_CORRUPT_FILE"]]);
+    model.dispose();
+  });
+
   test("extractStream: labels of the kept ones, indices of the stream, what was left out in the result", async () => {
     const model = await tinyNetwork();
     const good = directory.path("sound.jpg");
