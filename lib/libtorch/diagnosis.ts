@@ -10,7 +10,8 @@ export function describeAttempts(attempts: readonly Attempt[]): string {
   return attempts
     .map(({ source, path, torch, problem }) => {
       const outcome = problem ?? (torch ? `libtorch ${torch.version}` : "");
-      return `  ${source.padEnd(width)}  ${path === undefined ? "" : `${path}: `}${outcome}`;
+      const found = `${path === undefined ? "" : `${path}: `}${outcome}`;
+      return `  ${source.padEnd(width)}  ${found.replace(/[\r\n]/g, (end) => JSON.stringify(end).slice(1, -1))}`; // a path may hold line ends
     })
     .join("\n");
 }

@@ -3,7 +3,7 @@
 import { mkdtempSync, mkdirSync, rmSync, writeFileSync, chmodSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
-import { discoveryError } from "../../lib/libtorch/diagnosis";
+import { describeAttempts, discoveryError } from "../../lib/libtorch/diagnosis";
 import { discover, runtimePackage, type DiscoveryOptions } from "../../lib/libtorch/discover";
 import { minorOf } from "../../lib/libtorch/versions";
 import { fakeTorch, write, type FakeTorch } from "./fake-torch";
@@ -161,4 +161,16 @@ test.each([
   ["2", undefined],
 ])("the minor of %s is %s", (version, minor) => {
   expect(minorOf(version)).toBe(minor);
+});
+
+test("a path with a line end stays on its line", () => {
+  const named = "/x\nIt works.";
+  const text = describeAttempts([
+    { source: "VIRTUAL_ENV", problem: `no torch in the site-packages of ${named}` },
+    { source: "LIBTORCH", path: named, problem: "nothing there" },
+  ]);
+  expect(text.split("\n")).toEqual([
+    expect.stringContaining("of /x\\nIt works."),
+    expect.stringContaining("/x\\nIt works.: nothing there"),
+  ]);
 });
