@@ -33,12 +33,14 @@ export class LibtorchOodError extends Error {
   readonly code: ErrorCode;
 
   constructor(code: ErrorCode, message: string, options?: ErrorOptions) {
-    super(code === "ERR_LIBTORCH_NOT_FOUND" ? message : bounded(message), options);
+    super(wholeMessages.includes(code) ? message : bounded(message), options);
     this.code = code;
   }
 }
 
 const mostCharacters = 1000;
+/** They list every place where libtorch was looked for. */
+const wholeMessages: readonly ErrorCode[] = ["ERR_LIBTORCH_NOT_FOUND", "ERR_LIBTORCH_VERSION"];
 
 /** A found value may come from a file of any size; the beginning says where and what was expected, the end what was found. */
 function bounded(message: string): string {
