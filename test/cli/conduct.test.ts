@@ -21,7 +21,7 @@ test("--version: that of the package", async () => {
 test.each(commands)("%s --help: what it is for, its data sets, examples that are commands, exit codes", async (command) => {
   const { stdout } = await good([command, "--help"]);
   expect(stdout).toMatch(new RegExp(`^Usage: libtorch-ood ${command} \\[options\\]`));
-  expect(stdout).toMatch(/^DATA is NAME:DIR or the path of a folder of images\.$/m);
+  expect(stdout).toMatch(/^DATA is SET:DIR or the path of a folder of images\.$/m);
   expect(stdout).toMatch(new RegExp(`^Examples:\\n(  libtorch-ood \\w+ .*\\n)*  libtorch-ood ${command} `, "m"));
   expect(stdout).toMatch(/^Exit codes: 0 done, 1 error .*, 2 wrong usage, 130 interrupted/m);
   expect(stdout).toContain("--json");
@@ -42,7 +42,7 @@ test.each([
   [["train", digits, "--out", "x"], /expected --epochs <n> or --preset <name>/],
   [["train", digits, "--out", "x", "--epochs", "1", "--resume"], /--resume needs --checkpoint/],
   [["train", "cifar11:data", "--out", "x", "--epochs", "1"], /Expected one of mnist, .*cifar10.* before the colon/],
-  [["train", "no-such-folder", "--out", "x", "--epochs", "1"], /Expected NAME:DIR .* or an existing folder of images/],
+  [["train", "no-such-folder", "--out", "x", "--epochs", "1"], /Expected SET:DIR .* or an existing folder of images/],
   [["train", digits, "--out", "x", "--epochs", "1", "--widht", "2"], /unknown option '--widht'/],
   [["extract", "m.safetensors", "--out", "x"], /expected image files or --data/],
   [["fit", "m.safetensors", "--calibration", "0.1", "--out", "x"], /expected <model> and <data>, or --features/],
