@@ -119,7 +119,7 @@ async function main(name, times) {
     await collect();
     return memory();
   };
-  await repeat(Math.ceil(times / 4));
+  await repeat(Math.max(Math.ceil(times / 4), Math.min(times, 300))); // until the allocator's arenas have grown to what they keep
   const before = await repeat(1);
   const middle = await repeat(Math.ceil(times / 2));
   const after = await repeat(Math.floor(times / 2));
