@@ -68,6 +68,22 @@ export function onAbort(signal: AbortSignal, callback: () => void): () => void {
   };
 }
 
+/** What the promise gives, or ERR_ABORTED at once on an abort: for promises of the caller's, which may never settle. */
+export async function untilAborted<T>(promise: PromiseLike<T>, signal: AbortSignal | undefined): Promise<T> {
+  if (signal === undefined) return promise;
+  let forget: () => void = () => undefined;
+  const aborted = new Promise<never>((_, reject) => {
+    const abort = (): void => reject(abortError(signal));
+    if (signal.aborted) abort();
+    else forget = onAbort(signal, abort);
+  });
+  try {
+    return await Promise.race([promise, aborted]);
+  } finally {
+    forget();
+  }
+}
+
 function listenTo(signal: AbortSignal) {
   const callbacks = new Set<() => void>();
   const listener = (): void => {

@@ -105,7 +105,7 @@ export async function readImageFiles(
   const cached = cache === undefined ? undefined : await readDecoded(cache, [files.length, ...shape], signal);
   const { images, faults } = cached === undefined ? await decode(files, decoding) : { images: cached, faults: new Map<number, never>() };
   if (cached !== undefined) await decoding.onProgress?.({ done: files.length, total: files.length });
-  await reportFaults(faults, (index) => pathText((files[index] as LabelledFile).path as Path), onError);
+  await reportFaults(faults, (index) => pathText((files[index] as LabelledFile).path as Path), onError, signal);
   const kept = faults.size === 0 ? files : files.filter((_, index) => !faults.has(index));
   if (faults.size > 0) requireClasses(kept, files, faults, dataset.classNames);
   // With images left out nothing is kept: what could not be read today may be readable tomorrow.

@@ -2,6 +2,7 @@
 
 import { fail } from "../checks";
 import { isLibtorchOodError, type ErrorCode, type LibtorchOodError } from "../errors";
+import { untilAborted } from "../native-call";
 
 /** An image that was left out. */
 export interface ImageFailure {
@@ -41,13 +42,14 @@ export function imageFailure(index: number, path: string, error: LibtorchOodErro
   return { index, path, code: error.code, reason: error.message, error };
 }
 
-/** Faults as {@link ImageFailure}s in the order of the images, each told to `onError`. */
+/** Faults as {@link ImageFailure}s in the order of the images, each told to `onError`. @throws ERR_ABORTED, and what `onError` throws */
 export async function reportFaults(
   faults: ReadonlyMap<number, LibtorchOodError>,
   nameOf: (index: number) => string,
   onError: OnError,
+  signal: AbortSignal | undefined,
 ): Promise<ImageFailure[]> {
   const failures = [...faults].sort(([a], [b]) => a - b).map(([index, error]) => imageFailure(index, nameOf(index), error));
-  if (typeof onError === "function") for (const failure of failures) await onError(failure);
+  if (typeof onError === "function") for (const failure of failures) await untilAborted(Promise.resolve(onError(failure)), signal);
   return failures;
 }

@@ -45,7 +45,7 @@ export async function imagesTensor(images: Images, name: string, target: ImageTa
   try {
     const onFault = onError === "throw" ? undefined : (index: number, error: LibtorchOodError) => void faults.set(index, error);
     await decodeImages(taken, target, (index, bytes) => tensor.write(index * bytes.length, bytes), onFault);
-    const skipped = await reportFaults(faults, (index) => (taken[index] as TakenImage).name, onError);
+    const skipped = await reportFaults(faults, (index) => (taken[index] as TakenImage).name, onError, target.signal);
     if (faults.size > 0) {
       const all = tensor;
       tensor = withoutRows(all, faults);

@@ -3,7 +3,7 @@
 
 import { describe } from "../checks";
 import { LibtorchOodError } from "../errors";
-import { abortError, onAbort } from "../native-call";
+import { untilAborted } from "../native-call";
 
 export class ReadAhead<T> {
   readonly #iterator: AsyncIterator<T> | Iterator<T>;
@@ -63,19 +63,4 @@ function iteratorOf<T>(source: AsyncIterable<T> | Iterable<T>): AsyncIterator<T>
     if (Symbol.iterator in source) return source[Symbol.iterator]();
   }
   throw new LibtorchOodError("ERR_OPTION", `source: expected an iterable of images, found ${describe(source)}`);
-}
-
-async function untilAborted<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
-  if (signal === undefined) return promise;
-  let forget: () => void = () => undefined;
-  const aborted = new Promise<never>((_, reject) => {
-    const abort = (): void => reject(abortError(signal));
-    if (signal.aborted) abort();
-    else forget = onAbort(signal, abort);
-  });
-  try {
-    return await Promise.race([promise, aborted]);
-  } finally {
-    forget();
-  }
 }

@@ -387,6 +387,23 @@ describe("images that cannot be decoded", () => {
     model.dispose();
   });
 
+  test("an onError that never settles can be aborted", async () => {
+    const model = await tinyNetwork();
+    const calls: ((options: { onError: OnError; signal: AbortSignal }) => Promise<unknown>)[] = [
+      (options) => model.extract(bad, options),
+      (options) => model.extractStream([bad], () => undefined, options),
+    ];
+    for (const call of calls) {
+      const controller = new AbortController();
+      const onError = (): Promise<void> => {
+        controller.abort();
+        return new Promise(() => undefined);
+      };
+      expect(await libraryFailureOf(() => call({ onError, signal: controller.signal }))).toMatchObject({ code: "ERR_ABORTED" });
+    }
+    model.dispose();
+  });
+
   test("bytes whose buffer was transferred are one more image that does not decode", async () => {
     const model = await tinyNetwork();
     const gone = new Uint8Array([1, 2, 3]);
