@@ -5,6 +5,7 @@ import { LibtorchOodError, type ErrorCode } from "./errors";
 /** A short, safe rendering of any value for an error message, whoever made the value. */
 export function describe(value: unknown): string {
   if (value === null) return "null";
+  if (isRevoked(value)) return "a revoked proxy";
   if (typeof value === "string") return JSON.stringify(shortened(value));
   if (typeof value === "number" || typeof value === "boolean" || typeof value === "bigint") return shortened(String(value));
   if (Array.isArray(value)) return `an array of length ${value.length}`;
@@ -16,6 +17,16 @@ export function describe(value: unknown): string {
   }
   if (typeof value === "object") return `an object (${nameOfClass(value)})`;
   return typeof value;
+}
+
+/** Whatever one looks at in a revoked proxy, the engine throws a TypeError of its own. */
+function isRevoked(value: unknown): boolean {
+  try {
+    Array.isArray(value);
+    return false;
+  } catch {
+    return true;
+  }
 }
 
 function nameOfClass(value: object): string {
@@ -49,7 +60,7 @@ export function fail(code: ErrorCode, name: string, expected: string, found: unk
  */
 export function optionsObject<T extends object>(value: T | undefined, name: string, known: readonly (keyof T & string)[]): T {
   if (value === undefined) return copyOf({}, known);
-  if (typeof value !== "object" || value === null || Array.isArray(value) || ArrayBuffer.isView(value)) {
+  if (typeof value !== "object" || value === null || isRevoked(value) || Array.isArray(value) || ArrayBuffer.isView(value)) {
     fail("ERR_OPTION", name, "an options object", value);
   }
   for (const key of Object.keys(value)) {

@@ -70,6 +70,21 @@ test("no message is long", () => {
   expect(message).toMatch(/^begin x+ … x+ end$/);
 });
 
+describe("revoked proxies", () => {
+  const revoked = <T extends object>(target: T): T => {
+    const { proxy, revoke } = Proxy.revocable(target, {});
+    revoke();
+    return proxy;
+  };
+
+  test("are named, whatever they stood for", () => {
+    expect([shown(revoked({})), shown(revoked([]))]).toEqual(["a revoked proxy", "a revoked proxy"]);
+    expect(() => optionsObject(revoked({}), "options", [])).toThrow(
+      expect.objectContaining({ code: "ERR_OPTION", message: "options: expected an options object, found a revoked proxy" }),
+    );
+  });
+});
+
 describe("JSON of a file", () => {
   it("is refused where it is deep or long, before it is parsed", () => {
     expect(() => parseJson("[".repeat(65) + "]".repeat(65))).toThrow(/more than 64 levels/);

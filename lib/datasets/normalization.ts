@@ -49,7 +49,10 @@ export function checkNormalization(value: Normalization, channels: number): Norm
  * @throws ERR_SHAPE for no images, ERR_RANGE where a channel has one value everywhere (it cannot be divided by a std of 0)
  */
 export function computeNormalization(data: { images: Uint8Array; shape: readonly [number, number, number] }): Normalization {
-  const { images, shape } = data;
+  const { images, shape } = (data ?? {}) as Partial<typeof data>;
+  if (!ArrayBuffer.isView(images) || !Array.isArray(shape) || shape.length !== 3) {
+    fail("ERR_OPTION", "data", "a Dataset, or { images, shape } with a shape of channels, height and width", data);
+  }
   const [channels, height, width] = shape;
   const plane = height * width;
   const { length = images.length / (channels * plane) } = data as { length?: number }; // a Dataset's, whose buffer may have shrunk

@@ -254,6 +254,13 @@ describe("split", () => {
 });
 
 describe("computeNormalization", () => {
+  test.each([null, undefined, {}, { images: [1, 2], shape: [1, 1, 2] }, { images: Uint8Array.of(1), shape: [1] }])(
+    "%j is refused",
+    (data) => {
+      expect(() => computeNormalization(data as never)).toThrow(expect.objectContaining({ code: "ERR_OPTION" }));
+    },
+  );
+
   test("per channel, from pixels scaled to 0 … 1", () => {
     const { mean, std } = computeNormalization({ images: Uint8Array.of(0, 255, 10, 30, 255, 0, 20, 40), shape: [2, 1, 2] });
     expect(mean[0]).toBe(0.5);
