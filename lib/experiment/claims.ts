@@ -101,11 +101,13 @@ export async function withClaim<T>(directory: string, name: string, work: () => 
 
 /** The file appears with its content in one step: nobody reads one that is half written. */
 async function create(file: string, prepared: string, content: string): Promise<void> {
-  await writeFile(prepared, content, { flag: "wx" });
   try {
+    await writeFile(prepared, content, { flag: "wx" }); // on a full disk it leaves an empty file
     await link(prepared, file);
   } finally {
-    await unlink(prepared);
+    await unlink(prepared).catch((error: unknown) => {
+      if (systemCode(error) !== "ENOENT") throw error;
+    });
   }
 }
 
