@@ -63,7 +63,7 @@ const readers = {
     const onProgress = progressOf(progress, path);
     const onError = skipped?.add ?? "throw";
     const form = { imageSize, channels: channels === 1 ? (1 as const) : (3 as const), resize };
-    return hinted(datasets.imageFolder(path, { ...form, maxPixels, onError, signal, onProgress }));
+    return hinted(datasets.imageFolder(path, { ...form, maxPixels, onError, signal, onProgress }), skipped);
   },
 } satisfies Record<string, Reader>;
 

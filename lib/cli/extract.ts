@@ -4,6 +4,7 @@ import { basename, resolve as resolvePath } from "node:path";
 import { Command } from "commander";
 import type { Dataset } from "../datasets";
 import { labelsAmong } from "../datasets/class-labels";
+import { listed } from "../checks";
 import { listImageFolder } from "../datasets/image-folder";
 import { setThreads } from "../device";
 import { LibtorchOodError } from "../errors";
@@ -92,6 +93,9 @@ export function extractCommand(): Command {
     .action((model: string, images: string[], options: ExtractOptions) => {
       const files = images.length > 0 || options.filesFrom !== undefined;
       if ((options.data === undefined) !== files) command.error("error: expected image files or --data, one of the two");
+      if (options.classNames !== undefined && !options.labelsFromFolders) {
+        command.error("error: expected --labels-from-folders beside --class-names, which says what numbers their labels have");
+      }
       const fault = outFault(options.out);
       if (fault !== undefined) command.error(`error: option '--out <path>' argument '${options.out}' is invalid. ${fault}`);
       return runSession(options, (session) => extract(model, images, options, session), { interrupted: () => "nothing was written" });
@@ -137,6 +141,7 @@ async function extract(path: string, images: readonly string[], options: Extract
   let peak = 0;
   let seen = 0;
   let rows = 0;
+  let writing = false; // an error of the disk is none of an image
   let used: ExtractionChunk["precision"] | undefined;
   try {
     progress.start("extracting", count);
@@ -145,7 +150,9 @@ async function extract(path: string, images: readonly string[], options: Extract
       const left = new Map(chunk.skipped.map((failure) => [failure.index, failure]));
       const end = seen + (chunk.features.shape[0] as number) + left.size;
       const names = (files ?? []).slice(seen, end).flatMap(({ name }, i) => (left.has(seen + i) ? [] : [name]));
+      writing = true;
       await writer.write({ ...chunk, names, skipped: chunk.skipped.map((failure) => named(failure, files)) });
+      writing = false;
       seen = end;
       used = chunk.precision;
       rows = chunk.offset + (chunk.features.shape[0] as number);
@@ -154,7 +161,7 @@ async function extract(path: string, images: readonly string[], options: Extract
     };
     const onError = skipped === undefined ? ("throw" as const) : (failure: ImageFailure) => skipped.add(named(failure, files));
     const stream = model.extractStream(subject.chunks, sink, given({ resize, batchSize, features, precision, onError, maxPixels, signal }));
-    await hinted(stream, () => `${seen} of ${count} images had been computed, and nothing was written; `);
+    await hinted(stream, skipped, () => (writing ? undefined : `${seen} of ${count} images had been computed, and nothing was written; `));
     session.throwIfAborted();
     if (rows === 0) {
       const first = skipped?.failures[0];
@@ -210,6 +217,10 @@ async function filesSubject(images: readonly string[], model: ResNet, options: E
   const note = passedOverNote(passedOver);
   if (note !== undefined) session.note(note);
   const given = options.classNames === undefined ? undefined : await readClassNames(options.classNames);
+  if (given !== undefined && model.classNames !== undefined && given.join("\n") !== model.classNames.join("\n")) {
+    const expected = `the names of the network's classes, ${listed(model.classNames)}, or no such file`;
+    throw new LibtorchOodError("ERR_OPTION", `--class-names: expected ${expected}; found ${listed(given)}`);
+  }
   const byFolder = options.labelsFromFolders ? labelsByFolder(files, model.classNames ?? given) : undefined;
   return fileSubject(files, byFolder?.labels, byFolder?.classNames, options);
 }
@@ -217,11 +228,11 @@ async function filesSubject(images: readonly string[], model: ResNet, options: E
 /** A folder per class: its files are read as they are needed. */
 async function folderSubject({ path, label: name }: DataSpec, model: ResNet, options: ExtractOptions, session: Session): Promise<Subject> {
   const { signal, skipped } = session;
-  const { files, classNames } = await hinted(listImageFolder(path, { signal, onError: skipped === undefined ? "throw" : "skip" }));
-  const listed = files.map((file) => listedImage(file.path as Path));
+  const { files, classNames } = await hinted(listImageFolder(path, { signal, onError: skipped === undefined ? "throw" : "skip" }), skipped);
+  const inFolders = files.map((file) => listedImage(file.path as Path));
   const order =
     options.subset === undefined || options.subset >= files.length ? undefined : randomIndices(files.length, options.subset, options.seed);
-  const chosen = order === undefined ? listed : Array.from(order, (index) => listed[index] as ListedImage);
+  const chosen = order === undefined ? inFolders : Array.from(order, (index) => inFolders[index] as ListedImage);
   const own = Int32Array.from(order ?? files.keys(), (index) => (files[index] as { label: number }).label);
   const labels = labelsOf({ name: name ?? basename(resolvePath(path)), classNames, labels: own }, model.classNames, session);
   return fileSubject(chosen, labels, labels && (model.classNames ?? classNames), options);

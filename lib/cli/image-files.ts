@@ -2,7 +2,7 @@
 
 import { createReadStream } from "node:fs";
 import { stat } from "node:fs/promises";
-import { basename, dirname, extname, resolve } from "node:path";
+import { basename, dirname, extname, normalize, resolve } from "node:path";
 import type { Readable } from "node:stream";
 import { isLibtorchOodError, LibtorchOodError } from "../errors";
 import { corruptFile, io, ioError } from "../files/file-errors";
@@ -198,6 +198,7 @@ export function labelsByFolder(files: readonly ListedImage[], classNames: readon
 }
 
 function folderName(path: Path): string {
-  const folder = dirname(pathBytes(path).toString("latin1"));
-  return folder === "." ? basename(resolve(".")) : pathText(pathOfBytes(Buffer.from(basename(folder), "latin1")));
+  // "a/./x.png" lies in "a"; what is dots alone names a folder only from where one stands.
+  const folder = normalize(dirname(pathBytes(path).toString("latin1"))).replace(/(?<=.)[/\\]$/, "");
+  return /^\.+$/.test(basename(folder)) ? basename(resolve(folder)) : pathText(pathOfBytes(Buffer.from(basename(folder), "latin1")));
 }

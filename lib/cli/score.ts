@@ -109,6 +109,7 @@ async function score(path: string, images: readonly string[], options: ScoreOpti
     maxPixels: session.maxPixels,
     signal,
   });
+  for (const warning of detector.warnings) note(`warning: ${warning}`);
   const width = Math.min(40, Math.max("class".length, ...detector.classNames.map((name) => visible(name).length)));
   if (!options.json) await output.print(`verdict  p-value  confidence  score         ${"class".padEnd(width)}  image`);
   const print = async (name: string, outcome: Outcome, more: object = {}): Promise<void> => {

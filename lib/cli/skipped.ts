@@ -59,13 +59,18 @@ export const maxPixelsOption = [
   wholeNumber(1),
 ] as const;
 
-/** The call; where an image ends it, the error says how to go on without such images. */
-export async function hinted<T>(call: Promise<T>, done = (): string => ""): Promise<T> {
+/**
+ * The call; where an image ends it, and `--skip-errors` was not given, the error says how to go on without such images.
+ *
+ * @param done - what else the error says; undefined where no image ended the call
+ */
+export async function hinted<T>(call: Promise<T>, skipped: Skipped | undefined, done = (): string | undefined => ""): Promise<T> {
   try {
     return await call;
   } catch (error) {
-    if (!isImageFault(error) || error.message.includes(noClasses)) throw error;
-    const hint = `${done()}--skip-errors leaves out images that cannot be read, and lists them`;
+    const more = done();
+    if (more === undefined || skipped !== undefined || !isImageFault(error) || error.message.includes(noClasses)) throw error;
+    const hint = `${more}--skip-errors leaves out images that cannot be read, and lists them`;
     throw new LibtorchOodError(error.code, `${error.message}; ${hint}`, { cause: error });
   }
 }

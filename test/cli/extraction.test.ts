@@ -81,7 +81,7 @@ describe("of one run", () => {
     const out = directory.path("album.safetensors");
     const classes = directory.path("album.classes.txt");
     writeFileSync(classes, "cat\ndog\n");
-    const { code, stderr } = await cli(["extract", network, photos, "--class-names", classes, "--out", out]);
+    const { code, stderr } = await cli(["extract", network, photos, "--out", out]);
     expect([code, stderr]).toEqual([1, expect.stringMatching(/^ERR_OPTION: .*album\.classes\.txt, which this run does not write/)]);
     expect([readFileSync(classes, "utf8"), existsSync(out)]).toEqual(["cat\ndog\n", false]);
     await extract(photos, "--labels-from-folders", "--out", out);
@@ -313,6 +313,12 @@ describe("names", () => {
       1,
       expect.stringMatching(/expected a folder named as one of the classes cat, found "dog"/),
     ]);
+    // Names without labels would be ignored.
+    const alone = await cli(["extract", network, photos, "--class-names", names, "--out", out]);
+    expect([alone.code, alone.stderr]).toEqual([2, expect.stringContaining("expected --labels-from-folders beside --class-names")]);
+    // A dot in the path of a folder is no folder of its own.
+    const dotted = await extract(`${photos}/cat/.`, `${photos}/./dog/./`, "--labels-from-folders", "--out", directory.path("dotted"));
+    expect(readFileSync(dotted.classes as string, "utf8")).toBe("cat\ndog\n");
   });
 });
 
