@@ -6,14 +6,14 @@ import { loadAddon } from "./libtorch/load";
 export type NativeDtype = "float32" | "float64" | "int32" | "int64" | "uint8" | "int8";
 export type NativeArray = Float32Array | Float64Array | Int32Array | BigInt64Array | Uint8Array | Int8Array;
 
-/** native/job.cc: of the call it was given to. */
+/** native/binding/job.cc: of the call it was given to. */
 export interface NativeJobControl {
   cancel(): void;
   /** Lets a call go on that holds (`holdAfterEpoch`). Without effect on any other, or after its end. */
   resume(): void;
 }
 
-/** native/tensor.cc: an array in host memory, held by handle. */
+/** native/binding/tensor.cc: an array in host memory, held by handle. */
 export interface NativeTensor {
   readonly shape: number[];
   readonly dtype: NativeDtype;
@@ -29,7 +29,7 @@ export interface NativeNamedTensor {
   tensor: NativeTensor;
 }
 
-/** native/network.h: Architecture. */
+/** native/models/network.h: Architecture. */
 export interface NativeArchitecture {
   depth: 18 | 50;
   numClasses: number;
@@ -102,7 +102,7 @@ export interface NativeEpochEvent {
   momentumBuffers: NativeNamedTensor[] | undefined;
 }
 
-/** native/extractor.cc: a snapshot of a network with batch norm and spectral norm folded into the convolutions. */
+/** native/binding/extractor.cc: a snapshot of a network with batch norm and spectral norm folded into the convolutions. */
 export interface NativeExtractor {
   extract(
     control: NativeJobControl | undefined,
@@ -113,7 +113,7 @@ export interface NativeExtractor {
   dispose(): void;
 }
 
-/** native/resnet.cc */
+/** native/binding/resnet.cc */
 export interface NativeResNet {
   readonly training: boolean;
   state(control: NativeJobControl | undefined): Promise<NativeNamedTensor[]>;
@@ -136,7 +136,7 @@ export interface NativeResNet {
   dispose(): void;
 }
 
-/** native/class_statistics.cc: counts, means and scatters per class, float64, on one device. */
+/** native/binding/class_statistics.cc: counts, means and scatters per class, float64, on one device. */
 export interface NativeClassStatistics {
   update(control: NativeJobControl | undefined, features: NativeTensor, labels: NativeTensor): Promise<void>;
   merge(control: NativeJobControl | undefined, other: NativeClassStatistics): Promise<void>;
@@ -161,7 +161,7 @@ export interface NativeDensityOptions {
   rank: number;
 }
 
-/** native/gaussian_mixture.cc: Gaussian class densities, empty until fit or loadState. */
+/** native/binding/gaussian_mixture.cc: Gaussian class densities, empty until fit or loadState. */
 export interface NativeGaussianMixture {
   /** Resolves to "count" (int64), "jitter" and "shrinkage" (float64), [C] each. */
   fit(
@@ -196,7 +196,7 @@ export interface NativeGaussianMixture {
   dispose(): void;
 }
 
-/** native/nearest_neighbours.cc: points that are searched exactly, none until fit. */
+/** native/scores/nearest_neighbours.cc: points that are searched exactly, none until fit. */
 export interface NativeNearestNeighbours {
   fit(control: NativeJobControl | undefined, features: NativeTensor, options: { k: number; normalize: boolean }): Promise<void>;
   /** To the k-th nearest, float64 [N]. */
@@ -206,7 +206,7 @@ export interface NativeNearestNeighbours {
   dispose(): void;
 }
 
-/** native/virtual_logit.cc: the score of ViM, empty until fit or loadState. */
+/** native/binding/virtual_logit.cc: the score of ViM, empty until fit or loadState. */
 export interface NativeVirtualLogit {
   /** Resolves to alpha. */
   fit(
@@ -229,7 +229,7 @@ export interface NativeVirtualLogit {
   dispose(): void;
 }
 
-/** native/neural_collapse.h: CollapseNumbers. */
+/** native/statistics/neural_collapse.h: CollapseNumbers. */
 export interface NativeCollapseNumbers {
   nc1: number;
   rank: number;
@@ -249,7 +249,7 @@ export interface NativeCollapseNumbers {
   classes: number[];
 }
 
-/** native/linalg.cc: on whole matrices or batches of them, float32 or float64. */
+/** native/binding/linalg.cc: on whole matrices or batches of them, float32 or float64. */
 export interface NativeLinalg {
   /** float64: [..., d, d], [d, d] pooled, [C, d, d] of classes. */
   covariance(
@@ -323,7 +323,7 @@ export interface Native {
   GaussianMixture: new (device: string) => NativeGaussianMixture;
   NearestNeighbours: new (device: string) => NativeNearestNeighbours;
   VirtualLogit: new (device: string) => NativeVirtualLogit;
-  /** native/neural_collapse.cc */
+  /** native/binding/neural_collapse.cc */
   measureCollapse(
     control: NativeJobControl | undefined,
     features: NativeTensor,
@@ -341,7 +341,7 @@ export interface Native {
     weight: NativeTensor | undefined,
     rcond: number | undefined,
   ): Promise<NativeCollapseNumbers>;
-  /** native/collapse_loss.cc: the six terms [6], and the gradients of their sum as features [B, d] and weight [C, d]; float64. */
+  /** native/binding/collapse_loss.cc: the six terms [6], and the gradients of their sum as features [B, d] and weight [C, d]; float64. */
   collapseLoss(
     control: NativeJobControl | undefined,
     features: NativeTensor,
@@ -349,7 +349,7 @@ export interface Native {
     weight: NativeTensor,
     device: string,
   ): Promise<{ terms: NativeTensor; features: NativeTensor; weight: NativeTensor }>;
-  /** native/singular_values.cc: "values" [k], "basis" [d, k], "centre" [d], "outside" and "rank" [1], float64. */
+  /** native/binding/singular_values.cc: "values" [k], "basis" [d, k], "centre" [d], "outside" and "rank" [1], float64. */
   singularValues(
     control: NativeJobControl | undefined,
     features: NativeTensor,

@@ -57,7 +57,7 @@ if (options.document) documentFigures(figures);
 process.exitCode = failures === 0 ? 0 : 1;
 
 function compile() {
-  const sources = [path.join(root, "native", "executor.cc"), path.join(root, "test", "sanitizers", "executor_threads.cc")];
+  const sources = [path.join(root, "native", "runtime", "executor.cc"), path.join(root, "test", "sanitizers", "executor_threads.cc")];
   const includes = [path.join(root, "test", "sanitizers", "libtorch"), path.join(root, "native")].map((folder) => `-I${folder}`);
   const flags = ["-std=c++20", "-O1", "-g", "-Wall", "-Wextra", "-fsanitize=thread", "-fno-omit-frame-pointer", "-pthread"];
   const { status } = spawnSync(process.env.CXX || "c++", [...flags, ...includes, ...sources, "-o", program], { stdio: "inherit" });

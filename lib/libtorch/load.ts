@@ -26,7 +26,7 @@ export interface LoadedAddon {
   readonly withoutCuda: string | undefined;
 }
 
-/** The exports of loader.node (native/loader.cc). */
+/** The exports of loader.node (native/loader/loader.cc). */
 interface Loader {
   open(path: string): void;
   loaded(soname: string): string | undefined;

@@ -1,5 +1,5 @@
 // The addons of this build ask the system for no newer glibc and libstdc++ than libtorch itself: a function whose version changed in a
-// newer one (native/symbol_versions.h) is noticed here, not only where the packages are tested.
+// newer one (native/platform/symbol_versions.h) is noticed here, not only where the packages are tested.
 
 import { spawnSync } from "node:child_process";
 import path from "node:path";

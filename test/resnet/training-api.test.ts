@@ -359,7 +359,7 @@ test("dispose is idempotent, and `using` does it too", async () => {
   expect(outside.disposed).toBe(true);
 });
 
-// oneDNN's kernel for such a gradient is wrong on AVX2 and writes beyond its memory: convolve() of native/convolution.cc goes round it.
+// oneDNN's kernel for such a gradient is wrong on AVX2 and writes beyond its memory: convolve() of native/kernels/convolution.cc goes round it.
 test("strided 1×1 convolutions of fewer than 8 channels: float32 trains as float64 does", async () => {
   const weightsOf = async (dtype: "float32" | "float64") => {
     const model = await tinyNetwork({ dtype, seed: 3, width: 1 / 16, avgPoolShortcut: false });

@@ -1,4 +1,4 @@
-// Float32 convolutions of 3 x 3 on a processor whose best are AVX2's instructions (native/winograd.h; elsewhere oneDNN's are
+// Float32 convolutions of 3 x 3 on a processor whose best are AVX2's instructions (native/kernels/winograd.h; elsewhere oneDNN's are
 // tested) against the same network in float64, which takes another way: features, and the gradient of every weight, for
 // images of odd sizes and channels that fill no whole tile.
 

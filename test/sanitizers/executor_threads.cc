@@ -1,4 +1,4 @@
-// The executor under ThreadSanitizer: native/executor.cc itself, with stand-ins for the little of libtorch that it
+// The executor under ThreadSanitizer: native/runtime/executor.cc itself, with stand-ins for the little of libtorch that it
 // includes. Threads submit jobs, abort, hold, resume, drain and release all at once, and the process ends while others
 // still do.
 //
@@ -23,7 +23,7 @@
 
 #include "host_memory.h"
 
-#include "executor.h"
+#include "runtime/executor.h"
 
 namespace ood {
 
@@ -46,7 +46,7 @@ using ood::Executor;
   std::_Exit(2);
 }
 
-// As native/job.cc does it: a flag that any thread sets, and a step that looks at it before and after its work.
+// As native/binding/job.cc does it: a flag that any thread sets, and a step that looks at it before and after its work.
 class CountingJob final : public ood::Job {
  public:
   CountingJob(int steps, int hold_at) : steps_(steps), hold_at_(hold_at) {}

@@ -1,4 +1,4 @@
-// Stands in for libtorch's header in executor_threads.cc: what native/executor.h asks of a device.
+// Stands in for libtorch's header in executor_threads.cc: what native/runtime/executor.h asks of a device.
 #pragma once
 
 #include <cstdint>

@@ -1,0 +1,54 @@
+// The native class Extractor.
+#include "binding/extractor.h"
+
+#include <utility>
+
+#include "binding/arguments.h"
+#include "binding/environment.h"
+#include "binding/resnet.h"
+#include "binding/tensor.h"
+#include "models/extraction.h"
+
+namespace ood {
+
+void Extractor::define(Napi::Env env, Napi::Object exports) {
+  const Napi::Function constructor =
+      DefineClass(env, "Extractor", {method<&Extractor::extract>("extract"), dispose_method()});
+  Environment::of(env).extractor_constructor = Napi::Persistent(constructor);
+}
+
+Napi::Value Extractor::wrap(Napi::Env env, std::shared_ptr<const FoldedNetwork> network) {
+  const Napi::Object object = Environment::of(env).extractor_constructor.New({});
+  Extractor::Unwrap(object)->hold(env, std::move(network));
+  return object;
+}
+
+// extract(control, images, { batchSize, normalization, rawFeatures }, onProgress)
+Napi::Value Extractor::extract(const Napi::CallbackInfo& info) {
+  const std::shared_ptr<const FoldedNetwork>& network = live();
+  const Architecture& architecture = network->architecture();
+  const at::Tensor images = images_argument(info[1], "images", architecture);
+  const Napi::Object object = object_argument(info[2], "options");
+  ExtractionOptions options;
+  options.batch_size = integer_argument(object.Get("batchSize"), "batchSize", 1, 1 << 20);
+  options.normalization = normalization_argument(object.Get("normalization"), architecture.in_channels);
+  options.raw_features = boolean_argument(object.Get("rawFeatures"), "rawFeatures");
+  const bool reports = info[3].IsFunction();
+  return submit(
+      info, network->device(),
+      [=](JobContext& job) {
+        return ood::extract(network, images, options, job.poll(), [job, reports](int64_t done) {
+          if (!reports) return;
+          job.post([done](Napi::Env env) -> Napi::Value { return Napi::Number::New(env, static_cast<double>(done)); });
+        });
+      },
+      [](Napi::Env env, Extraction& extraction) -> Napi::Value {
+        Napi::Object result = Napi::Object::New(env);
+        result.Set("features", Tensor::wrap(env, extraction.features));
+        result.Set("logits", Tensor::wrap(env, extraction.logits));
+        return result;
+      },
+      info[3]);
+}
+
+}  // namespace ood

@@ -1,0 +1,24 @@
+// The native class Extractor: features and logits of many images, from a folded snapshot of a network.
+#pragma once
+
+#include <napi.h>
+
+#include <memory>
+
+#include "binding/holder.h"
+#include "models/folded_network.h"
+
+namespace ood {
+
+class Extractor : public Holder<Extractor, const FoldedNetwork> {
+ public:
+  static void define(Napi::Env env, Napi::Object exports);
+  static Napi::Value wrap(Napi::Env env, std::shared_ptr<const FoldedNetwork> network);
+
+  explicit Extractor(const Napi::CallbackInfo& info) : Holder(info, "extractor", nullptr) {}
+
+ private:
+  Napi::Value extract(const Napi::CallbackInfo& info);
+};
+
+}  // namespace ood

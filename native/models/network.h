@@ -1,0 +1,169 @@
+// The DDU ResNet (METHOD.md section 1): a CIFAR-stem ResNet18 or ResNet50 whose every departure from the standard one
+// is a switch. Parameters and buffers carry the names of DDU's PyTorch code, so that weights go both ways.
+#pragma once
+
+#include <torch/nn/module.h>
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "core/named_tensors.h"
+#include "core/poll.h"
+#include "kernels/convolution.h"
+#include "models/spectral_norm.h"
+
+namespace ood {
+
+struct Architecture {
+  int64_t depth = 18;
+  int64_t num_classes = 10;
+  int64_t in_channels = 3;
+  int64_t image_size = 32;
+  double width = 1.0;       // multiplies the 64, 128, 256, 512 planes of the four layers
+  int64_t feature_dim = 0;  // length of the feature vector; 0: what depth and width give
+  bool leaky_relu = false;
+  bool avg_pool_shortcut = false;
+  double spectral_norm_coefficient = 0;  // 0: no spectral normalisation
+  int64_t power_iterations = 1;
+  int64_t warmup_iterations = 0;
+  bool l2_normalize = true;
+  double temperature = 1.0;
+
+  Activation activation() const { return leaky_relu ? Activation::leaky_relu : Activation::relu; }
+};
+
+constexpr double l2_epsilon = 1e-12;
+
+// A convolution without bias, spectrally normalised where the architecture says so.
+class Convolution : public torch::nn::Module {
+ public:
+  Convolution(const Architecture& architecture, int64_t in, int64_t out, int64_t kernel, int64_t stride,
+              int64_t input_size, at::Generator& generator);
+
+  // x [N, in, H, W] of the compute dtype; the weight is cast to it.
+  at::Tensor forward(const at::Tensor& x);
+
+  // The weight as the forward pass uses it, in evaluation mode (no power iteration).
+  at::Tensor effective_weight();
+
+  int64_t stride() const { return stride_; }
+  int64_t padding() const { return kernel_ / 2; }
+  // One power iteration on the weights as they are.
+  void warm_up();
+
+ private:
+  int64_t kernel_;
+  int64_t stride_;
+  at::Tensor weight_;
+  bool normalised_;
+  SpectralNorm spectral_norm_;
+};
+
+// Batch normalisation with PyTorch's defaults (eps 1e-5, momentum 0.1).
+class BatchNorm : public torch::nn::Module {
+ public:
+  explicit BatchNorm(int64_t channels);
+  at::Tensor forward(const at::Tensor& x);
+
+  // The affine map of evaluation mode, per channel: x ↦ scale·x + shift, float64.
+  std::pair<at::Tensor, at::Tensor> affine() const;
+
+ private:
+  at::Tensor weight_, bias_, running_mean_, running_var_, batches_;
+};
+
+// The shortcut of a residual block: identity, average pool with zero-padded channels, or 1×1 convolution with batch
+// norm.
+class Shortcut : public torch::nn::Module {
+ public:
+  Shortcut(const Architecture& architecture, int64_t in, int64_t out, int64_t stride, int64_t input_size,
+           at::Generator& generator);
+
+  // Adds the shortcut of x to `out` and returns it.
+  at::Tensor add_to(at::Tensor out, const at::Tensor& x);
+
+  enum class Kind { identity, avg_pool, projection };
+  Kind kind() const { return kind_; }
+  int64_t stride() const { return stride_; }
+  std::shared_ptr<Convolution> convolution;
+  std::shared_ptr<BatchNorm> batch_norm;
+
+ private:
+  Kind kind_;
+  int64_t stride_;
+};
+
+// BasicBlock (two 3×3 convolutions) or Bottleneck (1×1, 3×3, 1×1).
+class Block : public torch::nn::Module {
+ public:
+  Block(const Architecture& architecture, int64_t in, int64_t planes, int64_t stride, int64_t input_size,
+        at::Generator& generator);
+  at::Tensor forward(const at::Tensor& x);
+
+  std::vector<std::shared_ptr<Convolution>> convolutions;
+  std::vector<std::shared_ptr<BatchNorm>> batch_norms;
+  std::shared_ptr<Shortcut> shortcut;
+
+ private:
+  Activation activation_;
+};
+
+struct NetworkOutput {
+  at::Tensor raw_features;  // [N, d] after global average pooling
+  at::Tensor features;      // [N, d] what fc sees, before the temperature: L2-normalised where the architecture says so
+  at::Tensor logits;        // [N, C]
+};
+
+class Network : public torch::nn::Module {
+ public:
+  // Weights are PyTorch's default initialisation, drawn from `seed` in float32.
+  Network(const Architecture& architecture, uint64_t seed);
+
+  // One power iteration of every convolution's spectral norm; the architecture says how many a new network begins with.
+  void warm_up(const Poll& poll);
+
+  // x [N, inChannels, H, W] normalised images. The convolutional body computes in `compute_dtype`; from the pooled
+  // features on, in the parameters' dtype.
+  NetworkOutput forward(const at::Tensor& x, at::ScalarType compute_dtype, const Poll& poll);
+
+  // Parameters and buffers under DDU's names, parameters first; live tensors.
+  NamedTensors state() const;
+  NamedTensors trainable() const;
+
+  // Moves every floating tensor to the device and dtype; 4-D weights become channels-last, as the convolutions want
+  // them.
+  void move_to(at::Device device, at::ScalarType dtype);
+
+  // A number that is another one after each change of the weights or the running statistics.
+  uint64_t revision() const { return revision_; }
+  void mark_changed() { ++revision_; }
+
+  const Architecture& architecture() const { return architecture_; }
+  int64_t feature_dim() const { return feature_dim_; }
+  at::ScalarType dtype() const { return fc_weight_.scalar_type(); }
+  at::Device device() const { return fc_weight_.device(); }
+
+  std::shared_ptr<Convolution> stem_convolution;
+  std::shared_ptr<BatchNorm> stem_batch_norm;
+  std::vector<std::shared_ptr<Block>> blocks;
+  const at::Tensor& fc_weight() const { return fc_weight_; }
+  const at::Tensor& fc_bias() const { return fc_bias_; }
+
+ private:
+  Architecture architecture_;
+  int64_t feature_dim_;
+  at::Tensor fc_weight_, fc_bias_;
+  uint64_t revision_ = 0;
+};
+
+// z / max(‖z‖₂, 1e-12) by row.
+at::Tensor l2_normalised(const at::Tensor& features);
+
+// The average pool of an avg-pool shortcut: kernel = stride, or kernel 1 where the height is odd.
+at::Tensor shortcut_pool(const at::Tensor& x, int64_t stride);
+
+}  // namespace ood

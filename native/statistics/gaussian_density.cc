@@ -1,0 +1,634 @@
+// Gaussian class densities.
+#include "statistics/gaussian_density.h"
+
+#include <ATen/ATen.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <numbers>
+#include <numeric>
+#include <string>
+
+#include "core/errors.h"
+#include "kernels/matrix_product.h"
+#include "kernels/triangular.h"
+#include "platform/symbol_versions.h"
+#include "statistics/class_parallel.h"
+
+namespace ood {
+
+namespace {
+
+// Width of the diagonal blocks of forward substitution: wide enough for the matrix kernel, narrow enough that little is
+// computed above the diagonal.
+int64_t solve_block(int64_t dim) { return dim <= 512 ? 128 : 256; }
+
+// Columns of one product of a screen, over all its classes, and rows: they bound its memory, and keep a product of a
+// few classes in the cache until its norms are taken.
+constexpr int64_t screen_columns = int64_t{1} << 14;
+constexpr int64_t screen_rows = 512;
+
+// Dimensions that a bound is made of.
+int64_t leading_dimensions(int64_t dim) { return std::min(dim, std::max<int64_t>(64, dim / 8)); }
+
+// Squared distance over squared length below which a difference of whitened vectors is taken anew from the rows: above
+// it, rounding of both ends costs less than 1e-10 of the distance.
+constexpr double squared_closeness = 1e-11;
+
+// Classes are left out whose terms together are below half a unit in the last place of what is returned: below 2^-53 of
+// the largest term, and of that what the logarithm's own magnitude allows. The share covers rounding of the log
+// densities themselves, which under collapse reach -1e14 and more.
+const double negligible_gap = 53 * std::numbers::ln2;
+constexpr double negligible_share = 1e-6;
+
+const double log_two_pi = std::log(2 * std::numbers::pi);
+
+double log_determinant_half(const at::Tensor& positive) { return positive.log().sum().item<double>(); }
+
+bool is_relative(JitterRule rule) { return rule == JitterRule::per_class || rule == JitterRule::shared; }
+
+// ERR_RANGE where the mean of a class or the squares of its deviations are beyond float64.
+void require_within_float64(const ClassMoments& moments, const ClassLabels& named,
+                            const std::vector<int64_t>& present) {
+  const at::Tensor finite = moments.traces().isfinite().logical_and_(moments.mean().isfinite().all(1)).to(at::kCPU);
+  if (finite.all().item<bool>() && std::isfinite(moments.traces().sum().item<double>())) return;
+  for (const int64_t m : present) {
+    if (finite[m].item<bool>()) continue;
+    fail("ERR_RANGE", "features: expected deviations from the class means whose squares add up to less than 1.8e308, ",
+         "found greater ones in class ", named.labels[static_cast<size_t>(m)]);
+  }
+  fail("ERR_RANGE", "features: expected deviations from the class means whose squares add up to less than 1.8e308");
+}
+
+// ERR_RANGE where the smallest variance of a class (of all where `label` is below 0) is too small to have all digits.
+void require_digits(double variance, int64_t label) {
+  if (variance >= std::numeric_limits<double>::min()) return;
+  fail("ERR_RANGE", "features: expected variances of at least 2.2e-308, which have all digits in float64, found ",
+       variance, label < 0 ? "" : " in class " + std::to_string(label));
+}
+
+}  // namespace
+
+ScatterKind scatter_for(CovarianceKind covariance) {
+  if (covariance == CovarianceKind::tied) return ScatterKind::pooled;
+  if (covariance == CovarianceKind::diagonal) return ScatterKind::diagonal;
+  return covariance == CovarianceKind::ledoit_wolf ? ScatterKind::full : ScatterKind::matrices;
+}
+
+GaussianDensity GaussianDensity::fit(ClassMoments& moments, const ClassLabels& named, const DensityOptions& options,
+                                     bool consume, const Poll& poll) {
+  const std::vector<int64_t> present = moments.present();
+  if (options.covariance == CovarianceKind::low_rank && (options.rank < 1 || options.rank >= moments.dim())) {
+    if (moments.dim() == 1) fail("ERR_RANGE", "covariance: \"low-rank\" is for 2 dimensions or more, found 1");
+    fail("ERR_RANGE", "rank: expected 1 to ", moments.dim() - 1, ", found ", options.rank);
+  }
+  if (present.empty()) fail("ERR_SHAPE", "statistics: expected at least one sample, found none");
+  require_within_float64(moments, named, present);
+  const auto classes = static_cast<int64_t>(present.size());
+  const auto dim = static_cast<double>(moments.dim());
+  GaussianDensity density;
+  density.options_ = options;
+  density.counts_.assign(static_cast<size_t>(named.count), 0);
+  density.jitter_.assign(static_cast<size_t>(named.count), 0);
+  density.shrinkage_.assign(static_cast<size_t>(named.count), 0);
+  for (const int64_t m : present) {
+    density.labels_.push_back(named.labels[static_cast<size_t>(m)]);
+    density.counts_[static_cast<size_t>(density.labels_.back())] = moments.counts()[static_cast<size_t>(m)];
+  }
+  const at::Tensor index = at::tensor(present, at::kLong).to(moments.device());
+  density.mean_ = moments.mean().index_select(0, index);
+  density.mean_low_ = moments.mean_low().index_select(0, index);
+
+  const auto total = static_cast<double>(moments.total());
+  const double pooled_divisor = std::max(1.0, total - static_cast<double>(classes));
+  const at::Tensor traces = moments.traces().index_select(0, index).to(at::kCPU);
+  const double pooled_scale = traces.sum().item<double>() / pooled_divisor / dim;
+  const auto label_of = [&](int64_t c) { return density.labels_[static_cast<size_t>(c)]; };
+  const auto moment_of = [&](int64_t c) { return present[static_cast<size_t>(c)]; };
+  const auto count_of = [&](int64_t c) { return static_cast<double>(density.count_of(c)); };
+  const auto jitter_of = [&](int64_t c) -> double& { return density.jitter_[static_cast<size_t>(label_of(c))]; };
+  // What a class's jitter is a multiple of: its mean variance, or the pooled one where it has none of its own.
+  const auto scale_of = [&](int64_t c) {
+    const double trace = traces[c].item<double>();
+    return count_of(c) < 2 || trace == 0 ? pooled_scale : trace / std::max(1.0, count_of(c) - 1) / dim;
+  };
+  const auto require_variance = [&](int64_t c) {
+    if (scale_of(c) > 0) return;
+    fail("ERR_NOT_POSITIVE_DEFINITE", "class ", label_of(c),
+         ": expected some variance to scale the jitter by, found none (in float64, deviations below 1e-162 have none)");
+  };
+  for (int64_t c = 0; c < classes; ++c) {
+    if (count_of(c) > 1 && traces[c].item<double>() == 0) density.without_variance_.push_back(label_of(c));
+  }
+
+  if (options.covariance == CovarianceKind::diagonal) {
+    const double share = least_share_of_diagonal(moments.dim());
+    const at::Tensor scatter = moments.scatter_diagonals();
+    const auto variance_of = [&](int64_t c) { return scatter[moment_of(c)] / std::max(1.0, count_of(c) - 1); };
+    density.deviation_ = at::empty_like(density.mean_);
+    const auto fit_class = [&](int64_t c, double jitter) {
+      jitter_of(c) = jitter;
+      const at::Tensor variance = variance_of(c) + jitter;
+      const double smallest = variance.min().item<double>(), largest = variance.max().item<double>();
+      if (!(smallest > 0)) fail("ERR_NOT_POSITIVE_DEFINITE", "class ", label_of(c), ": a feature has no variance");
+      if (!std::isfinite(largest)) {
+        fail("ERR_RANGE", "jitter: expected one that leaves the variances within float64, found ", jitter);
+      }
+      if (is_relative(options.jitter)) require_digits(smallest, label_of(c));
+      density.deviation_[c].copy_(variance.sqrt());
+    };
+    const auto own_jitter = [&](int64_t c) -> double {
+      const at::Tensor variance = variance_of(c);
+      if (safely_positive(variance, share)) return 0;
+      require_variance(c);
+      if (variance.max().item<double>() == 0) return zero_covariance_jitter(moments.dim(), scale_of(c));
+      return smallest_power_of_ten(share, scale_of(c),
+                                   [&](double jitter) { return safely_positive(variance + jitter, share); });
+    };
+    double jitter = options.fixed_jitter;
+    if (options.jitter == JitterRule::shared) {
+      for (int64_t c = 0; c < classes; ++c) jitter = std::max(jitter, own_jitter(c));
+    } else if (options.jitter == JitterRule::ddu) {
+      double smallest = std::numeric_limits<double>::infinity();
+      for (int64_t c = 0; c < classes; ++c) smallest = std::min(smallest, variance_of(c).min().item<double>());
+      jitter = smallest > 0 ? 0 : std::numeric_limits<double>::min();
+    }
+    for (int64_t c = 0; c < classes; ++c)
+      fit_class(c, options.jitter == JitterRule::per_class ? own_jitter(c) : jitter);
+    return density;
+  }
+
+  if (options.covariance == CovarianceKind::tied) {
+    const at::Tensor covariance = moments.pooled_scatter() / pooled_divisor;
+    CholeskyFactor factor;
+    switch (options.jitter) {
+      case JitterRule::per_class:
+      case JitterRule::shared:
+        factor = safe_cholesky(covariance, pooled_scale, poll);
+        require_digits(factor.lower.diagonal().square().min().item<double>(), -1);
+        break;
+      case JitterRule::ddu:
+        factor = cholesky_with_jitter(covariance, ddu_jitter({covariance}, poll));
+        break;
+      case JitterRule::fixed:
+        factor = cholesky_with_jitter(covariance, options.fixed_jitter);
+        break;
+    }
+    for (int64_t c = 0; c < classes; ++c) jitter_of(c) = factor.jitter;
+    density.factors_.push_back(keep_factor(factor.lower));
+    return density;
+  }
+
+  // Class by class; a class's scatter is given back as soon as its factor exists.
+  const bool shrunk = options.covariance == CovarianceKind::ledoit_wolf || options.covariance == CovarianceKind::oas;
+  const auto covariance_of_class = [&](int64_t c) {
+    const double count = count_of(c);
+    const double divisor = std::max(1.0, shrunk ? count : count - 1);
+    // A scatter that is given back after one look is divided where it lies.
+    const bool in_place = consume && options.jitter != JitterRule::shared;
+    const at::Tensor& scatter = moments.scatter(moment_of(c));
+    const at::Tensor covariance = in_place ? scatter.div_(divisor) : scatter / divisor;
+    if (options.covariance == CovarianceKind::low_rank) keep_leading_axes(covariance, options.rank);
+    if (shrunk) {
+      const double shrinkage =
+          options.covariance == CovarianceKind::oas
+              ? oas_shrinkage(covariance, count)
+              : ledoit_wolf_shrinkage(covariance, count, moments.fourth_ratios()[moment_of(c)].item<double>());
+      density.shrinkage_[static_cast<size_t>(label_of(c))] = shrinkage;
+      shrink_covariance(covariance, shrinkage);
+    }
+    return covariance;
+  };
+  const auto drop = [&](int64_t c) {
+    if (consume) moments.drop_scatter(moment_of(c));
+  };
+  density.factors_.resize(static_cast<size_t>(classes));
+  const auto keep = [&](int64_t c, const CholeskyFactor& factor) {
+    jitter_of(c) = factor.jitter;
+    density.factors_[static_cast<size_t>(c)] = keep_factor(factor.lower);
+  };
+  const auto keep_safe = [&](int64_t c) {
+    const CholeskyFactor factor = safe_cholesky(covariance_of_class(c), scale_of(c), poll);
+    require_digits(factor.lower.diagonal().square().min().item<double>(), label_of(c));
+    keep(c, factor);
+    return factor.jitter;
+  };
+  switch (options.jitter) {
+    case JitterRule::per_class:
+      for_each_class(moments.device(), classes, [&](int64_t c) {
+        poll();
+        keep_safe(c);
+        drop(c);
+      });
+      break;
+    case JitterRule::shared: {
+      double jitter = 0;
+      for (int64_t c = 0; c < classes; ++c) {
+        poll();
+        jitter = std::max(jitter, keep_safe(c));
+      }
+      for (int64_t c = 0; c < classes; ++c) {
+        poll();
+        if (jitter_of(c) != jitter) keep(c, cholesky_with_jitter(covariance_of_class(c), jitter));
+        drop(c);
+      }
+      break;
+    }
+    case JitterRule::ddu: {
+      std::vector<at::Tensor> covariances;
+      for (int64_t c = 0; c < classes; ++c) {
+        covariances.push_back(covariance_of_class(c));
+        drop(c);
+      }
+      const double jitter = ddu_jitter(covariances, poll);
+      for (int64_t c = 0; c < classes; ++c) {
+        keep(c, cholesky_with_jitter(covariances[static_cast<size_t>(c)], jitter));
+        covariances[static_cast<size_t>(c)].reset();
+      }
+      break;
+    }
+    case JitterRule::fixed:
+      for (int64_t c = 0; c < classes; ++c) {
+        poll();
+        keep(c, cholesky_with_jitter(covariance_of_class(c), options.fixed_jitter));
+        drop(c);
+      }
+      break;
+  }
+  return density;
+}
+
+GaussianDensity::Factor GaussianDensity::keep_factor(const at::Tensor& lower) {
+  Factor factor;
+  factor.lower = lower;
+  factor.half_log_determinant = log_determinant_half(lower.diagonal());
+  return factor;
+}
+
+void GaussianDensity::make_ready(const Poll& poll) {
+  const int64_t width = solve_block(dim());
+  for_each_class(device(), static_cast<int64_t>(factors_.size()), [&](int64_t i) {
+    Factor& factor = factors_[static_cast<size_t>(i)];
+    if (!factor.lower.defined() || !factor.inverse_blocks.empty()) return;
+    poll();
+    const int64_t leading = leading_dimensions(dim());
+    factor.leading_inverse = inverse_of_lower(factor.lower.slice(0, 0, leading).slice(1, 0, leading)).t();
+    std::vector<at::Tensor> blocks;
+    for (int64_t start = 0; start < dim(); start += width) {
+      const int64_t end = std::min(start + width, dim());
+      blocks.push_back(inverse_of_lower(factor.lower.slice(0, start, end).slice(1, start, end)).t());
+    }
+    factor.inverse_blocks = std::move(blocks);
+  });
+  if (options_.covariance == CovarianceKind::tied && !white_mean_.defined()) whiten_means();
+}
+
+// white = rows·L⁻ᵀ, that is L⁻¹y for each row y; overwrites the rows. Left-looking forward substitution over blocks:
+// w_k = L_kk⁻¹ (y_k − Σ_{j<k} L_kj w_j).
+void GaussianDensity::whiten(const Factor& factor, const at::Tensor& rows, at::Tensor& white) {
+  const int64_t dim = rows.size(1);
+  const int64_t width = solve_block(dim);
+  for (int64_t start = 0; start < dim; start += width) {
+    const int64_t end = std::min(start + width, dim);
+    const at::Tensor block = rows.slice(1, start, end);
+    if (start > 0)
+      add_product(block, white.slice(1, 0, start), factor.lower.slice(0, start, end).slice(1, 0, start).t(), -1);
+    at::Tensor out = white.slice(1, start, end);
+    set_product(out, block, factor.inverse_blocks[static_cast<size_t>(start / width)]);
+  }
+}
+
+// One covariance for all classes: rows and means are whitened once, about a centre that keeps both small.
+void GaussianDensity::whiten_means() {
+  centre_ = mean_.sum(0) / static_cast<double>(present());
+  at::Tensor centred = (mean_ - centre_).add_(mean_low_);
+  white_mean_ = at::empty_like(centred);
+  whiten(factors_[0], centred, white_mean_);
+}
+
+void GaussianDensity::load(Workspace& workspace, const at::Tensor& features) const {
+  const int64_t count = features.size(0);
+  if (!workspace.first.defined() || workspace.first.size(0) != count) {
+    workspace.rows = at::empty({count, dim()}, mean_.options());
+    workspace.first = at::empty_like(workspace.rows);
+    workspace.second = at::empty_like(workspace.rows);
+  }
+  workspace.rows.copy_(features);
+  if (white_mean_.defined()) {
+    at::sub_out(workspace.first, workspace.rows, centre_);
+    whiten(factors_[0], workspace.first, workspace.rows);
+    workspace.features = features;
+    workspace.lengths = at::linalg_vector_norm(workspace.rows, 2, 1).square_();
+  }
+}
+
+// The first columns of the rows less the mean of class c.
+void GaussianDensity::centre(at::Tensor& out, const at::Tensor& rows, int64_t c, int64_t columns) const {
+  at::sub_out(out, rows.slice(1, 0, columns), mean_[c].slice(0, 0, columns));
+  out.sub_(mean_low_[c].slice(0, 0, columns));
+}
+
+// What a log density is besides −‖L⁻¹(x − u)‖²/2.
+double GaussianDensity::constant(double half_log_determinant) const {
+  return -0.5 * static_cast<double>(dim()) * log_two_pi - half_log_determinant;
+}
+
+at::Tensor GaussianDensity::squared_distance(Workspace& workspace, int64_t c, const at::Tensor& index) const {
+  const int64_t count = index.defined() ? index.size(0) : workspace.rows.size(0);
+  at::Tensor first = workspace.first.slice(0, 0, count);
+  at::Tensor white = workspace.second.slice(0, 0, count);
+  if (white_mean_.defined()) {
+    const auto chosen = [&](const at::Tensor& all) { return index.defined() ? all.index_select(0, index) : all; };
+    at::sub_out(white, chosen(workspace.rows), white_mean_[c]);
+    at::Tensor distance = at::linalg_vector_norm(white, 2, 1).square_();
+    // Under collapse a row is so close to its mean that the difference of two whitened vectors has few digits left.
+    const at::Tensor close = distance.lt(chosen(workspace.lengths) * squared_closeness).nonzero().squeeze(1);
+    if (close.size(0) > 0) {
+      const at::Tensor place = index.defined() ? index.index_select(0, close) : close;
+      const at::Tensor& features = workspace.features;
+      at::Tensor rows = features.index_select(0, place.to(features.device())).to(device(), at::kDouble);
+      at::Tensor centred = at::empty_like(rows);
+      centre(centred, rows, c, dim());
+      whiten(factors_[0], centred, rows);
+      distance.index_copy_(0, close, at::linalg_vector_norm(rows, 2, 1).square_());
+    }
+    return distance;
+  }
+  if (index.defined()) at::index_select_out(white, workspace.rows, 0, index);
+  centre(first, index.defined() ? white : workspace.rows, c, dim());
+  if (deviation_.defined()) {
+    at::div_out(white, first, deviation_[c]);
+  } else {
+    whiten(factors_[static_cast<size_t>(c)], first, white);
+  }
+  return at::linalg_vector_norm(white, 2, 1).square_();
+}
+
+at::Tensor GaussianDensity::log_density(Workspace& workspace, int64_t c, const at::Tensor& index) const {
+  return squared_distance(workspace, c, index)
+      .mul_(-0.5)
+      .add_(constant(deviation_.defined() ? log_determinant_half(deviation_[c]) : factor_of(c).half_log_determinant));
+}
+
+void GaussianDensity::make_screens(const Poll& poll) {
+  screens_.clear();  // an aborted call may have left some
+  screen_centre_ = mean_.mean(0);
+  const at::Tensor offset = (mean_ - screen_centre_).add_(mean_low_);
+  screen_reach_ = at::linalg_vector_norm(offset, 2, 1);
+  const int64_t width = solve_block(dim());
+  const auto group = static_cast<size_t>(std::max<int64_t>(1, screen_columns / width));
+  for (size_t first = 0; first < factors_.size(); first += group) {
+    Screen screen;
+    screen.classes.resize(std::min(group, factors_.size() - first));
+    std::iota(screen.classes.begin(), screen.classes.end(), static_cast<int64_t>(first));
+    const size_t members = screen.classes.size();
+    const auto blocks = static_cast<size_t>((dim() + width - 1) / width);
+    std::vector<std::vector<at::Tensor>> weights(blocks, std::vector<at::Tensor>(members)), biases = weights;
+    screen.norms.resize(members);
+    for_each_class(device(), static_cast<int64_t>(members), [&](int64_t i) {
+      poll();
+      const auto member = static_cast<size_t>(i);
+      const int64_t c = screen.classes[member];
+      const at::Tensor inverse = inverse_of_lower(factors_[static_cast<size_t>(c)].lower);
+      screen.norms[member] = at::linalg_vector_norm(inverse).item<double>();
+      const at::Tensor shift = inverse.mv(offset[c]).neg_();
+      for (size_t block = 0; block < blocks; ++block) {
+        const int64_t start = static_cast<int64_t>(block) * width;
+        const int64_t end = std::min(start + width, dim());
+        weights[block][member] = inverse.slice(0, start, end).slice(1, 0, end).to(at::kFloat);
+        biases[block][member] = shift.slice(0, start, end).to(at::kFloat);
+      }
+    });
+    for (size_t block = 0; block < blocks; ++block) {
+      screen.blocks.emplace_back(at::cat(weights[block]), at::cat(biases[block]));
+      weights[block].clear();
+    }
+    // Far from float32's range, so that neither overflow nor underflow comes into the bound.
+    for (const double norm : screen.norms) screening_ = screening_ && norm > 1e-12 && norm < 1e12;
+    screens_.push_back(std::move(screen));
+  }
+  if (!screening_) screens_.clear();
+}
+
+// Upper bounds of the log densities without prior, [n, P]. ‖L⁻¹y‖² is at least what the leading dimensions contribute
+// to it, which tells classes apart that are far from one another.
+at::Tensor GaussianDensity::leading_bound(const Workspace& workspace) const {
+  const int64_t leading = leading_dimensions(dim());
+  const at::Tensor bound = at::empty({workspace.rows.size(0), present()}, mean_.options());
+  at::Tensor part = at::empty({workspace.rows.size(0), leading}, mean_.options());
+  for (int64_t c = 0; c < present(); ++c) {
+    const Factor& factor = factors_[static_cast<size_t>(c)];
+    centre(part, workspace.rows, c, leading);
+    const at::Tensor length = at::linalg_vector_norm(part.mm(factor.leading_inverse), 2, 1).square_();
+    bound.select(1, c).copy_(length.mul_(-0.5).add_(constant(factor.half_log_determinant)));
+  }
+  return bound;
+}
+
+// The same from all dimensions in float32, where L is well conditioned: L⁻¹(x − m) − L⁻¹(u − m) about the mean m of the
+// class means, many classes in one product. With v its rounding unit and s the most additions in a row, what is
+// computed differs from the true one by (s + 5)·v·‖L⁻¹‖_F·(‖x − m‖ + ‖u − m‖) at most (rounding of L⁻¹, of both
+// vectors, and of products and sums), and its norm, of a block at a time, by a factor 1 ± (s + 5)·v. Of a row beyond
+// float32 it says nothing.
+at::Tensor GaussianDensity::screened_bound(const Workspace& workspace, const Poll& poll) const {
+  const int64_t count = workspace.rows.size(0);
+  const double rounding = static_cast<double>(longest_sum_float32(device(), dim()) + 5) * 0.5 *
+                          std::numeric_limits<float>::epsilon() * 1.01;
+  const at::Tensor bound = at::empty({count, present()}, mean_.options());
+  for (int64_t start = 0; start < count; start += screen_rows) {
+    const int64_t end = std::min(start + screen_rows, count);
+    const at::Tensor centred = workspace.rows.slice(0, start, end) - screen_centre_;
+    const at::Tensor reach = at::linalg_vector_norm(centred, 2, 1);
+    const at::Tensor single = centred.to(at::kFloat);
+    for (const Screen& screen : screens_) {
+      const auto members = static_cast<int64_t>(screen.classes.size());
+      at::Tensor square = at::zeros({end - start, members}, mean_.options());
+      for (const Float32Linear& product : screen.blocks) {
+        poll();
+        const at::Tensor white = product(single.slice(1, 0, product.inputs()));
+        square.add_(at::linalg_vector_norm(white.view({end - start, members, -1}), 2, 2).to(at::kDouble).square_());
+      }
+      const at::Tensor length = square.sqrt_().mul_(1 - rounding);
+      const at::Tensor beyond = length.isfinite().logical_not_();
+      const bool any_beyond = beyond.any().item<bool>();
+      for (int64_t i = 0; i < members; ++i) {
+        const int64_t c = screen.classes[static_cast<size_t>(i)];
+        const at::Tensor error = (reach + screen_reach_[c]).mul_(rounding * screen.norms[static_cast<size_t>(i)]);
+        const at::Tensor least = length.select(1, i).sub(error).clamp_min_(0).square_();
+        bound.slice(0, start, end)
+            .select(1, c)
+            .copy_(least.mul_(-0.5).add_(constant(factors_[static_cast<size_t>(c)].half_log_determinant)));
+        if (any_beyond) {
+          bound.slice(0, start, end)
+              .select(1, c)
+              .masked_fill_(beyond.select(1, i), std::numeric_limits<double>::infinity());
+        }
+      }
+    }
+  }
+  return bound;
+}
+
+at::Tensor GaussianDensity::joint_log_density(Workspace& workspace, const Poll& poll) {
+  const int64_t count = workspace.rows.size(0);
+  const at::Tensor prior = log_prior();
+  const at::Tensor joint = at::full({count, present()}, -std::numeric_limits<double>::infinity(), mean_.options());
+  const bool bounded = !white_mean_.defined() && !deviation_.defined() && leading_dimensions(dim()) < dim();
+  if (!bounded) {
+    for (int64_t c = 0; c < present(); ++c) {
+      poll();
+      joint.select(1, c).copy_(log_density(workspace, c));
+    }
+    return joint.add_(prior);
+  }
+  const auto evaluate = [&](const at::Tensor& chosen) {  // [n, P], bool
+    for_each_class(device(), present(), [&](int64_t c) {
+      const at::Tensor index = chosen.select(1, c).nonzero().squeeze(1);
+      if (index.size(0) == 0) return;
+      poll();
+      Workspace own;
+      own.rows = workspace.rows;
+      own.first = at::empty({index.size(0), dim()}, mean_.options());
+      own.second = at::empty_like(own.first);
+      joint.select(1, c).index_copy_(0, index, log_density(own, c, index).add_(prior[c]));
+    });
+  };
+  const bool screened = bound_ == Bound::screened;
+  const at::Tensor bound = (screened ? screened_bound(workspace, poll) : leading_bound(workspace)).add_(prior);
+  // The likeliest class of each row first; then the others whose bound is not below what can matter beside it.
+  const at::Tensor likeliest = bound.argmax(1, /*keepdim=*/true);
+  const at::Tensor first = at::zeros_like(bound, at::kBool).scatter_(1, likeliest, true);
+  evaluate(first);
+  const at::Tensor reached = joint.gather(1, likeliest);
+  const at::Tensor magnitude = reached.abs();
+  const double gap = negligible_gap + std::log(static_cast<double>(present()));
+  const at::Tensor needed = reached - gap + magnitude.clamp_min(1).log_() - negligible_share * magnitude;
+  const at::Tensor left_out = bound.lt(needed);  // not where the bound is NaN
+  const at::Tensor others = left_out.logical_or_(first).logical_not_();
+  evaluate(others);
+
+  rows_seen_ += count;
+  const double share = others.sum().item<double>() / static_cast<double>(others.numel());
+  if (screened && share > 0.4) {
+    bound_ = Bound::leading;  // ill-conditioned: float32 tells nothing
+    screening_ = false;
+  } else if (!screened && share > 0.3 && screening_ && 3 * rows_seen_ >= 2 * dim()) {
+    make_screens(poll);  // takes as long as the bound would have saved on the rows seen so far
+    if (screening_) bound_ = Bound::screened;
+  }
+  return joint;
+}
+
+at::Tensor GaussianDensity::log_prior() const {
+  double total = 0;
+  for (const int64_t count : counts_) total += static_cast<double>(count);
+  std::vector<double> prior;
+  for (int64_t c = 0; c < present(); ++c) {
+    const double share = options_.prior == PriorKind::empirical ? static_cast<double>(count_of(c)) / total
+                         : options_.prior == PriorKind::uniform ? 1 / static_cast<double>(present())
+                                                                : 1;
+    prior.push_back(std::log(share));
+  }
+  return at::tensor(prior, at::kDouble).to(device());
+}
+
+int64_t GaussianDensity::place_of(int64_t label) const {
+  const auto found = std::lower_bound(labels_.begin(), labels_.end(), label);
+  return found != labels_.end() && *found == label ? found - labels_.begin() : -1;
+}
+
+at::Tensor GaussianDensity::mean(int64_t c) const { return mean_[c] + mean_low_[c]; }
+
+at::Tensor GaussianDensity::covariance_of(int64_t c) const {
+  if (deviation_.defined()) return at::diag(deviation_[c].square());
+  const at::Tensor& lower = factor_of(c).lower;
+  return lower.mm(lower.t());
+}
+
+int64_t GaussianDensity::nbytes() const {
+  int64_t bytes = 0;
+  const auto add = [&bytes](const at::Tensor& tensor) {
+    if (tensor.defined()) bytes += static_cast<int64_t>(tensor.nbytes());
+  };
+  const auto add_all = [&add](const std::vector<at::Tensor>& tensors) {
+    std::for_each(tensors.begin(), tensors.end(), add);
+  };
+  for (const at::Tensor* tensor :
+       {&mean_, &mean_low_, &deviation_, &centre_, &white_mean_, &screen_centre_, &screen_reach_}) {
+    add(*tensor);
+  }
+  for (const Factor& factor : factors_) {
+    add(factor.lower);
+    add(factor.leading_inverse);
+    add_all(factor.inverse_blocks);
+  }
+  for (const Screen& screen : screens_) {
+    for (const Float32Linear& product : screen.blocks) bytes += product.nbytes();
+  }
+  return bytes;
+}
+
+NamedTensors GaussianDensity::state() const {
+  NamedTensors state{{"count", at::tensor(counts_, at::kLong)},
+                     {"mean", mean_.clone()},
+                     {"mean_low", mean_low_.clone()},
+                     {"jitter", at::tensor(jitter_, at::kDouble)},
+                     {"shrinkage", at::tensor(shrinkage_, at::kDouble)}};
+  if (deviation_.defined()) state.emplace_back("deviation", deviation_.clone());
+  const bool tied = options_.covariance == CovarianceKind::tied;
+  for (size_t i = 0; i < factors_.size(); ++i) {
+    state.emplace_back("cholesky." + std::to_string(tied ? 0 : labels_[i]), pack_lower(factors_[i].lower.contiguous()));
+  }
+  return state;
+}
+
+GaussianDensity GaussianDensity::from_state(int64_t classes, int64_t dim, const DensityOptions& options,
+                                            c10::Device device, const NamedTensors& state) {
+  const auto find = [&](const std::string& name, at::ScalarType dtype, at::IntArrayRef shape) {
+    const at::Tensor tensor = saved_tensor(state, name, dtype, shape);
+    return tensor.to(device, dtype, /*non_blocking=*/false, /*copy=*/true);
+  };
+  const auto numbers = [&](const std::string& name) {
+    const at::Tensor tensor = find(name, at::kDouble, {classes}).to(at::kCPU);
+    return std::vector<double>(tensor.const_data_ptr<double>(), tensor.const_data_ptr<double>() + classes);
+  };
+  GaussianDensity density;
+  density.options_ = options;
+  density.counts_ = saved_counts(state, classes);
+  for (int64_t label = 0; label < classes; ++label) {
+    if (density.counts_[static_cast<size_t>(label)] > 0) density.labels_.push_back(label);
+  }
+  const int64_t present = density.present();
+  if (present == 0) fail("ERR_CORRUPT_FILE", "count: expected at least one sample, found none");
+  // A row for each class with samples; version 0.1 wrote one for every class.
+  const auto find_rows = [&](const std::string& name) {
+    const auto entry = std::find_if(state.begin(), state.end(), [&](const auto& each) { return each.first == name; });
+    const bool of_all = entry != state.end() && entry->second.dim() == 2 && entry->second.size(0) == classes;
+    if (!of_all) return find(name, at::kDouble, {present, dim});
+    return find(name, at::kDouble, {classes, dim}).index_select(0, at::tensor(density.labels_, at::kLong).to(device));
+  };
+  density.mean_ = find_rows("mean");
+  density.mean_low_ = find_rows("mean_low");
+  density.jitter_ = numbers("jitter");
+  density.shrinkage_ = numbers("shrinkage");
+  const auto require_positive = [](const at::Tensor& values, const std::string& name) {
+    if (!values.gt(0).all().item<bool>()) fail("ERR_CORRUPT_FILE", name, ": expected positive numbers only");
+  };
+  if (options.covariance == CovarianceKind::diagonal) {
+    density.deviation_ = find_rows("deviation");
+    require_positive(density.deviation_, "deviation");
+    return density;
+  }
+  const bool tied = options.covariance == CovarianceKind::tied;
+  density.factors_.resize(tied ? 1 : static_cast<size_t>(present));
+  for (size_t i = 0; i < density.factors_.size(); ++i) {
+    const std::string name = "cholesky." + std::to_string(tied ? 0 : density.labels_[i]);
+    const at::Tensor lower = unpack_lower(find(name, at::kDouble, {dim * (dim + 1) / 2}), dim);
+    require_positive(lower.diagonal(), name);
+    density.factors_[i] = keep_factor(lower);
+  }
+  return density;
+}
+
+}  // namespace ood

@@ -1,0 +1,293 @@
+// The training loop.
+#include "training/training.h"
+
+#include <ATen/ATen.h>
+#include <ATen/CPUGeneratorImpl.h>
+#include <ATen/core/grad_mode.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <numbers>
+#include <utility>
+
+#include "core/checks.h"
+#include "core/errors.h"
+#include "models/folded_network.h"
+#include "training/collapse_loss.h"
+
+namespace ood {
+
+namespace {
+
+constexpr double cosine_floor = 1e-6;  // OpenOOD's last learning rate
+constexpr auto report_interval = std::chrono::milliseconds(100);
+
+at::Tensor copy_to_host(const at::Tensor& tensor) {
+  return tensor.detach().to(at::kCPU, tensor.scalar_type(), /*non_blocking=*/false, /*copy=*/true,
+                            at::MemoryFormat::Contiguous);
+}
+
+double seconds_between(std::chrono::steady_clock::time_point from, std::chrono::steady_clock::time_point to) {
+  return std::chrono::duration<double>(to - from).count();
+}
+
+// A run's state between its steps. Inside of an epoch, sums stay on the device: reading them would wait for it.
+class Training {
+ public:
+  Training(std::shared_ptr<Network> network, TrainingOptions options, const TrainingData& data, TrainingEvents events,
+           Poll poll);
+  ~Training();
+  Training(const Training&) = delete;
+  Training& operator=(const Training&) = delete;
+
+  int64_t batches() const { return batches_; }
+
+  void begin_epoch(int64_t epoch);
+  void train_batch(int64_t batch);
+  void end_training() { trained_ = Clock::now(); }
+  void validate_batch(const FoldedNetwork& evaluation, int64_t start, int64_t end);
+  void end_epoch();
+
+ private:
+  using Clock = std::chrono::steady_clock;
+
+  void report_batch();
+  void update(double rate);
+  double mean_loss();
+
+  std::shared_ptr<Network> network_;
+  TrainingOptions options_;
+  TrainingEvents events_;
+  Poll poll_;
+  at::Tensor images_, labels_, validation_images_, validation_labels_;
+  at::Tensor host_labels_;  // of the neural-collapse loss: a batch's classes are known without waiting for the device
+  std::vector<at::Tensor> parameters_, momentum_;
+  std::vector<std::string> names_;
+  int64_t batches_;  // per epoch
+
+  int64_t epoch_ = 0, batch_ = 0;  // done: epochs, and batches of this one
+  at::Tensor order_;
+  AugmentationDraws draws_;
+  at::Tensor loss_sum_, correct_, validation_correct_;
+  int64_t seen_ = 0;
+  double rate_ = 0;
+  Clock::time_point epoch_start_, trained_, last_report_;
+};
+
+Training::Training(std::shared_ptr<Network> network, TrainingOptions options, const TrainingData& data,
+                   TrainingEvents events, Poll poll)
+    : network_(std::move(network)), options_(std::move(options)), events_(std::move(events)), poll_(std::move(poll)) {
+  const at::Device device = network_->device();
+  images_ = data.images.to(device);
+  labels_ = data.labels.to(device, at::kLong);
+  if (options_.loss == Loss::neural_collapse) host_labels_ = data.labels.to(at::kLong);
+  if (data.validation_images.defined()) {
+    validation_images_ = data.validation_images.to(device);
+    validation_labels_ = data.validation_labels.to(device, at::kLong);
+  }
+  batches_ = (images_.size(0) + options_.batch_size - 1) / options_.batch_size;
+  for (auto& [name, parameter] : network_->trainable()) {
+    names_.push_back(name);
+    parameters_.push_back(parameter);
+    const auto saved = std::find_if(options_.momentum_buffers.begin(), options_.momentum_buffers.end(),
+                                    [&, &key = name](const auto& buffer) { return buffer.first == key; });
+    // empty_like keeps the parameter's strides, which the fused update relies on.
+    at::Tensor buffer = at::zeros_like(parameter.detach());
+    if (saved != options_.momentum_buffers.end()) {
+      if (saved->second.sizes() != buffer.sizes()) {
+        fail("ERR_CORRUPT_FILE", "checkpoint: momentum of ", name, ": expected shape ", buffer.sizes(), ", found ",
+             saved->second.sizes());
+      }
+      buffer.copy_(saved->second);
+    } else if (options_.start_epoch > 0) {
+      fail("ERR_CORRUPT_FILE", "checkpoint: no momentum of ", name);
+    }
+    momentum_.push_back(buffer);
+  }
+  options_.momentum_buffers.clear();
+}
+
+Training::~Training() {
+  // The network outlives its training; gradients as large as its weights must not.
+  for (at::Tensor& parameter : parameters_) parameter.mutable_grad().reset();
+}
+
+void Training::begin_epoch(int64_t epoch) {
+  epoch_ = epoch;
+  batch_ = 0;
+  at::Generator generator = at::detail::createCPUGenerator(epoch_seed(options_.seed, epoch_));
+  const int64_t count = images_.size(0);
+  order_ =
+      options_.shuffle ? at::randperm(count, generator, at::TensorOptions(at::kLong)) : at::arange(count, at::kLong);
+  if (!options_.augmentation.none()) draws_ = draw_augmentation(options_.augmentation, count, generator);
+  loss_sum_ = at::zeros({}, images_.options().dtype(at::kDouble));
+  correct_ = at::zeros({}, images_.options().dtype(at::kLong));
+  validation_correct_ = at::zeros({}, images_.options().dtype(at::kLong));
+  seen_ = 0;
+  epoch_start_ = last_report_ = Clock::now();
+}
+
+void Training::train_batch(int64_t batch) {
+  const int64_t start = batch * options_.batch_size;
+  const int64_t end = std::min(start + options_.batch_size, images_.size(0));
+  const at::Tensor members = order_.slice(0, start, end);
+  std::optional<BatchClasses> classes;
+  if (options_.loss == Loss::neural_collapse) {
+    classes.emplace(host_labels_.index_select(0, members));
+    if (classes->count() < 2) {  // nothing to tell apart: no step, no running statistics
+      batch_ = batch + 1;
+      return report_batch();
+    }
+  }
+  const at::Tensor index = members.to(images_.device());
+  at::Tensor images = images_.index_select(0, index);
+  if (!options_.augmentation.none()) {
+    // Draws are by place in the epoch's order, not by image.
+    const AugmentationDraws draws{draws_.offset_y.slice(0, start, end), draws_.offset_x.slice(0, start, end),
+                                  draws_.flip.slice(0, start, end)};
+    images = augment(images, options_.augmentation, draws);
+  }
+  const at::Tensor targets = labels_.index_select(0, index);
+
+  at::AutoGradMode with_grad(true);
+  network_->train();
+  const NetworkOutput output = network_->forward(normalise(images, options_.normalization, options_.compute_dtype),
+                                                 options_.compute_dtype, poll_);
+  const at::Tensor loss = classes ? collapse_loss(output.features, network_->fc_weight(), *classes).sum()
+                                  : at::cross_entropy_loss(output.logits, targets);
+  for (at::Tensor& parameter : parameters_) parameter.mutable_grad().reset();
+  loss.backward();
+  rate_ = learning_rate(options_, epoch_, batch, batches_);
+  update(rate_);
+
+  const at::NoGradGuard no_grad;
+  loss_sum_.add_(loss.detach().to(at::kDouble), static_cast<double>(end - start));
+  correct_.add_(output.logits.detach().argmax(1).eq(targets).sum());
+  seen_ += end - start;
+  batch_ = batch + 1;
+  report_batch();
+}
+
+void Training::report_batch() {
+  const Clock::time_point now = Clock::now();
+  if (events_.on_batch && seen_ > 0 && (now - last_report_ >= report_interval || batch_ == batches_)) {
+    last_report_ = now;
+    events_.on_batch(
+        {epoch_ + 1, batch_, batches_, mean_loss(), static_cast<double>(seen_) / seconds_between(epoch_start_, now)});
+  }
+}
+
+void Training::update(double rate) {
+  const at::NoGradGuard no_grad;
+  std::vector<at::Tensor> values, gradients, momentum;
+  for (size_t i = 0; i < parameters_.size(); ++i) {
+    const at::Tensor& parameter = parameters_[i];
+    at::Tensor gradient = parameter.grad();
+    if (!gradient.defined()) continue;  // the bias of the last layer, of which the neural-collapse loss knows nothing
+    // The fused kernel walks the memory of parameter, gradient and momentum side by side.
+    if (gradient.strides() != parameter.strides()) gradient = at::empty_like(parameter).copy_(gradient);
+    gradients.push_back(std::move(gradient));
+    values.push_back(parameter.detach());
+    momentum.push_back(momentum_[i]);
+  }
+  at::_fused_sgd_(values, gradients, momentum, options_.weight_decay, options_.momentum, rate, /*dampening=*/0.0,
+                  options_.nesterov,
+                  /*maximize=*/false, /*is_first_step=*/false);
+  network_->mark_changed();
+}
+
+double Training::mean_loss() {
+  if (seen_ == 0) {
+    fail("ERR_RANGE", "the neural-collapse loss needs batches of at least 2 classes; epoch ", epoch_ + 1,
+         " had none; a larger batch may help");
+  }
+  const double loss = loss_sum_.item<double>() / static_cast<double>(seen_);
+  if (!std::isfinite(loss)) {
+    fail("ERR_NON_FINITE", "training diverged: the loss is ", loss, " in epoch ", epoch_ + 1, ", batch ", batch_,
+         " of ", batches_, "; a lower learning rate may help");
+  }
+  return loss;
+}
+
+void Training::validate_batch(const FoldedNetwork& evaluation, int64_t start, int64_t end) {
+  const at::Tensor images =
+      normalise(validation_images_.slice(0, start, end), options_.normalization, options_.compute_dtype);
+  const at::Tensor logits = evaluation.forward(images, poll_).logits;
+  validation_correct_.add_(logits.argmax(1).eq(validation_labels_.slice(0, start, end)).sum());
+}
+
+void Training::end_epoch() {
+  EpochReport report;
+  report.epoch = epoch_ + 1;
+  report.loss = mean_loss();
+  report.accuracy = static_cast<double>(correct_.item<int64_t>()) / static_cast<double>(seen_);
+  if (validation_images_.defined()) {
+    report.validation_accuracy =
+        static_cast<double>(validation_correct_.item<int64_t>()) / static_cast<double>(validation_images_.size(0));
+  }
+  report.learning_rate = rate_;
+  report.seconds = seconds_between(epoch_start_, trained_);
+  report.images_per_second = static_cast<double>(seen_) / report.seconds;
+  ++epoch_;
+  const bool last = epoch_ >= options_.epochs;
+  if (options_.snapshot_every > 0 && (last || epoch_ % options_.snapshot_every == 0)) {
+    for (const auto& [name, tensor] : network_->state()) report.state.emplace_back(name, copy_to_host(tensor));
+    for (size_t i = 0; i < momentum_.size(); ++i)
+      report.momentum_buffers.emplace_back(names_[i], copy_to_host(momentum_[i]));
+  }
+  if (events_.on_epoch) events_.on_epoch(std::move(report));
+}
+
+}  // namespace
+
+double learning_rate(const TrainingOptions& options, int64_t epoch, int64_t step, int64_t steps) {
+  if (options.cosine) {
+    const double done = static_cast<double>(epoch * steps + step) / static_cast<double>(options.epochs * steps);
+    return cosine_floor + (options.learning_rate - cosine_floor) * 0.5 * (1 + std::cos(done * std::numbers::pi));
+  }
+  const auto passed =
+      std::count_if(options.milestones.begin(), options.milestones.end(), [&](int64_t m) { return m <= epoch; });
+  double rate = options.learning_rate;
+  for (int64_t i = 0; i < passed; ++i) rate *= options.gamma;
+  return rate;
+}
+
+uint64_t epoch_seed(uint64_t seed, int64_t epoch) {
+  // SplitMix64 (Steele, Lea, Flood 2014): neighbouring seeds and epochs give unrelated streams.
+  uint64_t z = seed + 0x9e3779b97f4a7c15ULL * (static_cast<uint64_t>(epoch) + 1);
+  z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ULL;
+  z = (z ^ (z >> 27)) * 0x94d049bb133111ebULL;
+  return z ^ (z >> 31);
+}
+
+Task<> train(std::shared_ptr<Network> network, TrainingOptions options, TrainingData data, TrainingEvents events,
+             Poll poll) {
+  if (data.images.is_floating_point()) require_finite(data.images, "images");
+  const int64_t epochs = options.epochs, batch_size = options.batch_size;
+  const int64_t validated = data.validation_images.defined() ? data.validation_images.size(0) : 0;
+  const at::ScalarType compute_dtype = options.compute_dtype;
+  const int64_t start_epoch = options.start_epoch;
+  Training training(network, std::move(options), data, std::move(events), poll);
+  data = {};  // on another device, a copy of it would only take memory
+  for (int64_t epoch = start_epoch; epoch < epochs; ++epoch) {
+    if (epoch > start_epoch) co_await next_turn;
+    training.begin_epoch(epoch);
+    for (int64_t batch = 0; batch < training.batches(); ++batch) {
+      if (batch > 0) co_await next_turn;
+      training.train_batch(batch);
+    }
+    training.end_training();
+    if (validated > 0) {
+      co_await next_turn;
+      const FoldedNetwork evaluation(*network, compute_dtype);
+      for (int64_t start = 0; start < validated; start += batch_size) {
+        if (start > 0) co_await next_turn;
+        training.validate_batch(evaluation, start, std::min(start + batch_size, validated));
+      }
+    }
+    training.end_epoch();
+  }
+}
+
+}  // namespace ood

@@ -1,0 +1,81 @@
+// The training loop (METHOD.md section 2): SGD over epochs, one batch per step, so that other jobs of the device get
+// their turn between batches.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "core/named_tensors.h"
+#include "core/poll.h"
+#include "core/task.h"
+#include "data/augmentation.h"
+#include "models/network.h"
+
+namespace ood {
+
+enum class Loss { cross_entropy, neural_collapse };
+
+struct TrainingOptions {
+  Loss loss = Loss::cross_entropy;
+  int64_t epochs = 1;
+  int64_t batch_size = 128;
+  double learning_rate = 0.1;
+  double momentum = 0.9;
+  double weight_decay = 5e-4;
+  bool nesterov = false;
+  bool cosine = false;              // per step, to 1e-6; else ×gamma at each milestone
+  std::vector<int64_t> milestones;  // epochs done when the rate drops
+  double gamma = 0.1;
+  Augmentation augmentation;
+  bool shuffle = true;
+  at::ScalarType compute_dtype = at::kFloat;
+  uint64_t seed = 0;
+  Normalization normalization;
+  int64_t snapshot_every = 0;
+  int64_t start_epoch = 0;
+  NamedTensors momentum_buffers;  // of start_epoch > 0
+};
+
+struct BatchReport {
+  int64_t epoch, batch, batches;
+  double loss, images_per_second;
+};
+
+struct EpochReport {
+  int64_t epoch;
+  // Means per sample over the epoch's training batches, as they were seen; without batches left out.
+  double loss, accuracy;
+  std::optional<double> validation_accuracy;
+  double learning_rate;  // of the epoch's last step
+  double images_per_second, seconds;
+  NamedTensors state, momentum_buffers;  // copies in host memory where a snapshot is due, else empty
+};
+
+// The learning rate of a step; `steps` is the number of steps of an epoch.
+double learning_rate(const TrainingOptions& options, int64_t epoch, int64_t step, int64_t steps);
+
+// Everything random in an epoch follows from (seed, epoch) alone: a resumed run needs no generator state.
+uint64_t epoch_seed(uint64_t seed, int64_t epoch);
+
+// What a run learns from, in host memory; validation ones may be undefined.
+struct TrainingData {
+  at::Tensor images, labels;  // [N, C, H, W]; [N] of any integer dtype
+  at::Tensor validation_images, validation_labels;
+};
+
+struct TrainingEvents {
+  std::function<void(const BatchReport&)> on_batch;
+  std::function<void(EpochReport&&)> on_epoch;
+};
+
+// Trains the network, one batch of training or of validation per step. An epoch's end begins a new step, so that the
+// job may hold there.
+Task<> train(std::shared_ptr<Network> network, TrainingOptions options, TrainingData data, TrainingEvents events,
+             Poll poll);
+
+}  // namespace ood
