@@ -19,7 +19,10 @@ async function main() {
       other.fit(data(128), { epochs: 40, batchSize: 32 }).then((history) => console.log(`other trained ${history.length} epochs`));
       await never;
     },
-    inWorker: () => parentPort.postMessage("waits") ?? never,
+    inWorker: () => {
+      parentPort.postMessage("waits"); // which returns true
+      return never;
+    },
   };
   const onEpoch = ({ epoch }) => {
     if (epoch > 1) return;
