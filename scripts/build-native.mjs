@@ -1,5 +1,6 @@
 // Builds the two addons with CMake and puts them, with build.json that says what they were built for, into build/Release:
 //   node scripts/build-native.mjs [--output DIR] [--debug | --sanitize]
+//   node scripts/build-native.mjs --tests    (the tests in C++ alone, for scripts/test-native.mjs; the last line is their program)
 // With --debug or --sanitize they go to build/<flavour>/build/Release; LIBTORCH_OOD_PREBUILD=$PWD/build/<flavour> has them loaded.
 // libtorch is found as at run time (docs/installing.md). CMAKE_BUILD_PARALLEL_LEVEL limits the compilers at work.
 
@@ -22,7 +23,7 @@ const napi = 9;
 class BuildError extends Error {}
 
 const { values: options } = parseArgs({
-  options: { output: { type: "string" }, debug: { type: "boolean" }, sanitize: { type: "boolean" } },
+  options: { output: { type: "string" }, debug: { type: "boolean" }, sanitize: { type: "boolean" }, tests: { type: "boolean" } },
 });
 
 try {
@@ -55,6 +56,10 @@ async function main() {
     path.join(root, "build", "native.lock"),
     () => {
       const tree = configure(generator, compiler, torch, flavour);
+      if (options.tests) {
+        buildTests(tree);
+        return;
+      }
       cmake(["--build", tree, "--parallel", String(parallelism())]);
       install(tree, output, torch);
     },
@@ -103,6 +108,12 @@ function configure(generator, compiler, torch, flavour) {
     fs.writeFileSync(stamp, wanted);
   }
   return tree;
+}
+
+function buildTests(tree) {
+  cmake([`-DDOCTEST=${process.env.DOCTEST ?? "/usr/include"}`, tree]);
+  cmake(["--build", tree, "--target", "ood_tests", "--parallel", String(parallelism())]);
+  console.log(path.join(tree, "ood_tests"));
 }
 
 // A compiler at work on libtorch's headers takes up to 2 GB.

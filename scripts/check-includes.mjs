@@ -18,6 +18,7 @@ const below = {
   training: ["core", "platform", "data", "models"],
   binding: ["core", "platform", "runtime", "kernels", "data", "models", "statistics", "scores", "training"],
   loader: ["platform"],
+  tests: ["core", "platform", "runtime", "kernels", "data", "models", "statistics", "scores", "training"],
 };
 
 /** Headers of Node, for binding/ and loader/ alone. */

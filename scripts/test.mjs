@@ -1,5 +1,5 @@
-// `npm test`: set-up, lint, type tests, jest. All of them run even if one fails; the last line sums them up, with lint and
-// the type tests as one each.
+// `npm test`: set-up, lint, type tests, the tests in C++, jest. All of them run even if one fails; the last line sums them up, with lint
+// and the type tests as one each.
 
 import { spawnSync } from "node:child_process";
 import fs from "node:fs";
@@ -13,7 +13,12 @@ if (node("scripts/bootstrap.mjs") !== 0) {
   console.log("0 passed, 1 failed");
   process.exit(1);
 }
-const counts = [step("lint", "scripts/lint.mjs"), step("types", "node_modules/tsd/dist/cli.js", "--files", "types/*.test-d.ts"), jest()];
+const counts = [
+  step("lint", "scripts/lint.mjs"),
+  step("types", "node_modules/tsd/dist/cli.js", "--files", "types/*.test-d.ts"),
+  native(),
+  jest(),
+];
 const passed = sum(counts.map((count) => count.passed));
 const failed = sum(counts.map((count) => count.failed));
 process.exitCode = failed === 0 && passed > 0 ? 0 : 1;
@@ -24,6 +29,17 @@ function step(name, ...args) {
   const failed = node(...args) === 0 ? 0 : 1;
   console.log(`${name}: ${failed ? "failed" : "passed"} in ${((performance.now() - start) / 1000).toFixed(0)} s`);
   return { passed: 1 - failed, failed };
+}
+
+function native() {
+  const { status, stdout } = spawnSync(process.execPath, ["scripts/test-native.mjs"], {
+    cwd: root,
+    encoding: "utf8",
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  process.stdout.write(stdout);
+  const [, passed, failed] = stdout.match(/(\d+) passed, (\d+) failed\s*$/) ?? [];
+  return { passed: Number(passed ?? 0), failed: Math.max(Number(failed ?? 0), status === 0 ? 0 : 1) };
 }
 
 // A test file that cannot be run at all counts as one failure; so does jest itself if it ends without results.

@@ -1,5 +1,4 @@
 // The addon's entry: what libtorch_ood.node exports, each part defined by the file that owns it.
-#include <ATen/Context.h>
 #include <ATen/Parallel.h>
 #include <ATen/Version.h>
 #include <ATen/core/ATen_fwd.h>
@@ -25,7 +24,7 @@
 #include "core/checks.h"
 #include "core/errors.h"
 #include "data/augmentation.h"
-#include "runtime/host_memory.h"
+#include "runtime/prepare_libtorch.h"
 
 namespace ood {
 
@@ -91,15 +90,7 @@ Napi::Value augment_images(const Napi::CallbackInfo& info) {
 }
 
 Napi::Object initialise(Napi::Env env, Napi::Object exports) {
-  static const bool configured = [] {
-    at::set_num_interop_threads(1);
-    // Where the processor is not one that NNPACK knows, libtorch tries it anew, with a warning on stderr, at each
-    // convolution.
-    at::globalContext().setUserEnabledNNPACK(false);
-    install_host_allocator();
-    return true;
-  }();
-  (void)configured;
+  prepare_libtorch();
   Environment::attach(env);
   define_job_control(env, exports);
   Tensor::define(env, exports);

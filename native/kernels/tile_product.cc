@@ -284,13 +284,20 @@ bool uses_avx512(Instructions instructions) {
 
 }  // namespace
 
+bool supports(Instructions instructions) {
+#ifdef OOD_TILE_PRODUCT
+  if (instructions == Instructions::avx512) return __builtin_cpu_supports("avx512f") != 0;
+  if (instructions == Instructions::avx2) return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+#endif
+  return instructions == Instructions::none;
+}
+
 Instructions best() {
 #ifdef OOD_TILE_PRODUCT
   if (__builtin_cpu_is("intel")) return Instructions::none;
-  if (__builtin_cpu_supports("avx512f")) return Instructions::avx512;
-  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return Instructions::avx2;
 #endif
-  return Instructions::none;
+  if (supports(Instructions::avx512)) return Instructions::avx512;
+  return supports(Instructions::avx2) ? Instructions::avx2 : Instructions::none;
 }
 
 template <typename T>

@@ -18,6 +18,9 @@ struct Shape {
 template <typename T>
 Shape shape_of(Instructions instructions);
 
+// Whether this processor has them; true of `none`.
+bool supports(Instructions instructions);
+
 // The best instructions that this processor has, none where the BLAS uses them as well: MKL takes its kernels for
 // AVX2 and AVX-512 on Intel's processors alone.
 Instructions best();

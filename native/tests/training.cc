@@ -1,0 +1,140 @@
+// A small network: it learns, resumes bit for bit, and gives the same features folded as it does in evaluation mode.
+#include "training/training.h"
+
+#include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
+#include <doctest/doctest.h>
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "core/errors.h"
+#include "models/extraction.h"
+#include "models/shared_network.h"
+#include "models/weights.h"
+
+namespace ood {
+
+namespace {
+
+const c10::Device cpu(c10::kCPU);
+const Poll no_poll = [] {};
+
+Architecture tiny() {
+  Architecture architecture;
+  architecture.num_classes = 3;
+  architecture.image_size = 8;
+  architecture.width = 1.0 / 16;
+  architecture.spectral_norm_coefficient = 3;
+  architecture.warmup_iterations = 2;
+  return architecture;
+}
+
+std::shared_ptr<Network> network(at::ScalarType dtype = at::kFloat) {
+  return run_to_end(create_network(tiny(), 5, cpu, dtype, no_poll))->network;
+}
+
+// Noise with a patch that is brighter in one channel: the class.
+TrainingData pictures(int64_t count) {
+  at::manual_seed(1);
+  TrainingData data;
+  data.labels = at::arange(count, at::kLong) % 3;
+  data.images = at::randint(0, 100, {count, 3, 8, 8}, at::kByte);
+  for (int64_t i = 0; i < count; ++i) data.images[i][data.labels[i].item<int64_t>()].add_(100);
+  data.validation_images = data.images.slice(0, 0, 30).clone();
+  data.validation_labels = data.labels.slice(0, 0, 30).clone();
+  return data;
+}
+
+TrainingOptions recipe(int64_t epochs) {
+  TrainingOptions options;
+  options.epochs = epochs;
+  options.batch_size = 16;
+  options.learning_rate = 0.05;
+  options.augmentation = {1, true};
+  options.normalization = {{0.4, 0.4, 0.4}, {0.2, 0.2, 0.2}};
+  options.seed = 3;
+  options.snapshot_every = 2;
+  return options;
+}
+
+bool same(const NamedTensors& a, const NamedTensors& b) {
+  bool equal = a.size() == b.size();
+  for (size_t i = 0; equal && i < a.size(); ++i)
+    equal = a[i].first == b[i].first && at::equal(a[i].second, b[i].second);
+  return equal;
+}
+
+}  // namespace
+
+TEST_CASE("training: learns, reports each epoch, and a resumed run equals an uninterrupted one") {
+  const auto whole = network();
+  std::vector<EpochReport> reports;
+  TrainingEvents events;
+  events.on_epoch = [&](EpochReport&& report) { reports.push_back(std::move(report)); };
+  run_to_end(train(whole, recipe(4), pictures(90), events, no_poll));
+  REQUIRE(reports.size() == 4);
+  CHECK(reports[3].loss < reports[0].loss);
+  CHECK(*reports[3].validation_accuracy > 2.0 / 3);  // twice chance
+  CHECK(reports[0].state.empty());
+  REQUIRE_FALSE(reports[1].state.empty());
+
+  const auto resumed = network();
+  load_weights(*resumed, reports[1].state);
+  TrainingOptions rest = recipe(4);
+  rest.start_epoch = 2;
+  rest.momentum_buffers = reports[1].momentum_buffers;
+  run_to_end(train(resumed, rest, pictures(90), {}, no_poll));
+  CHECK(same(copied_weights(*resumed), copied_weights(*whole)));
+}
+
+TEST_CASE("training: gives way after each batch, and leaves no gradients behind when it is given up") {
+  const auto trained = network();
+  int polls = 0;
+  {
+    Task<> run = train(trained, recipe(2), pictures(90), {}, [&polls] { ++polls; });
+    for (int i = 0; i < 3; ++i) CHECK_FALSE(run.step());  // 6 batches an epoch
+    CHECK(polls > 0);
+  }
+  for (const auto& [name, parameter] : trained->trainable()) CHECK_FALSE(parameter.grad().defined());
+}
+
+TEST_CASE("training: the exception of a poll ends it") {
+  const auto trained = network();
+  Task<> run = train(trained, recipe(2), pictures(90), {}, [] { fail("ERR_ABORTED", "enough"); });
+  CHECK_THROWS_WITH(run.step(), "enough");
+}
+
+TEST_CASE("extraction: folded features are those of the network in evaluation mode") {
+  const auto trained = network(at::kDouble);
+  const TrainingData data = pictures(50);
+  const at::NoGradGuard no_grad;
+  trained->eval();
+  const Normalization normalization{{0.4, 0.4, 0.4}, {0.2, 0.2, 0.2}};
+  const NetworkOutput expected =
+      trained->forward(normalise(data.images, normalization, at::kDouble), at::kDouble, no_poll);
+  ExtractionOptions options;
+  options.batch_size = 7;
+  options.normalization = normalization;
+  int64_t reported = 0;
+  const Extraction found = run_to_end(extract(std::make_shared<const FoldedNetwork>(*trained, at::kDouble), data.images,
+                                              options, no_poll, [&](int64_t done) { reported = done; }));
+  CHECK((found.features - expected.features).abs().max().item<double>() < 1e-12);
+  CHECK((found.logits - expected.logits).abs().max().item<double>() < 1e-12);
+  CHECK(reported == 50);
+}
+
+TEST_CASE("weights: a missing, misshapen or surplus tensor is named, and nothing has changed") {
+  const auto target = network();
+  const NamedTensors before = copied_weights(*target);
+  NamedTensors missing = before, misshapen = before, surplus = before;
+  missing.pop_back();
+  misshapen.back().second = at::zeros({3, 3});
+  surplus.emplace_back("fc.extra", at::zeros({1}));
+  for (const NamedTensors& wrong : {missing, misshapen}) CHECK_THROWS_AS(load_weights(*target, wrong), Error);
+  CHECK_THROWS_WITH(load_weights(*target, surplus), "state: unknown tensor \"fc.extra\"");
+  CHECK(same(copied_weights(*target), before));
+}
+
+}  // namespace ood
