@@ -99,6 +99,8 @@ class GaussianDensity {
   at::Tensor covariance_of(int64_t c) const;
 
  private:
+  friend class GaussianFit;
+
   // A lower Cholesky factor. To solve with it, its diagonal blocks are held inverted as well (make_ready), so that
   // forward substitution is matrix products throughout.
   struct Factor {

@@ -24,15 +24,24 @@ constexpr int64_t sizes[] = {1, 3, 7, 8, 13, 24, 25, 49};
 constexpr int64_t depths[] = {1, 2, 5, 64, 129};
 
 template <class T>
-void check_product(Instructions instructions, int64_t rows, int64_t columns, int64_t depth, int64_t below) {
+T at(const View<T>& view, int64_t row, int64_t column) {
+  return view.data[row * view.row_stride + column * view.column_stride];
+}
+
+// a·b with a view of each that lies by rows or by columns.
+template <class T>
+void check_product(Instructions instructions, int64_t rows, int64_t columns, int64_t depth, int64_t below,
+                   bool by_columns) {
   const Shape shape = shape_of<T>(instructions);
   const auto a = random_numbers<T>(static_cast<size_t>(rows * depth), 1);
   const auto b = random_numbers<T>(static_cast<size_t>(depth * columns), 2);
   const int64_t row_stride = columns + 3;
   std::vector<T> c(static_cast<size_t>(rows * row_stride), T{0.25});
   Aligned<T> packed_a(round_up(rows, shape.rows) * depth), packed_b(round_up(columns, shape.columns) * depth);
-  pack_rows<T>(instructions, {a.data(), depth, 1}, rows, depth, T{2}, packed_a.data());
-  pack_columns<T>(instructions, {b.data(), columns, 1}, depth, columns, packed_b.data());
+  const View<T> view_a = by_columns ? View<T>{a.data(), 1, rows} : View<T>{a.data(), depth, 1};
+  const View<T> view_b = by_columns ? View<T>{b.data(), 1, depth} : View<T>{b.data(), columns, 1};
+  pack_rows<T>(instructions, view_a, rows, depth, T{2}, packed_a.data());
+  pack_columns<T>(instructions, view_b, depth, columns, packed_b.data());
   add_product<T>(instructions, packed_a.data(), packed_b.data(), rows, columns, depth, c.data(), row_stride, below);
   // Each term is at most ½; a sum of `depth` of them is rounded as often.
   const double tolerance = 2 * static_cast<double>(depth) * std::numeric_limits<T>::epsilon();
@@ -48,8 +57,7 @@ void check_product(Instructions instructions, int64_t rows, int64_t columns, int
       if (j > i + below) continue;  // such a tile may or may not be computed
       double expected = 0.25;
       for (int64_t k = 0; k < depth; ++k) {
-        expected += 2 * static_cast<double>(a[static_cast<size_t>(i * depth + k)]) *
-                    static_cast<double>(b[static_cast<size_t>(k * columns + j)]);
+        expected += 2 * static_cast<double>(at(view_a, i, k)) * static_cast<double>(at(view_b, k, j));
       }
       worst = std::max(worst, std::abs(found - expected));
     }
@@ -66,9 +74,12 @@ void check_products(Instructions instructions) {
   if (!supports(instructions)) return;
   for (const int64_t rows : sizes) {
     for (const int64_t columns : sizes) {
-      for (const int64_t depth : depths) check_product<T>(instructions, rows, columns, depth, 1 << 30);
+      for (const int64_t depth : depths) {
+        check_product<T>(instructions, rows, columns, depth, 1 << 30, false);
+        check_product<T>(instructions, rows, columns, depth, 1 << 30, true);
+      }
     }
-    check_product<T>(instructions, rows, rows, 64, 0);
+    check_product<T>(instructions, rows, rows, 64, 0, false);
   }
 }
 
