@@ -4,7 +4,14 @@ import { boolean, fail, integer, oneOf, optionalFunction, optionalSignal, option
 import { Dataset } from "./datasets/dataset";
 import { checkNormalization, type Normalization } from "./datasets/normalization";
 import { LibtorchOodError } from "./errors";
-import { native, type NativeExtractor, type NativeNormalization, type NativeResNet, type NativeTensor } from "./native";
+import {
+  native,
+  type NativeEpochEvent,
+  type NativeExtractor,
+  type NativeNormalization,
+  type NativeResNet,
+  type NativeTensor,
+} from "./native";
 import { abortError, calledFrom, CallbackGuard, callNative, given, runNative } from "./native-call";
 import {
   architectureKeys,
@@ -109,6 +116,22 @@ export interface ExtractionChunk extends Extraction {
 export type ImageChunk = Images | { images: Exclude<Images, Dataset>; labels: Int32Array };
 
 const creationKeys = ["seed", "device", "dtype", "normalization", "preset", "signal"] as const;
+/** What a training run begins with. */
+interface PreparedFit {
+  options: ResolvedFitOptions;
+  training: Dataset;
+  validation: Dataset | undefined;
+  normalization: Normalization;
+  recipe: TrainingRecipe;
+  /** Reports of the epochs that are done, those of the checkpoint first. */
+  history: EpochReport[];
+  momentum: NamedTensor[];
+  recordOf(epochsDone: number): TrainingRecord;
+  describe(): ModelDescription;
+  /** Takes over what the network will have been trained on; once nothing can be refused any more. */
+  adopt(): void;
+}
+
 const extractKeys = ["batchSize", "precision", "features", "resize", "onError", "maxPixels", "signal"] as const;
 
 /**
@@ -326,6 +349,18 @@ export class ResNet {
   }
 
   async #fit(train: Dataset, options: FitOptions): Promise<EpochReport[]> {
+    const prepared = await this.#prepareFit(train, options);
+    const held: { dispose(): void }[] = prepared.momentum.map(({ tensor }) => tensor);
+    try {
+      if (prepared.history.length >= prepared.options.epochs) prepared.adopt();
+      else await this.#runFit(prepared, held);
+      return prepared.history;
+    } finally {
+      for (const tensor of held) tensor.dispose();
+    }
+  }
+
+  async #prepareFit(train: Dataset, options: FitOptions): Promise<PreparedFit> {
     const resolved = resolveFitOptions(options, this.architecture.depth);
     requireDataset(train, "train");
     const [training, validation] = splitValidation(train, resolved);
@@ -345,94 +380,99 @@ export class ResNet {
     const precision = resumed?.record.recipe.precision ?? resolvePrecision(resolved.precision, this.device, this.dtype);
     warnIfSlow(precision, this.device);
     const recipe = { ...resolved.recipe, precision };
-    const history: EpochReport[] = resumed ? [...resumed.record.history] : [];
     const trainedOn = (resumed?.trainedOn ?? this.#trainedOn).join(await SeenInputs.of(imageRows(training)));
-    const adopt = () => {
-      this.#trainedOn = trainedOn;
-      this.#normalization = checked; // private fields: this must not fail once the native call has begun, whatever was done to the object
-      this.#classNames ??= [...train.classNames];
+    const history: EpochReport[] = resumed ? [...resumed.record.history] : [];
+    return {
+      options: resolved,
+      training,
+      validation,
+      normalization,
+      recipe,
+      history,
+      momentum: resumed?.momentum ?? [],
+      recordOf: (epochsDone) => ({ epochsDone, epochs: resolved.epochs, recipe, dataHash: hash, history: [...history] }),
+      describe: () => this.#describe(normalization, train),
+      adopt: () => {
+        this.#trainedOn = trainedOn;
+        this.#normalization = checked; // private fields: this must not fail once the native call has begun, whatever was done to the object
+        this.#classNames ??= [...train.classNames];
+      },
     };
+  }
 
-    const held: { dispose(): void }[] = resumed ? resumed.momentum.map(({ tensor }) => tensor) : [];
+  /** The native run; what it reads is put into `held`, for the caller to dispose of. */
+  async #runFit(prepared: PreparedFit, held: { dispose(): void }[]): Promise<void> {
+    const { options, training, validation } = prepared;
+    const images = await datasetTensor(training);
+    held.push(images);
+    const labels = labelsTensor(training);
+    held.push(labels);
+    const validationImages = validation && (await datasetTensor(validation));
+    const validationLabels = validation && labelsTensor(validation, training.classNames);
+    if (validationImages && validationLabels) held.push(validationImages, validationLabels);
+
+    let guard: CallbackGuard | undefined;
+    let writer: CheckpointWriter | undefined;
     try {
-      if (history.length >= resolved.epochs) {
-        adopt();
-        return history;
-      }
-      const images = await datasetTensor(training);
-      held.push(images);
-      const labels = labelsTensor(training);
-      const validationImages = validation && (await datasetTensor(validation));
-      const validationLabels = validation && labelsTensor(validation, training.classNames);
-      held.push(labels);
-      if (validationImages && validationLabels) held.push(validationImages, validationLabels);
-
-      let guard: CallbackGuard | undefined;
-      let writer: CheckpointWriter | undefined;
-      try {
-        await runNative(signal, async (control) => {
-          guard = new CallbackGuard(() => control.cancel());
-          const callbacks = guard;
-          if (checkpoint !== undefined) writer = new CheckpointWriter(checkpoint, (error) => callbacks.fail(error));
-          const onBatch = resolved.onBatch && guard.wrap(resolved.onBatch);
-          const onEpoch = resolved.onEpoch && guard.wrap(resolved.onEpoch);
-          const call = this.#native.fit(
-            control,
-            {
-              ...recipe,
-              epochs: resolved.epochs,
-              normalization,
-              snapshotEvery: checkpoint === undefined ? 0 : resolved.checkpointEvery,
-              startEpoch: history.length,
-              momentumBuffers: (resumed?.momentum ?? []).map(({ name, tensor }) => ({ name, tensor: Tensor.handle(tensor, name) })),
-              holdAfterEpoch: onEpoch !== undefined,
-            },
-            images,
-            labels,
-            validationImages,
-            validationLabels,
-            (event) => {
-              if (event.type === "batch") {
-                const { epoch, batch, batches, loss, imagesPerSecond } = event;
-                void onBatch?.({ epoch, batch, batches, loss, imagesPerSecond });
-                return;
-              }
-              const { epoch, loss, accuracy, validationAccuracy, learningRate, imagesPerSecond, seconds } = event;
-              const preset = resolved.preset && { preset: resolved.preset };
-              const computed = { precision: precision === "float32" ? this.dtype : precision };
-              const report = { epoch, loss, accuracy, validationAccuracy, learningRate, imagesPerSecond, seconds, ...computed, ...preset };
-              history.push(report);
-              if (writer && event.state && event.momentumBuffers) {
-                const record: TrainingRecord = {
-                  epochsDone: epoch,
-                  epochs: resolved.epochs,
-                  recipe,
-                  dataHash: hash,
-                  history: [...history],
-                };
-                const description = { ...this.#describe(normalization, train), training: record };
-                writer.add({ description, state: event.state, momentum: event.momentumBuffers });
-              }
-              if (onEpoch === undefined) return;
-              const promised = onEpoch({ ...report });
-              if (promised === undefined) control.resume();
-              else void promised.then(() => control.resume());
-            },
-          );
-          adopt();
-          await call;
-        });
-      } catch (error) {
-        await writer?.finish();
-        guard?.rethrow();
-        throw error;
-      }
+      await runNative(options.signal, async (control) => {
+        guard = new CallbackGuard(() => control.cancel());
+        const callbacks = guard;
+        if (options.checkpoint !== undefined) writer = new CheckpointWriter(options.checkpoint, (error) => callbacks.fail(error));
+        const onBatch = options.onBatch && guard.wrap(options.onBatch);
+        const onEpoch = options.onEpoch && guard.wrap(options.onEpoch);
+        const call = this.#native.fit(
+          control,
+          {
+            ...prepared.recipe,
+            epochs: options.epochs,
+            normalization: prepared.normalization,
+            snapshotEvery: options.checkpoint === undefined ? 0 : options.checkpointEvery,
+            startEpoch: prepared.history.length,
+            momentumBuffers: prepared.momentum.map(({ name, tensor }) => ({ name, tensor: Tensor.handle(tensor, name) })),
+            holdAfterEpoch: onEpoch !== undefined,
+          },
+          images,
+          labels,
+          validationImages,
+          validationLabels,
+          (event) => {
+            if (event.type === "batch") {
+              const { epoch, batch, batches, loss, imagesPerSecond } = event;
+              void onBatch?.({ epoch, batch, batches, loss, imagesPerSecond });
+              return;
+            }
+            const report = this.#report(event, prepared, writer);
+            if (onEpoch === undefined) return;
+            const promised = onEpoch({ ...report });
+            if (promised === undefined) control.resume();
+            else void promised.then(() => control.resume());
+          },
+        );
+        prepared.adopt();
+        await call;
+      });
+    } catch (error) {
       await writer?.finish();
-      await guard?.finish();
-      return history;
-    } finally {
-      for (const tensor of held) tensor.dispose();
+      guard?.rethrow();
+      throw error;
     }
+    await writer?.finish();
+    await guard?.finish();
+  }
+
+  /** Takes an epoch's numbers into the history, and its weights, where they came along, into the checkpoint. */
+  #report(event: NativeEpochEvent, prepared: PreparedFit, writer: CheckpointWriter | undefined): EpochReport {
+    const { epoch, loss, accuracy, validationAccuracy, learningRate, imagesPerSecond, seconds } = event;
+    const { options, recipe, history } = prepared;
+    const preset = options.preset && { preset: options.preset };
+    const precision = recipe.precision === "float32" ? this.dtype : recipe.precision;
+    const report = { epoch, loss, accuracy, validationAccuracy, learningRate, imagesPerSecond, seconds, precision, ...preset };
+    history.push(report);
+    if (writer && event.state && event.momentumBuffers) {
+      const description = { ...prepared.describe(), training: prepared.recordOf(epoch) };
+      writer.add({ description, state: event.state, momentum: event.momentumBuffers });
+    }
+    return report;
   }
 
   /**

@@ -20,7 +20,8 @@ async function main() {
       await never;
     },
     inWorker: () => {
-      parentPort.postMessage("waits"); // which returns true
+      setInterval(() => undefined, 1000); // something else to do: it would end by itself
+      parentPort.postMessage("waits");
       return never;
     },
   };
