@@ -4,7 +4,7 @@ import { stat } from "node:fs/promises";
 import { integer, oneOf, optionalFunction, optionalSignal, string, fail } from "../checks";
 import { isLibtorchOodError, type LibtorchOodError } from "../errors";
 import { corruptFile } from "../files/file-errors";
-import { pathText, type Path } from "../files/path-text";
+import { absolutePath, pathText, workingFolder, type Path } from "../files/path-text";
 import { allocateBytes } from "../files/regular-file";
 import { decodeImages, imageResizes, resizeKernel, type ImageResize } from "../images/decode";
 import { checkOnError, reportFaults, type OnError } from "../images/failure";
@@ -58,6 +58,8 @@ export interface Decoding {
   readonly maxPixels: number | undefined;
   readonly signal: AbortSignal | undefined;
   readonly cacheFolder: string | undefined;
+  /** The working folder at the call, where relative paths begin. */
+  readonly workingFolder: string | undefined;
   /** Whether the caller named the folder and is owed an error where it cannot be written. */
   readonly cacheRequired: boolean;
 }
@@ -76,6 +78,7 @@ export function checkDecoding(options: DecodingOptions, resize: ImageResize): De
     signal: optionalSignal(signal, "signal"),
     cacheFolder: typeof cache === "string" ? string(cache, "cache") : cache ? defaultCacheFolder() : undefined,
     cacheRequired: typeof cache === "string",
+    workingFolder: workingFolder(),
   };
 }
 
@@ -142,7 +145,7 @@ async function decode(files: readonly LabelledFile[], decoding: Decoding): Promi
     faults.set(index, error);
     count();
   };
-  const taken = files.map(({ path }) => ({ name: pathText(path as Path), path }));
+  const taken = files.map(({ path }) => ({ name: pathText(path as Path), path: absolutePath(path as Path, decoding.workingFolder) }));
   await decodeImages(taken, { channels, size, resize, maxPixels, signal }, write, onError === "throw" ? undefined : onFault);
   await guard.finish();
   let next = 0;
@@ -178,15 +181,15 @@ async function keep(cache: DecodedCache, images: Uint8Array, shape: readonly num
 }
 
 async function cacheOf(folder: string, root: string, files: readonly LabelledFile[], decoding: Decoding): Promise<DecodedCache> {
-  const { size, channels, resize, maxPixels, signal } = decoding;
-  const sources = await statAll(files, signal);
+  const { size, channels, resize, maxPixels } = decoding;
+  const sources = await statAll(files, decoding);
   return decodedCache(folder, root, JSON.stringify({ size, channels, resize, kernel: resizeKernel, maxPixels }), sources);
 }
 
 /** Calls of the file system under way at once; its pool has four threads. */
 const statsAtOnce = 16;
 
-async function statAll(files: readonly LabelledFile[], signal: AbortSignal | undefined): Promise<SourceFile[]> {
+async function statAll(files: readonly LabelledFile[], { signal, workingFolder: folder }: Decoding): Promise<SourceFile[]> {
   const sources = new Array<SourceFile>(files.length);
   let next = 0;
   const work = async () => {
@@ -195,7 +198,10 @@ async function statAll(files: readonly LabelledFile[], signal: AbortSignal | und
         if (signal?.aborted) throw abortError(signal);
         const { path, name } = files[index] as LabelledFile;
         // Of one that is not there any more the decoder says so.
-        const { size, mtimeNs } = await stat(path as Path, { bigint: true }).catch(() => ({ size: -1n, mtimeNs: 0n }));
+        const { size, mtimeNs } = await stat(absolutePath(path as Path, folder), { bigint: true }).catch(() => ({
+          size: -1n,
+          mtimeNs: 0n,
+        }));
         sources[index] = { name, size, modified: mtimeNs };
       }
     } finally {

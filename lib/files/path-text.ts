@@ -2,7 +2,7 @@
 // quotes them, and can be read back.
 
 import { isUtf8 } from "node:buffer";
-import { resolve } from "node:path";
+import { isAbsolute, resolve } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { fail } from "../checks";
 
@@ -67,11 +67,31 @@ export function parsePathText(line: Buffer): Path {
 /** A `file:` URL of the path; any byte may be in it. */
 export function urlOfPath(path: Path): URL {
   if (typeof path === "string") return pathToFileURL(path);
-  const absolute = path[0] === 0x2f ? path : Buffer.concat([Buffer.from(`${resolve(".").replace(/\/$/, "")}/`), path]);
-  const encoded = Array.from(absolute, (byte) =>
+  const encoded = Array.from(absolutePath(path, resolve(".")) as Buffer, (byte) =>
     /[\w./~-]/.test(String.fromCharCode(byte)) ? String.fromCharCode(byte) : `%${byte.toString(16).padStart(2, "0")}`,
   );
   return new URL(`file://${encoded.join("")}`);
+}
+
+/** The folder that relative paths begin at; undefined where it has been removed. */
+export function workingFolder(): string | undefined {
+  try {
+    return process.cwd();
+  } catch {
+    return undefined;
+  }
+}
+
+/**
+ * The path from the root on, so that it names the same file after `process.chdir()`. Nothing else is changed: "a/../b" need not be "b" where "a" is a link.
+ *
+ * @param folder - what a relative path begins at; undefined: the path stays as it is
+ */
+export function absolutePath(path: Path, folder: string | undefined): Path {
+  if (folder === undefined || path.length === 0) return path;
+  if (typeof path !== "string") return path[0] === 0x2f ? path : Buffer.concat([Buffer.from(`${folder.replace(/\/$/, "")}/`), path]);
+  if (isAbsolute(path)) return path;
+  return process.platform === "win32" ? resolve(folder, path) : `${folder.replace(/\/$/, "")}/${path}`;
 }
 
 /** The path of a `file:` URL, also one whose bytes are not UTF-8. @throws ERR_OPTION for another kind of URL */

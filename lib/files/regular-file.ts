@@ -18,10 +18,10 @@ export interface RegularFile {
 /**
  * Opens a file for reading. The caller closes the handle.
  *
+ * @param name - what error messages call it
  * @throws ERR_IO where it cannot be opened or is no regular file (opening a pipe does not wait for a writer)
  */
-export async function openRegularFile(path: Path): Promise<RegularFile> {
-  const name = pathText(path);
+export async function openRegularFile(path: Path, name = pathText(path)): Promise<RegularFile> {
   // O_NONBLOCK is not defined on Windows; for a regular file it means nothing, for a pipe it prevents an endless wait.
   const handle = await io("open", name, open(path, constants.O_RDONLY | (constants.O_NONBLOCK ?? 0)));
   try {

@@ -4,15 +4,17 @@ import { availableParallelism } from "node:os";
 import { setImmediate as turn } from "node:timers/promises";
 import type { Sharp, SharpOptions } from "sharp";
 import { isLibtorchOodError, LibtorchOodError } from "../errors";
-import { corruptFile, systemCode } from "../files/file-errors";
+import { corruptFile, io, systemCode } from "../files/file-errors";
 import type { Path } from "../files/path-text";
 import { allocateBytes, openRegularFile, readExactly } from "../files/regular-file";
-import { abortError } from "../native-call";
+import { abortError, untilAborted } from "../native-call";
+import { decoderWords, type Format } from "./decoder-words";
 import { isImageFault } from "./failure";
 import { plainHeader, type ImageHeader } from "./header";
 import { maxPixels, maxPixelsInRows, maxSide, type TakenImage } from "./image";
 import { repairJpeg } from "./jpeg-repair";
 import { inksToRgb, interpolate, orient, storedBackwards, toPlanes, type SampledAxis } from "./pixels";
+import { pngOrientation } from "./png-orientation";
 
 /**
  * What becomes of an image that has not the size of the network.
@@ -123,10 +125,10 @@ async function decodeImage(image: TakenImage, target: ImageTarget): Promise<Uint
 }
 
 async function planesOf(name: string, source: Source, target: ImageTarget): Promise<Uint8Array> {
-  const { sharpImage, width, height, orientation = 1 } = source;
+  const { sharpImage, format, width, height, orientation = 1 } = source;
   const { channels, size } = target;
   if (width === size && height === size) {
-    const { data, info } = await raw(name, sharpImage);
+    const { data, info } = await raw(name, format, sharpImage);
     return orient(toPlanes(data, info.channels, channels), size, orientation);
   }
   if (target.resize === "none") {
@@ -143,7 +145,7 @@ async function planesOf(name: string, source: Source, target: ImageTarget): Prom
     .resize(x.reduced, y.reduced, { fit: "fill", kernel: "linear", fastShrinkOnLoad: false });
   const whole = x.kept === x.reduced && y.kept === y.reduced;
   const kept = whole ? reduced : reduced.extract({ left: x.cut, top: y.cut, width: x.kept, height: y.kept });
-  const { data, info } = await raw(name, kept);
+  const { data, info } = await raw(name, format, kept);
   const planes = toPlanes(data, info.channels, channels);
   return orient(x.enlarge || y.enlarge ? interpolate(planes, x, y, size) : planes, size, orientation);
 }
@@ -179,11 +181,12 @@ function axisOf(length: number, scaled: number, size: number, backwards: boolean
 }
 
 function rgba({ pixels, width, height }: Extract<TakenImage, { pixels: Uint8Array }>): Source {
-  return { sharpImage: loadSharp()(asBuffer(pixels), { raw: { width, height, channels: 4 } }), width, height };
+  return { sharpImage: loadSharp()(asBuffer(pixels), { raw: { width, height, channels: 4 } }), format: undefined, width, height };
 }
 
 interface Source {
   readonly sharpImage: Sharp;
+  readonly format: Format;
   readonly width: number;
   readonly height: number;
   /** Of the pixels that `sharpImage` gives, as EXIF has it. Default 1. */
@@ -192,11 +195,12 @@ interface Source {
 
 async function encoded(name: string, bytes: Buffer, { maxPixels: asked, signal }: ImageTarget): Promise<Source> {
   const sharp = loadSharp();
+  const format = bytes[0] === 0xff ? "jpeg" : bytes[0] === 0x89 ? "png" : "webp";
   // The limit is looked at below. A row may be read only once: memory then does not grow with the height.
   const options: SharpOptions = { failOn: "warning", ignoreIcc: true, limitInputPixels: maxSide ** 2, sequentialRead: true };
   let header = plainHeader(bytes);
   // Only the long way tells whether a JPEG is decoded row by row.
-  if (header === undefined || header.width * header.height > maxPixels) header = await sharpHeader(name, sharp(bytes, options));
+  if (header === undefined || header.width * header.height > maxPixels) header = await sharpHeader(name, format, sharp(bytes, options));
   const { width, height, orientation, inks, inRows } = header;
   const turned = orientation > 4;
   const upright = turned ? { width: height, height: width } : { width, height };
@@ -208,19 +212,23 @@ async function encoded(name: string, bytes: Buffer, { maxPixels: asked, signal }
   const image = sharp(bytes, options);
   if (inks) {
     // The inks as they are in the file: sharp would convert them by a profile, its own where the file has none.
-    const { data } = await raw(name, image.autoOrient().pipelineColourspace("cmyk").toColourspace("cmyk"));
+    const { data } = await raw(name, format, image.autoOrient().pipelineColourspace("cmyk").toColourspace("cmyk"));
     const pixels = await inksToRgb(data, signal);
-    return { sharpImage: sharp(pixels, { raw: { ...upright, channels: 3 }, limitInputPixels: false }), ...upright };
+    return { sharpImage: sharp(pixels, { raw: { ...upright, channels: 3 }, limitInputPixels: false }), format, ...upright };
   }
   const colours = image.toColourspace("srgb");
-  if (orientation === 1) return { sharpImage: colours, width, height };
+  if (orientation === 1) {
+    // The decoder does not see an orientation that stands behind the pixels.
+    const late = format === "png" ? pngOrientation(bytes) : 1;
+    return { sharpImage: colours, format, width, height, orientation: late };
+  }
   // To turn an image it has to be in memory as a whole; of a large one what is left of it is turned.
-  if (width * height > maxPixels) return { sharpImage: colours, width, height, orientation };
-  return { sharpImage: colours.autoOrient(), ...upright };
+  if (width * height > maxPixels) return { sharpImage: colours, format, width, height, orientation };
+  return { sharpImage: colours.autoOrient(), format, ...upright };
 }
 
-async function sharpHeader(name: string, image: Sharp): Promise<ImageHeader> {
-  const { width, height, orientation = 1, space, format, isProgressive } = await readable(name, () => image.metadata());
+async function sharpHeader(name: string, format: Format, image: Sharp): Promise<ImageHeader> {
+  const { width, height, orientation = 1, space, isProgressive } = await readable(name, format, () => image.metadata());
   const inks = space === "cmyk";
   return {
     width,
@@ -231,15 +239,15 @@ async function sharpHeader(name: string, image: Sharp): Promise<ImageHeader> {
   };
 }
 
-function raw(name: string, image: Sharp) {
-  return readable(name, () => image.raw({ depth: "uchar" }).toBuffer({ resolveWithObject: true }));
+function raw(name: string, format: Format, image: Sharp) {
+  return readable(name, format, () => image.raw({ depth: "uchar" }).toBuffer({ resolveWithObject: true }));
 }
 
-async function readable<T>(name: string, call: () => Promise<T>): Promise<T> {
+async function readable<T>(name: string, format: Format, call: () => Promise<T>): Promise<T> {
   try {
     return await call();
   } catch (error) {
-    throw corruptFile(name, "a sound image", `one of which sharp says: ${(error as Error).message}`, error);
+    throw corruptFile(name, "a sound image", decoderWords((error as Error).message, format), error);
   }
 }
 
@@ -248,11 +256,18 @@ async function fileBytes(name: string, image: Exclude<TakenImage, { pixels: Uint
   const limit = Math.max(maxFileBytes, maxBytesPerPixel * (target.maxPixels ?? 0));
   if ("path" in image) return readFile(name, image.path as Path, limit);
   requireSize(name, image.blob.size, limit);
-  return Buffer.from(await image.blob.arrayBuffer());
+  const bytes = await untilAborted(io("read", name, blobBytes(image.blob)), target.signal);
+  requireSize(name, bytes.length, limit);
+  return bytes;
+}
+
+/** The file behind a Blob may have gone since it was made. */
+async function blobBytes(blob: Blob): Promise<Buffer> {
+  return Buffer.from(await blob.arrayBuffer());
 }
 
 async function readFile(name: string, path: Path, limit: number): Promise<Buffer> {
-  const file = await openRegularFile(path);
+  const file = await openRegularFile(path, name);
   try {
     requireSize(name, file.size, limit);
     const bytes = asBuffer(allocateBytes(file.size, name));

@@ -2,7 +2,7 @@
 
 import { describe, fail, integer, typedArrayName } from "../checks";
 import { LibtorchOodError } from "../errors";
-import { pathOfUrl, pathText, type Path } from "../files/path-text";
+import { absolutePath, pathOfUrl, pathText, workingFolder, type Path } from "../files/path-text";
 
 /** Pixels as the `ImageData` of a canvas holds them: R, G, B, A, row by row, alpha not multiplied in. */
 export interface ImageDataLike {
@@ -45,18 +45,21 @@ export function isImage(value: unknown): value is Image {
  * @throws ERR_OPTION, ERR_DTYPE, ERR_SHAPE where pixels are not 4 · width · height, ERR_RANGE for more than {@link maxPixels}
  */
 export function takeImages(images: Image | readonly Image[], name: string): TakenImage[] {
-  if (Array.isArray(images)) return images.map((image: Image, i) => takeImage(image, `${name}[${i}]`));
-  return [takeImage(images as Image, name)];
+  // Not map(), which passes over holes.
+  if (Array.isArray(images)) {
+    const copy = images.length < 64 ? copyOne : copierOfMany();
+    return Array.from(images as readonly Image[], (image, i) => takeImage(image, `${name}[${i}]`, copy));
+  }
+  return [takeImage(images as Image, name, copyOne)];
 }
 
-function takeImage(image: Image, name: string): TakenImage {
+function takeImage(image: Image, name: string, copyOf: Copier): TakenImage {
   if (typeof image === "string") return takePath(image, name);
   if (isUrl(image)) return takePath(pathOfUrl(image, name), name);
   if (isBlob(image)) return { name, blob: image };
   if (ArrayBuffer.isView(image)) {
     if (typedArrayName(image) !== "Uint8Array") fail("ERR_DTYPE", name, "the bytes of an image file as a Uint8Array or Buffer", image);
-    // One whose buffer was transferred has no bytes, and cannot be copied.
-    return { name, encoded: image.byteLength === 0 ? new Uint8Array(0) : Uint8Array.from(image) };
+    return { name, encoded: copyOf(image) };
   }
   if (!isImage(image)) fail("ERR_OPTION", name, "encoded bytes, a path, a file: URL, a Blob or { data, width, height }", image);
   const { data } = image;
@@ -72,7 +75,32 @@ function takeImage(image: Image, name: string): TakenImage {
     const expected = `4·${width}·${height} = ${4 * width * height} bytes (RGBA)`;
     throw new LibtorchOodError("ERR_SHAPE", `${name}.data: expected ${expected}, found ${describe(data)}`);
   }
-  return { name, pixels: Uint8Array.from(data), width, height };
+  return { name, pixels: copyOf(data as Uint8Array), width, height };
+}
+
+type Copier = (bytes: Uint8Array) => Uint8Array<ArrayBuffer>;
+
+/** An array whose buffer was transferred has no bytes, and cannot be copied. */
+const copyOne: Copier = (bytes) => (bytes.byteLength === 0 ? new Uint8Array(0) : new Uint8Array(bytes));
+
+const blockBytes = 1 << 20;
+
+/** Of many small arrays: in blocks, since 100,000 ArrayBuffers take seconds, for which the event loop stands still. */
+function copierOfMany(): Copier {
+  let block = new Uint8Array(0);
+  let used = 0;
+  return (bytes) => {
+    const length = bytes.byteLength;
+    if (length === 0 || length > blockBytes / 16) return copyOne(bytes);
+    if (used + length > block.length) {
+      block = new Uint8Array(blockBytes);
+      used = 0;
+    }
+    const copy = block.subarray(used, used + length);
+    copy.set(bytes);
+    used += length;
+    return copy;
+  };
 }
 
 /** No path is longer on any system. */
@@ -91,7 +119,7 @@ function takePath(path: Path, name: string): TakenImage {
     }
     if (path.includes("\0")) fail("ERR_OPTION", name, "a path without NUL characters", path);
   }
-  return { name: pathText(path), path };
+  return { name: pathText(path), path: absolutePath(path, workingFolder()) };
 }
 
 /** By tag: it may be of another realm. */

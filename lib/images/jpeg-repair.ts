@@ -10,7 +10,8 @@ const restartInterval = 0xdd;
 
 /**
  * Puts right, without touching coded pixels: a scan header other than 0, 63, 0 of a sequential image, which has no other (0, 0, 0 of some cameras),
- * bytes between two segments, a JFIF version that does not exist, and restart markers that are numbered wrongly though all are there.
+ * bytes between two segments, a JFIF version that does not exist, a colour transform in Adobe's segment that does not exist, and restart markers that
+ * are numbered wrongly though all are there.
  *
  * @returns a copy; undefined where there is none of these, or where the file is damaged otherwise
  */
@@ -19,6 +20,7 @@ export function repairJpeg(bytes: Buffer): Buffer | undefined {
   let changed = false;
   let baseline = false;
   let frame: Frame | undefined;
+  let adobe: Buffer | undefined;
   let interval = 0;
   let at = 0;
   const keep = (start: number, end: number): Buffer => {
@@ -62,7 +64,9 @@ export function repairJpeg(bytes: Buffer): Buffer | undefined {
       segment.writeUInt16BE(0x0101, 9);
       changed = true;
     }
+    if (code === 0xee && segment.toString("latin1", 4, 9) === "Adobe" && segment.length > 15) adobe = segment;
     if (code !== startOfScan) continue;
+    if (adobe !== undefined && frame !== undefined && nameTransform(adobe, frame.components)) changed = true;
     const isFull = segment.length >= 7 && segment.subarray(-3).equals(fullScan);
     if (baseline && segment.length >= 7 && !isFull) {
       segment.set(fullScan, segment.length - 3);
@@ -89,6 +93,17 @@ function scanEnd(bytes: Buffer, start: number): number {
   return bytes.length;
 }
 
+/**
+ * Adobe's transforms are 0 or 1 (YCbCr) of three components, 0 or 2 (YCCK) of four. Of any other number decoders only warn, and take the pixels as
+ * transformed.
+ */
+function nameTransform(adobe: Buffer, components: number): boolean {
+  const transformed = { 3: 1, 4: 2 }[components];
+  if (transformed === undefined || adobe[15] === 0 || adobe[15] === transformed) return false;
+  adobe[15] = transformed;
+  return true;
+}
+
 /** Restart markers count from 0 to 7, and again. */
 function numberRestarts(scan: Buffer): { changed: boolean; count: number } {
   let changed = false;
@@ -106,6 +121,7 @@ function numberRestarts(scan: Buffer): { changed: boolean; count: number } {
 const fullScan = Buffer.from([0, 63, 0]);
 
 interface Frame {
+  readonly components: number;
   readonly width: number;
   readonly height: number;
   /** How often each component is sampled, by its identifier. */
@@ -120,7 +136,7 @@ function frameOf(segment: Buffer): Frame | undefined {
     const factors = segment[at + 1] as number;
     sampling.set(segment[at] as number, [factors >> 4, factors & 15]);
   }
-  return { height: segment.readUInt16BE(5), width: segment.readUInt16BE(7), sampling };
+  return { height: segment.readUInt16BE(5), width: segment.readUInt16BE(7), components, sampling };
 }
 
 /** Restart markers in a scan that is complete; undefined where its header does not tell. */

@@ -10,7 +10,7 @@ import { decodeImages, type ImageTarget } from "../images/decode";
 import { reportFaults, type ImageFailure, type OnError } from "../images/failure";
 import { isImage, takeImages, type Image, type TakenImage } from "../images/image";
 import { native, type NativeTensor } from "../native";
-import { callNative } from "../native-call";
+import { abortError, callNative } from "../native-call";
 import { Tensor, toTensor, type ArrayWithShape } from "../tensor";
 
 /**
@@ -48,12 +48,15 @@ export async function imagesTensor(images: Images, name: string, target: ImageTa
     const skipped = await reportFaults(faults, (index) => (taken[index] as TakenImage).name, onError, target.signal);
     if (faults.size > 0) {
       const all = tensor;
-      tensor = withoutRows(all, faults);
-      all.dispose();
+      try {
+        tensor = await withoutRows(all, faults, target.signal);
+      } finally {
+        all.dispose();
+      }
     }
     return { tensor, skipped };
   } catch (error) {
-    tensor.dispose();
+    tensor.dispose(); // once more where its rows were left out
     throw error;
   }
 }
@@ -62,18 +65,37 @@ function newTensor(shape: number[]): NativeTensor {
   return callNative(() => new (native().Tensor)(null, shape, "uint8"));
 }
 
-function withoutRows(tensor: NativeTensor, left: ReadonlyMap<number, unknown>): NativeTensor {
+/** Piece by piece, so that the event loop turns however many images there are. */
+async function withoutRows(
+  tensor: NativeTensor,
+  left: ReadonlyMap<number, unknown>,
+  signal: AbortSignal | undefined,
+): Promise<NativeTensor> {
   const [count = 0, ...shape] = tensor.shape;
   const length = shape.reduce((product, size) => product * size, 1);
-  const rows = tensor.toTypedArray() as Uint8Array;
+  const rowsAtOnce = Math.max(1, Math.floor(pieceBytes / 8 / length)); // every piece is copied three times
   const result = newTensor([count - left.size, ...shape]);
-  let next = 0;
-  for (let row = 0; row < count; row++) {
-    if (left.has(row)) continue;
-    result.write(next, rows.subarray(row * length, (row + 1) * length));
-    next += length;
+  try {
+    let next = 0;
+    for (let start = 0; start < count; start += rowsAtOnce) {
+      await turn();
+      if (signal?.aborted) throw abortError(signal);
+      const end = Math.min(count, start + rowsAtOnce);
+      const piece = tensor.slice(start, end);
+      const rows = piece.toTypedArray() as Uint8Array;
+      piece.dispose();
+      let kept = 0;
+      for (let row = start; row < end; row++) {
+        if (!left.has(row)) rows.copyWithin(length * kept++, (row - start) * length, (row - start + 1) * length);
+      }
+      result.write(next, rows.subarray(0, length * kept));
+      next += length * kept;
+    }
+    return result;
+  } catch (error) {
+    result.dispose();
+    throw error;
   }
-  return result;
 }
 
 export async function datasetTensor(images: Dataset): Promise<NativeTensor> {

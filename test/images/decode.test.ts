@@ -26,6 +26,15 @@ async function decode(image: Image, options: { size: number } & Partial<ImageTar
   return Buffer.from(planes.map((_, k) => planes[(k % target.channels) * area + Math.floor(k / target.channels)] as number));
 }
 
+function crc32(data: Uint8Array): number {
+  let crc = ~0;
+  for (const byte of data) {
+    crc ^= byte;
+    for (let k = 0; k < 8; k++) crc = (crc >>> 1) ^ (crc & 1 ? 0xedb88320 : 0);
+  }
+  return ~crc >>> 0;
+}
+
 function difference(found: Buffer, wanted: Buffer): { largest: number; mean: number } {
   expect(found).toHaveLength(wanted.length);
   const gaps = Array.from(wanted, (value, i) => Math.abs(value - (found[i] as number)));
@@ -91,6 +100,44 @@ describe("JPEG headers that break the standard, and that every viewer reads", ()
     }
   });
 });
+
+test.each([
+  ["YCCK", [1, 3, 255]],
+  ["JPEG, 4:4:4", [2, 3, 255]],
+] as const)("%s whose Adobe segment has no transform that exists: %j are read as transformed", async (name, transforms) => {
+  const { file, size, rgb } = [...expected.lossy, ...expected.cmyk].find((entry) => entry.name === name) as (typeof expected.lossy)[number];
+  const sound = bytes(file);
+  // Where there is a JFIF segment, Adobe's is not looked at.
+  const jfif = sound.indexOf("JFIF", 0, "latin1");
+  const start = jfif < 0 ? 2 : 2 + 2 + sound.readUInt16BE(jfif - 2);
+  const adobe = sound.indexOf("Adobe", 0, "latin1");
+  for (const transform of transforms) {
+    const odd = Buffer.from(sound);
+    if (adobe >= 0) odd[adobe + 11] = transform;
+    const segment = adobe >= 0 ? [] : [0xff, 0xee, 0, 14, ...Buffer.from("Adobe"), 0, 100, 0, 0, 0, 0, transform];
+    const image = Buffer.concat([odd.subarray(0, 2), Buffer.from(segment), odd.subarray(start)]);
+    expect(difference(await decode(image, { size }), bytes(rgb)).largest).toBeLessThanOrEqual(3);
+  }
+});
+
+test.each(expected.exact.filter(({ name }) => /^PNG, EXIF orientation/.test(name)))(
+  "$name, behind the pixels, and with the mark of a JPEG's",
+  async ({ file, size, rgb }) => {
+    const sound = bytes(file);
+    const [at, pixels, end] = ["eXIf", "IDAT", "IEND"].map((type) => sound.indexOf(type, 0, "latin1") - 4) as [number, number, number];
+    const length = 12 + sound.readUInt32BE(at);
+    expect(at).toBeLessThan(pixels);
+    const chunk = sound.subarray(at, at + length);
+    const data = Buffer.concat([Buffer.from("Exif\0\0"), chunk.subarray(8, -4)]);
+    const marked = Buffer.concat([Buffer.alloc(4), Buffer.from("eXIf"), data, Buffer.alloc(4)]);
+    marked.writeUInt32BE(data.length);
+    marked.writeUInt32BE(crc32(marked.subarray(4, -4)), marked.length - 4);
+    for (const moved of [chunk, marked]) {
+      const image = Buffer.concat([sound.subarray(0, at), sound.subarray(at + length, end), moved, sound.subarray(end)]);
+      expect(difference(await decode(image, { size }), bytes(rgb)).largest).toBe(0);
+    }
+  },
+);
 
 test("wrong restart markers of a JPEG that lost or gained coded pixels between two: in order, the rest would be in the wrong place", async () => {
   const { file } = expected.odd.find(({ name }) => name.includes("wrong restart marker")) as (typeof expected.odd)[number];
@@ -187,15 +234,6 @@ describe("hostile and missing images", () => {
     copy.writeUInt32BE(height, 20);
     copy.writeUInt32BE(crc32(copy.subarray(12, 29)), 29);
     return copy;
-  }
-
-  function crc32(data: Uint8Array): number {
-    let crc = ~0;
-    for (const byte of data) {
-      crc ^= byte;
-      for (let k = 0; k < 8; k++) crc = (crc >>> 1) ^ (crc & 1 ? 0xedb88320 : 0);
-    }
-    return ~crc >>> 0;
   }
 
   test.each<[string, Buffer]>([
