@@ -15,8 +15,8 @@ import type { Precision } from "../precision";
 import { ResNet, type ExtractionChunk, type ImageChunk } from "../resnet";
 import { dataHelp, dataSpec, randomIndices, randomSubset, readConformed, type DataSpec } from "./data-sets";
 import { readClassNames } from "./extracted";
-import { openExtraction, outFault } from "./extraction-writer";
-import { imagePaths, labelsByFolder, listedImage, listImages, passedOverNote, type ListedImage } from "./image-files";
+import { openExtraction, outFault, requireInputsKept } from "./extraction-writer";
+import { imagePaths, labelsByFolder, listedImage, listFiles, listImages, noClass, passedOverNote, type ListedImage } from "./image-files";
 import { choice, given, precisionOption, wholeNumber } from "./option-values";
 import { addSessionOptions, exitCodesHelp, runSession, type Session, type SessionOptions } from "./session";
 import { hinted, maxPixelsOption, skippedText } from "./skipped";
@@ -27,7 +27,7 @@ interface ExtractOptions extends SessionOptions {
   data?: DataSpec;
   subset?: number;
   seed: number;
-  filesFrom?: string;
+  filesFrom?: string[];
   labelsFromFolders?: boolean;
   classNames?: string;
   skipErrors?: boolean;
@@ -73,7 +73,11 @@ export function extractCommand(): Command {
     .option("--data <data>", "a data set in place of image files (default part: test)", dataSpec)
     .option("--subset <n>", "this many images of the data set, drawn at random", wholeNumber(1))
     .option("--seed <n>", "of the subset", wholeNumber(0), 0)
-    .option("--files-from <file>", "take the image files that are listed in this file, one a line or ended by NUL")
+    .option(
+      "--files-from <file>",
+      "take the image files that are listed in this file, one a line or ended by NUL; may be given again",
+      listFiles,
+    )
     .option("--labels-from-folders", "the folder an image file is in is its class")
     .option("--class-names <file>", "names of these classes in the order of their numbers, where the network has none; one a line")
     .option("--skip-errors", "leave out images that cannot be read, and list them in skipped.jsonl")
@@ -96,6 +100,8 @@ export function extractCommand(): Command {
       if (options.classNames !== undefined && !options.labelsFromFolders) {
         command.error("error: expected --labels-from-folders beside --class-names, which says what numbers their labels have");
       }
+      const drawn = (["subset", "seed"] as const).find((name) => command.getOptionValueSource(name) === "cli");
+      if (options.data === undefined && drawn !== undefined) command.error(`error: expected --data beside --${drawn}`);
       const fault = outFault(options.out);
       if (fault !== undefined) command.error(`error: option '--out <path>' argument '${options.out}' is invalid. ${fault}`);
       return runSession(options, (session) => extract(model, images, options, session), { interrupted: () => "nothing was written" });
@@ -116,6 +122,8 @@ interface Subject {
 async function extract(path: string, images: readonly string[], options: ExtractOptions, session: Session): Promise<void> {
   const { output, progress, signal, skipped, maxPixels } = session;
   if (options.threads !== undefined) await setThreads(options.threads);
+  const lists = (options.filesFrom ?? []).map((list) => ["--files-from", list] as const);
+  await requireInputsKept(options.out, [["<model>", path], ...lists, ["--class-names", options.classNames]]);
   const model = await ResNet.load(path, given({ device: options.device }));
   const start = performance.now();
   const subject =
@@ -149,7 +157,10 @@ async function extract(path: string, images: readonly string[], options: Extract
     const sink = async (chunk: ExtractionChunk) => {
       const left = new Map(chunk.skipped.map((failure) => [failure.index, failure]));
       const end = seen + (chunk.features.shape[0] as number) + left.size;
-      const names = (files ?? []).slice(seen, end).flatMap(({ name }, i) => (left.has(seen + i) ? [] : [name]));
+      const kept = (files ?? []).slice(seen, end).filter((_, i) => !left.has(seen + i));
+      const unnamed = kept[chunk.labels.indexOf(-1)]; // was missing when the list was made, and is there now
+      if (unnamed !== undefined) throw noClass(unnamed, classNames ?? []);
+      const names = kept.map(({ name }) => name);
       writing = true;
       await writer.write({ ...chunk, names, skipped: chunk.skipped.map((failure) => named(failure, files)) });
       writing = false;

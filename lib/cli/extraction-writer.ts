@@ -2,7 +2,7 @@
 // end, of one run; what an earlier run left there and this one does not write is removed.
 
 import { createHash } from "node:crypto";
-import { mkdir, rmdir, stat, unlink } from "node:fs/promises";
+import { lstat, mkdir, rmdir, stat, unlink } from "node:fs/promises";
 import { basename, dirname, extname, join } from "node:path";
 import { LibtorchOodError } from "../errors";
 import { isClaim, tryClaim, type Claim } from "../experiment/claims";
@@ -19,6 +19,7 @@ import {
   type WrittenArray,
 } from "./extraction-arrays";
 import { extractionFiles, isAsRecorded, readRecord, recordName, type ExtractionRecord, type RecordedFile } from "./extraction-record";
+import { identity } from "./output-files";
 
 export interface Written {
   readonly arrays: WrittenArray[];
@@ -96,6 +97,28 @@ export async function openExtraction(out: string, form: ExtractionForm): Promise
   }
 }
 
+/**
+ * No file that the command reads may be among those that it writes or removes, but for a list of images that an earlier run wrote there.
+ *
+ * @param inputs - what each is, and its path; undefined where an option was not given
+ * @throws ERR_OPTION
+ */
+export async function requireInputsKept(
+  out: string,
+  inputs: readonly (readonly [what: string, path: string | undefined])[],
+): Promise<void> {
+  const asTensors = isTensorsPath(out);
+  const kind = asTensors ? new TensorsKind(out) : new FolderKind(out);
+  const names = extractionFiles.filter((name) => !asTensors || extname(name) !== ".npy");
+  const outputs = [asTensors ? out : join(out, recordName), ...names.map((name) => kind.list(name))];
+  const identities = await Promise.all(outputs.map(identity));
+  for (const [what, path] of inputs) {
+    const found = path === undefined ? undefined : outputs[identities.indexOf(await identity(path))];
+    if (found === undefined || (found === kind.list("images.txt") && (await kind.wrote("images.txt")))) continue;
+    throw new LibtorchOodError("ERR_OPTION", `--out: expected another file than ${what}, found ${found} for both`);
+  }
+}
+
 /** Short enough for any file system, and another for every file. */
 function claimName(file: string): string {
   if (file.length <= 40) return `.${file}`;
@@ -106,6 +129,8 @@ function claimName(file: string): string {
 interface Kind {
   /** Path of a list, as "images.txt". */
   list(name: string): string;
+  /** Whether a list is as an earlier run wrote it. */
+  wrote(name: string): Promise<boolean>;
   /** Refuses what would be lost. Gives the paths of an earlier run that this one is to remove. */
   stale(written: readonly string[]): Promise<string[]>;
   arrays(form: ExtractionForm): Promise<Arrays>;
@@ -164,7 +189,8 @@ class Run {
     const listed = Object.fromEntries(lists.map((lines) => [lines.name, lines.recorded()]));
     try {
       await this.arrays.finish(listed);
-      if (!(await this.claim.held())) throw new LibtorchOodError("ERR_BUSY", `${this.arrays.name}: another run has taken it over`);
+      if (!(await this.claim.held()))
+        throw new LibtorchOodError("ERR_BUSY", `${this.arrays.name}: its claim is gone: another run has taken it over, or it was removed`);
       const written = this.#skipped === undefined ? this.names.filter((name) => name !== "skipped.jsonl") : this.names;
       const stale = await this.kind.stale(written);
       const files = { ...this.arrays.recorded(), ...listed };
@@ -235,6 +261,10 @@ class FolderKind implements Kind {
     return join(this.folder, name);
   }
 
+  async wrote(name: string): Promise<boolean> {
+    return isOwn(this.list(name), name, (await readRecord(this.folder))?.files);
+  }
+
   async stale(written: readonly string[]): Promise<string[]> {
     const there: string[] = [];
     for (const name of extractionFiles) if (!written.includes(name) && (await exists(join(this.folder, name)))) there.push(name);
@@ -274,6 +304,10 @@ class TensorsKind implements Kind {
 
   list(name: string): string {
     return `${this.path.slice(0, -".safetensors".length)}.${name}`;
+  }
+
+  async wrote(name: string): Promise<boolean> {
+    return isOwn(this.list(name), name, await recordedLists(this.path));
   }
 
   async stale(written: readonly string[]): Promise<string[]> {
@@ -332,7 +366,9 @@ async function makeFolder(path: string): Promise<string[]> {
       }
       const status = await stat(folder).catch(() => undefined);
       if (status?.isDirectory()) return;
-      throw ioError("create", path, status === undefined ? error : `${folder}: expected a folder, found a file`);
+      const isLink = status === undefined && (await lstat(folder).catch(() => undefined))?.isSymbolicLink();
+      const found = status !== undefined ? "a file" : isLink ? "a link to what is not there" : undefined;
+      throw ioError("create", path, found === undefined ? error : `${folder}: expected a folder, found ${found}`);
     }
   };
   await make(path, false);

@@ -1,11 +1,13 @@
 // Image files as a command line names them: paths, folders and lists of paths, in an order that does not depend on the file system.
 
-import { createReadStream } from "node:fs";
+import { constants, createReadStream, open } from "node:fs";
 import { stat } from "node:fs/promises";
+import { Socket } from "node:net";
 import { basename, dirname, extname, normalize, resolve } from "node:path";
 import type { Readable } from "node:stream";
+import { promisify } from "node:util";
 import { isLibtorchOodError, LibtorchOodError } from "../errors";
-import { corruptFile, io, ioError } from "../files/file-errors";
+import { corruptFile, ioError } from "../files/file-errors";
 import { parsePathText, pathBytes, pathOfBytes, pathText, urlOfPath, type Path } from "../files/path-text";
 import { byBytes, byCodePoints, imageEndings, imageTree, join } from "../images/image-tree";
 
@@ -14,6 +16,8 @@ export interface ListedImage {
   readonly image: string | URL;
   readonly name: string;
   readonly path: Path;
+  /** Whether there was nothing of that name when the list was made. */
+  readonly missing?: boolean;
 }
 
 export interface ListedImages {
@@ -43,8 +47,9 @@ export async function listImages(paths: readonly Path[], { signal, keepUnreadabl
   const files: ListedImage[] = [];
   const passedOver: Record<string, number> = {};
   for (const path of paths) {
-    if (!(await isFolder(path, keepUnreadable))) {
-      files.push(listedImage(path));
+    const kind = await kindOf(path, keepUnreadable);
+    if (kind !== "folder") {
+      files.push(kind === "missing" ? { ...listedImage(path), missing: true } : listedImage(path));
       continue;
     }
     const unreadable: Buffer[] = [];
@@ -90,12 +95,12 @@ export function passedOverNote(passedOver: Readonly<Record<string, number>>): st
  */
 export async function readPaths(list: string, signal: AbortSignal | undefined, stdin: Readable = process.stdin): Promise<Path[]> {
   const name = list === "-" ? "standard input" : list;
-  if (list !== "-" && (await io("read", list, stat(list))).isDirectory()) throw ioError("read", list, "expected a file, found a directory");
   const chunks: Buffer[] = [];
   try {
-    const stream = list === "-" ? stdin : createReadStream(list);
+    const stream = list === "-" ? stdin : await readable(list);
     const stop = () => stream.destroy(signal?.reason as Error);
     signal?.addEventListener("abort", stop, { once: true });
+    if (signal?.aborted) stop();
     try {
       let length = 0;
       for await (const chunk of stream) {
@@ -130,26 +135,46 @@ export async function readPaths(list: string, signal: AbortSignal | undefined, s
   return paths;
 }
 
-/** The images of a command's arguments: "-" stands for a list of paths on standard input, and `filesFrom` names a file with one. */
+/** A file or a pipe. Of a pipe, opening and reading would each wait for a writer on a thread that nothing can stop. */
+async function readable(list: string): Promise<Readable> {
+  const status = await stat(list);
+  if (status.isDirectory()) throw ioError("read", list, "expected a file, found a directory");
+  if (!status.isFIFO()) return createReadStream(list);
+  const fd = await promisify(open)(list, constants.O_RDONLY | constants.O_NONBLOCK);
+  return new Socket({ fd, readable: true, writable: false });
+}
+
+/** `--files-from`, again and again. */
+export function listFiles(text: string, before: readonly string[] = []): string[] {
+  return [...before, text];
+}
+
+/**
+ * The images of a command's arguments: "-" stands for a list of paths on standard input, and `filesFrom` names files with one.
+ *
+ * @throws ERR_OPTION where standard input is named twice, and what {@link readPaths} throws
+ */
 export async function imagePaths(
   images: readonly string[],
-  filesFrom: string | undefined,
+  filesFrom: readonly string[] | undefined,
   signal: AbortSignal | undefined,
 ): Promise<Path[]> {
+  const times = [...images, ...(filesFrom ?? [])].filter((name) => name === "-").length;
+  if (times > 1) throw new LibtorchOodError("ERR_OPTION", `-: expected standard input once among the images, found it ${times} times`);
   const paths: Path[] = [];
   for (const image of images) {
     if (image === "-") for (const path of await readPaths("-", signal)) paths.push(path);
     else paths.push(image);
   }
-  if (filesFrom !== undefined) for (const path of await readPaths(filesFrom, signal)) paths.push(path);
+  for (const list of filesFrom ?? []) for (const path of await readPaths(list, signal)) paths.push(path);
   return paths;
 }
 
-async function isFolder(path: Path, keepUnreadable: boolean): Promise<boolean> {
+async function kindOf(path: Path, keepUnreadable: boolean): Promise<"file" | "folder" | "missing"> {
   try {
-    return (await stat(path)).isDirectory();
+    return (await stat(path)).isDirectory() ? "folder" : "file";
   } catch (error) {
-    if (keepUnreadable) return false;
+    if (keepUnreadable) return "missing";
     const hint =
       typeof path === "string" && path.includes("\ufffd") ? " (a name that is not UTF-8 cannot be an argument: name its folder)" : "";
     throw ioError("read", `${pathText(path)}${hint}`, error);
@@ -171,7 +196,7 @@ export interface FolderLabels {
 }
 
 /**
- * The class of each file by the name of the folder it is in.
+ * The class of each file by the name of the folder it is in; −1 for one that is missing and whose folder is no class.
  *
  * @param classNames - those of the network, or of a file; undefined: the names of the folders, sorted
  * @throws ERR_OPTION for a folder that is no class, and for a single folder without `classNames`: which number it has depends on the others
@@ -188,13 +213,17 @@ export function labelsByFolder(files: readonly ListedImage[], classNames: readon
   const labels = Int32Array.from(folders, (folder, i) => {
     const label = numbers.get(folder);
     if (label !== undefined) return label;
-    const classes = names.length > 12 ? `${names.slice(0, 12).join(", ")}, … (${names.length})` : names.join(", ");
-    throw new LibtorchOodError(
-      "ERR_OPTION",
-      `${files[i]?.name}: expected a folder named as one of the classes ${classes}, found ${JSON.stringify(folder)}`,
-    );
+    if (files[i]?.missing) return -1;
+    throw noClass(files[i] as ListedImage, names);
   });
   return { labels, classNames: names };
+}
+
+/** ERR_OPTION for a file that is in no class's folder. */
+export function noClass({ name, path }: ListedImage, names: readonly string[]): LibtorchOodError {
+  const classes = names.length > 12 ? `${names.slice(0, 12).join(", ")}, … (${names.length})` : names.join(", ");
+  const found = JSON.stringify(folderName(path));
+  return new LibtorchOodError("ERR_OPTION", `${name}: expected a folder named as one of the classes ${classes}, found ${found}`);
 }
 
 function folderName(path: Path): string {

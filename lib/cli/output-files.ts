@@ -25,7 +25,7 @@ export async function requireOutput(
 }
 
 /** The same for two paths of one file, also where it does not exist yet. */
-async function identity(path: string): Promise<string> {
+export async function identity(path: string): Promise<string> {
   const whole = await realpath(path).catch(() => undefined);
   if (whole !== undefined) return whole;
   const folder = await realpath(dirname(path)).catch(() => resolve(dirname(path)));

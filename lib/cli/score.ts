@@ -8,7 +8,7 @@ import { LibtorchOodError } from "../errors";
 import type { Evidence } from "../scores";
 import { dataHelp, dataSpec, readConformed, type DataSpec } from "./data-sets";
 import { readExtracted } from "./extracted";
-import { imagePaths, listImages, passedOverNote, type ListedImage } from "./image-files";
+import { imagePaths, listFiles, listImages, passedOverNote, type ListedImage } from "./image-files";
 import { given, realNumber, wholeNumber } from "./option-values";
 import { predictFiles, predictRows, type Outcome } from "./predictions";
 import { addSessionOptions, exitCodes, exitCodesHelp, runSession, type Session, type SessionOptions } from "./session";
@@ -18,7 +18,7 @@ import { errorText, visible } from "./visible";
 
 interface ScoreOptions extends SessionOptions {
   data?: DataSpec;
-  filesFrom?: string;
+  filesFrom?: string[];
   features?: string;
   falseAlarmRate?: number;
   failOnOod?: boolean;
@@ -54,7 +54,11 @@ export function scoreCommand(): Command {
     .argument("[images...]", "image files, and folders in which all images are taken; -: a list of paths on standard input")
     .optionsGroup("Images:")
     .option("--data <data>", "a data set in place of image files (default part: test)", dataSpec)
-    .option("--files-from <file>", "take the image files that are listed in this file, one a line or ended by NUL")
+    .option(
+      "--files-from <file>",
+      "take the image files that are listed in this file, one a line or ended by NUL; may be given again",
+      listFiles,
+    )
     .option("--features <path>", "features in files, for a detector without a network")
     .option(...skipErrorsOption)
     .option(...maxPixelsOption)
