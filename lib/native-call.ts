@@ -158,9 +158,9 @@ export class CallbackGuard {
     if (this.#thrown) throw this.#thrown.error;
   }
 
-  /** Waits for the promises that callbacks returned, or for the first of them to reject, and rethrows. */
-  async finish(): Promise<void> {
-    while (this.#promised.size > 0 && !this.#thrown) await Promise.race(this.#promised);
+  /** Waits for the promises that callbacks returned, or for the first of them to reject, and rethrows. @throws ERR_ABORTED: they may never settle */
+  async finish(signal: AbortSignal | undefined): Promise<void> {
+    while (this.#promised.size > 0 && !this.#thrown) await untilAborted(Promise.race(this.#promised), signal);
     this.rethrow();
   }
 

@@ -90,7 +90,7 @@ export interface ExtractOptions {
 }
 
 export interface ExtractAllOptions extends ExtractOptions {
-  /** Images done, of all. The call ends when the promises that it returns have settled; it may end the call by throwing. */
+  /** Images done, of all. The call ends when the promises that it returns have settled, or by an abort; it may end the call by throwing. */
   onProgress?: (done: number, total: number) => void | Promise<void>;
 }
 
@@ -457,7 +457,7 @@ export class ResNet {
       throw error;
     }
     await writer?.finish();
-    await guard?.finish();
+    await guard?.finish(options.signal);
   }
 
   /** Takes an epoch's numbers into the history, and its weights, where they came along, into the checkpoint. */
@@ -511,7 +511,8 @@ export class ResNet {
    * The weights are those at the start of the call.
    *
    * @param source - chunks of images in any form that {@link extract} takes, or `{ images, labels }`
-   * @param sink - receives each chunk; its tensors are disposed when the promise it returns settles
+   * @param sink - receives each chunk; its tensors are disposed when the promise it returns settles. An abort waits for that too, so that no sink is at
+   *   work any more when the call ends: hand the signal on to what may take long
    * @returns the number of rows, and the images that were skipped
    * @throws what {@link extract} throws, and what source or sink throws (the source is then closed)
    */
@@ -563,7 +564,7 @@ export class ResNet {
           const left = new Set(skipped.map(({ index }) => index));
           const kept = labels === undefined ? new Int32Array(0) : left.size === 0 ? labels : labels.filter((_, i) => !left.has(i));
           const moved = skipped.map((failure) => ({ ...failure, index: failure.index + imagesBefore }));
-          for (const failure of moved) all.push(failure);
+          for (const failure of moved) all.push({ ...failure });
           await sink({ features, logits, labels: kept, skipped: moved, precision: extractor.precision, offset: count });
           count += rows;
           imagesBefore += total;
@@ -783,7 +784,13 @@ class BoundExtractor {
         const report = onProgress && guard.wrap((done: number) => onProgress(done, total));
         return this.handle.extract(control, images, this.options, report && ((done) => void report(done)));
       });
-      await guard?.finish();
+      try {
+        await guard?.finish(this.signal);
+      } catch (error) {
+        features.dispose();
+        logits.dispose();
+        throw error;
+      }
       return { features: new Tensor(features), logits: new Tensor(logits) };
     } catch (error) {
       guard?.rethrow();

@@ -9,7 +9,7 @@ import { allocateBytes } from "../files/regular-file";
 import { decodeImages, imageResizes, resizeKernel, type ImageResize } from "../images/decode";
 import { checkOnError, reportFaults, type OnError } from "../images/failure";
 import { checkMaxPixels } from "../images/image";
-import { abortError, CallbackGuard } from "../native-call";
+import { abortError, CallbackGuard, untilAborted } from "../native-call";
 import { Dataset } from "./dataset";
 import { decodedCache, defaultCacheFolder, readDecoded, writeDecoded, type DecodedCache, type SourceFile } from "./decoded-cache";
 
@@ -107,7 +107,9 @@ export async function readImageFiles(
   const cache = cacheFolder === undefined ? undefined : await cacheOf(cacheFolder, root, files, decoding);
   const cached = cache === undefined ? undefined : await readDecoded(cache, [files.length, ...shape], signal);
   const { images, faults } = cached === undefined ? await decode(files, decoding) : { images: cached, faults: new Map<number, never>() };
-  if (cached !== undefined) await decoding.onProgress?.({ done: files.length, total: files.length });
+  if (cached !== undefined) {
+    await untilAborted(Promise.resolve(decoding.onProgress?.({ done: files.length, total: files.length })), signal);
+  }
   await reportFaults(faults, (index) => pathText((files[index] as LabelledFile).path as Path), onError, signal);
   const kept = faults.size === 0 ? files : files.filter((_, index) => !faults.has(index));
   if (faults.size > 0) requireClasses(kept, files, faults, dataset.classNames);
@@ -147,7 +149,7 @@ async function decode(files: readonly LabelledFile[], decoding: Decoding): Promi
   };
   const taken = files.map(({ path }) => ({ name: pathText(path as Path), path: absolutePath(path as Path, decoding.workingFolder) }));
   await decodeImages(taken, { channels, size, resize, maxPixels, signal }, write, onError === "throw" ? undefined : onFault);
-  await guard.finish();
+  await guard.finish(signal);
   let next = 0;
   for (let index = 0; faults.size > 0 && index < files.length; index++) {
     if (!faults.has(index)) images.copyWithin(length * next++, index * length, (index + 1) * length);

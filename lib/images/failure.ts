@@ -50,6 +50,9 @@ export async function reportFaults(
   signal: AbortSignal | undefined,
 ): Promise<ImageFailure[]> {
   const failures = [...faults].sort(([a], [b]) => a - b).map(([index, error]) => imageFailure(index, nameOf(index), error));
-  if (typeof onError === "function") for (const failure of failures) await untilAborted(Promise.resolve(onError(failure)), signal);
+  if (typeof onError === "function") {
+    // A copy: what the caller does to it is not to change which rows are left out.
+    for (const failure of failures) await untilAborted(Promise.resolve(onError({ ...failure })), signal);
+  }
   return failures;
 }

@@ -3,11 +3,11 @@
 import { copyFileSync, mkdirSync, openAsBlob } from "node:fs";
 import { appendFile, readFile } from "node:fs/promises";
 import sharp from "sharp";
-import { datasets, type Image } from "../../lib";
+import { datasets, Detector, type Image, type ImageFailure } from "../../lib";
 import { takeImages } from "../../lib/images/image";
 import { imagesTensor } from "../../lib/resnet/images";
 import { temporaryDirectory } from "../files/temporary-directory";
-import { libraryFailureOf, tinyNetwork, useOneThread } from "../resnet/tiny-network";
+import { libraryFailureOf, tinyData, tinyNetwork, useOneThread } from "../resnet/tiny-network";
 
 useOneThread();
 const directory = temporaryDirectory();
@@ -142,6 +142,49 @@ test("images that are left out of many: the event loop turns while the others mo
   expect(kept.findIndex((level, row) => rows[row * length] !== level || rows[(row + 1) * length - 1] !== level)).toBe(-1);
   expect(turns).toBeGreaterThan(4);
   tensor.dispose();
+});
+
+test("an onProgress that never settles can be aborted", async () => {
+  const model = await tinyNetwork();
+  mkdirSync(directory.path("pets/cat"), { recursive: true });
+  const path = await plain("pets/cat/0.png", 50);
+  const cache = directory.path("cache");
+  await datasets.imageFolder(directory.path("pets"), { cache });
+  const data = tinyData(40);
+  const calls: ((options: { onProgress: () => Promise<void>; signal: AbortSignal }) => Promise<unknown>)[] = [
+    (options) => model.extract(path, options),
+    (options) => Detector.fit(model, data, { calibration: data, allowOverlap: true, ...options }),
+    (options) => datasets.imageFolder(directory.path("pets"), { cache: false, ...options }),
+    (options) => datasets.imageFolder(directory.path("pets"), { cache, ...options }),
+    ({ onProgress: onEpoch, signal }) => model.fit(data, { epochs: 1, onEpoch, signal }),
+  ];
+  for (const call of calls) {
+    const controller = new AbortController();
+    const onProgress = (): Promise<void> => {
+      setImmediate(() => controller.abort());
+      return new Promise(() => undefined);
+    };
+    expect(await libraryFailureOf(() => call({ onProgress, signal: controller.signal }))).toMatchObject({ code: "ERR_ABORTED" });
+  }
+  model.dispose();
+});
+
+test("what onError does to a failure does not change which rows are left out", async () => {
+  const model = await tinyNetwork();
+  const sound = await plain("good.png", 70);
+  const source = [{ images: [new Uint8Array([1]), sound, sound], labels: Int32Array.of(7, 3, 5) }];
+  const seen: unknown[] = [];
+  const onError = (failure: ImageFailure): void => void ((failure as { index: number }).index = 2);
+  const { skipped } = await model.extractStream(
+    source,
+    (chunk) => {
+      seen.push([...chunk.labels]);
+      (chunk.skipped[0] as { index: number }).index = 9;
+    },
+    { onError },
+  );
+  expect([seen, skipped.map(({ index }) => index)]).toEqual([[[3, 5]], [0]]);
+  model.dispose();
 });
 
 test("what an error says is the decoder's own words for this image, on one line", async () => {
