@@ -2,7 +2,7 @@
 
 import { createHash } from "node:crypto";
 import { setImmediate as turn } from "node:timers/promises";
-import { describe } from "../checks";
+import { describe, fail } from "../checks";
 import { labelsFor } from "../datasets/class-labels";
 import { Dataset, requireArrays } from "../datasets/dataset";
 import { LibtorchOodError } from "../errors";
@@ -18,6 +18,10 @@ import { Tensor, toTensor, type ArrayWithShape } from "../tensor";
  * several as encoded bytes, paths, `file:` URLs, Blobs or RGBA pixels.
  */
 export type Images = Dataset | Tensor | ArrayWithShape | Image | readonly Image[];
+
+const imageForms =
+  "a Dataset, a Tensor, { data: typed array, shape }, or one image or a list of them as encoded bytes (Uint8Array), a path, a file: URL, a Blob or " +
+  "{ data, width, height }";
 
 const pieceBytes = 8 << 20; // about 2 ms of copying or hashing: the event loop turns between pieces
 
@@ -37,7 +41,11 @@ export interface NativeImages {
  */
 export async function imagesTensor(images: Images, name: string, target: ImageTarget, onError: OnError = "throw"): Promise<NativeImages> {
   if (images instanceof Dataset) return { tensor: await datasetTensor(images), skipped: [] };
-  if (!isImage(images) && !Array.isArray(images)) return { tensor: ownHandle(images as Tensor | ArrayWithShape, name), skipped: [] };
+  if (!isImage(images) && !Array.isArray(images)) {
+    const array = typeof images === "object" && images !== null && "data" in images;
+    if (!array && !Tensor.is(images)) fail("ERR_OPTION", name, imageForms, images);
+    return { tensor: ownHandle(images as Tensor | ArrayWithShape, name), skipped: [] };
+  }
   const taken = takeImages(images, name);
   const { channels, size } = target;
   const faults = new Map<number, LibtorchOodError>();

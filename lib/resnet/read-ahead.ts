@@ -1,7 +1,7 @@
 // Reads an iterable step by step, so that the next element can be on its way while one is worked on, and closes it as
 // `for await` would.
 
-import { describe } from "../checks";
+import { describe, fail } from "../checks";
 import { LibtorchOodError } from "../errors";
 import { untilAborted } from "../native-call";
 
@@ -26,6 +26,7 @@ export class ReadAhead<T> {
     this.#waiting = true;
     this.#read = new Promise<IteratorResult<T>>((resolve) => resolve(this.#iterator.next())).then(
       (result) => {
+        if (typeof result !== "object" || result === null) fail("ERR_OPTION", "source", "next() to give { value, done }", result);
         this.#waiting = false;
         this.#over = result.done === true;
         return result;
@@ -59,8 +60,14 @@ export class ReadAhead<T> {
 
 function iteratorOf<T>(source: AsyncIterable<T> | Iterable<T>): AsyncIterator<T> | Iterator<T> {
   if (typeof source === "object" && source !== null) {
-    if (Symbol.asyncIterator in source) return source[Symbol.asyncIterator]();
-    if (Symbol.iterator in source) return source[Symbol.iterator]();
+    const { [Symbol.asyncIterator]: asynchronous, [Symbol.iterator]: synchronous } = source as Partial<AsyncIterable<T> & Iterable<T>>;
+    const method = (asynchronous ?? synchronous) as ((this: unknown) => unknown) | undefined; // null is none, as for "for await"
+    const iterator = typeof method === "function" ? method.call(source) : undefined;
+    if (isIterator(iterator)) return iterator as AsyncIterator<T> | Iterator<T>;
   }
   throw new LibtorchOodError("ERR_OPTION", `source: expected an iterable of images, found ${describe(source)}`);
+}
+
+function isIterator(value: unknown): boolean {
+  return typeof value === "object" && value !== null && typeof (value as { next?: unknown }).next === "function";
 }

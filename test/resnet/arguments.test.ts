@@ -316,7 +316,7 @@ const ofExtract: Case[] = [
     "extract: nothing",
     () => model.extract(wrong(undefined)),
     "ERR_OPTION",
-    "images: expected a Tensor or { data: typed array, shape }, found undefined",
+    "images: expected a Dataset, a Tensor, { data: typed array, shape }, or one image or a list of them as encoded bytes (Uint8Array), a path, a file: URL, a Blob or { data, width, height }, found undefined",
   ],
   ["extract: a path of nothing", () => model.extract("images"), "ERR_IO", /^cannot open images: ENOENT/],
   ["extract: bytes of no image", () => model.extract(bytes(64)), "ERR_CORRUPT_FILE", /^images: expected a PNG, JPEG or WebP image, found/],
@@ -418,7 +418,7 @@ const ofExtract: Case[] = [
     "extractStream: a chunk of another kind",
     () => model.extractStream([wrong(7)], sink),
     "ERR_OPTION",
-    "images: expected a Tensor or { data: typed array, shape }, found 7",
+    "images: expected a Dataset, a Tensor, { data: typed array, shape }, or one image or a list of them as encoded bytes (Uint8Array), a path, a file: URL, a Blob or { data, width, height }, found 7",
   ],
   [
     "extractStream: a chunk of another size",

@@ -107,6 +107,11 @@ describe("numbers", () => {
     expect(labels).toEqual([...data.labels]);
   });
 
+  test("a source whose asynchronous iterator is null is a synchronous one, as for await has it", async () => {
+    const source = { [Symbol.asyncIterator]: null, [Symbol.iterator]: () => tenChunks()[Symbol.iterator]() };
+    expect((await model.extractStream(source as never, ignore)).count).toBeGreaterThan(0);
+  });
+
   test("an empty source", async () => {
     expect(await model.extractStream([], () => fail("called"))).toEqual({ count: 0, skipped: [] });
   });
@@ -242,6 +247,15 @@ describe("failures: the very error, and the source closed once", () => {
     expect(error.message).toMatch(message);
     expect(sunk).toBe(2);
     expect(source.closed).toBe(1);
+  });
+
+  test.each([
+    ["an iterator without next()", { [Symbol.asyncIterator]: () => 5 }],
+    ["a property that is no function", { [Symbol.asyncIterator]: 5 }],
+    ["a next() that gives null", { [Symbol.iterator]: () => ({ next: () => null }) }],
+  ])("a source with %s", async (_, source) => {
+    const error = await libraryFailureOf(() => model.extractStream(source as never, ignore));
+    expect(error).toMatchObject({ code: "ERR_OPTION", message: /^source: expected / });
   });
 
   test("a network disposed of before the call", async () => {
