@@ -1,5 +1,6 @@
 // Images that cannot be decoded: which errors are an image's own fault, and what becomes of such an image.
 
+import { setImmediate as turn } from "node:timers/promises";
 import { fail } from "../checks";
 import { isLibtorchOodError, type ErrorCode, type LibtorchOodError } from "../errors";
 import { untilAborted } from "../native-call";
@@ -42,6 +43,9 @@ export function imageFailure(index: number, path: string, error: LibtorchOodErro
   return { index, path, code: error.code, reason: error.message, error };
 }
 
+/** Told of before the event loop turns: about a millisecond. */
+const failuresPerTurn = 256;
+
 /** Faults as {@link ImageFailure}s in the order of the images, each told to `onError`. @throws ERR_ABORTED, and what `onError` throws */
 export async function reportFaults(
   faults: ReadonlyMap<number, LibtorchOodError>,
@@ -52,7 +56,10 @@ export async function reportFaults(
   const failures = [...faults].sort(([a], [b]) => a - b).map(([index, error]) => imageFailure(index, nameOf(index), error));
   if (typeof onError === "function") {
     // A copy: what the caller does to it is not to change which rows are left out.
-    for (const failure of failures) await untilAborted(Promise.resolve(onError({ ...failure })), signal);
+    for (const [i, failure] of failures.entries()) {
+      if (i % failuresPerTurn === failuresPerTurn - 1) await turn(); // promises alone leave timers waiting
+      await untilAborted(Promise.resolve(onError({ ...failure })), signal);
+    }
   }
   return failures;
 }

@@ -44,7 +44,7 @@ export async function imagesTensor(images: Images, name: string, target: ImageTa
   if (!isImage(images) && !Array.isArray(images)) {
     const array = typeof images === "object" && images !== null && "data" in images;
     if (!array && !Tensor.is(images)) fail("ERR_OPTION", name, imageForms, images);
-    return { tensor: ownHandle(images as Tensor | ArrayWithShape, name), skipped: [] };
+    return { tensor: ownHandle(images, name), skipped: [] };
   }
   const taken = takeImages(images, name);
   const { channels, size } = target;

@@ -144,6 +144,26 @@ test("images that are left out of many: the event loop turns while the others mo
   tensor.dispose();
 });
 
+test("many images that cannot be decoded: the event loop turns while they are told of", async () => {
+  const images = Array.from({ length: 1500 }, () => new Uint8Array([1]));
+  let [told, turns] = [0, 0];
+  let turnsAtEnd = 0;
+  let counting: NodeJS.Immediate | undefined;
+  const count = (): void => {
+    turns++;
+    counting = setImmediate(count);
+  };
+  const onError = (): void => {
+    if (told++ === 0) counting = setImmediate(count);
+    turnsAtEnd = turns;
+  };
+  const { tensor } = await imagesTensor(images, "images", { channels: 1, size: 8, resize: "none", signal: undefined }, onError);
+  clearImmediate(counting);
+  expect([told, tensor.shape[0]]).toEqual([1500, 0]);
+  expect(turnsAtEnd).toBeGreaterThan(3);
+  tensor.dispose();
+});
+
 test("an onProgress that never settles can be aborted", async () => {
   const model = await tinyNetwork();
   mkdirSync(directory.path("pets/cat"), { recursive: true });
