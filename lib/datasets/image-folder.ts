@@ -3,7 +3,7 @@
 import { basename, extname, resolve as resolvePath } from "node:path";
 import { optionsObject, string } from "../checks";
 import { corruptFile, ioError } from "../files/file-errors";
-import { pathOfBytes, pathText, type Path } from "../files/path-text";
+import { absolutePath, pathBytes, pathOfBytes, pathText, type Path } from "../files/path-text";
 import type { ImageResize } from "../images/decode";
 import { foldersIn, imageTree, join } from "../images/image-tree";
 import type { Dataset } from "./dataset";
@@ -43,30 +43,33 @@ export const noClasses = "a folder per class";
 /** The files of {@link imageFolder} in their order. @throws ERR_IO, ERR_CORRUPT_FILE, ERR_OPTION, ERR_ABORTED */
 export async function listImageFolder(
   directory: string,
-  { signal, onError }: Pick<Decoding, "signal" | "onError">,
+  { signal, onError, workingFolder }: Pick<Decoding, "signal" | "onError"> & Partial<Pick<Decoding, "workingFolder">>,
 ): Promise<{ classNames: string[]; files: LabelledFile[] }> {
-  const classes = await foldersIn(directory);
+  const place = absolutePath(directory, workingFolder) as string;
+  const classes = await foldersIn(place);
   if (classes.length === 0)
     throw ioError("find", `${noClasses} in ${directory}`, "there is none; put images without classes into one folder in it");
   const files: LabelledFile[] = [];
   for (const [label, className] of classes.entries()) {
     const root = join(Buffer.from(directory), className);
     const unreadable: Path[] = [];
-    const onUnreadable = onError === "throw" ? {} : { onUnreadable: (path: Path) => void unreadable.push(path) };
-    const { folders, undecodable } = await imageTree(pathOfBytes(root), { signal, loops: "refuse", ...onUnreadable });
+    const there = join(Buffer.from(place), className);
+    const asNamed = (path: Path): Path => pathOfBytes(Buffer.concat([root, pathBytes(path).subarray(there.length)]));
+    const onUnreadable = onError === "throw" ? {} : { onUnreadable: (path: Path) => void unreadable.push(asNamed(path)) };
+    const { folders, undecodable } = await imageTree(pathOfBytes(there), { signal, loops: "refuse", ...onUnreadable });
     const [foreign] = undecodable;
     if (foreign !== undefined && onError === "throw") {
       const ending = extname(foreign.toString("latin1")).toLowerCase();
       throw corruptFile(pathText(pathOfBytes(join(root, foreign))), "a PNG, JPEG or WebP image", `the ending ${ending}`);
     }
-    const places = folders.flatMap(({ folder, names }) => names.map((name) => join(folder, name)));
+    const images = folders.flatMap(({ folder, names }) => names.map((name) => join(folder, name)));
     // Those of other formats stand last: the decoder says of each why it is left out.
-    for (const place of [...places, ...undecodable]) {
-      const relative = join(className, place);
+    for (const image of [...images, ...undecodable]) {
+      const relative = join(className, image);
       files.push({ path: pathOfBytes(join(Buffer.from(directory), relative)), name: pathText(pathOfBytes(relative)), label });
     }
     for (const path of unreadable) files.push({ path, name: pathText(path), label });
-    if (places.length === 0) {
+    if (images.length === 0) {
       throw corruptFile(pathText(pathOfBytes(root)), "at least one PNG, JPEG or WebP image of the class", "none");
     }
   }

@@ -47,6 +47,10 @@ test("relative paths name what they named when the call was made, whatever the w
   process.chdir(directory.path("here"));
   const set = datasets.imageFolder(".", { cache: false, imageSize: 8, onProgress: () => process.chdir(directory.path("there")) });
   expect([...new Set((await set).images)]).toEqual([10]);
+  process.chdir(directory.path("here"));
+  const listed = datasets.imageFolder("../here", { cache: false, imageSize: 8 });
+  process.chdir(directory.path("there/a"));
+  expect([...new Set((await listed).images)]).toEqual([10]);
   model.dispose();
 });
 
