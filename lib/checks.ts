@@ -8,7 +8,7 @@ export function describe(value: unknown): string {
   if (isRevoked(value)) return "a revoked proxy";
   if (typeof value === "string") return JSON.stringify(shortened(value));
   if (typeof value === "number" || typeof value === "boolean" || typeof value === "bigint") return shortened(String(value));
-  if (Array.isArray(value)) return `an array of length ${value.length}`;
+  if (Array.isArray(value)) return `an array of length ${describe((value as { length: unknown }).length)}`; // a proxy's may be anything
   if (ArrayBuffer.isView(value)) {
     const { length } = value as Uint8Array;
     return length === undefined
@@ -20,7 +20,7 @@ export function describe(value: unknown): string {
 }
 
 /** Whatever one looks at in a revoked proxy, the engine throws a TypeError of its own. */
-function isRevoked(value: unknown): boolean {
+export function isRevoked(value: unknown): boolean {
   try {
     Array.isArray(value);
     return false;

@@ -3,6 +3,7 @@
 import { randomBytes } from "node:crypto";
 import { chmod, open, readdir, realpath, rename, stat, unlink, utimes, type FileHandle } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
+import { LibtorchOodError } from "../errors";
 import { io, ioError, systemCode } from "./file-errors";
 import { flush } from "./flush";
 
@@ -11,7 +12,10 @@ const bytesPerCall = 64 * 1024 * 1024;
 
 /** A file under way: nobody sees it before {@link AtomicFile.commit}, and what was at its path stays until then. */
 export interface AtomicFile {
-  /** The bytes must not be changed until the promise settles. Bytes may be written again, and in any order. @throws ERR_IO */
+  /**
+   * The bytes must not be changed until the promise settles. Bytes may be written again, and in any order.
+   * @throws ERR_IO; ERR_SHAPE where their memory goes meanwhile
+   */
   write(bytes: Uint8Array, position: number): Promise<void>;
   /** Flushes to the disk, renames to the path and flushes the directory; removes the new file where that fails. @throws ERR_IO */
   commit(): Promise<void>;
@@ -132,11 +136,15 @@ function isRunning(pid: number): boolean {
 }
 
 async function writeAll(handle: FileHandle, path: string, chunk: Uint8Array, position: number): Promise<void> {
-  for (let done = 0; done < chunk.length;) {
-    const length = Math.min(bytesPerCall, chunk.length - done);
+  const { length: all } = chunk;
+  for (let done = 0; done < all;) {
+    const length = Math.min(bytesPerCall, all - done);
     const { bytesWritten } = await io("write", path, handle.write(chunk, done, length, position + done));
     if (bytesWritten === 0) throw ioError("write", path, "the file system took no bytes");
     done += bytesWritten;
+    if (chunk.length === all) continue;
+    const expected = `${all} bytes until they are written (has their buffer been transferred or resized?)`;
+    throw new LibtorchOodError("ERR_SHAPE", `${path}: expected ${expected}, found ${chunk.length}`);
   }
 }
 

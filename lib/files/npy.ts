@@ -4,6 +4,7 @@ import { describe, fail, string, typedArrayName } from "../checks";
 import { LibtorchOodError } from "../errors";
 import { openAtomicFile, type AtomicFile } from "./atomic-write";
 import { corruptFile } from "./file-errors";
+import { listOf, shortList } from "../lists";
 import { formatNpyHeader, maxNpyHeaderBytes, npyDtypes, npyElements, parseNpyHeader, type NpyDtype } from "./npy-header";
 import { npyValues, type NpyArrays } from "./npy-values";
 import { allocateBytes, openRegularFile, readExactly } from "./regular-file";
@@ -19,6 +20,8 @@ export interface Npy<D extends NpyDtype = NpyDtype> {
   readonly data: NpyArrays[D];
 }
 
+/** NumPy's. */
+const maxRank = 64;
 const constructors = { float32: Float32Array, float64: Float64Array, int32: Int32Array, int64: BigInt64Array } as const;
 
 /**
@@ -70,6 +73,9 @@ export class NpyWriter<D extends NpyDtype = NpyDtype> {
   #position: number;
   #rows = 0;
   #writing = false;
+  #over = false;
+  /** What an earlier write failed with: how much of its bytes is in the file is not known. */
+  #failure: { error: unknown } | undefined;
 
   private constructor(
     readonly path: string,
@@ -87,9 +93,13 @@ export class NpyWriter<D extends NpyDtype = NpyDtype> {
    */
   static async open<D extends NpyDtype>(path: string, dtype: D, rowShape: readonly number[]): Promise<NpyWriter<D>> {
     if (!Object.hasOwn(npyDtypes, dtype)) fail("ERR_OPTION", "dtype", `one of ${Object.keys(npyDtypes).join(", ")}`, dtype);
-    const sizes = rowShape.every((length) => Number.isSafeInteger(length) && length > 0);
-    if (!sizes) throw new LibtorchOodError("ERR_SHAPE", `rowShape: expected positive integers, found [${rowShape.join(", ")}]`);
-    return new NpyWriter(path, dtype, [...rowShape], await openAtomicFile(string(path, "path")));
+    const sizes = shortList(rowShape, maxRank - 1);
+    if (sizes === undefined) fail("ERR_SHAPE", "rowShape", `an array of at most ${maxRank - 1} sizes`, rowShape);
+    if (!sizes.every((length): length is number => Number.isSafeInteger(length) && (length as number) > 0)) {
+      const found = sizes.map((size) => (typeof size === "number" ? size : describe(size))).join(", ");
+      throw new LibtorchOodError("ERR_SHAPE", `rowShape: expected positive integers, found [${found}]`);
+    }
+    return new NpyWriter(path, dtype, sizes, await openAtomicFile(string(path, "path")));
   }
 
   /** Rows written. */
@@ -100,28 +110,44 @@ export class NpyWriter<D extends NpyDtype = NpyDtype> {
   /**
    * Appends whole rows. `values` must not be changed until the promise settles, which is when the next may be written.
    *
-   * @throws ERR_DTYPE for another kind of array, ERR_SHAPE for a part of a row, ERR_BUSY while another write is under way, ERR_IO
+   * @throws ERR_DTYPE for another kind of array, ERR_SHAPE for a part of a row, and where the array's memory goes while it is written; ERR_BUSY while
+   *   another write is under way, ERR_DISPOSED after {@link commit} or {@link discard}, ERR_IO. After a write that failed, only {@link discard} is left
    */
   async write(values: NpyArrays[D]): Promise<void> {
     const expected = constructors[this.dtype].name;
-    if (!ArrayBuffer.isView(values) || typedArrayName(values) !== expected) fail("ERR_DTYPE", this.path, `a ${expected}`, values);
-    if (values.length % this.#rowLength !== 0) {
+    if (!ArrayBuffer.isView(values) || typedArrayName(values) !== expected || listOf(values) === undefined) {
+      fail("ERR_DTYPE", this.path, `a ${expected}`, values);
+    }
+    const { length, byteLength } = values;
+    if (length % this.#rowLength !== 0) {
       throw new LibtorchOodError("ERR_SHAPE", `${this.path}: expected rows of ${this.#rowLength} numbers, found ${describe(values)}`);
     }
-    if (this.#writing) throw new LibtorchOodError("ERR_BUSY", `${this.path}: a write is under way; await it before the next`);
+    this.#requireIdle("write()");
+    if (length === 0) return;
     this.#writing = true;
     try {
-      await this.file.write(new Uint8Array(values.buffer, values.byteOffset, values.byteLength), this.#position);
+      await this.file.write(new Uint8Array(values.buffer, values.byteOffset, byteLength), this.#position);
+    } catch (error) {
+      this.#failure = { error };
+      throw error;
     } finally {
       this.#writing = false;
     }
-    this.#position += values.byteLength;
-    this.#rows += values.length / this.#rowLength;
+    this.#position += byteLength;
+    this.#rows += length / this.#rowLength;
   }
 
-  /** Completes the file, flushes it to the disk and gives it its name. @throws ERR_IO; the new file is then gone */
+  /**
+   * Completes the file, flushes it to the disk and gives it its name.
+   *
+   * @throws ERR_BUSY while a write is under way, ERR_DISPOSED after {@link commit} or {@link discard}; ERR_IO, and what an earlier write threw: the new
+   *   file is then gone
+   */
   async commit(): Promise<void> {
+    this.#requireIdle("commit()");
+    this.#over = true;
     try {
+      if (this.#failure) throw this.#failure.error;
       await this.file.write(formatNpyHeader(this.dtype, [this.#rows, ...this.rowShape]), 0);
     } catch (error) {
       await this.file.discard();
@@ -130,8 +156,14 @@ export class NpyWriter<D extends NpyDtype = NpyDtype> {
     await this.file.commit();
   }
 
+  #requireIdle(what: string): void {
+    if (this.#over) throw new LibtorchOodError("ERR_DISPOSED", `${this.path}: ${what} after commit() or discard()`);
+    if (this.#writing) throw new LibtorchOodError("ERR_BUSY", `${this.path}: a write is under way; await it before ${what}`);
+  }
+
   /** Gives up: the path is as it was. Idempotent, and nothing after {@link commit}. */
   discard(): Promise<void> {
+    this.#over = true;
     return this.file.discard();
   }
 }

@@ -1,7 +1,8 @@
 // The dtypes of the safetensors format: their sizes, and typed arrays to and from the little-endian bytes in a file.
 
-import { describe, typedArrayName } from "../checks";
+import { describe, fail, typedArrayName } from "../checks";
 import { LibtorchOodError } from "../errors";
+import { bytesOf } from "../lists";
 
 /** Bits per element of every dtype of the format. */
 export const dtypeBits = {
@@ -59,7 +60,7 @@ export function toBytes(dtype: SafetensorsDtype, data: SafetensorsArray, name: s
     throw new LibtorchOodError("ERR_DTYPE", `${name}: expected a ${kinds} for ${dtype}, found ${describe(data)}`);
   }
   if (dtype === "I64" && kind === "Int32Array") return widened(data as Int32Array);
-  return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+  return data.byteLength === 0 ? new Uint8Array(0) : new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
 }
 
 /** The typed array that {@link toValues} gives for each dtype. */
@@ -91,7 +92,7 @@ export function isNumericDtype(dtype: SafetensorsDtype): dtype is NumericDtype {
  * F16 and BF16 become float32, I64 and U64 become float64.
  *
  * @throws ERR_SHAPE where the bytes are no whole number of elements, ERR_RANGE where an I64 or U64 is beyond ±(2^53 − 1), ERR_DTYPE for complex
- *   numbers and for floats of 8 bits and fewer
+ *   numbers and for floats of 8 bits and fewer, and where `bytes` is no Uint8Array
  */
 export function toValues<D extends SafetensorsDtype>(dtype: D, bytes: Uint8Array): ValuesOfDtype[D & NumericDtype];
 export function toValues(dtype: SafetensorsDtype, bytes: Uint8Array): ValuesOfDtype[NumericDtype] {
@@ -100,10 +101,12 @@ export function toValues(dtype: SafetensorsDtype, bytes: Uint8Array): ValuesOfDt
     throw new LibtorchOodError("ERR_DTYPE", `dtype: expected one of ${known.join(", ")}, found ${describe(dtype)}`);
   }
   const width = dtypeBits[dtype] / 8;
-  if (bytes.length % width !== 0) {
-    throw new LibtorchOodError("ERR_SHAPE", `bytes: expected a multiple of ${width} for ${dtype}, found ${bytes.length}`);
+  const given = bytesOf(bytes);
+  if (given === undefined) fail("ERR_DTYPE", "bytes", "a Uint8Array", bytes);
+  if (given.length % width !== 0) {
+    throw new LibtorchOodError("ERR_SHAPE", `bytes: expected a multiple of ${width} for ${dtype}, found ${given.length}`);
   }
-  const own = new Uint8Array(bytes); // at offset 0 of a new buffer, hence aligned for every kind of array
+  const own = new Uint8Array(given); // at offset 0 of a new buffer, hence aligned for every kind of array
   switch (dtype) {
     case "F64":
       return new Float64Array(own.buffer);

@@ -18,7 +18,7 @@ const maxEntries = 1_000_000;
 const entriesPerTurn = 500;
 const openingBrace = 0x7b;
 /** As many dimensions as NumPy allows. */
-const maxRank = 64;
+export const maxRank = 64;
 
 /** Where a tensor lies in a file. */
 export interface SafetensorsEntry {
@@ -49,7 +49,7 @@ export function headerLength(prefix: Uint8Array, fileSize: number, file: string)
   const fits = length >= 2n && length <= BigInt(limit);
   // Last, since a length may look like the beginning of anything.
   const kind = fits && (prefix.length === 8 || prefix[8] === openingBrace) ? undefined : contentKind(prefix);
-  if (kind !== undefined) throw corruptFile(file, "a safetensors file", kind);
+  if (kind !== undefined && kind !== "a safetensors file") throw corruptFile(file, "a safetensors file", kind);
   if (!fits) {
     throw corruptFile(file, `a safetensors header of 2 to ${limit} bytes (the file has ${fileSize})`, `a header length of ${length}`);
   }

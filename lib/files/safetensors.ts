@@ -1,8 +1,9 @@
 // Reading and writing .safetensors files: weights, detectors and statistics, exchanged with Python without a line of code in the file.
 
 import type { FileHandle } from "node:fs/promises";
-import { describe, fail, optionsObject, string, typedArrayName } from "../checks";
+import { describe, fail, isRevoked, optionsObject, string } from "../checks";
 import { LibtorchOodError } from "../errors";
+import { bytesOf, shortList } from "../lists";
 import { writeFileAtomically } from "./atomic-write";
 import { contentBytes } from "./content-kind";
 import { allocateBytes, openRegularFile, readExactly } from "./regular-file";
@@ -12,6 +13,7 @@ import {
   hasLoneSurrogate,
   headerLength,
   maxHeaderBytes,
+  maxRank,
   parseHeader,
   parseHeaderInTurns,
   tensorByteLength,
@@ -129,7 +131,12 @@ export async function readSafetensors(path: string): Promise<SafetensorsContent>
  * @throws ERR_CORRUPT_FILE, ERR_DTYPE where `bytes` is no Uint8Array
  */
 export function parseSafetensors(bytes: Uint8Array, source = "safetensors bytes"): SafetensorsContent {
-  if (!ArrayBuffer.isView(bytes) || typedArrayName(bytes) !== "Uint8Array") fail("ERR_DTYPE", "bytes", "a Uint8Array", bytes);
+  const own = bytesOf(bytes);
+  if (own === undefined) fail("ERR_DTYPE", "bytes", "a Uint8Array", bytes);
+  return parseBytes(own, string(source, "source"));
+}
+
+function parseBytes(bytes: Uint8Array, source: string): SafetensorsContent {
   const length = headerLength(bytes.subarray(0, contentBytes), bytes.length, source);
   const header = parseHeader(bytes.subarray(8, 8 + length), bytes.length, source);
   const tensors = new Map<string, SafetensorsTensor>();
@@ -162,19 +169,19 @@ export interface SafetensorsWriteOptions {
  * input gives the same bytes. Tensors are not copied, so a file of any size is written with little memory.
  *
  * @throws before anything is written: ERR_OPTION (name twice or reserved, unknown dtype), ERR_SHAPE, ERR_DTYPE, ERR_RANGE (header above 100 MB);
- *   then ERR_IO
+ *   then ERR_IO; ERR_SHAPE where the memory of an array goes before it is written
  */
 export async function writeSafetensors(
   path: string,
   tensors: Iterable<SafetensorsInput>,
   options?: SafetensorsWriteOptions,
 ): Promise<void> {
-  await writeFileAtomically(string(path, "path"), safetensorsChunks(tensors, options));
+  await writeFileAtomically(string(path, "path"), chunksOf(safetensorsParts(tensors, options)));
 }
 
 /** The bytes that {@link writeSafetensors} writes, in memory. */
 export function serializeSafetensors(tensors: Iterable<SafetensorsInput>, options?: SafetensorsWriteOptions): Uint8Array {
-  const chunks = safetensorsChunks(tensors, options);
+  const chunks = [...chunksOf(safetensorsParts(tensors, options))];
   const length = chunks.reduce((sum, chunk) => sum + chunk.length, 0);
   const bytes = allocateBytes(length, "safetensors");
   let position = 0;
@@ -185,21 +192,28 @@ export function serializeSafetensors(tensors: Iterable<SafetensorsInput>, option
   return bytes;
 }
 
-function safetensorsChunks(tensors: Iterable<SafetensorsInput>, options?: SafetensorsWriteOptions): Uint8Array[] {
+function safetensorsParts(tensors: Iterable<SafetensorsInput>, options?: SafetensorsWriteOptions) {
   const { metadata } = optionsObject(options, "options", ["metadata"]);
   const inputs: HeaderInput[] = [];
-  const data: Uint8Array[] = [];
+  const data: { name: string; bytes: Uint8Array; byteLength: number }[] = [];
   const names = new Set<string>();
+  let headerLength = 2;
+  const list: unknown = tensors;
+  if (typeof list !== "object" || list === null || isRevoked(list) || !(Symbol.iterator in list)) {
+    fail("ERR_OPTION", "tensors", "an array or another iterable of tensors", list);
+  }
   for (const tensor of tensors) {
+    if (typeof tensor !== "object" || tensor === null) fail("ERR_OPTION", "tensor", "{ name, dtype, shape, data }", tensor);
     const name = writableText(tensor.name, "tensor name");
     if (name === "__metadata__") throw new LibtorchOodError("ERR_OPTION", "tensor name: __metadata__ is reserved by the format");
     if (names.has(name)) throw new LibtorchOodError("ERR_OPTION", `tensor name: ${describe(name)} is given twice`);
     names.add(name);
-    const { dtype, shape } = tensor;
+    const { dtype } = tensor;
     if (!isSafetensorsDtype(dtype)) fail("ERR_OPTION", `dtype of ${describe(name)}`, `one of ${Object.keys(dtypeBits).join(", ")}`, dtype);
-    const sizes: unknown = shape;
-    if (!Array.isArray(sizes) || !shape.every((size) => Number.isSafeInteger(size) && size >= 0)) {
-      fail("ERR_SHAPE", `shape of ${describe(name)}`, "an array of non-negative integers", shape);
+    const given = tensor.shape;
+    const shape = shortList(given, maxRank) as number[] | undefined;
+    if (!shape?.every((size) => Number.isSafeInteger(size) && size >= 0)) {
+      fail("ERR_SHAPE", `shape of ${describe(name)}`, `an array of non-negative integers, ${maxRank} at most`, given);
     }
     const bytes = toBytes(dtype, tensor.data, `data of ${describe(name)}`);
     const byteLength = tensorByteLength(dtype, shape);
@@ -207,14 +221,38 @@ function safetensorsChunks(tensors: Iterable<SafetensorsInput>, options?: Safete
       const expected = `${byteLength ?? "more than 2^53"} bytes for ${dtype} [${shape.join(", ")}]`;
       throw new LibtorchOodError("ERR_SHAPE", `data of ${describe(name)}: expected ${expected}, found ${bytes.length} bytes`);
     }
-    inputs.push({ name, dtype, shape: [...shape], byteLength });
-    data.push(bytes);
+    inputs.push({ name, dtype, shape, byteLength });
+    headerLength += leastEntryBytes + name.length;
+    if (headerLength > maxHeaderBytes) throw headerTooLong("more"); // known before an endless list has filled the memory
+
+    data.push({ name, bytes, byteLength });
   }
   const header = formatHeader(inputs, metadataMap(metadata));
-  if (header.length - 8 > maxHeaderBytes) {
-    throw new LibtorchOodError("ERR_RANGE", `safetensors header: expected at most ${maxHeaderBytes} bytes, found ${header.length - 8}`);
+  if (header.length - 8 > maxHeaderBytes) throw headerTooLong(`${header.length - 8}`);
+  return { header, data };
+}
+
+/** One by one, as they are written: the arrays are the caller's. @throws ERR_SHAPE where the memory of one has gone since the header was made */
+function* chunksOf({ header, data }: ReturnType<typeof safetensorsParts>): Generator<Uint8Array> {
+  yield header;
+  for (const { name, bytes, byteLength } of data) {
+    if (bytes.length !== byteLength) {
+      fail(
+        "ERR_SHAPE",
+        `data of ${describe(name)}`,
+        `${byteLength} bytes until they are written (has their buffer been transferred?)`,
+        bytes,
+      );
+    }
+    yield bytes;
   }
-  return [header, ...data];
+}
+
+/** Of an entry with an empty name and shape. */
+const leastEntryBytes = '"":{"dtype":"F4","shape":[],"data_offsets":[0,0]},'.length;
+
+function headerTooLong(found: string): LibtorchOodError {
+  return new LibtorchOodError("ERR_RANGE", `safetensors header: expected at most ${maxHeaderBytes} bytes, found ${found}`);
 }
 
 function metadataMap(metadata: SafetensorsWriteOptions["metadata"]): Map<string, string> {

@@ -183,6 +183,41 @@ describe("writing", () => {
     expect(readdirSync(directory.path("."))).toHaveLength(before);
   });
 
+  test("a commit waits for no write: it is refused, and takes everything afterwards", async () => {
+    const path = directory.path("early.npy");
+    const writer = await NpyWriter.open(path, "float32", [1]);
+    const write = writer.write(new Float32Array(1_000_000).fill(7));
+    expect((await libraryFailureOf(() => writer.commit())).code).toBe("ERR_BUSY");
+    await write;
+    await writer.commit();
+    expect((await readNpy(path)).shape).toEqual([1_000_000, 1]);
+    expect((await libraryFailureOf(() => writer.commit())).code).toBe("ERR_DISPOSED");
+    expect((await libraryFailureOf(() => writer.write(new Float32Array(1)))).code).toBe("ERR_DISPOSED");
+  });
+
+  test("an array whose memory goes before or while it is written ends the file", async () => {
+    const path = directory.put("gone.npy", "old");
+    const gone = new Float32Array(4);
+    structuredClone(gone.buffer, { transfer: [gone.buffer] });
+    const writer = await NpyWriter.open(path, "float32", [1]);
+    await writer.write(gone); // no rows
+    const large = new Float32Array(30_000_000);
+    const write = libraryFailureOf(() => writer.write(large));
+    structuredClone(large.buffer, { transfer: [large.buffer] });
+    expect((await write).code).toBe("ERR_SHAPE");
+    expect((await libraryFailureOf(() => writer.commit())).code).toBe("ERR_SHAPE");
+    expect(readFileSync(path, "utf8")).toBe("old");
+  });
+
+  // prettier-ignore
+  test.each<[string, unknown]>([["text", "12"], ["null", null], ["an object", { length: 1, 0: 2 }], ["a hole", Array(1)], ["64 sizes", Array(64).fill(1)], ["a symbol", [Symbol("x")]]])(
+    "rows of %s are refused",
+    async (_, rowShape) => {
+      const error = await libraryFailureOf(() => NpyWriter.open(directory.path("rows.npy"), "float32", rowShape as number[]));
+      expect(error.code).toBe("ERR_SHAPE");
+    },
+  );
+
   test("another kind of array, a part of a row, two writes at once, a folder that is not there", async () => {
     const writer = await NpyWriter.open(directory.path("strict.npy"), "float32", [2]);
     const wrongKind = await libraryFailureOf(() => writer.write(Float64Array.of(1, 2) as never));

@@ -1,5 +1,5 @@
 import { execFileSync } from "node:child_process";
-import { readFileSync, readdirSync, truncateSync } from "node:fs";
+import { existsSync, readFileSync, readdirSync, truncateSync } from "node:fs";
 import { join } from "node:path";
 import fc from "fast-check";
 import {
@@ -368,3 +368,47 @@ function outcomeOf(bytes: Uint8Array): string {
     return String((error as { code?: unknown }).code);
   }
 }
+
+describe("what is no tensor, no list of tensors and no bytes", () => {
+  const tensor = { name: "a", dtype: "F32", shape: [1], data: new Float32Array(1) } as const;
+
+  test.each<[string, unknown, string]>([
+    ["null", null, "ERR_OPTION"],
+    ["a number", 5, "ERR_OPTION"],
+    ["an object", { a: tensor }, "ERR_OPTION"],
+    ["nulls", [null], "ERR_OPTION"],
+    ["a shape with a hole", [{ ...tensor, shape: Array(1) }], "ERR_SHAPE"],
+    ["65 sizes", [{ ...tensor, shape: Array(65).fill(1) }], "ERR_SHAPE"],
+  ])("writing %s", async (_, tensors, expected) => {
+    await expect(writeSafetensors(directory.path("never.safetensors"), tensors as never)).rejects.toMatchObject({ code: expected });
+  });
+
+  test("an endless list of tensors is refused once no header could hold them", async () => {
+    function* endless() {
+      for (let i = 0; ; i++) yield { ...tensor, name: `${i}${"x".repeat(100_000)}` };
+    }
+    await expect(writeSafetensors(directory.path("never.safetensors"), endless())).rejects.toMatchObject({ code: "ERR_RANGE" });
+  });
+
+  test("bytes that are none, or whose memory has been transferred", () => {
+    const gone = new Uint8Array(100);
+    structuredClone(gone.buffer, { transfer: [gone.buffer] });
+    expect(() => parseSafetensors(gone)).toThrow(expect.objectContaining({ code: "ERR_CORRUPT_FILE" }) as Error);
+    expect(toValues("F32", gone)).toHaveLength(0);
+    for (const other of [Float32Array.of(1, 2, 3, 4), new DataView(new ArrayBuffer(8)), [1, 2, 3, 4], null]) {
+      expect(() => toValues("F32", other as never)).toThrow(expect.objectContaining({ code: "ERR_DTYPE" }) as Error);
+    }
+    expect(() => parseSafetensors(new Uint8Array(3), Symbol("x") as never)).toThrow(
+      expect.objectContaining({ code: "ERR_OPTION" }) as Error,
+    );
+  });
+
+  test("an array that is transferred while it is written leaves no file", async () => {
+    const data = new Float32Array(30_000_000);
+    const path = directory.path("transferred.safetensors");
+    const written = writeSafetensors(path, [{ ...tensor, shape: [data.length], data }]);
+    structuredClone(data.buffer, { transfer: [data.buffer] });
+    await expect(written).rejects.toMatchObject({ code: "ERR_SHAPE" });
+    expect(existsSync(path)).toBe(false);
+  });
+});
