@@ -156,6 +156,13 @@ export class ClassStatistics {
       scatter: scatter as Scatter,
       device,
     });
+    // What a later save would refuse, or write so that it is not read, would cost all that had been added until then.
+    for (const { name, tensor } of state) {
+      if (name !== "count" && name !== "trace") continue;
+      const values = tensor.toTypedArray() as ArrayLike<number | bigint>;
+      const wrong = Array.from(values).find((value) => value < 0 || (name === "count" && value > Number.MAX_SAFE_INTEGER));
+      if (wrong !== undefined) corrupt(path, name, name === "count" ? "0 to 2^53 - 1" : "0 or more", wrong);
+    }
     await restoring(path, () => runNative(undefined, (control) => statistics.#native.loadState(control, statistics.scatter, state)));
     return statistics;
   }

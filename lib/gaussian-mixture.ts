@@ -10,6 +10,7 @@ import { native, type NativeDensityOptions, type NativeGaussianMixture, type Nat
 import { callNative, runNative } from "./native-call";
 import { presetOf, storedPresetRecord, withPreset, type PresetName, type PresetRecord } from "./presets/preset";
 import { corrupt, readStateFile, restoring, writeStateFile } from "./state-file";
+import { requireFiniteDensities } from "./stored-mixture";
 import { Tensor, toTensor, type ArrayWithShape } from "./tensor";
 
 /**
@@ -290,6 +291,7 @@ export class GaussianMixture {
     ];
     const negative = counts.find((count) => count < 0);
     if (negative !== undefined || counts.every((count) => count === 0)) corrupt(where, "count", "at least 0, and not all 0", negative ?? 0);
+    await requireFiniteDensities(state, where);
     return new GaussianMixture(handle, device, { ...kept, counts, jitter, shrinkage });
   }
 

@@ -3,6 +3,7 @@
 import { describe, fail, typedArrayName } from "./checks";
 import { LibtorchOodError } from "./errors";
 import { integersOf, isIntegerArray, maxUnstatedClasses, type Labels } from "./labels";
+import { listOf } from "./lists";
 import { Tensor } from "./tensor";
 
 const arraysInInt32 = ["Int16Array", "Uint16Array"];
@@ -16,9 +17,10 @@ const largestInt64 = 2n ** 63n - 1n;
  */
 export function labelsTensor(value: Labels, name: string): Tensor {
   if (Tensor.is(value)) return value;
-  if (Array.isArray(value)) {
-    requireSome(value, name);
-    const list = Array.from(value as unknown[], (label, i) => {
+  const given = listOf(value);
+  if (given !== undefined && !ArrayBuffer.isView(given)) {
+    requireSome(given, name);
+    const list = Array.from(given, (label, i) => {
       // Array.from gives a hole as undefined, which is no label either.
       if (typeof label !== "number" || !Number.isInteger(label)) fail("ERR_DTYPE", `${name}[${i}]`, "a whole number", label);
       if (!Number.isSafeInteger(label)) fail("ERR_RANGE", `${name}[${i}]`, "a label below 2^53", label);
@@ -27,7 +29,7 @@ export function labelsTensor(value: Labels, name: string): Tensor {
     const short = list.every((label) => Math.abs(label) <= 0x7fffffff);
     return Tensor.from(short ? Int32Array.from(list) : BigInt64Array.from(list, BigInt));
   }
-  if (!isIntegerArray(value)) {
+  if (given === undefined || !isIntegerArray(value)) {
     throw new LibtorchOodError("ERR_DTYPE", `${name}: expected an array of whole numbers, found ${describe(value)}`);
   }
   requireSome(value, name);

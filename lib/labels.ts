@@ -1,6 +1,6 @@
 // Class labels as callers hold them: what is taken, told without the native addon, so that metrics run where there is none.
 
-import { fail, typedArrayName } from "./checks";
+import { fail, isRevoked, typedArrayName } from "./checks";
 import type { Tensor } from "./tensor";
 
 /** One class index per sample: 0, 1, … */
@@ -40,7 +40,14 @@ export function isIntegerArray(value: unknown): value is Exclude<Labels, Tensor 
 
 /** Whether it is a Tensor, told by its shape: the class itself would load the addon. */
 export function looksLikeTensor(value: unknown): value is Tensor {
-  return typeof value === "object" && value !== null && "dtype" in value && "toArray" in value && typeof value.toArray === "function";
+  return (
+    typeof value === "object" &&
+    value !== null &&
+    !isRevoked(value) &&
+    "dtype" in value &&
+    "toArray" in value &&
+    typeof value.toArray === "function"
+  );
 }
 
 /** The elements of a Tensor of whole numbers. @throws ERR_DTYPE, ERR_DISPOSED */

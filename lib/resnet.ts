@@ -1,6 +1,7 @@
 // ResNet: an L2-normalised, spectrally normalised residual network that is trained and read natively.
 
 import { boolean, fail, integer, oneOf, optionalFunction, optionalSignal, optionsObject, string, typedArrayName } from "./checks";
+import { checkClassNames } from "./class-names";
 import { Dataset } from "./datasets/dataset";
 import { checkNormalization, type Normalization } from "./datasets/normalization";
 import { LibtorchOodError } from "./errors";
@@ -40,7 +41,7 @@ import {
 } from "./resnet/model-file";
 import type { TrainingRecord } from "./resnet/training-record";
 import { ReadAhead } from "./resnet/read-ahead";
-import { fittingState, takeWeights } from "./resnet/weights";
+import { fittingState, requireVariances, takeWeights } from "./resnet/weights";
 import { imageRows, SeenInputs, type Overlap } from "./seen-inputs";
 import { Tensor, toTensor, type ArrayWithShape } from "./tensor";
 
@@ -308,13 +309,17 @@ export class ResNet {
     return callNative(() => this.#native.training);
   }
 
-  /** Names of the classes, from the data set that the network was trained on. */
+  /**
+   * Names of the classes, from the data set that the network was first trained on; undefined where that has more or fewer classes.
+   *
+   * @throws ERR_OPTION for anything but text, or a name twice; ERR_SHAPE for another number than there are classes
+   */
   get classNames(): readonly string[] | undefined {
     return this.#classNames;
   }
 
   set classNames(value: readonly string[] | undefined) {
-    this.#classNames = value;
+    this.#classNames = value === undefined ? undefined : Object.freeze(checkClassNames(value, this.architecture.numClasses));
   }
 
   /** Constants that the input images are normalised with; undefined before any are known. */
@@ -395,7 +400,7 @@ export class ResNet {
       adopt: () => {
         this.#trainedOn = trainedOn;
         this.#normalization = checked; // private fields: this must not fail once the native call has begun, whatever was done to the object
-        this.#classNames ??= [...train.classNames];
+        this.#classNames ??= this.#namesOf(train);
       },
     };
   }
@@ -618,7 +623,7 @@ export class ResNet {
    *
    * @param weights - by the names of {@link weights}; a counter (`num_batches_tracked`) may be a number
    * @throws ERR_SHAPE naming every tensor that is missing, surplus or of another shape; ERR_OPTION where some are surplus and nothing else is wrong;
-   *   ERR_DTYPE, ERR_NON_FINITE, ERR_BUSY during training
+   *   ERR_DTYPE, ERR_NON_FINITE, ERR_RANGE for a negative variance of a batch norm, ERR_BUSY during training
    */
   async setWeights(weights: ReadonlyMap<string, Tensor | ArrayWithShape | number | bigint>): Promise<void> {
     // By tag: the map may be of another realm.
@@ -689,6 +694,7 @@ export class ResNet {
 
   async #loadState(state: readonly NamedTensor[]): Promise<void> {
     const tensors = state.map(({ name, tensor }) => ({ name, tensor: Tensor.handle(tensor, name) }));
+    requireVariances(state);
     await runNative(undefined, (control) => this.#native.loadState(control, tensors));
   }
 
@@ -697,14 +703,19 @@ export class ResNet {
       await this.#loadState(state);
     } catch (cause) {
       const { code, message } = cause as LibtorchOodError;
-      if (!["ERR_SHAPE", "ERR_DTYPE", "ERR_OPTION", "ERR_NON_FINITE"].includes(code)) throw cause;
+      if (!["ERR_SHAPE", "ERR_DTYPE", "ERR_OPTION", "ERR_NON_FINITE", "ERR_RANGE"].includes(code)) throw cause;
       throw new LibtorchOodError("ERR_CORRUPT_FILE", `${path}: its tensors are not those of its architecture: ${message}`, { cause });
     }
   }
 
+  /** Those of the data set, where they are those of this network: of more or fewer, a file could not say which class each names. */
+  #namesOf({ classNames }: Dataset): readonly string[] | undefined {
+    return classNames.length === this.architecture.numClasses ? classNames : undefined;
+  }
+
   #describe(normalization: Normalization | undefined, train?: Dataset) {
     const { architecture, preset } = this;
-    const classNames = this.classNames ?? train?.classNames;
+    const classNames = this.#classNames ?? (train && this.#namesOf(train));
     return { architecture, normalization, classNames, preset, trainedOn: this.#trainedOn, training: undefined };
   }
 

@@ -1,13 +1,17 @@
 // Tensor: an n-dimensional array in native host memory, so that features and images pass between calls without a copy.
 
-import { describe, fail, typedArrayName } from "./checks";
+import { describe, fail, isRevoked, typedArrayName } from "./checks";
 import { LibtorchOodError } from "./errors";
+import { shortList } from "./lists";
 import { native, type NativeArray, type NativeDtype, type NativeTensor } from "./native";
 import { callNative, given } from "./native-call";
 
 export type Dtype = NativeDtype;
 /** The typed arrays that a Tensor can be made from and gives back. */
 export type TensorArray = NativeArray;
+
+/** As libtorch has it, and the safetensors format. */
+const maxDimensions = 64;
 
 const dtypeOfArray: Record<string, Dtype> = {
   Float32Array: "float32",
@@ -41,7 +45,7 @@ export class Tensor {
    * Copies a typed array (of any realm; its kind gives the dtype, `Buffer` and `Uint8ClampedArray` count as uint8).
    *
    * @param data - as many elements as `shape` multiplies to
-   * @param shape - sizes of the dimensions, non-negative integers; default: one dimension
+   * @param shape - sizes of the dimensions, non-negative integers, 64 at most; default: one dimension
    * @throws ERR_DTYPE for another kind of array, ERR_SHAPE where lengths differ, ERR_OUT_OF_MEMORY
    */
   static from(data: TensorArray | Uint8ClampedArray, shape?: readonly number[]): Tensor {
@@ -124,8 +128,10 @@ export function toTensor(value: Tensor | ArrayWithShape, name: string): Tensor {
 }
 
 function checkShape(shape: unknown): number[] {
-  if (!Array.isArray(shape)) fail("ERR_SHAPE", "shape", "an array of sizes", shape);
-  return Array.from(shape as unknown[], (size) => {
+  const sizes = shortList(shape, maxDimensions);
+  if (sizes === undefined)
+    fail("ERR_SHAPE", "shape", !isRevoked(shape) && Array.isArray(shape) ? `at most ${maxDimensions} sizes` : "an array of sizes", shape);
+  return sizes.map((size) => {
     if (typeof size === "number" && Number.isSafeInteger(size) && size >= 0) return size;
     throw new LibtorchOodError("ERR_SHAPE", `shape: expected non-negative integers, found ${describe(size)}`);
   });

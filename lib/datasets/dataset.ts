@@ -2,9 +2,12 @@
 
 import { createHash } from "node:crypto";
 import { describe, fail, finite, integer, oneOf, optionsObject, string, typedArrayName } from "../checks";
+import { checkClassNames } from "../class-names";
 import { LibtorchOodError } from "../errors";
+import { allocateBytes } from "../files/regular-file";
 import { imageResizes, type ResizeRecord } from "../images/decode";
 import { maxUnstatedClasses } from "../labels";
+import { listOf, shortList } from "../lists";
 import { checkNormalization, type Normalization } from "./normalization";
 import { randomPermutation } from "./random-permutation";
 
@@ -123,12 +126,13 @@ export class Dataset {
       const count = integer(selection, "selection", 1, this.length);
       return new Dataset({ ...this, images: this.images.subarray(0, count * pixels), labels: this.labels.subarray(0, count) });
     }
-    if (!isArrayLike(selection)) fail("ERR_OPTION", "selection", "a count or an array of indices", selection);
-    if (selection.length === 0) fail("ERR_SHAPE", "selection", "at least one index", selection);
-    const images = new Uint8Array(selection.length * pixels);
-    const labels = new Int32Array(selection.length);
-    for (let i = 0; i < selection.length; i++) {
-      const index = integer(selection[i], `selection[${i}]`, 0, this.length - 1);
+    const indices = listOf(selection);
+    if (indices === undefined) fail("ERR_OPTION", "selection", "a count or an array of indices", selection);
+    if (indices.length === 0) fail("ERR_SHAPE", "selection", "at least one index", selection);
+    const images = allocateBytes(indices.length * pixels, "selection");
+    const labels = new Int32Array(indices.length);
+    for (let i = 0; i < indices.length; i++) {
+      const index = integer(indices[i], `selection[${i}]`, 0, this.length - 1);
       images.set(this.images.subarray(index * pixels, (index + 1) * pixels), i * pixels);
       labels[i] = this.labels[index] as number;
     }
@@ -193,10 +197,11 @@ function checkImages(images: unknown): Uint8Array {
 }
 
 function checkShape(shape: unknown): ImageShape {
-  if (!Array.isArray(shape) || shape.length !== 3 || !shape.every((size) => Number.isInteger(size) && size >= 1)) {
-    fail("ERR_SHAPE", "shape", "[C, H, W], three positive integers", Array.isArray(shape) ? `[${shape.join(", ")}]` : shape);
+  const sizes = shortList(shape, 3);
+  if (sizes?.length !== 3 || !sizes.every((size) => Number.isInteger(size) && (size as number) >= 1)) {
+    fail("ERR_SHAPE", "shape", "[C, H, W], three positive integers", sizes === undefined ? shape : `[${sizes.map(describe).join(", ")}]`);
   }
-  return shape as unknown as ImageShape;
+  return sizes as unknown as ImageShape;
 }
 
 function checkResize(given: unknown): ResizeRecord {
@@ -204,26 +209,14 @@ function checkResize(given: unknown): ResizeRecord {
   return { mode: oneOf(mode, "resize.mode", imageResizes), kernel: string(kernel, "resize.kernel") };
 }
 
-function checkClassNames(names: unknown): string[] {
-  if (!Array.isArray(names) || names.length === 0) fail("ERR_OPTION", "classNames", "an array of at least one name", names);
-  const seen = new Map<string, number>();
-  return names.map((name, label) => {
-    const text = string(name, `classNames[${label}]`);
-    if (seen.has(text)) {
-      throw new LibtorchOodError("ERR_OPTION", `classNames: ${describe(text)} names the classes ${seen.get(text)} and ${label}`);
-    }
-    seen.set(text, label);
-    return text;
-  });
-}
-
 function checkLabels(labels: unknown, count: number, classes = maxUnstatedClasses): Int32Array {
-  if (!isArrayLike(labels)) fail("ERR_OPTION", "labels", "an array of integers", labels);
-  if (labels.length !== count) fail("ERR_SHAPE", "labels", `${count} labels, one per image`, labels);
+  const list = listOf(labels);
+  if (list === undefined) fail("ERR_OPTION", "labels", "an array of integers", labels);
+  if (list.length !== count) fail("ERR_SHAPE", "labels", `${count} labels, one per image`, list);
   const checked =
-    ArrayBuffer.isView(labels) && typedArrayName(labels) === "Int32Array" ? (labels as unknown as Int32Array) : new Int32Array(count);
+    ArrayBuffer.isView(list) && typedArrayName(list) === "Int32Array" ? (list as unknown as Int32Array) : new Int32Array(count);
   for (let i = 0; i < count; i++) {
-    const given: unknown = labels[i];
+    const given = list[i];
     const label: unknown = typeof given === "bigint" ? Number(given) : given;
     if (!Number.isInteger(label) || (label as number) < 0 || (label as number) >= classes) {
       fail("ERR_RANGE", `labels[${i}]`, `an integer from 0 to ${classes - 1}`, given);
@@ -231,10 +224,6 @@ function checkLabels(labels: unknown, count: number, classes = maxUnstatedClasse
     checked[i] = label as number;
   }
   return checked;
-}
-
-function isArrayLike(value: unknown): value is ArrayLike<number> {
-  return Array.isArray(value) || (ArrayBuffer.isView(value) && typedArrayName(value) !== "DataView");
 }
 
 function hashIndices(length: number, indices: Uint32Array): string {

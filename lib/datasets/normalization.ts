@@ -1,7 +1,8 @@
 // Per-channel mean and standard deviation: the constants of the literature, and those of a data set at hand.
 
-import { describe, fail, finite } from "../checks";
+import { describe, fail, finite, isRevoked, optionsObject, typedArrayName } from "../checks";
 import { LibtorchOodError } from "../errors";
+import { shortList } from "../lists";
 
 /** Pixels are scaled to 0 … 1, then (pixel − mean) / std per channel. */
 export interface Normalization {
@@ -22,23 +23,37 @@ export const normalizations = {
   svhn: normalizationOf([0.4377, 0.4438, 0.4728], [0.198, 0.201, 0.197]),
 } as const;
 
+/** Networks take 1 to so many. */
+const maxChannels = 65_536;
+/** The smallest spread that bytes can have is some 1e-7; beyond this float32 does not hold the squares of what a first layer makes of the pixels. */
+const largestPixel = 1e12;
+
 /**
  * A frozen copy, checked.
  *
- * @throws ERR_OPTION, ERR_SHAPE where there is not one value per channel, ERR_NON_FINITE, ERR_RANGE where a std is not positive
+ * @throws ERR_OPTION, ERR_SHAPE where there is not one value per channel, ERR_NON_FINITE, ERR_RANGE where a std is not positive or makes pixels that no
+ *   network could take
  */
 export function checkNormalization(value: Normalization, channels: number): Normalization {
-  if (typeof value !== "object" || value === null) fail("ERR_OPTION", "normalization", "{ mean, std }", value);
-  for (const key of ["mean", "std"] as const) {
-    const values = value[key];
-    if (!Array.isArray(values)) fail("ERR_OPTION", `normalization.${key}`, `an array of ${channels} numbers`, values);
-    if (values.length !== channels) fail("ERR_SHAPE", `normalization.${key}`, `${channels} numbers, one per channel`, values);
-    values.forEach((number, channel) => finite(number, `normalization.${key}[${channel}]`));
-  }
-  value.std.forEach((std, channel) => {
-    if (std <= 0) fail("ERR_RANGE", `normalization.std[${channel}]`, "a positive number", std);
+  if (typeof value !== "object" || value === null || isRevoked(value)) fail("ERR_OPTION", "normalization", "{ mean, std }", value);
+  const given = optionsObject(value, "normalization", ["mean", "std"]);
+  const [mean, std] = (["mean", "std"] as const).map((key) => {
+    const values = shortList(given[key], maxChannels);
+    if (values === undefined) fail("ERR_OPTION", `normalization.${key}`, `an array of ${channels} numbers`, given[key]);
+    if (values.length !== channels) fail("ERR_SHAPE", `normalization.${key}`, `${channels} numbers, one per channel`, given[key]);
+    return values.map((number, channel) => finite(number, `normalization.${key}[${channel}]`));
+  }) as [number[], number[]];
+  std.forEach((deviation, channel) => {
+    if (deviation <= 0) fail("ERR_RANGE", `normalization.std[${channel}]`, "a positive number", deviation);
+    const largest = Math.max(Math.abs(mean[channel] as number), Math.abs(1 - (mean[channel] as number))) / deviation;
+    if (Math.fround(deviation) > 0 && largest <= largestPixel) return;
+    const found = `${mean[channel]} and ${deviation}, which make ${largest.toPrecision(3)}`;
+    throw new LibtorchOodError(
+      "ERR_RANGE",
+      `normalization: expected mean and std of channel ${channel} that make pixels of at most ${largestPixel}, found ${found}`,
+    );
   });
-  return normalizationOf(value.mean, value.std);
+  return normalizationOf(mean, std);
 }
 
 /**
@@ -50,14 +65,15 @@ export function checkNormalization(value: Normalization, channels: number): Norm
  */
 export function computeNormalization(data: { images: Uint8Array; shape: readonly [number, number, number] }): Normalization {
   const { images, shape } = (data ?? {}) as Partial<typeof data>;
-  if (!ArrayBuffer.isView(images) || !Array.isArray(shape) || shape.length !== 3) {
+  const sizes = shortList(shape, 3);
+  if (!ArrayBuffer.isView(images) || typedArrayName(images) !== "Uint8Array" || sizes?.length !== 3 || !sizes.every(isSize)) {
     fail("ERR_OPTION", "data", "a Dataset, or { images, shape } with a shape of channels, height and width", data);
   }
-  const [channels, height, width] = shape;
+  const [channels, height, width] = sizes as [number, number, number];
   const plane = height * width;
   const { length = images.length / (channels * plane) } = data as { length?: number }; // a Dataset's, whose buffer may have shrunk
   if (images.length === 0 || images.length % (channels * plane) !== 0 || images.length !== length * channels * plane) {
-    fail("ERR_SHAPE", "images", `a positive multiple of ${channels * plane} bytes for shape [${shape.join(", ")}]`, images);
+    fail("ERR_SHAPE", "images", `a positive multiple of ${channels * plane} bytes for shape [${sizes.join(", ")}]`, images);
   }
   const counts = Array.from({ length: channels }, () => new Float64Array(256));
   for (let start = 0, channel = 0; start < images.length; start += plane, channel = (channel + 1) % channels) {
@@ -81,6 +97,10 @@ export function computeNormalization(data: { images: Uint8Array; shape: readonly
     mean.map((value) => value / 255),
     std.map((value) => value / 255),
   );
+}
+
+function isSize(size: unknown): boolean {
+  return Number.isSafeInteger(size) && (size as number) >= 1;
 }
 
 function normalizationOf(mean: readonly number[], std: readonly number[]): Normalization {

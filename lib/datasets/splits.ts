@@ -2,6 +2,7 @@
 
 import { fail, oneOf } from "../checks";
 import { LibtorchOodError } from "../errors";
+import { shortList } from "../lists";
 import type { Dataset } from "./dataset";
 
 export type SplitName = "train" | "test";
@@ -27,9 +28,9 @@ export async function readSplits<S extends string>(
 }
 
 function checkSplits<S extends string>(splits: readonly S[] | undefined, names: readonly string[]): readonly S[] {
-  const given: unknown = splits ?? ["train", "test"];
-  if (!Array.isArray(given) || given.length === 0) {
-    fail("ERR_OPTION", "splits", `an array of ${names.map((name) => `"${name}"`).join(" and ")}`, given);
+  const given = shortList(splits ?? ["train", "test"], 100);
+  if (given === undefined || given.length === 0) {
+    fail("ERR_OPTION", "splits", `an array of ${names.map((name) => `"${name}"`).join(" and ")}`, splits);
   }
   given.forEach((split, index) => oneOf(split, `splits[${index}]`, names));
   if (new Set(given).size !== given.length) throw new LibtorchOodError("ERR_OPTION", "splits: expected each split once, found one twice");

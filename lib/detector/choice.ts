@@ -1,6 +1,7 @@
 // Which score a detector has and how many classes: what the caller's options, a preset and the data come to together.
 
 import { fail, integer } from "../checks";
+import { checkClassNames } from "../class-names";
 import { LibtorchOodError } from "../errors";
 import { classesIn } from "../labels-tensor";
 import { presetOf, withPreset, type PresetRecord } from "../presets/preset";
@@ -46,13 +47,9 @@ export function classCount(names: readonly string[] | undefined, logits: Tensor 
     if (label < 0) throw new LibtorchOodError("ERR_RANGE", `labels[${i}]: expected a label of at least 0, found ${label}`);
     greatest = Math.max(greatest, Number(label));
   });
-  if (names !== undefined && (!Array.isArray(names) || !names.every((name) => typeof name === "string"))) {
-    fail("ERR_OPTION", "classNames", "an array of names", names);
-  }
   const columns = logits?.shape[1];
   const classes = columns ?? names?.length ?? (labels === undefined ? 0 : classesIn(labels, "labels"));
-  if (names !== undefined && names.length !== classes)
-    fail("ERR_SHAPE", "classNames", `${classes} names, one per column of the logits`, names);
+  if (names !== undefined) checkClassNames(names, classes, "one per column of the logits");
   if (greatest >= 0) integer(greatest, "the greatest label", 0, classes - 1);
   return classes;
 }

@@ -155,6 +155,11 @@ function parse(path: string, given: Record<string, unknown>, network: ModelDescr
   ) {
     corrupt(path, "classNames", "an array of names", classNames);
   }
+  const names = new Set<unknown>();
+  for (const text of classNames as unknown[]) {
+    if (names.has(text)) corrupt(path, "classNames", "no name twice", text);
+    names.add(text);
+  }
   if (network !== undefined && classNames.length !== network.architecture.numClasses) {
     corrupt(path, "classNames", `${network.architecture.numClasses} names`, classNames);
   }

@@ -1,6 +1,7 @@
 // Fits a detector to features of any other model, and calibrates it on held-out ones.
 
 import { boolean, fail, integer, optionalSignal, optionsObject, string } from "../checks";
+import { checkClassNames } from "../class-names";
 import { LibtorchOodError } from "../errors";
 import { GaussianMixture } from "../gaussian-mixture";
 import type { Labels } from "../labels";
@@ -55,7 +56,8 @@ export async function fitToFeatures<N extends ScoreName>(options: DetectorFeatur
     if (labels !== undefined && labels.size !== training.rows) {
       throw new LibtorchOodError("ERR_SHAPE", `labels: expected ${training.rows}, one per row, found ${labels.size}`);
     }
-    const numClasses = classCount(given.classNames, training.evidence.logits, labels);
+    const names = given.classNames === undefined ? undefined : checkClassNames(given.classNames);
+    const numClasses = classCount(names, training.evidence.logits, labels);
     const calibrationLabels = takeCalibrationLabels(given.calibration.labels, calibration.rows, labelsFrom === "none" ? 0 : numClasses);
     requireLogits(calibration.evidence, numClasses, "calibration");
     const layer = (key: "weight" | "bias") => {
@@ -99,7 +101,7 @@ export async function fitToFeatures<N extends ScoreName>(options: DetectorFeatur
       network: undefined,
       ...naming,
       evidence: scored,
-      classNames: given.classNames ? [...given.classNames] : Array.from({ length: numClasses }, (_, label) => String(label)),
+      classNames: names ?? Array.from({ length: numClasses }, (_, label) => String(label)),
       falseAlarmRate,
       ...compared,
       warnings: [...compared.warnings, ...warnings, ...examination.warnings],

@@ -3,6 +3,7 @@
 import { describe, fail, integer, typedArrayName } from "../checks";
 import { LibtorchOodError } from "../errors";
 import { absolutePath, pathOfUrl, pathText, workingFolder, type Path } from "../files/path-text";
+import { listOf } from "../lists";
 
 /** Pixels as the `ImageData` of a canvas holds them: R, G, B, A, row by row, alpha not multiplied in. */
 export interface ImageDataLike {
@@ -45,10 +46,11 @@ export function isImage(value: unknown): value is Image {
  * @throws ERR_OPTION, ERR_DTYPE, ERR_SHAPE where pixels are not 4 · width · height, ERR_RANGE for more than {@link maxPixels}
  */
 export function takeImages(images: Image | readonly Image[], name: string): TakenImage[] {
-  // Not map(), which passes over holes.
   if (Array.isArray(images)) {
-    const copy = images.length < 64 ? copyOne : copierOfMany();
-    return Array.from(images as readonly Image[], (image, i) => takeImage(image, `${name}[${i}]`, copy));
+    const list = listOf(images);
+    if (list === undefined) fail("ERR_OPTION", name, "an array of images", images);
+    const copy = list.length < 64 ? copyOne : copierOfMany();
+    return Array.from(list, (image, i) => takeImage(image as Image, `${name}[${i}]`, copy)); // not map(), which passes over holes
   }
   return [takeImage(images as Image, name, copyOne)];
 }

@@ -1,8 +1,9 @@
 // What the metrics take: lists of scores, checked once and copied to float64.
 
-import { fail, typedArrayName } from "../checks";
+import { describe, fail, isRevoked, typedArrayName } from "../checks";
 import { LibtorchOodError } from "../errors";
 import { integersOf, isIntegerArray, looksLikeTensor, type Labels } from "../labels";
+import { listOf, shortList } from "../lists";
 
 /** Numbers one by one: a typed array of floats or integers (not BigInt), or a plain array. */
 export type NumberList =
@@ -37,12 +38,12 @@ const numberArrays = new Set([
 
 /** The list itself where it is one; by tag, since a typed array may come from another realm. */
 export function numberList(value: NumberList, name: string, minimumLength = 1): ArrayLike<number> {
-  const isList = Array.isArray(value) || (ArrayBuffer.isView(value) && numberArrays.has(typedArrayName(value)));
-  if (!isList) fail("ERR_DTYPE", name, "a number array or a typed array of numbers", value);
-  if (value.length < minimumLength) {
-    throw new LibtorchOodError("ERR_SHAPE", `${name}: expected at least ${minimumLength} value(s), found ${value.length}`);
+  const list = ArrayBuffer.isView(value) && !numberArrays.has(typedArrayName(value)) ? undefined : listOf(value);
+  if (list === undefined) fail("ERR_DTYPE", name, "a number array or a typed array of numbers", value);
+  if (list.length < minimumLength) {
+    throw new LibtorchOodError("ERR_SHAPE", `${name}: expected at least ${minimumLength} value(s), found ${list.length}`);
   }
-  return value;
+  return list as ArrayLike<number>;
 }
 
 /** A float64 copy of the list; ERR_NON_FINITE names the first NaN or infinity. */
@@ -87,7 +88,8 @@ export function wholeNumbers(value: ClassList, name: string, limit = Infinity): 
 }
 
 function classList(value: ClassList, name: string): ArrayLike<unknown> {
-  const list = looksLikeTensor(value) ? integersOf(value, name) : isIntegerArray(value) ? value : numberList(value, name);
+  const list = looksLikeTensor(value) ? integersOf(value, name) : isIntegerArray(value) ? listOf(value) : numberList(value, name);
+  if (list === undefined) fail("ERR_DTYPE", name, "an array of whole numbers", value);
   if (list.length === 0) throw new LibtorchOodError("ERR_SHAPE", `${name}: expected at least 1 value(s), found 0`);
   return list;
 }
@@ -101,13 +103,14 @@ export function sameLength(a: ArrayLike<number>, aName: string, b: ArrayLike<num
 
 /** The matrix as rows x columns of finite float64; ERR_SHAPE where data and shape disagree. */
 export function finiteMatrix(value: NumberMatrix, name: string): { data: Float64Array; rows: number; columns: number } {
-  const isMatrix = typeof value === "object" && value !== null && Array.isArray(value.shape) && "data" in value;
-  if (!isMatrix) fail("ERR_DTYPE", name, "a matrix { data, shape: [rows, columns] }", value);
-  const shape: readonly number[] = value.shape;
-  const [rows, columns] = shape;
-  const wellFormed = shape.length === 2 && shape.every((n) => Number.isInteger(n) && n >= 1);
+  const isObject = typeof value === "object" && value !== null && !isRevoked(value);
+  const shape = isObject && "data" in value ? shortList(value.shape, 64) : undefined;
+  if (shape === undefined) fail("ERR_DTYPE", name, "a matrix { data, shape: [rows, columns] }", value);
+  const [rows, columns] = shape as number[];
+  const wellFormed = shape.length === 2 && shape.every((n) => Number.isInteger(n) && (n as number) >= 1);
   if (!wellFormed || rows === undefined || columns === undefined) {
-    throw new LibtorchOodError("ERR_SHAPE", `${name}.shape: expected [rows, columns] of at least 1, found [${value.shape.join(", ")}]`);
+    const found = shape.map((size) => (typeof size === "number" ? size : describe(size))).join(", ");
+    throw new LibtorchOodError("ERR_SHAPE", `${name}.shape: expected [rows, columns] of at least 1, found [${found}]`);
   }
   const data = finiteNumbers(value.data, `${name}.data`);
   if (data.length !== rows * columns) {

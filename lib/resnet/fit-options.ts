@@ -1,8 +1,9 @@
 // The options of ResNet.fit, their checks and defaults.
 
-import { boolean, describe, finite, integer, oneOf, optionalFunction, optionalSignal, optionsObject, string } from "../checks";
+import { boolean, fail, finite, integer, oneOf, optionalFunction, optionalSignal, optionsObject, string } from "../checks";
 import type { Dataset } from "../datasets/dataset";
 import { LibtorchOodError } from "../errors";
+import { shortList } from "../lists";
 import { checkPrecision, type ComputePrecision, type Precision } from "../precision";
 import { presetOf, withPreset, type PresetName, type PresetRecord } from "../presets/preset";
 
@@ -162,8 +163,8 @@ export function resolveFitOptions(given: FitOptions, depth: 18 | 50): ResolvedFi
   const { preset: name, ...stated } = optionsObject<TrainingOptions>(given, "fit options", fitKeys);
   const preset = presetOf(name);
   const { options, record } = withPreset<TrainingOptions>(preset, preset?.training[depth], stated);
-  const milestones = options.milestones ?? [];
-  if (!Array.isArray(milestones)) throw new LibtorchOodError("ERR_OPTION", `milestones: expected an array, found ${describe(milestones)}`);
+  const milestones = shortList(options.milestones ?? [], 1 << 16);
+  if (milestones === undefined) fail("ERR_OPTION", "milestones", "an array", options.milestones);
   const checkpoint = options.checkpoint === undefined ? undefined : string(options.checkpoint, "checkpoint");
   const resume = boolean(options.resume ?? false, "resume");
   if (resume && checkpoint === undefined) throw new LibtorchOodError("ERR_OPTION", "resume: expected a checkpoint file to resume from");

@@ -2,7 +2,8 @@
 // what the network is. A checkpoint is such a file too, with the momentum of SGD and the training record added.
 
 import { describe } from "../checks";
-import type { Normalization } from "../datasets/normalization";
+import { checkClassNames } from "../class-names";
+import { checkNormalization, type Normalization } from "../datasets/normalization";
 import { LibtorchOodError } from "../errors";
 import { parseJson } from "../files/json";
 import { openSafetensors, writeSafetensors, type SafetensorsFile, type SafetensorsInput } from "../files/safetensors";
@@ -196,19 +197,22 @@ export function requireImageSize(path: string, { imageSize }: Architecture, maxI
 
 function parseNormalization(path: string, value: unknown, channels: number): Normalization | undefined {
   if (value === undefined || value === null) return undefined;
-  const numbers = (list: unknown): list is number[] => Array.isArray(list) && list.length === channels && list.every(Number.isFinite);
-  if (!isRecord(value) || !numbers(value.mean) || !numbers(value.std) || value.std.some((std) => std <= 0)) {
-    corrupt(path, `normalization of ${channels} channels`, value);
-  }
-  return { mean: value.mean, std: value.std };
+  if (!isRecord(value)) corrupt(path, `normalization of ${channels} channels`, value);
+  return refusing(path, () => checkNormalization({ mean: value.mean, std: value.std } as Normalization, channels));
 }
 
 function parseClassNames(path: string, value: unknown, classes: number): string[] | undefined {
   if (value === undefined || value === null) return undefined;
-  if (!Array.isArray(value) || value.length !== classes || !value.every((name) => typeof name === "string")) {
-    corrupt(path, `${classes} class names`, value);
+  return refusing(path, () => checkClassNames(value, classes));
+}
+
+/** A check of what callers give, of what a file holds. @throws ERR_CORRUPT_FILE */
+function refusing<T>(path: string, check: () => T): T {
+  try {
+    return check();
+  } catch (error) {
+    throw new LibtorchOodError("ERR_CORRUPT_FILE", `${path}: ${(error as Error).message}`, { cause: error });
   }
-  return value;
 }
 
 function isRecord(value: unknown): value is Record<string, unknown> {

@@ -55,6 +55,15 @@ export function fittingState(
   return state;
 }
 
+/** Batch norms divide by the roots of these. @throws ERR_RANGE */
+export function requireVariances(state: readonly { name: string; tensor: Tensor }[]): void {
+  for (const { name, tensor } of state) {
+    if (!name.endsWith("running_var")) continue;
+    const negative = Array.from(tensor.toArray() as ArrayLike<number>).find((value) => value < 0);
+    if (negative !== undefined) fail("ERR_RANGE", name, "variances, none negative", negative);
+  }
+}
+
 function list(what: string, names: readonly string[]): string {
   if (names.length === 0) return "";
   const more = names.length > mostNames ? `, and ${names.length - mostNames} more` : "";
