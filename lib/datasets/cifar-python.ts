@@ -2,7 +2,8 @@
 
 import { describe } from "../checks";
 import { corruptFile } from "../files/file-errors";
-import { parsePickle, PickledArray, type Pickled } from "../files/pickle";
+import { parsePickle, type Pickled } from "../files/pickle";
+import { integersOf, PickledArray } from "../files/pickle-integers";
 import { allocateBytes, openRegularFile, readExactly } from "../files/regular-file";
 import type { CifarRecords, LabelByte } from "./cifar-records";
 
@@ -36,14 +37,17 @@ export async function readPythonBatches(
     const batch = await readDictionary(path);
     const data = batch.get("data");
     const shape = data instanceof PickledArray ? data.shape.join(", ") : "none";
-    if (!(data instanceof PickledArray) || shape !== `${recordsPerFile}, ${pixels}`) {
-      throw corruptFile(path, `"data" of bytes [${recordsPerFile}, ${pixels}]`, shape);
+    if (!(data instanceof PickledArray) || data.type.kind !== "u1" || shape !== `${recordsPerFile}, ${pixels}`) {
+      const found = data instanceof PickledArray && data.type.kind !== "u1" ? `"${data.type.kind}" [${shape}]` : shape;
+      throw corruptFile(path, `"data" of bytes [${recordsPerFile}, ${pixels}]`, found);
     }
     images.set(data.data, fileIndex * recordsPerFile * pixels);
     lists.forEach(({ key, name, classes }, position) => {
-      const list = batch.get(key);
-      const length = Array.isArray(list) ? list.length : 0;
-      if (!Array.isArray(list) || length !== recordsPerFile) throw corruptFile(path, `${recordsPerFile} "${key}"`, `${length}`);
+      const list = labelList(batch.get(key));
+      if (!Array.isArray(list) || list.length !== recordsPerFile) {
+        const other = list instanceof PickledArray ? `"${list.type.kind}" [${list.shape.join(", ")}]` : "0";
+        throw corruptFile(path, `${recordsPerFile} "${key}"`, Array.isArray(list) ? `${list.length}` : other);
+      }
       list.forEach((label: Pickled, record) => {
         if (!Number.isInteger(label) || (label as number) < 0 || (label as number) >= classes) {
           throw corruptFile(path, `a ${name} from 0 to ${classes - 1}`, `${describe(label)} in record ${record}`);
@@ -53,6 +57,14 @@ export async function readPythonBatches(
     });
   }
   return { images, labels };
+}
+
+/** Labels as numpy arrays too, as a program that wrote the batches anew may have left them; a column of them counts as a list. */
+function labelList(given: Pickled | undefined): Pickled | undefined {
+  if (!(given instanceof PickledArray)) return given;
+  const { shape, type } = given;
+  const isList = shape.length === 1 || (shape.length === 2 && shape[1] === 1);
+  return isList && type.kind !== "b1" ? integersOf(given) : given;
 }
 
 /**

@@ -1,18 +1,10 @@
-// Python pickles of plain data, as the Python versions of CIFAR are: dictionaries, lists, numbers, strings, numpy arrays of bytes. Nothing in a pickle is
-// called or imported: one that asks for anything else is refused. Source: CPython, Lib/pickletools.py (protocols 2 to 5).
+// Python pickles of plain data, as the Python versions of CIFAR are: dictionaries, lists, numbers, strings, numpy's integers, alone and in arrays. Nothing
+// in a pickle is called or imported: one that asks for anything else is refused. Source: CPython, Lib/pickletools.py (protocols 2 to 5).
 
 import { describe } from "../checks";
 import { describeContent } from "./content-kind";
 import { corruptFile } from "./file-errors";
-
-/** A numpy array of unsigned bytes, row by row. */
-export class PickledArray {
-  constructor(
-    readonly shape: readonly number[],
-    /** A view of the pickle. */
-    readonly data: Uint8Array,
-  ) {}
-}
+import { integerBytes, integersOf, PickledArray, type PickledInteger } from "./pickle-integers";
 
 /** Lists and tuples are arrays. Byte strings are text, a character a byte, as with `encoding="latin1"` in Python. */
 export type Pickled = null | boolean | number | string | PickledArray | readonly Pickled[] | ReadonlyMap<string, Pickled>;
@@ -26,6 +18,8 @@ const imports = new Map([
   ["numpy._core.numeric _frombuffer", "frombuffer"],
   ["numpy ndarray", "ndarray"],
   ["numpy dtype", "dtype"],
+  ["numpy.core.multiarray scalar", "scalar"],
+  ["numpy._core.multiarray scalar", "scalar"],
   ["_codecs encode", "encode"],
 ]);
 class Import {
@@ -52,7 +46,16 @@ class ByteString {
   }
 }
 class Dtype {
+  /** As numpy writes it: "<", ">", "|" for bytes. */
+  order = "|";
+
   constructor(readonly code: string) {}
+
+  /** undefined for floats, text, objects and the like. */
+  get integer(): PickledInteger | undefined {
+    const kind = this.code as PickledInteger["kind"];
+    return Object.hasOwn(integerBytes, kind) ? { kind, littleEndian: this.order !== ">" } : undefined;
+  }
 }
 class UnfilledArray {
   content: PickledArray | undefined;
@@ -98,7 +101,11 @@ class PickleMachine {
     this.#checkProtocol();
     for (let count = 0; count < maxOpcodes; count++) {
       const opcode = this.#unsigned(1);
-      if (opcode === 0x2e) return finished(this.#pop());
+      if (opcode === 0x2e) {
+        if (this.#position < this.bytes.length)
+          throw this.#refuse("the end of the file", `${this.bytes.length - this.#position} bytes more`);
+        return finished(this.#pop());
+      }
       this.#step(opcode);
     }
     throw this.#refuse(`at most ${maxOpcodes} opcodes`, "more");
@@ -130,6 +137,8 @@ class PickleMachine {
       case "K": stack.push(this.#unsigned(1)); return;
       case "M": stack.push(this.#unsigned(2)); return;
       case "J": stack.push(this.#unsigned(4) | 0); return;
+      case "\x8a": stack.push(this.#long(this.#unsigned(1))); return;
+      case "G": stack.push(this.#float()); return;
       case "U": case "C": stack.push(this.#byteString(this.#unsigned(1))); return;
       case "T": case "B": stack.push(this.#byteString(this.#unsigned(4))); return;
       case "\x8e": case "\x96": stack.push(this.#byteString(this.#unsigned(8))); return;
@@ -172,15 +181,20 @@ class PickleMachine {
     const step = callee instanceof Import ? callee.step : undefined;
     if (step === "reconstruct") this.#stack.push(new UnfilledArray());
     else if (step === "dtype") this.#stack.push(new Dtype(text(values[0]) ?? "none"));
+    else if (step === "scalar") this.#stack.push(this.#scalar(values[0], values[1]));
     else if (step === "encode") this.#stack.push(this.#encoded(text(values[0]) ?? ""));
     else if (step === "frombuffer") this.#stack.push(this.#array(values[2], values[1], text(values[3]) === "F", values[0]));
     else throw this.#refuse("a pickle of plain data", "a call of something else");
   }
 
-  /** Fills an array; the state of a type says no more than byte order and alignment, which bytes do not have. */
+  /** Fills an array; of the state of a type the byte order counts. */
   #build(): void {
     const [state, target] = [this.#pop(), this.#stack.at(-1)];
-    if (target instanceof Dtype) return;
+    if (target instanceof Dtype) {
+      target.order = (Array.isArray(state) ? text(state[1]) : undefined) ?? "none";
+      if (!["<", ">", "|", "="].includes(target.order)) throw this.#refuse('a byte order of "<", ">" or "|"', describe(target.order));
+      return;
+    }
     if (!(target instanceof UnfilledArray) || !Array.isArray(state))
       throw this.#refuse("the state of a numpy array", "that of something else");
     const [, shape, dtype, fortran, data] = state as unknown[];
@@ -194,16 +208,25 @@ class PickleMachine {
     }
     const code = dtype instanceof Dtype ? dtype.code : "none";
     const found = `${describe(code)} [${sizes.join(", ")}]`;
-    if (code !== "u1") throw this.#refuse("an array of unsigned bytes (u1)", found);
+    const type = dtype instanceof Dtype ? dtype.integer : undefined;
+    if (type === undefined) throw this.#refuse("an array of integers", found);
     // Of one dimension that is longer than 1 both orders are the same.
     if (fortran && sizes.filter((size) => size !== 1).length > 1) {
       throw this.#refuse("an array in C order, row by row (numpy.ascontiguousarray gives one)", `${found} in Fortran order`);
     }
     const length = data instanceof ByteString ? data.length : -1;
-    if (!(data instanceof ByteString) || length !== sizes.reduce((product, size) => product * size, 1)) {
+    if (!(data instanceof ByteString) || length !== sizes.reduce((product, size) => product * size, integerBytes[type.kind])) {
       throw this.#refuse(`as many bytes as an array ${found} has`, length < 0 ? "none" : `${length}`);
     }
-    return new PickledArray([...sizes], data.bytes);
+    return new PickledArray([...sizes], data.bytes, type);
+  }
+
+  #scalar(dtype: unknown, data: unknown): number {
+    const type = dtype instanceof Dtype ? dtype.integer : undefined;
+    if (type === undefined) throw this.#refuse("a numpy integer", describe(dtype instanceof Dtype ? dtype.code : "none"));
+    if (!(data instanceof ByteString) || data.length !== integerBytes[type.kind])
+      throw this.#refuse(`the bytes of one ${type.kind}`, "others");
+    return integersOf(new PickledArray([], data.bytes, type))[0] as number;
   }
 
   /** Python 3 writes bytes as text in protocol 2. Each is so written once; a pickle that wants more made than it has itself is a bomb. */
@@ -225,6 +248,7 @@ class PickleMachine {
     for (let i = 0; i < items.length; i += 2) {
       const key = text(items[i]) ?? describe(items[i]);
       if (key.length > maxKeyLength) throw this.#refuse(`a key of at most ${maxKeyLength} characters`, `${key.length}`);
+      if (map.has(key)) throw this.#refuse("each key once", `${describe(key)} twice`); // as text and as bytes, say
       map.set(key, finished(items[i + 1]));
     }
   }
@@ -277,6 +301,20 @@ class PickleMachine {
     if (width === 1) return this.bytes[at] as number;
     if (width === 8) return Number(this.#view.getBigUint64(at, true));
     return width === 2 ? this.#view.getUint16(at, true) : this.#view.getUint32(at, true);
+  }
+
+  /** Two's complement, little-endian. */
+  #long(width: number): number {
+    const bytes = Buffer.from(this.#take(width)).reverse().toString("hex");
+    const value = Number(BigInt.asIntN(8 * width, BigInt(`0x0${bytes}`)));
+    if (!Number.isSafeInteger(value)) throw this.#refuse("an integer below 2^53", "a larger one");
+    return value;
+  }
+
+  #float(): number {
+    const at = this.#position;
+    this.#take(8);
+    return this.#view.getFloat64(at, false);
   }
 
   #take(length: number): Uint8Array {

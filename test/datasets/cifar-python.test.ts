@@ -3,7 +3,7 @@
 import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { cifar10, cifar100 } from "../../lib/datasets";
-import { array, byte, dictionary, list, text } from "../files/pickle-writer";
+import { array, byte, dictionary, list, scalar, text, typedArray } from "../files/pickle-writer";
 import { temporaryDirectory } from "../files/temporary-directory";
 
 const directory = temporaryDirectory();
@@ -38,6 +38,45 @@ describe("CIFAR-10", () => {
       expect([held.labels[0], held.labels[9_999]]).toEqual([0, 9]);
       expect(Buffer.from(held.images).equals(pixels(10_000, 3))).toBe(true);
     }
+  });
+
+  const wanted = Int32Array.from({ length: 10_000 }, (_, i) => (i * 7) % 10);
+  const bytesOf = (array: ArrayBufferView) => new Uint8Array(array.buffer as ArrayBuffer, array.byteOffset, array.byteLength);
+  const swapped = (array: Int32Array) => Buffer.from(bytesOf(array)).swap32();
+
+  test.each<[string, Buffer]>([
+    ["int64, NumPy's default", typedArray("i8", "<", [10_000], bytesOf(BigInt64Array.from(wanted, BigInt)))],
+    ["bytes", typedArray("u1", "|", [10_000], Uint8Array.from(wanted))],
+    ["big-endian int32", typedArray("i4", ">", [10_000], swapped(wanted))],
+    ["a column of int16", typedArray("i2", "<", [10_000, 1], bytesOf(Int16Array.from(wanted)))],
+    ["a list of scalars", list(Array.from(wanted, (label) => scalar("i8", "<", bytesOf(BigInt64Array.of(BigInt(label))))))],
+    ["a list of long integers", list(Array.from(wanted, (label) => Buffer.from([0x8a, 1, label])))],
+  ])("labels as %s", async (_, given) => {
+    batch({ labels: given });
+    expect((await cifar10(root, { splits: ["test"] })).test.labels).toEqual(wanted);
+  });
+
+  test.each<[string, Buffer, string]>([
+    ["floats", typedArray("f8", "<", [10_000], new Uint8Array(80_000)), 'expected an array of integers, found "f8" [10000]'],
+    ["a scalar of floats", list([scalar("f8", "<", new Uint8Array(8))]), 'expected a numpy integer, found "f8"'],
+    ["one-hot", typedArray("u1", "|", [10_000, 10], new Uint8Array(100_000)), 'expected 10000 "labels", found "u1" [10000, 10]'],
+    ["a negative one", typedArray("i1", "|", [10_000], new Uint8Array(10_000).fill(255)), "from 0 to 9, found -1 in record 0"],
+    ["a large one", list([Buffer.from([0x8a, 8, 0, 0, 0, 0, 0, 0, 0, 64])]), "expected an integer below 2^53"],
+    ["another length than its type", typedArray("i8", "<", [10_000], new Uint8Array(10_000)), "as many bytes as"],
+  ])("labels as %s are refused", async (_, given, message) => {
+    batch({ labels: given });
+    expect(await failure()).toContain(message);
+  });
+
+  test("data of another type, bytes behind the pickle, a key twice", async () => {
+    batch({ data: typedArray("i2", "<", [10_000, 3072], new Uint8Array(2 * 10_000 * 3072)) });
+    expect(await failure()).toContain('expected "data" of bytes [10000, 3072], found "i2" [10000, 3072]');
+    const content = dictionary({ data: array(10_000, pixels(10_000, 3)), labels: labels(10_000, 10) });
+    writeFileSync(join(root, "test_batch"), Buffer.concat([content, Buffer.from("more")]));
+    expect(await failure()).toContain("expected the end of the file, found 4 bytes more");
+    const key = Buffer.from("X\x06\0\0\0labels", "latin1");
+    writeFileSync(join(root, "test_batch"), Buffer.concat([content.subarray(0, -2), key, labels(10_000, 10), Buffer.from("u.")]));
+    expect(await failure()).toContain('expected each key once, found "labels" twice');
   });
 
   test("other counts, labels and keys", async () => {

@@ -1,6 +1,7 @@
 // The pickle reader finds what Python finds (test/reference/datasets_pickle.py), and refuses all that is not plain data.
 
-import { parsePickle, PickledArray, type Pickled } from "../../lib/files/pickle";
+import { parsePickle, type Pickled } from "../../lib/files/pickle";
+import { PickledArray } from "../../lib/files/pickle-integers";
 import { figures } from "../reliability/campaign";
 import expected from "../reference/datasets_pickle.json";
 
