@@ -91,7 +91,7 @@ const maximumCompression = 1032;
  *
  * @param check - called with each wanted array's header before memory is taken for the values of any; throws where it is not what it should be
  * @returns the arrays by name
- * @throws ERR_CORRUPT_FILE for another format (version 7.3 is HDF5), where one of `names` is missing or is no real numeric array, where a size says
+ * @throws ERR_CORRUPT_FILE for another format (version 7.3 is HDF5), where one of `names` is missing, there twice or is no real numeric array, where a size says
  *   more than the file holds, or a deflate stream is damaged; ERR_IO; ERR_OUT_OF_MEMORY
  */
 export async function readMat5(
@@ -126,12 +126,17 @@ export async function readMat5(
         throw corruptFile(path, `an array (type 14 or 15) at byte ${position}`, `type ${type}`);
       }
       if (length > size - start) throw corruptFile(path, `${length} bytes from byte ${start} on`, `${size - start}, the end of the file`);
-      if (length > 0 && places.size < names.length) {
+      if (length > 0) {
         const place = { start, length, deflated: type === compressedType };
-        const header = await reading(place, (_, found) => found);
-        if (!names.includes(header.name)) others.push(header.name);
-        else if (places.has(header.name)) throw corruptFile(path, `one array ${describe(header.name)}`, "two");
-        else {
+        // Once all are found only a name counts: of an array behind them, nothing else is asked.
+        const complete = places.size === names.length;
+        const header = await reading(place, (_, found) => found).catch((error: unknown) => {
+          if (complete && (error as { code?: unknown }).code === "ERR_CORRUPT_FILE") return undefined;
+          throw error;
+        });
+        if (header !== undefined && !names.includes(header.name)) others.push(header.name);
+        else if (header !== undefined && places.has(header.name)) throw corruptFile(path, `one array ${describe(header.name)}`, "two");
+        else if (header !== undefined) {
           check(header);
           places.set(header.name, place);
         }

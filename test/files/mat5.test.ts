@@ -115,6 +115,8 @@ test.each<[string, Uint8Array[], string]>([
   ["half a tag", [Buffer.alloc(5)], "at least 136 bytes, found the end of the file at byte 133"],
   ["another element than an array", [element(9, Buffer.alloc(8))], "expected an array (type 14 or 15) at byte 128, found type 9"],
   ["an array beyond the file", [sound.subarray(0, sound.length - 8)], "the end of the file"],
+  ["two arrays of one name, once all are found", [sound, sound], 'expected one array "a", found two'],
+  ["the second deflated, behind others", [sound, matrix({ name: "c" }), deflated(sound)], 'expected one array "a", found two'],
   ["two arrays of one name", [sound, sound, matrix({ name: "b" })], 'expected one array "a", found two'],
   ["values of another length", [matrix({ shape: [2, 4] })], 'expected 8 bytes for [2, 4] in array "a", found 6'],
   ["a negative size", [matrix({ shape: [2, 2 ** 32 - 3] })], "2 or more sizes of an array, none negative, found [2, -3]"],
@@ -158,6 +160,16 @@ test.each<[string, Uint8Array, string]>([
   const text = await refusal(directory.put("other.mat", content));
   expect(text).toContain("expected a MATLAB 5 file (saved with -v6 or -v7), ");
   expect(text).toContain(message);
+});
+
+test("behind the arrays that are asked for, others may be of any kind", async () => {
+  for (const other of [
+    element(14, Buffer.from("what is no array")),
+    deflated(Buffer.from("nor this")),
+    element(15, Buffer.from("nor zlib")),
+  ]) {
+    expect([...(await readMat5(file(sound, other), ["a"], accept)).keys()]).toEqual(["a"]);
+  }
 });
 
 test("a claim of 4 GB in a stream of few bytes takes no memory; 16,384 arrays are the most", async () => {
