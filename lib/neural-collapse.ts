@@ -76,7 +76,7 @@ export interface MeasureOptions {
   predictions?: Labels;
   /** Classifier weights [C, d]. Default: none, for embeddings; then there are no numbers of the classifier, and C is one more than the largest label. */
   weight?: Tensor | ArrayWithShape;
-  /** Classifier bias [C]; used for the default of `predictions` only. Default: none. */
+  /** Classifier bias [C]; used for the default of `predictions` only, and so beside a weight only. Default: none. */
   bias?: Tensor | ArrayWithShape;
   /** Eigenvalues of M̄ᵀM̄ below this share of the largest count as zero. Default 4·max(C, d)·2.2e-16. */
   rcond?: number;
@@ -110,7 +110,8 @@ const extractionKeys = ["logits", "offset", "skipped", "precision"] as const;
  * const { nc1, nc4 } = await neuralCollapse.measure({ features, labels, weight, bias });
  */
 export function measure(options: MeasureOptions & { weight: Tensor | ArrayWithShape }): Promise<CollapseNumbers>;
-export function measure(options: MeasureOptions): Promise<CollapseOfFeatures>;
+export function measure(options: MeasureOptions & { weight: MeasureOptions["weight"] }): Promise<CollapseOfFeatures>;
+export function measure(options: MeasureOptions & { bias?: undefined }): Promise<CollapseOfFeatures>;
 export async function measure(options: MeasureOptions): Promise<CollapseNumbers | CollapseOfFeatures> {
   const known = ["features", "labels", "predictions", "weight", "bias", "rcond", "variants", "device", "signal"] as const;
   const given = optionsObject(options, "options", [...known, ...extractionKeys] as readonly (keyof MeasureOptions)[]);

@@ -302,8 +302,7 @@ describe("without a classifier", () => {
   });
 
   test("a bias alone is refused", async () => {
-    await expect(neuralCollapse.measure({ features, labels, bias: { data: new Float64Array(3), shape: [3] } })).rejects.toEqual(
-      refused("ERR_OPTION", "weight"),
-    );
+    const options = { features, labels, bias: { data: new Float64Array(3), shape: [3] } };
+    await expect(neuralCollapse.measure(options as never)).rejects.toEqual(refused("ERR_OPTION", "weight"));
   });
 });

@@ -145,6 +145,12 @@ expectType<Promise<number>>(collapse.then(({ nc1, nc3, nc4 }) => nc1 + nc3 + nc4
 expectType<Promise<number | undefined>>(neuralCollapse.measure({ features, labels }).then(({ nc4 }) => nc4));
 expectError(neuralCollapse.measure({ features, labels }).then(({ nc3 }) => nc3));
 expectError(neuralCollapse.measure({ features }));
+expectError(neuralCollapse.measure({ features, labels, bias: features }));
+expectError(neuralCollapse.measureStatistics({ statistics: new ClassStatistics({ numClasses: 2, featureDim: 2 }), bias: features }));
+declare const layer: Map<string, Tensor>;
+expectType<Promise<number | undefined>>(
+  neuralCollapse.measure({ features, labels, weight: layer.get("fc.weight"), bias: layer.get("fc.bias") }).then(({ nc4 }) => nc4),
+);
 const spectrum = neuralCollapse.singularValues(features, { k: 10, centred: true });
 expectType<Promise<Float64Array>>(spectrum.then(({ values }) => values));
 expectType<Promise<Float64Array>>(
