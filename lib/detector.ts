@@ -6,7 +6,17 @@ import { checkFalseAlarmRate, pValue } from "./detector/calibration";
 import type { CalibrationReport } from "./detector/calibration-report";
 import { nameClasses } from "./detector/class-names";
 import { readDetectorFile, writeDetectorFile, type DetectorDescription } from "./detector/detector-file";
-import { disposeAll, extractEvidence, isEvidence, pick, requireLogits, takeEvidence, tensorsOf, type Tensors } from "./detector/evidence";
+import {
+  disposeAll,
+  extractEvidence,
+  isEvidence,
+  isRaw,
+  pick,
+  requireLogits,
+  takeEvidence,
+  tensorsOf,
+  type Tensors,
+} from "./detector/evidence";
 import { fitToFeatures } from "./detector/fit-features";
 import { fitToImages } from "./detector/fit-images";
 import type { DetectorFeatures, DetectorFitOptions, PredictOptions, Prediction } from "./detector/options";
@@ -153,6 +163,10 @@ export class Detector {
     try {
       let evidence: Tensors;
       if (isEvidence(input)) {
+        if (network?.architecture.l2Normalize && this.evidence.includes("features") && isRaw(input)) {
+          const expected = "normalized ones, as the score was fitted to";
+          throw new LibtorchOodError("ERR_OPTION", `input.features: expected ${expected}, found those of extract with features: "raw"`);
+        }
         evidence = takeEvidence(input, this.evidence, "input", owned).evidence;
       } else if (network === undefined) {
         const features = input as Tensor | ArrayWithShape;

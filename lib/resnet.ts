@@ -98,6 +98,8 @@ export interface ExtractAllOptions extends ExtractOptions {
 export interface Extraction {
   /** [N, d], float32 (float64 for a float64 network). */
   features: Tensor;
+  /** The same tensor where it is raw: with `features: "raw"`, and of a network that does not normalise. So `"feature-norm"` takes an extraction as it is. */
+  rawFeatures?: Tensor;
   /** [N, C], of the same dtype. */
   logits: Tensor;
   /** [N]: the data set's labels; empty where none were given. */
@@ -502,8 +504,8 @@ export class ResNet {
     try {
       extractor = await this.#extractor(checked);
       const { tensor, skipped } = await input.taken;
-      const { features, logits } = await extractor.extract(tensor, onProgress);
-      return { features, logits, labels, skipped, precision: extractor.precision };
+      const extracted = await extractor.extract(tensor, onProgress);
+      return { ...extracted, labels, skipped, precision: extractor.precision };
     } finally {
       extractor?.dispose();
       await input.dispose();
@@ -570,7 +572,7 @@ export class ResNet {
           const kept = labels === undefined ? new Int32Array(0) : left.size === 0 ? labels : labels.filter((_, i) => !left.has(i));
           const moved = skipped.map((failure) => ({ ...failure, index: failure.index + imagesBefore }));
           for (const failure of moved) all.push({ ...failure });
-          await sink({ features, logits, labels: kept, skipped: moved, precision: extractor.precision, offset: count });
+          await sink({ ...extraction, labels: kept, skipped: moved, precision: extractor.precision, offset: count });
           count += rows;
           imagesBefore += total;
         } finally {
@@ -689,7 +691,8 @@ export class ResNet {
     const precision = this.dtype === "float64" ? "float64" : resolvePrecision(asked, this.device);
     if (precision !== "float64") warnIfSlow(precision, this.device);
     const handle = await runNative(signal, (control) => this.#native.extractor(control, { precision }));
-    return new BoundExtractor(given(handle), precision, { batchSize, normalization, rawFeatures: features === "raw" }, signal);
+    const isRaw = features === "raw" || !this.architecture.l2Normalize;
+    return new BoundExtractor(given(handle), precision, { batchSize, normalization, rawFeatures: features === "raw" }, isRaw, signal);
   }
 
   async #loadState(state: readonly NamedTensor[]): Promise<void> {
@@ -783,10 +786,14 @@ class BoundExtractor {
     private readonly handle: NativeExtractor,
     readonly precision: Extraction["precision"],
     private readonly options: { batchSize: number; normalization: NativeNormalization; rawFeatures: boolean },
+    private readonly isRaw: boolean,
     private readonly signal: AbortSignal | undefined,
   ) {}
 
-  async extract(images: NativeTensor, onProgress?: ExtractAllOptions["onProgress"]): Promise<{ features: Tensor; logits: Tensor }> {
+  async extract(
+    images: NativeTensor,
+    onProgress?: ExtractAllOptions["onProgress"],
+  ): Promise<Pick<Extraction, "features" | "rawFeatures" | "logits">> {
     let guard: CallbackGuard | undefined;
     try {
       const total = images.shape[0] ?? 0;
@@ -802,7 +809,8 @@ class BoundExtractor {
         logits.dispose();
         throw error;
       }
-      return { features: new Tensor(features), logits: new Tensor(logits) };
+      const own = new Tensor(features);
+      return { features: own, ...(this.isRaw && { rawFeatures: own }), logits: new Tensor(logits) };
     } catch (error) {
       guard?.rethrow();
       throw error;

@@ -103,6 +103,11 @@ export function isEvidence(input: Images | Evidence): input is Evidence {
   return !ArrayBuffer.isView(input) && !("data" in input) && evidenceKinds.some((kind) => kind in input);
 }
 
+/** Whether its features are those of `model.extract` as pooled. */
+export function isRaw({ features, rawFeatures }: Evidence): boolean {
+  return features !== undefined && features === rawFeatures;
+}
+
 export function isEvidenceKind(key: keyof TrainingEvidence): key is keyof Evidence {
   return (evidenceKinds as readonly string[]).includes(key);
 }
