@@ -50,7 +50,7 @@ export class ResultsFile {
     return results;
   }
 
-  /** Whether {@link open} would take the folder as it is; nothing is written. @throws as {@link open} */
+  /** Whether {@link open} would take the folder as it is; nothing is left there. @throws as {@link open} */
   static async check(directory: string, header: HeaderRow): Promise<void> {
     const results = new ResultsFile(directory);
     const text = await readText(results.#file);

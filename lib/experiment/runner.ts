@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { requireDevice } from "../device";
 import { isLibtorchOodError, LibtorchOodError, type ErrorCode } from "../errors";
+import { requireWritableFolder } from "../files/writable";
 import type { BatchReport } from "../resnet";
 import { isClaim, tryClaim, type Claim, type Holder } from "./claims";
 import { resolveConfiguration, type Configuration } from "./configuration";
@@ -12,7 +13,7 @@ import { datasetReaders, loadData, type DatasetReaders, type ExperimentData } fr
 import { headerOf, madeHere } from "./identity";
 import { planOf, type Plan, type PlannedRun } from "./plan";
 import { withPrecision } from "./precision";
-import { claimsFolder, ResultsFile } from "./results-file";
+import { claimsFolder, ResultsFile, resultsFileName } from "./results-file";
 import type { MeasurementRow, OodName, Phase } from "./rows";
 import { checkpointsFolder, completeRun, keysOf, putAway } from "./training-run";
 
@@ -86,11 +87,13 @@ export async function runExperiment(configuration: Configuration, options: Exper
 }
 
 /**
- * What {@link runExperiment} would do: the plan, the device and the data sets, checked as it does; nothing is trained or written.
+ * What {@link runExperiment} would do: the plan, the device, the data sets and the folder of results, checked as it does; nothing is trained, and
+ * nothing is left in the folder.
  *
  * @throws as {@link runExperiment} before it trains
  */
 export async function previewExperiment(configuration: Configuration, options: ExperimentOptions): Promise<ExperimentPreview> {
+  await requireWritableFolder(options.out, resultsFileName);
   const { plan, data, header } = await prepare(configuration, options);
   await ResultsFile.check(options.out, header);
   return { plan, data };

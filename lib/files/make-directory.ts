@@ -14,12 +14,16 @@ export function requireDirectory(path: string): void {
   }
 }
 
-/** @param mode Of the directories that are made, as far as the umask leaves it. */
-export function makeDirectory(path: string, mode: number): void {
+/**
+ * @param mode Of the directories that are made, as far as the umask leaves it.
+ * @param made Takes each that is made, the outermost first, also where a later one fails.
+ */
+export function makeDirectory(path: string, mode: number, made: string[] = []): void {
   if (statSync(path, { throwIfNoEntry: false })?.isDirectory()) return;
-  if (dirname(path) !== path) makeDirectory(dirname(path), mode);
+  if (dirname(path) !== path) makeDirectory(dirname(path), mode, made);
   try {
     mkdirSync(path, { mode });
+    made.push(path);
   } catch (error) {
     const madeMeanwhile = (error as NodeJS.ErrnoException).code === "EEXIST" && statSync(path, { throwIfNoEntry: false })?.isDirectory();
     if (!madeMeanwhile) throw error;

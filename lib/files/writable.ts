@@ -1,8 +1,11 @@
-// Whether a file could be written, asked before the work whose result it is to hold.
+// Whether a file or a folder could be written, asked before the work whose result it is to hold.
 
-import { stat } from "node:fs/promises";
+import { rmdir, stat } from "node:fs/promises";
+import { join } from "node:path";
+import { isLibtorchOodError } from "../errors";
 import { openAtomicFile } from "./atomic-write";
 import { ioError } from "./file-errors";
+import { makeDirectory } from "./make-directory";
 
 /**
  * Looks whether {@link openAtomicFile} can write a file of this path: its folder is there and takes one, and the path itself is no folder. Leaves
@@ -17,4 +20,23 @@ export async function requireWritable(path: string): Promise<void> {
   if (found?.isDirectory()) throw ioError("write", path, "it is a folder");
   const file = await openAtomicFile(path);
   await file.discard();
+}
+
+/**
+ * Looks whether files can be written into a folder, which is made where it is not there. Leaves nothing behind.
+ *
+ * @param file - name of one
+ * @throws ERR_IO
+ */
+export async function requireWritableFolder(path: string, file: string): Promise<void> {
+  if (path === "") throw ioError("write", "a folder without a name", "expected the path of a folder");
+  const made: string[] = [];
+  try {
+    makeDirectory(path, 0o777, made);
+    await requireWritable(join(path, file));
+  } catch (error) {
+    throw isLibtorchOodError(error) ? error : ioError("make", path, error);
+  } finally {
+    for (const folder of made.reverse()) await rmdir(folder).catch(() => undefined); // another's files are in it now
+  }
 }

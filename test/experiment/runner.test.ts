@@ -311,6 +311,12 @@ it("a preview reads and refuses what a run does, and writes nothing", async () =
   const { plan, data } = await preview(one, "previewed");
   expect([plan.runs.length, data.train.length, [...data.ood.keys()]]).toEqual([1, 162, ["svhn", "cifar100"]]);
   expect(existsSync(folder.path("previewed"))).toBe(false);
+  await preview(one, "previewed/below");
+  expect(existsSync(folder.path("previewed"))).toBe(false);
+  folder.put("a file", "");
+  for (const name of ["a file", "a file/below"]) {
+    expect(await libraryFailureOf(() => preview(one, name, { readers: {} }))).toMatchObject({ code: "ERR_IO" }); // before data sets are read
+  }
   const scaled = { ...one, scale: { ...one.scale, batchSize: 32 } };
   for (const [configuration, name] of [
     [{ ...one, outOfDistribution: ["folder:nowhere"] }, "previewed"],
