@@ -159,6 +159,7 @@ export type OverlapEffect = keyof typeof overlapEffects;
  *
  * @param name - of the set that is evaluated on
  * @param use - what it is to be free of: "trained on"
+ * @param noun - what it consists of
  * @param effect - on the numbers: inputs that were seen score higher, which flatters where they are in distribution, and not where they are to be told apart
  * @param remedy - what to do about it, for the error
  * @throws ERR_OPTION where more than 1 in 100 were, unless `allowed`
@@ -167,12 +168,12 @@ export function judgeOverlap(
   name: string,
   { indices, checked }: Overlap,
   use: string,
-  { allowed, remedy, effect }: { allowed: boolean; remedy: string; effect: OverlapEffect },
+  { allowed, remedy, effect, noun }: { allowed: boolean; remedy: string; effect: OverlapEffect; noun: "images" | "inputs" },
 ): string | undefined {
   if (indices.length === 0) return undefined;
   const found = `${indices.length} of ${checked} (the first is number ${indices[0]})`;
   if (!allowed && indices.length > toleratedShare * checked) {
-    throw new LibtorchOodError("ERR_OPTION", `${name}: expected images that were not ${use}, found ${found} that were; ${remedy}`);
+    throw new LibtorchOodError("ERR_OPTION", `${name}: expected ${noun} that were not ${use}, found ${found} that were; ${remedy}`);
   }
-  return `${name}: ${found} images were ${use}: ${overlapEffects[effect]}`;
+  return `${name}: ${found} ${noun} were ${use}: ${overlapEffects[effect]}`;
 }

@@ -112,7 +112,7 @@ test("nothing stored is nothing seen", async () => {
 });
 
 test("one image in 100 is warned of, more are refused unless they are allowed", async () => {
-  const rules = { allowed: false, remedy: "take others", effect: "flatters" } as const;
+  const rules = { allowed: false, remedy: "take others", effect: "flatters", noun: "images" } as const;
   const overlap = (found: number) => ({ indices: range(7, 7 + found), checked: 200 });
   expect(judgeOverlap("digits", overlap(0), "trained on", rules)).toBeUndefined();
   for (const found of [1, 2]) {
@@ -128,4 +128,9 @@ test("one image in 100 is warned of, more are refused unless they are allowed", 
     message: "digits: expected images that were not trained on, found 3 of 200 (the first is number 7) that were; take others",
   });
   expect(judgeOverlap("digits", overlap(200), "trained on", { ...rules, allowed: true })).toMatch(/^digits: 200 of 200/);
+  const rows = { ...rules, noun: "inputs" } as const;
+  expect(judgeOverlap("rows", overlap(1), "fitted to", rows)).toMatch(/ inputs were fitted to: the numbers flatter$/);
+  await expect(async () => judgeOverlap("rows", overlap(3), "fitted to", rows)).rejects.toThrow(
+    "rows: expected inputs that were not fitted to",
+  );
 });

@@ -40,7 +40,7 @@ export async function compareInputs(
       throw new LibtorchOodError(
         "ERR_OPTION",
         `calibration: expected inputs that were not trained on, found ${found} ` +
-          `(the first is number ${indices[0]}): the false-alarm rate would not hold; leave them out, or set allowOverlap: true`,
+          `(the first is number ${indices[0]}): the false-alarm rate would not hold; leave them out, or set allowOverlap: true (--allow-overlap)`,
       );
     }
     warnings.push(`calibration: ${found}: the false-alarm rate does not hold`);

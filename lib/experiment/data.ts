@@ -175,7 +175,7 @@ async function unseen(train: Dataset, sets: readonly (readonly [string, Dataset]
   const warnings: string[] = [];
   for (const [name, dataset] of sets) {
     const effect = name === "test" ? "flatters" : "worsens";
-    const rules = { allowed: false, remedy: "the two sets are to be disjoint", effect } as const;
+    const rules = { allowed: false, remedy: "the two sets are to be disjoint", effect, noun: "images" } as const;
     const warning = judgeOverlap(name, await seen.among(imageRows(dataset)), "trained on", rules);
     if (warning !== undefined) warnings.push(warning);
   }

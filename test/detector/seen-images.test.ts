@@ -79,6 +79,7 @@ describe("a network says what it was trained on", () => {
     const trained = (await model.overlap(other.validation)).indices.length;
     expect(trained).toBeGreaterThan(0);
     expect(error.message).toContain(`found ${trained} of 30 among those that the network was trained on`);
+    expect(error.message).toMatch(/leave them out, or set allowOverlap: true \(--allow-overlap\)$/);
   });
 
   test("what is let through all the same is a warning, also in the file", async () => {
