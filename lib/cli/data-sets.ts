@@ -76,6 +76,9 @@ export const dataHelp = `DATA is SET:DIR or the path of a folder of images, and 
   #train or #test behind DIR chooses a part: cifar10:data#test. DIR may end in what stands before the names of MNIST's files.
   A folder has one folder per class with PNG, JPEG or WebP images in it (needs "npm install sharp").`;
 
+/** What a data set may be besides SET:DIR: the end of a message, where `evaluate` says more. */
+export const existingFolder = "an existing folder of images.";
+
 /** For commander. @throws InvalidArgumentError */
 export function dataSpec(text: string): DataSpec {
   const { label, rest } = labelled(text);
@@ -83,7 +86,7 @@ export function dataSpec(text: string): DataSpec {
   const [, name, path] = /^([a-z][a-z0-9-]+):(.*)$/s.exec(start) ?? [];
   if (name === undefined || path === undefined) {
     if (isDirectory(start)) return { text, label, name: "folder", path: start, split: split as SplitName | undefined };
-    throw new InvalidArgumentError(`Expected SET:DIR (SET: ${dataSetNames.join(", ")}) or an existing folder of images.`);
+    throw new InvalidArgumentError(`Expected SET:DIR (SET: ${dataSetNames.join(", ")}) or ${existingFolder}`);
   }
   if (!dataSetNames.includes(name as DataSetName))
     throw new InvalidArgumentError(`Expected one of ${dataSetNames.join(", ")} before the colon.`);

@@ -2,12 +2,14 @@
 
 import { existsSync } from "node:fs";
 import { basename } from "node:path";
+import { InvalidArgumentError } from "commander";
 import type { Dataset } from "../datasets";
 import { LibtorchOodError } from "../errors";
 import type { ResizeRecord } from "../images/decode";
 import type { Evidence, TrainingEvidence } from "../scores";
 import { Tensor } from "../tensor";
-import { dataSpec, labelled, randomSubset, readConformed, setName, type DataSpec, type ReadDataOptions } from "./data-sets";
+import { dataSpec, existingFolder, labelled, randomSubset, readConformed, setName, type DataSpec, type ReadDataOptions } from "./data-sets";
+import { readClassesBeside, requireNamed } from "./extracted-classes";
 import { readExtracted } from "./extracted";
 import { given } from "./option-values";
 import type { Session } from "./session";
@@ -26,8 +28,20 @@ export interface InputSpec {
 export function inputSpec(text: string): InputSpec {
   const { label, rest } = labelled(text);
   if (/\.(npy|safetensors)$/.test(rest) && existsSync(rest)) return { text, label, data: undefined, features: rest };
-  const data = dataSpec(text);
+  const data = specOf(text);
   return { text, label, data, features: data.name === "folder" && data.path === rest ? rest : undefined };
+}
+
+/** @throws InvalidArgumentError that names all that a set may be */
+function specOf(text: string): DataSpec {
+  try {
+    return dataSpec(text);
+  } catch (error) {
+    const { message } = error as Error;
+    if (!message.endsWith(existingFolder)) throw error;
+    const files = "an existing folder of images or features, or an existing .npy or .safetensors file of features";
+    throw new InvalidArgumentError(`${message.slice(0, -existingFolder.length)}${files}.`);
+  }
 }
 
 /** For an option that may be given again and again. */
@@ -42,6 +56,8 @@ export interface Inputs {
   readonly rows: Dataset | Evidence;
   /** Of the rows, where they are known. */
   readonly labels: Int32Array | undefined;
+  /** Of features: the names of the labels, where they are known. */
+  readonly classNames?: readonly string[] | undefined;
   readonly resize: ResizeRecord | undefined;
   /** [C, H, W] of the images before they were made what the network takes; undefined where they were that. */
   readonly madeFrom: readonly number[] | undefined;
@@ -71,7 +87,10 @@ export async function readInputs(
   if (reading === undefined) {
     if (spec.features === undefined) throw wrongKind(spec, "features in files, as extract writes them", "images");
     if (subset !== undefined) throw new LibtorchOodError("ERR_OPTION", "--subset: features are taken as they are; expected none");
-    return featureInputs(spec, await readEvidence(spec.features, kinds));
+    const inputs = featureInputs(spec, await readEvidence(spec.features, kinds));
+    const classNames = await readClassesBeside(spec.features);
+    if (inputs.labels !== undefined && classNames !== undefined) requireNamed(inputs.labels, classNames, spec.text);
+    return { ...inputs, classNames };
   }
   if (spec.data === undefined) throw wrongKind(spec, "images", "features");
   const { data, madeFrom } = await readConformed(spec.data, { ...reading, split: "test", session });

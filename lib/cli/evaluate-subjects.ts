@@ -11,6 +11,7 @@ import type { Tensor } from "../tensor";
 import { readData, type DataSpec } from "./data-sets";
 import type { Inputs, Reading } from "./evaluate-inputs";
 import { readEvidence } from "./evaluate-inputs";
+import { readClassesBeside } from "./extracted-classes";
 import { classify, extractEvidence } from "./evidence";
 import { given } from "./option-values";
 import { predictRows } from "./predictions";
@@ -173,7 +174,7 @@ export async function featuresSubject(path: string, options: SubjectOptions, { s
   const same: keyof Evidence = training.features ? "features" : training.rawFeatures ? "rawFeatures" : "logits";
   return {
     ...{ kind: "features", scoreNames: [...scores.keys()], leftOut, warnings: warningsOf(scores) },
-    ...{ numClasses: undefined, classNames: undefined, reading: undefined, precision: undefined, kinds },
+    ...{ numClasses: undefined, classNames: await readClassesBeside(path), reading: undefined, precision: undefined, kinds },
     dispose: () => {
       for (const score of scores.values()) score.dispose();
     },

@@ -149,9 +149,10 @@ async function evaluate(file: string, options: EvaluateOptions, session: Session
   const { subset, seed } = options;
   const read = (spec: InputSpec): Promise<Inputs> => readInputs(spec, { reading, kinds, subset, seed, session });
   const look = async (spec: Pick<InputSpec, "text">, inputs: Inputs, effect: OverlapEffect): Promise<Looked> => {
+    const noun = reading === undefined ? "inputs" : "images";
     const overlap = await subject.overlap(inputs);
     const remedy = "evaluate on others, or set --allow-overlap";
-    const warning = judgeOverlap(spec.text, overlap, seenBy[kind], { allowed: options.allowOverlap ?? false, remedy, effect });
+    const warning = judgeOverlap(spec.text, overlap, seenBy[kind], { allowed: options.allowOverlap ?? false, remedy, effect, noun });
     if (warning !== undefined) note(`warning: ${warning}`);
     progress.start(`scoring ${inputs.name}`, inputs.count);
     const scored = await subject.score(inputs);
@@ -209,11 +210,20 @@ const seenBy = {
   features: "fitted to",
 } as const;
 
-/** Labels of another set of classes say nothing about right and wrong. Those of features are numbers of their model. */
-function trueLabels({ rows, labels, name }: Inputs, { classNames }: Subject, note: Session["note"]): Int32Array | undefined {
-  if (!("images" in rows)) return labels;
-  const found = labelsAmong(rows, classNames);
+/** Whether the classes are more than their numbers. */
+function haveNames(classNames: readonly string[] | undefined): boolean {
+  return classNames !== undefined && classNames.some((name, label) => name !== String(label));
+}
+
+/** Labels of another set of classes say nothing about right and wrong. Those of features without names are numbers of their model. */
+function trueLabels({ rows, labels, name, classNames: own }: Inputs, subject: Subject, note: Session["note"]) {
+  const { classNames } = subject;
+  if (!("images" in rows) && (labels === undefined || !haveNames(own) || !haveNames(classNames))) return labels;
+  const known = "images" in rows ? rows : { labels: labels as Int32Array, classNames: own as string[] };
+  const found = labelsAmong(known, classNames);
   if (!("missing" in found)) return found;
-  note(`note: no accuracy: ${JSON.stringify(found.missing)}, a class of ${name}, is none of the network's`);
+  note(
+    `note: no accuracy: ${JSON.stringify(found.missing)}, a class of ${name}, is none of the ${subject.kind === "features" ? "training features'" : "network's"}`,
+  );
   return undefined;
 }

@@ -2,13 +2,18 @@
 
 import { Command } from "commander";
 import { writeReport } from "../experiment/report/write-report";
+import { pathTo } from "./option-values";
 import { visible, visibleJson } from "./visible";
 
 export function experimentReportCommand(): Command {
   return new Command("report")
     .description("write what was run, beside the numbers printed in the paper: one HTML page, and Markdown with SVG files")
-    .argument("<runs>", "folder that `experiment run` wrote to; it may still be writing")
-    .option("--out <folder>", "where to write report.html, report.md and figures/ (default: report in the folder of runs)")
+    .argument("<runs>", "folder that `experiment run` wrote to; it may still be writing", pathTo("a folder"))
+    .option(
+      "--out <folder>",
+      "where to write report.html, report.md and figures/ (default: report in the folder of runs)",
+      pathTo("a folder"),
+    )
     .option("--no-figures", "tables only, which need no optional packages")
     .option("--json", "print the paths and what is in the report as JSON")
     .action(async (runs: string, { json, ...options }: { out?: string; figures: boolean; json?: boolean }) => {

@@ -15,7 +15,7 @@ import { previewExperiment, runExperiment } from "../experiment/runner";
 import { showProgress } from "./experiment-progress";
 import { experimentReportCommand } from "./experiment-report";
 import type { Precision } from "../precision";
-import { precisionOption, realNumber, wholeNumber, wholeNumbers } from "./option-values";
+import { pathTo, precisionOption, realNumber, wholeNumber, wholeNumbers } from "./option-values";
 import { addSessionOptions, exitCodes, exitCodesHelp, runSession, type Session, type SessionOptions } from "./session";
 import { errorText, visible } from "./visible";
 
@@ -67,11 +67,11 @@ function runCommand(): Command {
   const command = new Command("run")
     .description("train and measure the networks of an experiment")
     .argument("<experiment>", "a preset, see below, or a configuration file (.json, .yaml)")
-    .requiredOption("--data <folder>", "where the data sets are, each in its usual folder or directly")
-    .requiredOption("--out <folder>", "where results and checkpoints go, OUT below")
+    .requiredOption("--data <folder>", "where the data sets are, each in its usual folder or directly", pathTo("a folder"))
+    .requiredOption("--out <folder>", "where results and checkpoints go, OUT below", pathTo("a folder"))
     .option("--device <name>", "cpu, cuda or cuda:N", "cpu")
     .option("--threads <n>", "of the CPU (default: all cores)", wholeNumber(1))
-    .option("--dry-run", "print the networks, their schedules and seeds, check device and data sets as a run does, and stop")
+    .option("--dry-run", "print the networks, their schedules and seeds, check device, data sets and OUT as a run does, and stop")
     .optionsGroup("What is run:")
     .option("--cells <patterns>", "only these networks, with commas: part of a name, or all of it with * for any text", list)
     .option("--seeds <n|list>", "how many, 2 (the seeds 1 and 2), or which, 1,5,7", seeds)
@@ -111,7 +111,7 @@ function schemaCommand(): Command {
 async function run(experiment: string, options: RunOptions, { output, signal, note, throwIfAborted }: Session): Promise<void> {
   const isPreset = Object.hasOwn(experimentPresets, experiment);
   // What is no file is taken for a misspelt preset: the error lists them.
-  const given = isPreset || !existsSync(experiment) ? experimentPreset(experiment) : await readConfiguration(experiment);
+  const given = isPreset || !existsSync(experiment) ? experimentPreset(experiment) : await readConfiguration(experiment, signal);
   const configuration = adjusted(given, options, isPreset);
   const cells = [...(options.cells ?? []), ...(options.only ?? [])];
   if (options.threads !== undefined) await setThreads(options.threads);

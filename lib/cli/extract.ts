@@ -17,7 +17,7 @@ import { dataHelp, dataSpec, randomIndices, randomSubset, readConformed, type Da
 import { readClassNames } from "./extracted";
 import { openExtraction, outFault, requireInputsKept } from "./extraction-writer";
 import { imagePaths, labelsByFolder, listedImage, listFiles, listImages, noClass, passedOverNote, type ListedImage } from "./image-files";
-import { choice, given, precisionOption, wholeNumber } from "./option-values";
+import { choice, given, pathTo, precisionOption, wholeNumber } from "./option-values";
 import { addSessionOptions, exitCodesHelp, runSession, type Session, type SessionOptions } from "./session";
 import { hinted, maxPixelsOption, skippedText } from "./skipped";
 import { facts } from "./table";
@@ -79,7 +79,11 @@ export function extractCommand(): Command {
       listFiles,
     )
     .option("--labels-from-folders", "the folder an image file is in is its class")
-    .option("--class-names <file>", "names of these classes in the order of their numbers, where the network has none; one a line")
+    .option(
+      "--class-names <file>",
+      "names of these classes in the order of their numbers, where the network has none; one a line",
+      pathTo("a file"),
+    )
     .option("--skip-errors", "leave out images that cannot be read, and list them in skipped.jsonl")
     .option(...maxPixelsOption)
     .addOption(choice("--resize <how>", "images of another size than the network's", imageResizes).default("center-crop"))
@@ -227,7 +231,7 @@ async function filesSubject(images: readonly string[], model: ResNet, options: E
   const { files, passedOver } = await listImages(paths, { signal, keepUnreadable: options.skipErrors ?? false });
   const note = passedOverNote(passedOver);
   if (note !== undefined) session.note(note);
-  const given = options.classNames === undefined ? undefined : await readClassNames(options.classNames);
+  const given = options.classNames === undefined ? undefined : await readClassNames(options.classNames, signal);
   if (given !== undefined && model.classNames !== undefined && given.join("\n") !== model.classNames.join("\n")) {
     const expected = `the names of the network's classes, ${listed(model.classNames)}, or no such file`;
     throw new LibtorchOodError("ERR_OPTION", `--class-names: expected ${expected}; found ${listed(given)}`);

@@ -58,9 +58,10 @@ export function readLabels(path: string): Promise<Tensor> {
   return npyTensor(path, "labels");
 }
 
-/** Names of classes, one a line. @throws ERR_CORRUPT_FILE, also for none, or for one that comes twice; ERR_IO */
-export async function readClassNames(path: string): Promise<string[]> {
-  const names = (await readTextFile(path, "a list of class names", 1 << 24)).split(/\r?\n/).filter((line) => line !== "");
+/** Names of classes, one a line. @throws ERR_CORRUPT_FILE, also for none, or for one that comes twice; ERR_IO, ERR_ABORTED */
+export async function readClassNames(path: string, signal?: AbortSignal): Promise<string[]> {
+  const text = await readTextFile(path, "a list of class names", 1 << 24, { fromUser: true, signal });
+  const names = text.split(/\r?\n/).filter((line) => line !== "");
   if (names.length === 0) throw corruptFile(path, "names of classes, one a line", "none");
   const known = new Set<string>();
   for (const name of names) {

@@ -11,11 +11,12 @@ import { imageResizes, type ImageResize } from "../images/decode";
 import type { Precision } from "../precision";
 import { presetNames, type PresetName } from "../presets/preset";
 import { ResNet } from "../resnet";
-import { names as scoreNames, requirements, type ScoreName } from "../scores";
+import { names as scoreNames, requirements, type ScoreName, type TrainingEvidence } from "../scores";
 import { dataHelp, dataSpec, randomSubset, readData, shareOrData, type DataSpec } from "./data-sets";
 import { arrayFiles, readClassNames, readExtracted, readLabels } from "./extracted";
+import { labelsIn, readClassesBeside } from "./extracted-classes";
 import { requireOutput } from "./output-files";
-import { choice, given, keyValue, precisionOption, realNumber, wholeNumber } from "./option-values";
+import { choice, given, keyValue, pathTo, precisionOption, realNumber, wholeNumber } from "./option-values";
 import { addSessionOptions, exitCodesHelp, runSession, type Session, type SessionOptions } from "./session";
 import { maxPixelsOption, skipErrorsOption, skippedText } from "./skipped";
 import { splitByShares } from "./split";
@@ -56,8 +57,9 @@ ${dataHelp}
 
 Features of any other model, instead of <model> <data>:
   --features PATH and --calibration PATH, each a folder with features.npy, labels.npy and, if the model has them, logits.npy ("extract" writes
-  such folders), a .safetensors file with tensors of these names, or a features .npy (with --labels a list of class numbers). Scores that are not
-  fitted to classes need no labels. The calibration must hold none of the inputs that the model itself was trained on, wherever that was.
+  such folders; classes.txt there names the classes), a .safetensors file with tensors of these names, or a features .npy (with --labels a list of
+  class numbers). Scores that are not fitted to classes need no labels. The calibration must hold none of the inputs that the model itself was
+  trained on, wherever that was.
 
 What is printed of the detector: the share of calibration and training inputs named rightly, with the mean confidence; between which shares of later
 familiar inputs are flagged in 95 of 100 calibrations of this size; which share would be flagged of noise, of shuffled patches, and of each class if the
@@ -75,7 +77,7 @@ export function fitCommand(): Command {
     .description("fit a detector, which says whether to trust an answer, and write it to a file")
     .argument("[model]", 'a network that "train" wrote')
     .argument("[data]", "the images that it was trained on, DATA below", dataSpec)
-    .requiredOption("--out <file>", "the .safetensors file to write")
+    .requiredOption("--out <file>", "the .safetensors file to write", pathTo("a file"))
     .requiredOption(
       "--calibration <share|data|path>",
       "held-out share of the images (0.1), or a data set of its own; features in files with --features",
@@ -87,9 +89,13 @@ export function fitCommand(): Command {
     .option("--subset <n>", "the subset that the network was trained on, where it was one", wholeNumber(1))
     .option(...skipErrorsOption)
     .option(...maxPixelsOption)
-    .option("--features <path>", "training features in files, in place of <model> and <data>")
-    .option("--labels <file>", "their class numbers in a .npy file, where --features has none beside them")
-    .option("--class-names <file>", "names of the classes, one a line, with --features")
+    .option("--features <path>", "training features in files, in place of <model> and <data>", pathTo("a folder or file"))
+    .option("--labels <file>", "their class numbers in a .npy file, where --features has none beside them", pathTo("a file"))
+    .option(
+      "--class-names <file>",
+      "names of the classes, one a line, with --features (default: classes.txt beside them)",
+      pathTo("a file"),
+    )
     .optionsGroup("Score:")
     .addOption(choice("--score <name>", "(default gaussian-mixture)", scoreNames))
     .addOption(choice("--preset <name>", "choices of a publication for the mixture", presetNames))
@@ -193,7 +199,7 @@ async function fitImages(
   }
 }
 
-async function fitFeatures(path: string, options: FitOptions & { calibration: string }, { signal }: Session): Promise<Detector> {
+async function fitFeatures(path: string, options: FitOptions & { calibration: string }, { signal, note }: Session): Promise<Detector> {
   if (/^0?\.\d+$/.test(options.calibration) && !existsSync(options.calibration)) {
     const expected = "features in files beside --features: a share is of images";
     throw new LibtorchOodError("ERR_OPTION", `--calibration: expected ${expected}, found ${options.calibration}`);
@@ -205,12 +211,26 @@ async function fitFeatures(path: string, options: FitOptions & { calibration: st
     throw new LibtorchOodError("ERR_OPTION", `${path}: ${expected}; found none (--score nearest-neighbours needs none)`);
   }
   const { features, rawFeatures, logits, labels: heldLabels } = await readExtracted(options.calibration);
-  const classNames = options.classNames === undefined ? undefined : await readClassNames(options.classNames);
+  const classNames = await classNamesOf(path, training, options, signal);
+  const calibrationClasses = { labels: heldLabels, classNames: await readClassesBeside(options.calibration) };
+  const calibrationLabels = labelsIn(calibrationClasses, classNames, options.calibration, (text) => note(`warning: ${text}`));
   return Detector.fromFeatures({
     ...training,
     ...given({ ...scoreOf(options), classNames, device: options.device, signal, labels }),
-    calibration: given({ features, rawFeatures, logits, labels: heldLabels }),
+    calibration: given({ features, rawFeatures, logits, labels: calibrationLabels }),
   });
+}
+
+/** Those of --class-names, else those beside the features, where these say what class a row is. */
+async function classNamesOf(
+  path: string,
+  { labels, logits }: TrainingEvidence,
+  { labels: list, classNames }: FitOptions,
+  signal: AbortSignal,
+): Promise<string[] | undefined> {
+  if (classNames !== undefined) return readClassNames(classNames, signal);
+  const named = logits !== undefined || (labels !== undefined && list === undefined);
+  return named ? readClassesBeside(path) : undefined;
 }
 
 function scoreOf({ score, preset, covariance, scoreOption, ...options }: FitOptions) {

@@ -1,15 +1,16 @@
 // Image files as a command line names them: paths, folders and lists of paths, in an order that does not depend on the file system.
 
-import { constants, createReadStream, open } from "node:fs";
+import { createReadStream, fstat } from "node:fs";
 import { stat } from "node:fs/promises";
-import { Socket } from "node:net";
 import { basename, dirname, extname, normalize, resolve } from "node:path";
 import type { Readable } from "node:stream";
 import { promisify } from "node:util";
 import { isLibtorchOodError, LibtorchOodError } from "../errors";
-import { corruptFile, ioError } from "../files/file-errors";
+import { corruptFile, io, ioError } from "../files/file-errors";
+import { openPipe } from "../files/pipe";
 import { parsePathText, pathBytes, pathOfBytes, pathText, urlOfPath, type Path } from "../files/path-text";
 import { byBytes, byCodePoints, imageEndings, imageTree, join } from "../images/image-tree";
+import { pathTo } from "./option-values";
 
 /** One image file: what the library takes, and the line that stands for it in lists and messages. */
 export interface ListedImage {
@@ -36,6 +37,7 @@ export interface ListOptions {
 const maxListBytes = 2 ** 28;
 /** No path is longer on any system; what is longer is no path. */
 const maxPathBytes = 32_767;
+const fileStatus = promisify(fstat);
 
 /**
  * The files, and all images (by the ends of their names) in the folders and in theirs; a folder's in the order of their paths. Links are followed, and
@@ -94,10 +96,13 @@ export function passedOverNote(passedOver: Readonly<Record<string, number>>): st
  * @throws ERR_IO; ERR_CORRUPT_FILE for a line that is no path; ERR_ABORTED
  */
 export async function readPaths(list: string, signal: AbortSignal | undefined, stdin: Readable = process.stdin): Promise<Path[]> {
-  const name = list === "-" ? "standard input" : list;
+  const own = list === "-";
+  const name = own ? "standard input" : list;
+  const status = await io("read", name, own ? fileStatus(0) : stat(list));
+  if (status.isDirectory()) throw ioError("read", name, `expected ${own ? "a list of paths" : "a file"}, found a directory`);
   const chunks: Buffer[] = [];
   try {
-    const stream = list === "-" ? stdin : await readable(list);
+    const stream = own ? stdin : status.isFIFO() ? await openPipe(list) : createReadStream(list);
     const stop = () => stream.destroy(signal?.reason as Error);
     signal?.addEventListener("abort", stop, { once: true });
     if (signal?.aborted) stop();
@@ -135,24 +140,15 @@ export async function readPaths(list: string, signal: AbortSignal | undefined, s
   return paths;
 }
 
-/** A file or a pipe. Of a pipe, opening and reading would each wait for a writer on a thread that nothing can stop. */
-async function readable(list: string): Promise<Readable> {
-  const status = await stat(list);
-  if (status.isDirectory()) throw ioError("read", list, "expected a file, found a directory");
-  if (!status.isFIFO()) return createReadStream(list);
-  const fd = await promisify(open)(list, constants.O_RDONLY | constants.O_NONBLOCK);
-  return new Socket({ fd, readable: true, writable: false });
-}
-
 /** `--files-from`, again and again. */
 export function listFiles(text: string, before: readonly string[] = []): string[] {
-  return [...before, text];
+  return [...before, pathTo("a file")(text)];
 }
 
 /**
  * The images of a command's arguments: "-" stands for a list of paths on standard input, and `filesFrom` names files with one.
  *
- * @throws ERR_OPTION where standard input is named twice, and what {@link readPaths} throws
+ * @throws ERR_OPTION where standard input is named twice; as {@link readPaths}
  */
 export async function imagePaths(
   images: readonly string[],
@@ -160,7 +156,7 @@ export async function imagePaths(
   signal: AbortSignal | undefined,
 ): Promise<Path[]> {
   const times = [...images, ...(filesFrom ?? [])].filter((name) => name === "-").length;
-  if (times > 1) throw new LibtorchOodError("ERR_OPTION", `-: expected standard input once among the images, found it ${times} times`);
+  if (times > 1) throw new LibtorchOodError("ERR_OPTION", `-: expected standard input to be named once, found it ${times} times`);
   const paths: Path[] = [];
   for (const image of images) {
     if (image === "-") for (const path of await readPaths("-", signal)) paths.push(path);

@@ -9,7 +9,7 @@ import type { Evidence } from "../scores";
 import { dataHelp, dataSpec, readConformed, type DataSpec } from "./data-sets";
 import { readExtracted } from "./extracted";
 import { imagePaths, listFiles, listImages, passedOverNote, type ListedImage } from "./image-files";
-import { given, realNumber, wholeNumber } from "./option-values";
+import { given, pathTo, realNumber, wholeNumber } from "./option-values";
 import { predictFiles, predictRows, type Outcome } from "./predictions";
 import { addSessionOptions, exitCodes, exitCodesHelp, runSession, type Session, type SessionOptions } from "./session";
 import { maxPixelsOption, skipErrorsOption } from "./skipped";
@@ -59,7 +59,7 @@ export function scoreCommand(): Command {
       "take the image files that are listed in this file, one a line or ended by NUL; may be given again",
       listFiles,
     )
-    .option("--features <path>", "features in files, for a detector without a network")
+    .option("--features <path>", "features in files, for a detector without a network", pathTo("a folder or file"))
     .option(...skipErrorsOption)
     .option(...maxPixelsOption)
     .optionsGroup("Verdict:")

@@ -10,7 +10,7 @@ import { presetNames, type PresetName } from "../presets/preset";
 import { ResNet, type EpochReport, type FitOptions, type TrainingOptions } from "../resnet";
 import { dataHelp, dataSpec, randomSubset, readData, shareOrData, type DataSpec } from "./data-sets";
 import { requireOutput } from "./output-files";
-import { choice, given, precisionOption, realNumber, wholeNumber, wholeNumbers } from "./option-values";
+import { choice, given, pathTo, precisionOption, realNumber, wholeNumber, wholeNumbers } from "./option-values";
 import { addSessionOptions, exitCodesHelp, runSession, type Session, type SessionOptions } from "./session";
 import { maxPixelsOption, skipErrorsOption, skippedText } from "./skipped";
 import { splitByShares, type SplitParts } from "./split";
@@ -74,7 +74,7 @@ export function trainCommand(): Command {
   const command = new Command("train")
     .description("train a network on a data set and write it to a file")
     .argument("<data>", "the training set, DATA below", dataSpec)
-    .requiredOption("--out <file>", "the .safetensors file to write")
+    .requiredOption("--out <file>", "the .safetensors file to write", pathTo("a file"))
     .optionsGroup("Data:")
     .option("--subset <n>", "train on this many of the images, drawn at random", wholeNumber(1))
     .option(
@@ -122,7 +122,7 @@ export function trainCommand(): Command {
     .option("--device <name>", "cpu (default), cuda or cuda:N")
     .option("--threads <n>", "of the CPU (default: all cores)", wholeNumber(1))
     .optionsGroup("Interruptions:")
-    .option("--checkpoint <file>", "write everything that is needed to go on to this file")
+    .option("--checkpoint <file>", "write everything that is needed to go on to this file", pathTo("a file"))
     .option("--checkpoint-every <n>", "after this many epochs (default 1)", wholeNumber(1))
     .option("--resume", "go on from the checkpoint where there is one");
   return addSessionOptions(command)

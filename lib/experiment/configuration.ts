@@ -159,10 +159,11 @@ export function resolveConfiguration(value: unknown, name: string): ResolvedConf
  *
  * YAML needs the package `yaml`, an optional peer dependency that is loaded only here.
  *
- * @throws ERR_IO, ERR_CORRUPT_FILE where it is no JSON or YAML, ERR_OPTION where it is no configuration or `yaml` is not installed
+ * @throws ERR_IO, ERR_CORRUPT_FILE where it is no JSON or YAML, ERR_OPTION where it is no configuration or `yaml` is not installed;
+ *   ERR_ABORTED while a pipe is read
  */
-export async function readConfiguration(path: string): Promise<Configuration> {
-  const text = await readTextFile(path, "a configuration", maxFileBytes);
+export async function readConfiguration(path: string, signal?: AbortSignal): Promise<Configuration> {
+  const text = await readTextFile(path, "a configuration", maxFileBytes, { fromUser: true, signal });
   const isYaml = [".yaml", ".yml"].includes(extname(path).toLowerCase());
   const parse = isYaml ? yamlParser(path) : parseJson;
   let value: unknown;

@@ -1,6 +1,5 @@
 // Features, labels and class names as other programs write them: read where every value stays what it is, else refused with what to do.
 
-import { execFileSync } from "node:child_process";
 import { mkdirSync, truncateSync } from "node:fs";
 import { readClassNames, readExtracted, readLabels } from "../../lib/cli/extracted";
 import { readPaths } from "../../lib/cli/image-files";
@@ -114,7 +113,7 @@ describe("lists of class names", () => {
     expect(await readClassNames(directory.put("names.txt", "\ufeffKatze\r\ndog\n\n"))).toEqual(["Katze", "dog"]);
   });
 
-  test("one name twice, bytes that are no UTF-8, a pipe", async () => {
+  test("one name twice, bytes that are no UTF-8", async () => {
     const twice = directory.put("names.txt", "a\nb\na\n");
     await expect(readClassNames(twice)).rejects.toThrow(`${twice}: expected different class names, found "a" twice`);
     const latin = directory.put("names.txt", Buffer.from("Z\xfcrich\n", "latin1"));
@@ -122,9 +121,6 @@ describe("lists of class names", () => {
     await expect(readClassNames(directory.put("names.txt", "\n\r\n"))).rejects.toThrow(
       /expected names of classes, one a line, found none$/,
     );
-    if (process.platform === "win32") return;
-    execFileSync("mkfifo", [directory.path("pipe")]);
-    await expect(readClassNames(directory.path("pipe"))).rejects.toMatchObject({ code: "ERR_IO" });
   });
 });
 
