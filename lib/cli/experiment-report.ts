@@ -2,7 +2,7 @@
 
 import { Command } from "commander";
 import { writeReport } from "../experiment/report/write-report";
-import { pathTo } from "./option-values";
+import { pathTo } from "./path-option";
 import { visible, visibleJson } from "./visible";
 
 export function experimentReportCommand(): Command {

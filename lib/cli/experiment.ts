@@ -15,7 +15,8 @@ import { previewExperiment, runExperiment } from "../experiment/runner";
 import { showProgress } from "./experiment-progress";
 import { experimentReportCommand } from "./experiment-report";
 import type { Precision } from "../precision";
-import { pathTo, precisionOption, realNumber, wholeNumber, wholeNumbers } from "./option-values";
+import { precisionOption, realNumber, wholeNumber, wholeNumbers } from "./option-values";
+import { pathTo } from "./path-option";
 import { addSessionOptions, exitCodes, exitCodesHelp, runSession, type Session, type SessionOptions } from "./session";
 import { errorText, visible } from "./visible";
 

@@ -17,7 +17,8 @@ import { dataHelp, dataSpec, randomIndices, randomSubset, readConformed, type Da
 import { readClassNames } from "./extracted";
 import { openExtraction, outFault, requireInputsKept } from "./extraction-writer";
 import { imagePaths, labelsByFolder, listedImage, listFiles, listImages, noClass, passedOverNote, type ListedImage } from "./image-files";
-import { choice, given, pathTo, precisionOption, wholeNumber } from "./option-values";
+import { choice, given, precisionOption, wholeNumber } from "./option-values";
+import { pathTo } from "./path-option";
 import { addSessionOptions, exitCodesHelp, runSession, type Session, type SessionOptions } from "./session";
 import { hinted, maxPixelsOption, skippedText } from "./skipped";
 import { facts } from "./table";

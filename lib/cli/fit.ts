@@ -16,7 +16,8 @@ import { dataHelp, dataSpec, randomSubset, readData, shareOrData, type DataSpec 
 import { arrayFiles, readClassNames, readExtracted, readLabels } from "./extracted";
 import { labelsIn, readClassesBeside } from "./extracted-classes";
 import { requireOutput } from "./output-files";
-import { choice, given, keyValue, pathTo, precisionOption, realNumber, wholeNumber } from "./option-values";
+import { choice, given, keyValue, precisionOption, realNumber, wholeNumber } from "./option-values";
+import { pathTo } from "./path-option";
 import { addSessionOptions, exitCodesHelp, runSession, type Session, type SessionOptions } from "./session";
 import { maxPixelsOption, skipErrorsOption, skippedText } from "./skipped";
 import { splitByShares } from "./split";

@@ -10,7 +10,7 @@ import { corruptFile, io, ioError } from "../files/file-errors";
 import { openPipe } from "../files/pipe";
 import { parsePathText, pathBytes, pathOfBytes, pathText, urlOfPath, type Path } from "../files/path-text";
 import { byBytes, byCodePoints, imageEndings, imageTree, join } from "../images/image-tree";
-import { pathTo } from "./option-values";
+import { pathTo } from "./path-option";
 
 /** One image file: what the library takes, and the line that stands for it in lists and messages. */
 export interface ListedImage {

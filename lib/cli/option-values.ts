@@ -17,14 +17,6 @@ export function realNumber(text: string): number {
   return value;
 }
 
-/** A path, as what: "a file to write". "" is what a shell makes of a variable that is not set. */
-export function pathTo(what: string): (text: string) => string {
-  return (text) => {
-    if (text === "") throw new InvalidArgumentError(`Expected the path of ${what}, found none.`);
-    return text;
-  };
-}
-
 /** "40,50" */
 export function wholeNumbers(text: string): number[] {
   return text === "" ? [] : text.split(",").map((part) => wholeNumber(0)(part.trim()));

@@ -117,7 +117,7 @@ test("accessible: language, headings in order, captions, scopes, names of images
   for (const table of all.filter(({ name }) => name === "table")) {
     expect(table.children[0]!.name).toBe("caption");
     for (const head of elements(table).filter(({ name }) => name === "th"))
-      expect(head.attributes.get("scope")).toMatch(/^(col|row|colgroup)$/);
+      expect(head.attributes.get("scope")).toMatch(/^(col|row|colgroup|rowgroup)$/);
   }
   const ids = all.flatMap((element) => element.attributes.get("id") ?? []);
   expect(new Set(ids).size).toBe(ids.length);
@@ -127,6 +127,16 @@ test("accessible: language, headings in order, captions, scopes, names of images
     for (const label of ["aria-labelledby", "aria-describedby"]) expect(ids).toContain(svg.attributes.get(label));
   }
   for (const { attributes } of all) for (const id of attributes.get("aria-labelledby")?.split(" ") ?? []) expect(ids).toContain(id);
+});
+
+test("a network of several rows is named once, in a heading that spans them", () => {
+  const results = elements(page).find(({ attributes }) => attributes.get("id") === "results") as XmlElement;
+  const heads = elements(results).filter(({ name, attributes }) => name === "th" && attributes.get("scope") !== "col");
+  const rows = elements(results).filter(({ name, children }) => name === "tr" && children.some((child) => child.name === "td"));
+  const spans = heads.map(({ attributes }) => Number(attributes.get("rowspan") ?? 1));
+  expect(spans.reduce((sum, span) => sum + span, 0)).toBe(rows.length);
+  expect(Math.max(...spans)).toBeGreaterThan(2);
+  for (const { attributes } of heads) expect(attributes.get("scope")).toBe(attributes.has("rowspan") ? "rowgroup" : "row");
 });
 
 test("scaled runs are labelled at the top, in every table of the paper and in every legend entry of a network", () => {

@@ -136,18 +136,30 @@ function plainTable(table: PlainTable, look?: "text"): string {
   const words = table.head.map((_, column) => table.rows.some((row) => isWords(row[column] ?? "")));
   const side = (column: number): string => (words[column] ? ' class="text"' : "");
   const heads = table.head.map((head, i) => `<th scope="col"${side(i)}>${escapeHtml(head)}</th>`);
-  const rows = table.rows.map(([head = "", ...cells]) => {
-    const others = cells.map((cell, i) => `<td${side(i + 1)}>${escapeHtml(cell)}</td>`);
-    return `<tr><th scope="row">${escapeHtml(head)}</th>${others.join("")}</tr>`;
+  const row = (head: string, [, ...cells]: readonly string[]): string =>
+    `<tr>${head}${cells.map((cell, i) => `<td${side(i + 1)}>${escapeHtml(cell)}</td>`).join("")}</tr>`;
+  const bodies = groups(table.rows).map((rows) => {
+    const scope = rows.length === 1 ? 'scope="row"' : `scope="rowgroup" rowspan="${rows.length}"`;
+    const head = `<th ${scope}>${escapeHtml(rows[0]?.[0] ?? "")}</th>`;
+    return `<tbody>\n${rows.map((cells, i) => row(i === 0 ? head : "", cells)).join("\n")}\n</tbody>`;
   });
   const kind = look ?? (table.head.length > 7 ? "wide" : undefined);
   return `<div class="scroll" tabindex="0" role="region" aria-label="${escapeHtml(table.caption)}"><table${kind === undefined ? "" : ` class="${kind}"`}>
 <caption><span>${escapeHtml(table.caption)}</span></caption>
 <thead><tr>${heads.join("")}</tr></thead>
-<tbody>
-${rows.join("\n")}
-</tbody>
+${bodies.join("\n")}
 </table></div>`;
+}
+
+/** Rows that follow one another with the same head, which is then written once: on a telephone a name that is repeated leaves room for little else. */
+function groups(rows: PlainTable["rows"]): (readonly string[])[][] {
+  const found: (readonly string[])[][] = [];
+  for (const row of rows) {
+    const last = found.at(-1);
+    if (last?.[0]?.[0] === row[0]) last?.push(row);
+    else found.push([row]);
+  }
+  return found;
 }
 
 /** Words stand left, numbers right, and so do the words that stand for a number. */

@@ -1,0 +1,11 @@
+// Paths as values of options. Apart from the other values: the report of an experiment is written without the native addon.
+
+import { InvalidArgumentError } from "commander";
+
+/** A path, as what: "a file to write". "" is what a shell makes of a variable that is not set. */
+export function pathTo(what: string): (text: string) => string {
+  return (text) => {
+    if (text === "") throw new InvalidArgumentError(`Expected the path of ${what}, found none.`);
+    return text;
+  };
+}
