@@ -150,16 +150,21 @@ async function relativeJitter(mixture: GaussianMixture, { features, labels }: Ex
   const { numClasses, featureDim, device } = mixture;
   const statistics = new ClassStatistics({ numClasses, featureDim, scatter: "diagonal", device });
   await statistics.update(features, labels);
-  let largest = 0;
-  for (const [label, jitter] of mixture.jitter.entries()) {
-    if (jitter === 0) continue;
-    const own = (mixture.counts[label] as number) > 1 ? await meanVariance(statistics, label) : 0;
-    largest = Math.max(largest, jitter / (own > 0 ? own : await meanVariance(statistics, "pooled")));
+  const own: number[] = [];
+  let [scatter, divisor] = [0, 0];
+  for (const [label, count] of mixture.counts.entries()) {
+    const variance = count > 1 ? await meanVariance(statistics, label) : 0;
+    own.push(variance);
+    scatter += variance * Math.max(0, count - 1);
+    divisor += Math.max(0, count - 1);
   }
-  return largest;
+  statistics.dispose();
+  const pooled = scatter / divisor; // stands in where a class has no variance of its own, as it did for the jitter
+  const shares = mixture.jitter.map((jitter, label) => (jitter === 0 ? 0 : jitter / ((own[label] as number) || pooled)));
+  return Math.max(...shares);
 }
 
-async function meanVariance(statistics: ClassStatistics, of: number | "pooled"): Promise<number> {
+async function meanVariance(statistics: ClassStatistics, of: number): Promise<number> {
   const covariance = await statistics.covariance({ of });
   const values = covariance.toArray() as Float64Array;
   covariance.dispose();

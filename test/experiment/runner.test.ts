@@ -105,6 +105,15 @@ it("a class with few samples is named with the estimator that was used", async (
   expect(finalRow("singular").jitter).toBeLessThan(1);
 });
 
+it("a class with one training image: its jitter is told in units of the variance within all classes", async () => {
+  const cifar10 = readers.cifar10 as DatasetReader;
+  const train = changed(cifar10.train as DatasetReader["test"], ({ labels }) => ({ labels: labels.map((_, i) => (i === 0 ? 2 : i % 2)) }));
+  await run({ ...one, mixture: { fewSamples: "full" } }, "single", { readers: { ...readers, cifar10: { ...cifar10, train } } });
+  const { jitter } = finalRow("single");
+  expect(jitter).toBeGreaterThan(0);
+  expect(Number.isFinite(jitter)).toBe(true);
+});
+
 describe("refuses", () => {
   it("results of another scale in the same folder, before anything is trained", async () => {
     await run(one, "scale");
