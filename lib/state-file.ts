@@ -3,6 +3,8 @@
 import { describe, string } from "./checks";
 import { isLibtorchOodError, LibtorchOodError } from "./errors";
 import { writeFileAtomically } from "./files/atomic-write";
+import { corruptFile } from "./files/file-errors";
+import { formatName } from "./files/format-names";
 import { parseJson } from "./files/json";
 import { openSafetensors } from "./files/safetensors";
 import type { SafetensorsDtype } from "./files/safetensors";
@@ -74,8 +76,10 @@ export interface StateFile {
 export async function readStateFile(path: string, format: string): Promise<StateFile> {
   const file = await openSafetensors(string(path, "path"));
   try {
-    requireMetadata(path, "format", format, file.metadata.get("format"));
-    requireMetadata(path, "version", "1", file.metadata.get("version"));
+    const found = file.metadata.get("format");
+    if (found !== format) throw corruptFile(path, formatName(format), formatName(found));
+    const version = file.metadata.get("version");
+    if (version !== "1") corrupt(path, "metadata version", '"1"', version);
     const description = parseObject(path, file.metadata.get("description"));
     const state: NativeNamedTensor[] = [];
     for (const [name, { dtype, shape }] of file.tensors) {
@@ -104,10 +108,6 @@ export async function restoring<T>(where: string, call: () => Promise<T>): Promi
     if (error.code === "ERR_CORRUPT_FILE" && error.message.startsWith(`${where}: `)) throw error;
     throw new LibtorchOodError("ERR_CORRUPT_FILE", `${where}: ${error.message}`, { cause: error });
   }
-}
-
-function requireMetadata(path: string, key: string, expected: string, found: string | undefined): void {
-  if (found !== expected) corrupt(path, `metadata ${key}`, `"${expected}"`, found);
 }
 
 function parseObject(path: string, text: string | undefined): Record<string, unknown> {

@@ -578,7 +578,7 @@ describe("files", () => {
       return new Uint8Array(values.buffer);
     };
     for (const [meta, message] of [
-      [{ format: "libtorch-ood/class-statistics" }, "format"],
+      [{ format: "libtorch-ood/class-statistics" }, "found class statistics (of ClassStatistics.save)"],
       [described({ covariance: "spherical" }), "covariance"],
       [described({ covariance: "tied" }), ""],
       [described({ covariance: "diagonal" }), "deviation"],

@@ -88,6 +88,7 @@ export async function readInputs(
     if (spec.features === undefined) throw wrongKind(spec, "features in files, as extract writes them", "images");
     if (subset !== undefined) throw new LibtorchOodError("ERR_OPTION", "--subset: features are taken as they are; expected none");
     const inputs = featureInputs(spec, await readEvidence(spec.features, kinds));
+    if (inputs.count === 0) throw new LibtorchOodError("ERR_SHAPE", `${spec.text}: expected at least one row, found none`);
     const classNames = await readClassesBeside(spec.features);
     if (inputs.labels !== undefined && classNames !== undefined) requireNamed(inputs.labels, classNames, spec.text);
     return { ...inputs, classNames };

@@ -2,6 +2,7 @@
 
 import type { Dataset } from "../datasets";
 import { Detector } from "../detector";
+import { located } from "../detector/located";
 import { isLibtorchOodError, LibtorchOodError } from "../errors";
 import { resolvePrecision, type Precision } from "../precision";
 import { ResNet } from "../resnet";
@@ -167,7 +168,7 @@ export async function featuresSubject(path: string, options: SubjectOptions, { s
     const missing = [...fitted, ...score].find((key) => !there(key));
     return missing === undefined ? undefined : `${path}: expected ${missing} for it, found none`;
   });
-  const { scores, leftOut } = await fitAll(chosen, training, options, signal);
+  const { scores, leftOut } = await fitAll(chosen, training, options, signal, `${path}: `);
   const kinds = [...new Set([...scores.values()].flatMap(({ needs }) => needs))];
   const first = (training.features ?? training.rawFeatures ?? training.logits) as Tensor | undefined;
   const seen = first === undefined ? SeenInputs.none : await SeenInputs.of(tensorRows(first));
@@ -196,6 +197,7 @@ async function fitAll(
   training: TrainingEvidence,
   options: SubjectOptions,
   signal: AbortSignal,
+  where = "",
 ): Promise<{ scores: Map<ScoreName, Score & { dispose(): void }>; leftOut: Subject["leftOut"] }> {
   const scores = new Map<ScoreName, Score & { dispose(): void }>();
   const failed: { score: ScoreName; reason: string }[] = [];
@@ -203,7 +205,8 @@ async function fitAll(
     const own = optionsOf(options, name);
     const fitted = requirements(name, own).fit.length > 0;
     try {
-      scores.set(name, await fit(name, training, { ...(fitted ? given({ device: options.device, signal }) : {}), ...own }));
+      const fitting = fit(name, training, { ...(fitted ? given({ device: options.device, signal }) : {}), ...own });
+      scores.set(name, await located(where, fitting));
     } catch (error) {
       if (!all || !isLibtorchOodError(error) || !["ERR_NOT_POSITIVE_DEFINITE", "ERR_RANGE"].includes(error.code)) throw error;
       failed.push({ score: name, reason: `${error.code}: ${error.message}` });

@@ -6,6 +6,7 @@ import { extname } from "node:path";
 import type { Dataset } from "../datasets";
 import { labelsAmong } from "../datasets/class-labels";
 import { setThreads } from "../device";
+import { located } from "../detector/located";
 import { LibtorchOodError } from "../errors";
 import { io } from "../files/file-errors";
 import { accuracy, ece, evaluate as evaluateScores, type Evaluation } from "../metrics";
@@ -125,6 +126,14 @@ async function subjectOf(file: string, options: EvaluateOptions, session: Sessio
   return make(file, options, session);
 }
 
+/** What splits --data says nothing of a --test that is a data set of its own. @throws ERR_OPTION */
+function requireUsed({ test, data, validation, calibration }: EvaluateOptions): void {
+  if (typeof test === "number") return;
+  const unused = Object.entries({ data, validation, calibration }).find(([, value]) => value !== undefined);
+  if (unused === undefined) return;
+  throw new LibtorchOodError("ERR_OPTION", `--${unused[0]}: expected it where --test is a share of --data, found --test ${test.text}`);
+}
+
 type Split = (reading: Reading) => Promise<SplitParts>;
 
 /** The parts of --data, which is read once; undefined where --test is no share of it. */
@@ -139,6 +148,7 @@ function splitOf({ test, data, validation, calibration, seed }: EvaluateOptions,
 async function evaluate(file: string, options: EvaluateOptions, session: Session): Promise<void> {
   const { progress, output, note } = session;
   if (options.threads !== undefined) await setThreads(options.threads);
+  requireUsed(options);
   const split = splitOf(options, session);
   const subject = await subjectOf(
     file,
@@ -150,12 +160,12 @@ async function evaluate(file: string, options: EvaluateOptions, session: Session
   const read = (spec: InputSpec): Promise<Inputs> => readInputs(spec, { reading, kinds, subset, seed, session });
   const look = async (spec: Pick<InputSpec, "text">, inputs: Inputs, effect: OverlapEffect): Promise<Looked> => {
     const noun = reading === undefined ? "inputs" : "images";
-    const overlap = await subject.overlap(inputs);
+    const overlap = await located(`${spec.text}: `, subject.overlap(inputs));
     const remedy = "evaluate on others, or set --allow-overlap";
     const warning = judgeOverlap(spec.text, overlap, seenBy[kind], { allowed: options.allowOverlap ?? false, remedy, effect, noun });
     if (warning !== undefined) note(`warning: ${warning}`);
     progress.start(`scoring ${inputs.name}`, inputs.count);
-    const scored = await subject.score(inputs);
+    const scored = await located(`${spec.text}: `, subject.score(inputs));
     progress.stop();
     session.throwIfAborted();
     const { name, count, resize, madeFrom } = inputs; // one set in memory at a time

@@ -2,6 +2,7 @@
 
 import type { Dataset } from "../datasets";
 import type { Detector, Prediction } from "../detector";
+import { located } from "../detector/located";
 import type { ImageFailure } from "../images/failure";
 import type { Evidence } from "../scores";
 import type { Tensor } from "../tensor";
@@ -42,11 +43,12 @@ export async function* predictFiles(
   }
 }
 
-/** Of a data set, or of evidence from files. */
+/** Of a data set, or of evidence from files, whose errors begin with `where`. */
 export async function* predictRows(
   detector: Detector,
   rows: Dataset | Evidence,
   options: PredictionOptions,
+  where = "",
 ): AsyncGenerator<{ offset: number; predictions: Prediction[] }> {
   const data = "images" in rows ? rows : undefined;
   const count = data?.length ?? ((rows as Evidence)[detector.evidence[0] as keyof Evidence] as Tensor).shape[0] ?? 0;
@@ -57,7 +59,7 @@ export async function* predictRows(
     }
     const slices = detector.evidence.map((kind) => [kind, ((rows as Evidence)[kind] as Tensor).slice(start, end)] as const);
     try {
-      return await detector.predict(Object.fromEntries(slices), options);
+      return await located(where, detector.predict(Object.fromEntries(slices), options), start);
     } finally {
       for (const [, slice] of slices) slice.dispose();
     }

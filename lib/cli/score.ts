@@ -143,7 +143,8 @@ async function score(path: string, images: readonly string[], options: ScoreOpti
       await output.json({ image, error: { code, message } });
     }
     if (data) progress.start("scoring", data.length);
-    for await (const { offset, predictions } of predictRows(detector, rows, predictOptions)) {
+    const where = options.features === undefined ? "" : `${options.features}: `;
+    for await (const { offset, predictions } of predictRows(detector, rows, predictOptions, where)) {
       for (const [i, prediction] of predictions.entries()) {
         const index = offset + i;
         await print(data ? `${data.name}[${index}]` : `row ${index}`, { prediction }, data && truth(data, index));

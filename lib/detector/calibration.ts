@@ -5,6 +5,7 @@ import { LibtorchOodError } from "../errors";
 import { RelativeMahalanobis } from "../scores/mahalanobis";
 import type { Score, ScoreName } from "../scores/score";
 import { pick, type Tensors } from "./evidence";
+import { located } from "./located";
 
 export const defaultFalseAlarmRate = 0.05;
 
@@ -58,7 +59,7 @@ interface CalibrationChoices {
  * @throws ERR_NON_FINITE; ERR_OPTION where all are equal, as nothing would ever be flagged
  */
 export async function calibrate(score: Score, evidence: Tensors, { numClasses, falseAlarmRate, signal }: CalibrationChoices) {
-  const scores = await score.score(pick(evidence, score.needs), { signal });
+  const scores = await located("calibration.", score.score(pick(evidence, score.needs), { signal }));
   const wrong = scores.findIndex((value) => !Number.isFinite(value));
   if (wrong >= 0)
     throw new LibtorchOodError("ERR_NON_FINITE", `calibration: expected finite scores, found ${scores[wrong]} for input ${wrong}`);

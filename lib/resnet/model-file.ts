@@ -5,6 +5,8 @@ import { describe } from "../checks";
 import { checkClassNames } from "../class-names";
 import { checkNormalization, type Normalization } from "../datasets/normalization";
 import { LibtorchOodError } from "../errors";
+import { corruptFile } from "../files/file-errors";
+import { formatName } from "../files/format-names";
 import { parseJson } from "../files/json";
 import { openSafetensors, writeSafetensors, type SafetensorsFile, type SafetensorsInput } from "../files/safetensors";
 import type { SafetensorsDtype } from "../files/safetensors";
@@ -15,7 +17,7 @@ import { Tensor } from "../tensor";
 import { architectureKeys, resolveArchitecture, type Architecture, type ArchitectureOptions } from "./architecture";
 import { parseTrainingRecord, type TrainingRecord } from "./training-record";
 
-const formatName = "libtorch-ood/resnet";
+const format = "libtorch-ood/resnet";
 const formatVersion = "1";
 const momentumPrefix = "optimizer.momentum.";
 
@@ -57,7 +59,7 @@ export async function writeModelFile(
     data: tensor.toArray(),
   });
   await writeSafetensors(path, [...state.map((entry) => input(entry)), ...momentum.map((entry) => input(entry, momentumPrefix))], {
-    metadata: { format: formatName, version: formatVersion, model: JSON.stringify(description) },
+    metadata: { format, version: formatVersion, model: JSON.stringify(description) },
   });
 }
 
@@ -118,7 +120,8 @@ function corrupt(path: string, expected: string, found: unknown): never {
 
 function parseDescription(file: SafetensorsFile): ModelDescription {
   const { path, metadata } = file;
-  if (metadata.get("format") !== formatName) corrupt(path, `a model file (metadata format "${formatName}")`, metadata.get("format"));
+  const found = metadata.get("format");
+  if (found !== format) throw corruptFile(path, formatName(format), formatName(found));
   if (metadata.get("version") !== formatVersion) {
     corrupt(path, `format version ${formatVersion} (is the file of a newer libtorch-ood?)`, metadata.get("version"));
   }

@@ -411,14 +411,15 @@ test("a file of another version, or of another program, is refused by name", asy
   await (await detectorOf()).save(path);
   const { tensors, metadata } = await readSafetensors(path);
   const entries = [...tensors].map(([name, tensor]) => ({ name, ...tensor }));
-  for (const [key, value] of [
-    ["version", "2"],
-    ["format", "other/detector"],
+  for (const [key, value, found] of [
+    ["version", "2", 'metadata version: expected "1", found "2"'],
+    ["format", "other/detector", 'a file of the format "other/detector"'],
+    ["format", "libtorch-ood/resnet", 'a network (of "train" or ResNet.save)'],
   ] as const) {
     await writeSafetensors(path, entries, { metadata: { ...Object.fromEntries(metadata), [key]: value } });
     expect(await libraryFailureOf(() => Detector.load(path))).toMatchObject({
       code: "ERR_CORRUPT_FILE",
-      message: expect.stringMatching(new RegExp(`version\\.safetensors: metadata ${key}: expected .*found "${value}"`)) as string,
+      message: `${path}: ${key === "version" ? found : `expected a detector (of "fit" or Detector.save), found ${found}`}`,
     });
   }
 });

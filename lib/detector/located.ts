@@ -1,0 +1,19 @@
+// Errors about evidence that say whose it is: the same check serves training, calibration and inputs, and sees pieces of them.
+
+import { isLibtorchOodError, LibtorchOodError } from "../errors";
+
+/**
+ * The call; what it throws of features or logits begins with `prefix`, and counts rows from the first of all.
+ *
+ * @param prefix - "calibration." or "file.npy: "
+ * @param before - rows before those of the call
+ */
+export async function located<T>(prefix: string, call: Promise<T>, before = 0): Promise<T> {
+  try {
+    return await call;
+  } catch (error) {
+    if (!isLibtorchOodError(error) || !/^(?:input\.)?(?:features|rawFeatures|logits)\b/.test(error.message)) throw error;
+    const message = error.message.replace(/\brow (\d+)/, (_, row: string) => `row ${Number(row) + before}`);
+    throw new LibtorchOodError(error.code, `${prefix}${message}`, { cause: error });
+  }
+}
