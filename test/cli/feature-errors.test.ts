@@ -28,8 +28,7 @@ async function folder(name: string, rows: number, columns: number, phase: number
   return path;
 }
 
-const names = ["training", "calibration", "fresh", "narrow", "bad", "empty"] as const;
-const sets = {} as Record<(typeof names)[number], string>;
+const sets = {} as Record<"training" | "calibration" | "fresh" | "narrow" | "bad" | "empty", string>;
 beforeAll(async () => {
   sets.training = await folder("training", 80, 3, 0);
   sets.calibration = await folder("calibration", 60, 3, 0.25);
