@@ -12,6 +12,7 @@ import { isImage, takeImages, type Image, type TakenImage } from "../images/imag
 import { native, type NativeTensor } from "../native";
 import { abortError, callNative } from "../native-call";
 import { Tensor, toTensor, type ArrayWithShape } from "../tensor";
+import { warn } from "../warnings";
 
 /**
  * Images as programs hold them: a Dataset; a Tensor or array [N, C, H, W], uint8 (0 … 255), or float32/float64 in 0 … 1; or one image or
@@ -137,7 +138,8 @@ function ownHandle(images: Tensor | ArrayWithShape, name: string): NativeTensor 
 
 export function labelsTensor(dataset: Dataset, classNames: readonly string[] = dataset.classNames): NativeTensor {
   requireArrays(dataset);
-  const { labels } = labelsFor(dataset, classNames, dataset.name);
+  const { labels, warnings } = labelsFor(dataset, classNames, dataset.name);
+  for (const warning of warnings) warn("LIBTORCH_OOD_OTHER_CLASSES", warning);
   return callNative(() => new (native().Tensor)(labels, [dataset.length], "int32"));
 }
 

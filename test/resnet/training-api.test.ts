@@ -4,6 +4,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import { createContext, runInContext } from "node:vm";
 import { Dataset, ResNet, Tensor, type BatchReport, type EpochReport, type FitOptions } from "../../lib";
+import { receiveWarnings } from "../../lib/warnings";
 import { temporaryDirectory } from "../files/temporary-directory";
 import { numbers } from "./closed-formula";
 import { failureOf, libraryFailureOf, tinyArchitecture, tinyData, tinyNetwork, useOneThread, weightBytes } from "./tiny-network";
@@ -133,6 +134,13 @@ describe("validation", () => {
     const byName = await trained({ validation: turned, epochs: 3 }, {}, known);
     expect(byName.history.at(-1)?.validationAccuracy).toBe(history.at(-1)?.validationAccuracy);
     expect((await trained({ epochs: 3 })).weights).toEqual(weights);
+    const warnings: string[] = [];
+    const restore = receiveWarnings((message, code) => warnings.push(`${code}: ${message}`));
+    await trained({ validation: named(validation, ["a", "b", "x"]) }, {}, known);
+    restore();
+    expect(warnings).toEqual([
+      expect.stringMatching(/^LIBTORCH_OOD_OTHER_CLASSES: .*: found the class "x", which is none of the network's/),
+    ]);
   });
 
   test("a share: split as Dataset.split does with the seed of fit", async () => {
