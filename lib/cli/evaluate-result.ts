@@ -15,7 +15,7 @@ export interface Looked extends Omit<Inputs, "rows" | "labels">, Scored {
 
 export interface EvaluateResult {
   readonly file: string;
-  readonly subject: Pick<Subject, "kind" | "scoreNames" | "leftOut" | "precision">;
+  readonly subject: Pick<Subject, "kind" | "reading" | "scoreNames" | "leftOut" | "precision">;
   /** Whether scores are listed by name: "all" or several were asked for. */
   readonly byScore: boolean;
   readonly test: Looked;
@@ -48,18 +48,19 @@ function recordOf({ flagged, seen, resize, madeFrom }: Looked) {
 
 export function evaluateText({ file, subject, byScore, test, accuracy, ece, others, evaluations }: EvaluateResult): string {
   const { kind, scoreNames, precision } = subject;
+  const noun = subject.reading === undefined ? "inputs" : "images";
   const flagged = test.flagged === undefined ? "" : `, ${share(test.flagged)} flagged`;
   const about = facts([
     [kind, file],
     [scoreNames.length === 1 ? "score" : "scores", scoreNames.join(", ")],
     ["precision", precision],
-    ["test set", `${test.name}, ${test.count} ${kind === "features" ? "inputs" : "images"}${flagged}`],
+    ["test set", `${test.name}, ${test.count} ${noun}${flagged}`],
     ["accuracy", accuracy === undefined ? undefined : share(accuracy)],
     ["calibration", ece === undefined ? undefined : `${share(ece)} expected error of the confidence`],
   ]);
   const [first] = evaluations.values();
   if (first === undefined) return about;
-  return [about, ...(byScore ? tablesBySet(evaluations) : [oneTable(first, others)])].join("\n\n");
+  return [about, ...(byScore ? tablesBySet(evaluations) : [oneTable(first, others, noun)])].join("\n\n");
 }
 
 const numbers = ["auroc", "auprIn", "auprOut", "fpr"] as const;
@@ -69,7 +70,7 @@ function headings({ choices }: Evaluation): string[] {
 }
 
 /** A row a set, and one a group. */
-function oneTable(evaluation: Evaluation, others: ReadonlyMap<string, Looked>): string {
+function oneTable(evaluation: Evaluation, others: ReadonlyMap<string, Looked>, noun: string): string {
   const { sets, groups } = evaluation;
   const flags = [...others.values()].some(({ flagged }) => flagged !== undefined);
   const rows = Object.entries(sets).map(([name, set]) => {
@@ -77,7 +78,7 @@ function oneTable(evaluation: Evaluation, others: ReadonlyMap<string, Looked>): 
     return [name, set.count, ...numbers.map((key) => share(set[key])), flagged === undefined ? undefined : share(flagged)];
   });
   for (const [name, group] of Object.entries(groups)) rows.push([groupTitle(name, group), undefined, ...numbers.map((key) => share(group[key])), undefined]); // prettier-ignore
-  return table(["set", "images", ...headings(evaluation), ...(flags ? ["flagged"] : [])], rows, [1]);
+  return table(["set", noun, ...headings(evaluation), ...(flags ? ["flagged"] : [])], rows, [1]);
 }
 
 /** A table a set and a group, with a row a score: which score does best is read down a column. */

@@ -105,7 +105,7 @@ test("a detector of features, and scores fitted to features, take features; a se
   expect(await refused(detector, "--test", digits, "--ood", strange)).toMatch(/^ERR_OPTION: mnist:.*expected features in files/m);
   expect(await refused(network, "--test", digits, "--ood", held)).toMatch(/^ERR_OPTION: .*held\.safetensors: expected images/);
   expect(await refused(detector, "--test", training, "--ood", strange)).toMatch(
-    /^ERR_OPTION: .*expected images that were not trained on, fitted/m,
+    /^ERR_OPTION: .*expected inputs that were not trained on, fitted/m,
   );
   const empty = directory.path("empty");
   mkdirSync(empty);

@@ -71,6 +71,12 @@ test("of what is scored: the file, and the row among all of its rows", async () 
   expect(fitted).toMatch(/^ERR_NON_FINITE: .*bad: features: .* in row 1111$/m);
 });
 
+test("rows of features are inputs, not images", async () => {
+  const { stdout } = await good(["evaluate", out, "--test", sets.fresh, "--ood", sets.calibration, "--allow-overlap"]);
+  expect(stdout).toMatch(/^test set +fresh, 50 inputs, /m);
+  expect(stdout).toMatch(/^set +inputs +AUROC /m);
+});
+
 test("options of a split beside a --test that is none of its parts", async () => {
   const evaluate = ["evaluate", out, "--test", sets.fresh, "--ood", sets.calibration];
   for (const [option, value] of [
