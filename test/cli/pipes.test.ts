@@ -76,7 +76,7 @@ describe("standard input", () => {
   test("named twice", async () => {
     const message = "-: expected standard input to be named once, found it 2 times";
     await expect(imagePaths(["-", "a.png", "-"], undefined, undefined)).rejects.toMatchObject({ code: "ERR_OPTION", message });
-    await expect(imagePaths(["-"], "-", undefined)).rejects.toMatchObject({ code: "ERR_OPTION", message });
+    await expect(imagePaths(["-"], ["-"], undefined)).rejects.toMatchObject({ code: "ERR_OPTION", message });
   });
 
   test("that is a directory", () => {
