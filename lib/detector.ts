@@ -237,6 +237,7 @@ export class Detector {
    * console.log(`flags ${noise?.flagged} of noise, and ${falseAlarms.lower} to ${falseAlarms.upper} of familiar inputs`);
    */
   selfTest(options?: { falseAlarmRate?: number }): SelfTest {
+    this.#requireLive();
     const given = optionsObject(options, "options", ["falseAlarmRate"]);
     const rate = checkFalseAlarmRate(given.falseAlarmRate ?? this.falseAlarmRate, this.#parts.calibrationScores.length);
     return selfTestAt(this.#parts, rate);
@@ -337,8 +338,12 @@ export class Detector {
   }
 
   /** Runs a call, during which nothing is freed. @throws ERR_DISPOSED */
-  async #inUse<T>(call: () => Promise<T>): Promise<T> {
+  #requireLive(): void {
     if (this.#disposed) throw new LibtorchOodError("ERR_DISPOSED", "detector: it has been disposed");
+  }
+
+  async #inUse<T>(call: () => Promise<T>): Promise<T> {
+    this.#requireLive();
     this.#calls++;
     try {
       return await call();

@@ -30,8 +30,8 @@ export type Prior = "empirical" | "uniform" | "none";
 
 /**
  * jitter·I is added to a covariance that is not safely positive definite.
- * - `"relative"`: 0 where that is safe, else the smallest 10^k·tr(Σ)/d for which min L_ii² ≥ 1000·d·eps·max L_ii² (L the Cholesky factor;
- *   d·eps of variances alone), each class for itself. It scales with the features: an absolute jitter ruins L2-normalised ones, whose
+ * - `"relative"`: 0 where that is safe, else the smallest 10^k·tr(Σ)/d that makes it so, each class for itself. Safe is min L_ii² ≥ d·eps·max L_ii²
+ *   (L the Cholesky factor), and for each feature a variance given the others, 1/(Σ⁻¹)_ii, of at least 1000·d·eps of its own, Σ_ii. It scales with the features: an absolute jitter ruins L2-normalised ones, whose
  *   variances are about 1e-3.
  * - `"relative-shared"`: the largest of those, for all classes.
  * - `"ddu"`: the first of 0, 2.2e-308, 1e-308, 1e-307 … 0.1 for which every class has a Cholesky factor, as the DDU code has it. Near

@@ -43,7 +43,7 @@ export interface PinvOptions extends LinalgOptions {
 export interface CholeskyOptions extends LinalgOptions {
   /**
    * Added to the diagonal where needed: `0` (default, none) or another number; `"relative"`: the smallest 10^k·tr(A)/d for which min L_ii² ≥
-   * 1000·d·eps·max L_ii², each matrix for itself; `"ddu"`: the first value of the DDU code's list that serves all matrices.
+   * d·eps·max L_ii² and each A_ii·(A⁻¹)_ii ≤ 1/(1000·d·eps), each matrix for itself; `"ddu"`: the first value of the DDU code's list that serves all matrices.
    */
   jitter?: "relative" | "ddu" | number;
 }

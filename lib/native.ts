@@ -133,6 +133,10 @@ export interface NativeResNet {
     onEvent: (event: NativeBatchEvent | NativeEpochEvent) => void,
   ): Promise<void>;
   extractor(control: NativeJobControl | undefined, options: { precision: "float32" | "bfloat16" | "float64" }): Promise<NativeExtractor>;
+  /** Another handle of the same network, which outlives the disposal of this one. */
+  retain(): NativeResNet;
+  /** A network of its own with the same weights. */
+  copy(control: NativeJobControl | undefined): Promise<NativeResNet>;
   dispose(): void;
 }
 

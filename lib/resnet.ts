@@ -240,18 +240,10 @@ export class ResNet {
 
   /** @internal A network of its own with the same weights. */
   async copy(): Promise<ResNet> {
-    const { device, dtype } = this;
-    const weights = await this.weights();
-    const copy = await ResNet.#create({ ...this.architecture, device, dtype, normalization: this.#normalization }, this.preset, false);
-    try {
-      await copy.#loadState([...weights].map(([name, tensor]) => ({ name, tensor })));
-    } catch (error) {
-      copy.dispose();
-      throw error;
-    } finally {
-      for (const tensor of weights.values()) tensor.dispose();
-    }
-    copy.classNames = this.classNames;
+    const handle = await runNative(undefined, (control) => this.#native.copy(control));
+    const copy = new ResNet(handle, this.architecture, this.device, this.dtype, this.preset);
+    copy.#normalization = this.#normalization;
+    copy.#classNames = this.#classNames;
     copy.#trainedOn = this.#trainedOn;
     return copy;
   }
@@ -298,6 +290,7 @@ export class ResNet {
    * const { indices, checked } = await model.overlap(test); // [] of 10,000
    */
   async overlap(images: Dataset): Promise<Overlap> {
+    callNative(() => this.#native.training); // throws where this has been disposed of
     return this.#trainedOn.among(imageRows(requireDataset(images, "images")));
   }
 
@@ -356,18 +349,20 @@ export class ResNet {
   }
 
   async #fit(train: Dataset, options: FitOptions): Promise<EpochReport[]> {
-    const prepared = await this.#prepareFit(train, options);
-    const held: { dispose(): void }[] = prepared.momentum.map(({ tensor }) => tensor);
-    try {
-      if (prepared.history.length >= prepared.options.epochs) prepared.adopt();
-      else await this.#runFit(prepared, held);
-      return prepared.history;
-    } finally {
-      for (const tensor of held) tensor.dispose();
-    }
+    return await this.#retained(async (network) => {
+      const prepared = await this.#prepareFit(network, train, options);
+      const held: { dispose(): void }[] = prepared.momentum.map(({ tensor }) => tensor);
+      try {
+        if (prepared.history.length >= prepared.options.epochs) prepared.adopt();
+        else await this.#runFit(network, prepared, held);
+        return prepared.history;
+      } finally {
+        for (const tensor of held) tensor.dispose();
+      }
+    });
   }
 
-  async #prepareFit(train: Dataset, options: FitOptions): Promise<PreparedFit> {
+  async #prepareFit(network: NativeResNet, train: Dataset, options: FitOptions): Promise<PreparedFit> {
     const resolved = resolveFitOptions(options, this.architecture.depth);
     requireDataset(train, "train");
     const [training, validation] = splitValidation(train, resolved);
@@ -383,7 +378,8 @@ export class ResNet {
     if (signal?.aborted) throw abortError(signal);
     if (checkpoint !== undefined) await requireWritable(checkpoint);
     const hash = checkpoint === undefined ? "" : await dataHash([training, validation]);
-    const resumed = resolved.resume && checkpoint !== undefined ? await this.#resume(checkpoint, resolved, hash, normalization) : undefined;
+    const resumed =
+      resolved.resume && checkpoint !== undefined ? await this.#resume(network, checkpoint, resolved, hash, normalization) : undefined;
     const precision = resumed?.record.recipe.precision ?? resolvePrecision(resolved.precision, this.device, this.dtype);
     warnIfSlow(precision, this.device);
     const recipe = { ...resolved.recipe, precision };
@@ -408,7 +404,7 @@ export class ResNet {
   }
 
   /** The native run; what it reads is put into `held`, for the caller to dispose of. */
-  async #runFit(prepared: PreparedFit, held: { dispose(): void }[]): Promise<void> {
+  async #runFit(network: NativeResNet, prepared: PreparedFit, held: { dispose(): void }[]): Promise<void> {
     const { options, training, validation } = prepared;
     const images = await datasetTensor(training);
     held.push(images);
@@ -427,7 +423,7 @@ export class ResNet {
         if (options.checkpoint !== undefined) writer = new CheckpointWriter(options.checkpoint, (error) => callbacks.fail(error));
         const onBatch = options.onBatch && guard.wrap(options.onBatch);
         const onEpoch = options.onEpoch && guard.wrap(options.onEpoch);
-        const call = this.#native.fit(
+        const call = network.fit(
           control,
           {
             ...prepared.recipe,
@@ -631,12 +627,14 @@ export class ResNet {
     // By tag: the map may be of another realm.
     if (Object.prototype.toString.call(weights) !== "[object Map]") fail("ERR_OPTION", "weights", "a Map of names to tensors", weights);
     const taken = takeWeights(weights); // before anything is awaited
-    const own = await this.weights();
-    try {
-      await this.#loadState(fittingState(taken, own));
-    } finally {
-      for (const tensor of own.values()) tensor.dispose();
-    }
+    await this.#retained(async (network) => {
+      const own = await this.weights();
+      try {
+        await this.#loadState(fittingState(taken, own), network);
+      } finally {
+        for (const tensor of own.values()) tensor.dispose();
+      }
+    });
   }
 
   /** Writes the network to a .safetensors file, atomically. @throws ERR_IO */
@@ -695,15 +693,25 @@ export class ResNet {
     return new BoundExtractor(given(handle), precision, { batchSize, normalization, rawFeatures: features === "raw" }, isRaw, signal);
   }
 
-  async #loadState(state: readonly NamedTensor[]): Promise<void> {
-    const tensors = state.map(({ name, tensor }) => ({ name, tensor: Tensor.handle(tensor, name) }));
-    requireVariances(state);
-    await runNative(undefined, (control) => this.#native.loadState(control, tensors));
+  /** Has a call that computes first keep the network, so that it ends as it would when this is disposed of meanwhile. */
+  async #retained<T>(body: (network: NativeResNet) => Promise<T>): Promise<T> {
+    const network = callNative(() => this.#native.retain());
+    try {
+      return await body(network);
+    } finally {
+      network.dispose();
+    }
   }
 
-  async #loadStateOfFile(path: string, state: readonly NamedTensor[]): Promise<void> {
+  async #loadState(state: readonly NamedTensor[], network = this.#native): Promise<void> {
+    const tensors = state.map(({ name, tensor }) => ({ name, tensor: Tensor.handle(tensor, name) }));
+    requireVariances(state);
+    await runNative(undefined, (control) => network.loadState(control, tensors));
+  }
+
+  async #loadStateOfFile(path: string, state: readonly NamedTensor[], network = this.#native): Promise<void> {
     try {
-      await this.#loadState(state);
+      await this.#loadState(state, network);
     } catch (cause) {
       const { code, message } = cause as LibtorchOodError;
       if (!["ERR_SHAPE", "ERR_DTYPE", "ERR_OPTION", "ERR_NON_FINITE", "ERR_RANGE"].includes(code)) throw cause;
@@ -722,7 +730,7 @@ export class ResNet {
     return { architecture, normalization, classNames, preset, trainedOn: this.#trainedOn, training: undefined };
   }
 
-  async #resume(path: string, options: ResolvedFitOptions, hash: string, normalization: Normalization) {
+  async #resume(network: NativeResNet, path: string, options: ResolvedFitOptions, hash: string, normalization: Normalization) {
     let file;
     try {
       file = await openModelFile(path);
@@ -750,7 +758,7 @@ export class ResNet {
       }
       const state = await file.state();
       const momentum = await file.momentum();
-      await this.#loadStateOfFile(path, state);
+      await this.#loadStateOfFile(path, state, network);
       for (const { tensor } of state) tensor.dispose();
       return { record, momentum, trainedOn };
     } finally {

@@ -34,6 +34,12 @@ class Holder : public Wrapped<T> {
   Holder(const Napi::CallbackInfo& info, const char* name, std::nullptr_t) : Wrapped<T>(info), name_(name) {}
   ~Holder() override { release(this->Env()); }
 
+  // The state of another object, which tells of its memory.
+  void share(std::shared_ptr<State> state) {
+    shared_ = std::move(state);
+    account_->open = false;
+  }
+
   void hold(Napi::Env env, std::shared_ptr<State> state) {
     shared_ = std::move(state);
     account_->count(*shared_);

@@ -1,8 +1,6 @@
 // Cooperative jobs behind promises.
 #include "binding/job.h"
 
-#include <ATen/core/grad_mode.h>
-
 #include <string>
 
 #include "binding/environment.h"
@@ -32,7 +30,7 @@ class JobControl : public Wrapped<JobControl> {
     flag_->cancelled.store(true);
     Environment::of(info.Env()).set_held(info.Env(), flag_->call, false);
     // A job that waits behind the steps of others need not wait to learn it.
-    if (const std::shared_ptr<Job> job = flag_->job.lock()) Executor::of(flag_->device).overtake(job);
+    if (const std::shared_ptr<Job> job = flag_->job.lock()) Executor::of(flag_->device).cancel_queued(job);
     return info.Env().Undefined();
   }
 
@@ -68,9 +66,6 @@ class CooperativeJob final : public Job {
   bool step() noexcept override {
     std::exception_ptr exception;
     try {
-      // Here for every job: a guard that one left alive across a turn must not be felt by the next. Training turns
-      // gradients on inside its own steps.
-      const at::NoGradGuard no_grad;
       context_.check();
       if (!step_(context_)) {
         context_.check();  // a cancellation after the step's last poll must not wait for the steps of others

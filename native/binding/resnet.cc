@@ -153,6 +153,8 @@ void ResNet::define(Napi::Env env, Napi::Object exports) {
   const Napi::Function constructor = DefineClass(env, "ResNet",
                                                  {
                                                      getter<&ResNet::training>("training"),
+                                                     method<&ResNet::retain>("retain"),
+                                                     method<&ResNet::copy>("copy"),
                                                      method<&ResNet::state>("state"),
                                                      method<&ResNet::load_state>("loadState"),
                                                      method<&ResNet::forward>("forward"),
@@ -181,15 +183,32 @@ Napi::Value ResNet::create(const Napi::CallbackInfo& info) {
   const auto seed = static_cast<uint64_t>(integer_argument(options.Get("seed"), "seed"));
   return submit(
       info, device, [=](JobContext& job) { return create_network(architecture, seed, device, dtype, job.poll()); },
-      [](Napi::Env env, std::shared_ptr<SharedNetwork>& shared) -> Napi::Value {
-        const Napi::Object object = Environment::of(env).resnet_constructor.New({});
-        ResNet::Unwrap(object)->hold(env, std::move(shared));
-        return object;
-      });
+      &ResNet::wrap);
+}
+
+Napi::Value ResNet::wrap(Napi::Env env, const std::shared_ptr<SharedNetwork>& shared) {
+  const Napi::Object object = Environment::of(env).resnet_constructor.New({});
+  ResNet::Unwrap(object)->hold(env, shared);
+  return object;
 }
 
 Napi::Value ResNet::training(const Napi::CallbackInfo& info) {
   return Napi::Boolean::New(info.Env(), live()->training.load());
+}
+
+// retain(): another object of the same network, which outlives the disposal of this one
+Napi::Value ResNet::retain(const Napi::CallbackInfo& info) {
+  const std::shared_ptr<SharedNetwork>& shared = live();
+  const Napi::Object object = Environment::of(info.Env()).resnet_constructor.New({});
+  ResNet::Unwrap(object)->share(shared);
+  return object;
+}
+
+// copy(control): a network of its own with the same weights
+Napi::Value ResNet::copy(const Napi::CallbackInfo& info) {
+  const auto shared = live();
+  return submit(
+      info, shared->on, [shared](JobContext&) { return copied_network(*shared); }, &ResNet::wrap);
 }
 
 // state(control): copies of parameters and buffers, in host memory

@@ -22,8 +22,11 @@ class ResNet : public Holder<ResNet, SharedNetwork> {
   explicit ResNet(const Napi::CallbackInfo& info) : Holder(info, "model", nullptr) {}
 
  private:
+  static Napi::Value wrap(Napi::Env env, const std::shared_ptr<SharedNetwork>& shared);
   static Napi::Value create(const Napi::CallbackInfo& info);
   Napi::Value training(const Napi::CallbackInfo& info);
+  Napi::Value retain(const Napi::CallbackInfo& info);
+  Napi::Value copy(const Napi::CallbackInfo& info);
   Napi::Value state(const Napi::CallbackInfo& info);
   Napi::Value load_state(const Napi::CallbackInfo& info);
   Napi::Value forward(const Napi::CallbackInfo& info);

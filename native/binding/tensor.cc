@@ -112,7 +112,7 @@ Tensor::Tensor(const Napi::CallbackInfo& info) : Wrapped(info) {
       fail("ERR_OUT_OF_MEMORY", "shape: more bytes than can be addressed");
     }
     if (info[0].IsNull()) {
-      hold(info.Env(), at::zeros(shape, dtype));
+      hold(info.Env(), at::empty(shape, dtype));  // to zero gigabytes would hold up the event loop
       return;
     }
     const TypedArrayView view = view_of(info[0], "data");

@@ -23,7 +23,7 @@ class Tensor : public Wrapped<Tensor> {
   // The tensor behind a handle; ERR_OPTION for anything else, ERR_DISPOSED after dispose().
   static at::Tensor unwrap(const Napi::Value& value, const char* name);
 
-  // new Tensor(typedArray | null, shape, dtype): a copy of the array, or zeros.
+  // new Tensor(typedArray | null, shape, dtype): a copy of the array, or numbers that write() is to set before any is read.
   explicit Tensor(const Napi::CallbackInfo& info);
   ~Tensor() override;
 

@@ -9,10 +9,13 @@
 //     co_return sums;
 //   }
 //
-// Parameters are taken by value: whatever the caller had is gone by the second step. No guard of thread-local state
-// lives across a turn, since other jobs run on the same thread meanwhile. A task that is destroyed between two steps
+// Parameters are taken by value: whatever the caller had is gone by the second step. Each step begins without gradients,
+// and what it leaves of the thread's gradient mode is undone: a guard that lives across a turn would be felt by other
+// jobs on the same thread, and must not be relied on. A task that is destroyed between two steps
 // destroys what it holds, as a function does that throws.
 #pragma once
+
+#include <ATen/core/grad_mode.h>
 
 #include <coroutine>
 #include <exception>
@@ -41,6 +44,7 @@ class [[nodiscard]] Task {
 
   // Runs to the next turn; true when that was the last step. Throws what the function throws, and is over then.
   bool step() {
+    const at::NoGradGuard no_grad;
     handle_.resume();
     if (handle_.promise().exception) std::rethrow_exception(handle_.promise().exception);
     return handle_.done();

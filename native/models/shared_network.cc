@@ -33,4 +33,13 @@ Task<std::shared_ptr<SharedNetwork>> create_network(Architecture architecture, u
   co_return std::make_shared<SharedNetwork>(std::move(network), device);
 }
 
+std::shared_ptr<SharedNetwork> copied_network(const SharedNetwork& from) {
+  auto network = std::make_shared<Network>(from.network->architecture(), /*seed=*/0);
+  network->move_to(from.on, from.network->dtype());
+  const NamedTensors to = network->state(), values = from.network->state();
+  for (size_t i = 0; i < to.size(); ++i) to[i].second.detach().copy_(values[i].second.detach());
+  network->eval();
+  return std::make_shared<SharedNetwork>(std::move(network), from.on);
+}
+
 }  // namespace ood

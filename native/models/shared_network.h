@@ -39,4 +39,7 @@ struct SharedNetwork {
 Task<std::shared_ptr<SharedNetwork>> create_network(Architecture architecture, uint64_t seed, c10::Device device,
                                                     at::ScalarType dtype, Poll poll);
 
+// A network of its own with the same weights, on the same device.
+std::shared_ptr<SharedNetwork> copied_network(const SharedNetwork& from);
+
 }  // namespace ood

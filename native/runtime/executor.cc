@@ -109,7 +109,7 @@ void Executor::resume(const std::shared_ptr<Job>& job) {
   wake_.notify_one();
 }
 
-void Executor::overtake(const std::shared_ptr<Job>& job) {
+void Executor::cancel_queued(const std::shared_ptr<Job>& job) {
   {
     const std::lock_guard lock(mutex_);
     if (!withdraw(job)) return;

@@ -43,9 +43,9 @@ class Executor {
 
   // For a job that has been cancelled: one that waits for its turn, or is held, ends now (on a CPU, in this thread),
   // before the steps of others. One that is running a step sees the cancellation itself.
-  void overtake(const std::shared_ptr<Job>& job);
+  void cancel_queued(const std::shared_ptr<Job>& job);
 
-  // As overtake, but waits for a step that is running: afterwards the job computes no more.
+  // As cancel_queued, but waits for a step that is running: afterwards the job computes no more.
   void drain(const std::shared_ptr<Job>& job);
 
   // Runs `release` on the compute thread, between steps: device memory is freed there, never in a finaliser.

@@ -39,19 +39,23 @@ void require_squares(const at::Tensor& sum, const at::Tensor& deviations, const 
     fail("ERR_RANGE", "features: expected values of at most about 1e150, whose squares float64 holds; found one ",
          largest, " from the mean of its class");
   }
-  if (largest > std::ldexp(mean.abs().max().item<double>(), -40)) {
+  const double reach = at::linalg_vector_norm(mean, std::numeric_limits<double>::infinity()).item<double>();
+  if (largest > std::ldexp(reach, -40)) {
     fail("ERR_RANGE",
          "features: expected values that vary by at least about 1e-140, so that float64 holds the squares;",
          " found a class whose values differ by ", largest, " at most");
   }
 }
 
-// Adds `step` to the double-double (high, low): afterwards high is the rounded sum and low what was rounded off.
+// Adds `step` to the double-double (high, low): afterwards high is the rounded sum and low what was rounded off. In
+// place, since a row may be megabytes.
 void add_to_mean(const at::Tensor& high, const at::Tensor& low, const at::Tensor& step) {
-  const at::Tensor small = low + step;
-  const at::Tensor sum = high + small;
+  low.add_(step);
+  const at::Tensor sum = high + low;
   const at::Tensor kept = sum - high;
-  low.copy_((high - (sum - kept)) + (small - kept));  // Knuth's two-sum
+  low.sub_(kept);
+  kept.sub_(sum).add_(high);  // Knuth's two-sum: high − (sum − kept)
+  low.add_(kept);
   high.copy_(sum);
 }
 

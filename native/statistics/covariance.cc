@@ -19,20 +19,51 @@ namespace {
 
 constexpr double epsilon = std::numeric_limits<double>::epsilon();
 
-// Powers of ten that a relative jitter may have. At 10^0 it always suffices: then min L_ii² ≥ tr/d and max L_ii² ≤
-// (d+1)·tr/d. Below 10^-30 it changes no diagonal entry of more than 1e-14 of the mean one.
+// Powers of ten that a relative jitter may have. At 10^0 it always suffices: then min L_ii² ≥ tr/d, max L_ii² ≤
+// (d+1)·tr/d, and no variance is more than d+1 times what it is given the others. Below 10^-30 it changes no diagonal entry of more than 1e-14 of the mean one.
 constexpr int lowest_power = -30;
 constexpr int highest_power = 0;
 
 // Block rows of the Gram product: enough of them to spare work, wide enough for the matrix kernel to run at full speed.
 int64_t gram_block(int64_t dim) { return std::max<int64_t>(128, (dim / 8 + 63) / 64 * 64); }
 
-double least_share_of_factor(int64_t dim) { return 1000 * least_share_of_diagonal(dim); }
+// What a feature's variance given all others must be of its own: 1000·d·eps.
+double least_share_of_variance(int64_t dim) { return 1000 * least_share_of_diagonal(dim); }
+
+// Below this dimension the inverse of a factor costs less than an estimate.
+constexpr int64_t least_estimated = 128;
+
+// Whether the largest eigenvalue of the inverse correlation matrix, which no entry of its diagonal exceeds, is surely
+// below a limit: two steps of the power method on a few vectors are short of it by less than 10, and 100 is allowed for.
+// `lower` is the factor of the covariance. An inverse would cost as much as the factor did.
+bool surely_below(double limit, const at::Tensor& lower, const at::Tensor& deviations) {
+  constexpr int64_t vectors = 4;
+  const int64_t dim = lower.size(0);
+  // Any directions serve that do not depend on the data.
+  at::Tensor x = at::arange(1, vectors * dim + 1, lower.options()).mul_(12.9898).sin_().view({dim, vectors});
+  double estimate = 0;
+  for (int step = 0; step < 2; ++step) {
+    x = (x / at::linalg_vector_norm(x, 2, at::IntArrayRef{0}, /*keepdim=*/true)).mul_(deviations.unsqueeze(1));
+    x = at::linalg_solve_triangular(lower, x, /*upper=*/false);
+    x = at::linalg_solve_triangular(lower.mT(), x, /*upper=*/true).mul_(deviations.unsqueeze(1));
+    estimate = at::linalg_vector_norm(x, 2, at::IntArrayRef{0}).max().item<double>();
+    if (!(100 * estimate <= limit)) return false;
+  }
+  return true;
+}
 
 bool try_safe_cholesky(const at::Tensor& covariance, double jitter, at::Tensor& lower) {
   if (cholesky_lower(covariance, jitter, lower) != 0) return false;
+  const int64_t dim = covariance.size(0);
   const at::Tensor pivots = lower.diagonal();  // divided before they are squared, which may overflow
-  return safely_positive((pivots / pivots.max()).square_(), least_share_of_factor(covariance.size(0)));
+  if (!safely_positive((pivots / pivots.max()).square_(), least_share_of_diagonal(dim))) return false;
+  const at::Tensor deviations = (covariance.diagonal() + jitter).sqrt_();
+  const double most = 1 / least_share_of_variance(dim);
+  if (dim >= least_estimated && surely_below(most, lower, deviations)) return true;
+  // The root of a feature's variance times 1/(its variance given all others), which is (Σ⁻¹)_ii = Σ_k (L⁻¹)_ki².
+  const at::Tensor inverse = inverse_of_lower(lower).mul_(deviations);
+  const double inflation = at::linalg_vector_norm(inverse, 2, at::IntArrayRef{0}).max().item<double>();
+  return std::isfinite(inflation) && inflation * inflation <= most;
 }
 
 }  // namespace
@@ -188,7 +219,7 @@ CholeskyFactor safe_cholesky(const at::Tensor& covariance, double scale, const P
     return factor;
   }
   double held = -1;  // the jitter of the factor at hand
-  factor.jitter = smallest_power_of_ten(least_share_of_factor(dim), scale, [&](double jitter) {
+  factor.jitter = smallest_power_of_ten(least_share_of_variance(dim), scale, [&](double jitter) {
     poll();
     at::Tensor lower;
     const bool works = try_safe_cholesky(covariance, jitter, lower);

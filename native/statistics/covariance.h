@@ -48,9 +48,10 @@ struct CholeskyFactor {
   double jitter = 0;
 };
 
-// The factor with jitter 0 where that is safe, else with the smallest 10^k·scale that is: the factorisation succeeds
-// and min L_ii² ≥ 1000·d·eps·max L_ii². A pivot is wrong by d·eps·max L_ii² at most, so that rounding, which depends on
-// the order of the rows, is a thousandth of it. A zero covariance gets zero_covariance_jitter. Throws
+// The factor with jitter 0 where that is safe, else with the smallest 10^k·scale that is: the factorisation succeeds,
+// min L_ii² ≥ d·eps·max L_ii², and each feature's variance given the others, 1/(Σ⁻¹)_ii, is at least 1000·d·eps of its
+// own, Σ_ii. Rounding is at most about d·eps of the variances, in the features' own units, so that what depends on the
+// order of the rows is a thousandth. A zero covariance gets zero_covariance_jitter. Throws
 // ERR_NOT_POSITIVE_DEFINITE where `scale` is 0 and jitter is needed.
 CholeskyFactor safe_cholesky(const at::Tensor& covariance, double scale, const Poll& poll);
 

@@ -172,6 +172,23 @@ TEST_CASE("determinants and eigenvalues at sizes beyond float64's range") {
   CHECK(largest(symmetric_eigen(matrix * 1e290, cpu)[0].second / 1e290 - values) < 1e-12);
 }
 
+TEST_CASE("jitter: none for features of unlike size, some where one follows from the others") {
+  at::manual_seed(7);
+  const at::Tensor rows = at::randn({200, 4}, at::kDouble);
+  const at::Tensor sizes = at::tensor({1e-3, 1e3, 1.0, 1e-2}, at::kDouble);
+  const at::Tensor plain = covariance_by_formula(rows * sizes, 1);
+  CHECK(safe_cholesky(plain, plain.diagonal().mean().item<double>(), no_poll).jitter == 0);
+  // The sum of two features is a third: whatever their sizes and their order, rounding alone is left of a variance.
+  for (const int64_t first : {0, 1, 2, 3}) {
+    at::Tensor singular = rows.clone();
+    singular.select(1, first).copy_(rows.select(1, (first + 1) % 4) + rows.select(1, (first + 2) % 4));
+    const at::Tensor covariance = covariance_by_formula(singular * sizes, 1);
+    const double scale = covariance.diagonal().mean().item<double>();
+    CAPTURE(first);
+    CHECK(safe_cholesky(covariance, scale, no_poll).jitter > 0);
+  }
+}
+
 TEST_CASE("errors carry their codes") {
   CollapseInputs inputs;
   inputs.features = at::ones({4, 2}, at::kDouble);

@@ -64,6 +64,29 @@ TEST_CASE("tasks: one that is given up half-way destroys what it holds") {
   CHECK(held.use_count() == 1);
 }
 
+namespace {
+
+Task<bool> leaves_gradients_on() {
+  const bool before = at::GradMode::is_enabled();
+  const at::AutoGradMode on(true);
+  co_await next_turn;
+  co_return !before && !at::GradMode::is_enabled();
+}
+
+}  // namespace
+
+TEST_CASE("tasks: a step begins without gradients, and the mode that it leaves is not felt outside") {
+  for (const bool outside : {false, true}) {
+    const at::AutoGradMode mode(outside);
+    Task<bool> task = leaves_gradients_on();
+    CHECK_FALSE(task.step());
+    CHECK(at::GradMode::is_enabled() == outside);
+    CHECK(task.step());
+    CHECK(at::GradMode::is_enabled() == outside);
+    CHECK(task.result());
+  }
+}
+
 TEST_CASE("tasks: moved ones run on") {
   const auto seen = std::make_shared<std::vector<int>>();
   Task<int> first = sum_to(2, seen);

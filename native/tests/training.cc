@@ -125,6 +125,17 @@ TEST_CASE("extraction: folded features are those of the network in evaluation mo
   CHECK(reported == 50);
 }
 
+TEST_CASE("networks: a copy has the same weights, and goes its own way") {
+  const SharedNetwork original(network(), cpu);
+  const NamedTensors before = copied_weights(*original.network);
+  const std::shared_ptr<SharedNetwork> copy = copied_network(original);
+  CHECK(same(copied_weights(*copy->network), before));
+  CHECK(copy->nbytes() == original.nbytes());
+  run_to_end(train(copy->network, recipe(1), pictures(60), {}, no_poll));
+  CHECK_FALSE(same(copied_weights(*copy->network), before));
+  CHECK(same(copied_weights(*original.network), before));
+}
+
 TEST_CASE("weights: a missing, misshapen or surplus tensor is named, and nothing has changed") {
   const auto target = network();
   const NamedTensors before = copied_weights(*target);

@@ -39,7 +39,7 @@ describe("lists", () => {
     await extract(photo("cat/1.png"), "--files-from", first, "--files-from", second, "--out", out);
     expect(linesOf(join(out, "images.txt"))).toEqual(["cat/1.png", "dog/0.png", "cat/0.png"].map(photo));
     const { code, stderr } = await extract("-", "-", "--out", out);
-    expect([code, stderr]).toEqual([1, "ERR_OPTION: -: expected standard input once among the images, found it 2 times\n"]);
+    expect([code, stderr]).toEqual([1, "ERR_OPTION: -: expected standard input to be named once, found it 2 times\n"]);
   });
 
   test("a pipe is waited for until there is a writer, or an abort", async () => {

@@ -1,8 +1,8 @@
 """Expected Gaussian log densities: writes gmm.json.
 
 For each feature set and class, the log densities of the queries in 60-digit arithmetic, from the features themselves, for jitter 0
-(where the covariance has a Cholesky factor) and for every power of ten times tr/d that the jitter rule could choose, with the ratio
-min L_ii^2 / max L_ii^2 that decides. The same for the tied and diagonal estimators and, with scikit-learn's shrunk covariances, for
+(where the covariance has a Cholesky factor) and for every power of ten times tr/d that the jitter rule could choose, with the
+shares that decide: min L_ii^2 / max L_ii^2, and the least variance of a feature given the others, of its own. The same for the tied and diagonal estimators and, with scikit-learn's shrunk covariances, for
 Ledoit-Wolf and OAS. The DDU code's fit and search, written afresh over torch.distributions, give the parity values for every set of
 up to 32 dimensions where jitter 0 works and no covariance has a condition number above 1e6. Of 100 classes, four are recorded; in
 2048 dimensions, where a class has fewer samples, the full covariance is worked out on the samples' side (Woodbury's identity).
@@ -22,7 +22,7 @@ from sklearn.covariance import LedoitWolf, OAS
 from statistics_feature_sets import feature_sets
 
 mp.mp.dps = 60
-POWERS = list(range(-17, -8))
+POWERS = list(range(-17, -7))
 
 
 def exact_scatter(rows):
@@ -63,8 +63,19 @@ def log_density(query, mean, lower):
     return float(-(mp.fsum(w * w for w in white) + log_det + d * mp.log(2 * mp.pi)) / 2)
 
 
+def least_share(matrix, lower):
+    """The least 1 / (S_ii (S^-1)_ii): a feature's variance given the others, as a share of its own."""
+    d = matrix.rows
+    inverse = mp.matrix(d, d)  # of the factor
+    for i in range(d):
+        inverse[i, i] = 1 / lower[i, i]
+        for j in range(i):
+            inverse[i, j] = -mp.fsum(lower[i, k] * inverse[k, j] for k in range(j, i)) / lower[i, i]
+    return min(1 / (matrix[i, i] * mp.fsum(inverse[k, i] ** 2 for k in range(i, d))) for i in range(d))
+
+
 def with_jitters(queries, mean, covariance, scale):
-    """log densities by power of ten (key "none": jitter 0), and the ratio that decides whether the power is safe."""
+    """log densities by power of ten (key "none": jitter 0), and what decides whether the power is safe."""
     result = {}
     for power in [None, *POWERS]:
         shifted = covariance.copy()
@@ -76,7 +87,8 @@ def with_jitters(queries, mean, covariance, scale):
             continue
         squares = [lower[i, i] ** 2 for i in range(shifted.rows)]
         result["none" if power is None else str(power)] = dict(
-            ratio=float(min(squares) / max(squares)), log_density=[log_density(q, mean, lower) for q in queries])
+            ratio=float(min(squares) / max(squares)), share=float(least_share(shifted, lower)),
+            log_density=[log_density(q, mean, lower) for q in queries])
     return result
 
 
@@ -131,13 +143,19 @@ def with_jitters_on_samples(queries, mean, y, scale, powers):
             low = pivot if low is None else min(low, pivot)
             high = pivot if high is None else max(high, pivot)
         # now inverse = (jitter (n - 1) I + y y^T)^-1
+        share = None
+        for i in range(d):
+            column = mp.matrix([row[i] for row in y])
+            own = jitter + mp.fdot(column, column) / (n - 1)
+            given = jitter / (1 - (column.T * inverse * column)[0])
+            share = given / own if share is None else min(share, given / own)
         densities = []
         for query in queries:
             distance = [mp.mpf(float(v)) - m for v, m in zip(query, mean)]
             along = mp.matrix([mp.fdot(row, distance) for row in y])
             squared = (mp.fdot(distance, distance) - (along.T * inverse * along)[0]) / jitter
             densities.append(float(-(squared + log_det + d * mp.log(2 * mp.pi)) / 2))
-        result[str(power)] = dict(ratio=float(low / high), log_density=densities)
+        result[str(power)] = dict(ratio=float(low / high), share=float(share), log_density=densities)
     return result
 
 
@@ -155,7 +173,7 @@ def few_samples_case(s, powers):
         log_det = mp.fsum(mp.log(v) for v in variances) + s.dim * mp.log(2 * mp.pi)
         density = [float(-(mp.fsum((mp.mpf(float(v)) - m) ** 2 / w for v, m, w in zip(query, mean, variances)) + log_det) / 2)
                    for query in s.queries]
-        diagonal.append(dict(none=dict(ratio=float(min(variances) / max(variances)), log_density=density)))
+        diagonal.append(dict(none=dict(ratio=float(min(variances) / max(variances)), share=1.0, log_density=density)))
     pooled_scale = float(total / (sum(s.counts) - len(s.counts)) / s.dim)
     return dict(name=s.name, scales=scales, pooled_scale=pooled_scale, full=full, tied=[None] * len(s.counts), diagonal=diagonal)
 
@@ -210,7 +228,7 @@ def ddu_case(s):
 
 sets = {s.name: s for s in feature_sets()}
 small = [s for s in sets.values() if s.dim <= 32]
-few_samples = [few_samples_case(sets["2048 dimensions"], (-14, -13, -12, -11, -10, -9))]
+few_samples = [few_samples_case(sets["2048 dimensions"], (-14, -13, -12, -11, -10, -9, -8))]
 result = dict(
     exact=[c for c in map(exact_case, small) if c is not None] + few_samples,
     shrunk=[shrunk_case(s) for s in sets.values()],

@@ -21,7 +21,7 @@ from statistics_feature_sets import feature_sets
 
 mp.mp.dps = 60
 WELL_CONDITIONED = {"random", "two classes", "two dimensions", "100 classes", "class 2 missing"}
-POWERS = range(-13, -8)
+POWERS = range(-13, -7)
 
 
 def exact(matrix):

@@ -229,6 +229,22 @@ describe("a network in training", () => {
     expect((await loaded.extract(train)).features.shape).toEqual([48, 64]);
   });
 
+  test("dispose at once after a call lets it end too, however much it prepares first", async () => {
+    const model = await tinyNetwork({ seed: 1 });
+    const expected = await trained();
+    const checkpoint = directory.path("disposed-at-once.safetensors");
+    const fitted = model.fit(train, { epochs: 2, batchSize: 16, learningRate: 0.05, checkpoint });
+    model.dispose();
+    expect(await fitted).toHaveLength(2);
+    const loaded = await ResNet.load(checkpoint);
+    expect(await weightBytes(loaded)).toEqual(expected.weights);
+    const other = await tinyNetwork({ seed: 9 });
+    const set = other.setWeights(await loaded.weights());
+    other.dispose();
+    await set;
+    expect(await libraryFailureOf(() => other.overlap(train))).toMatchObject({ code: "ERR_DISPOSED" });
+  });
+
   test("dispose in mid-extraction lets it end too", async () => {
     const model = await tinyNetwork({ seed: 4 });
     const expected = (await model.extract(train)).features.toArray();

@@ -127,8 +127,8 @@ void submit_many(uint64_t seed, int rounds, Tally& tally) {
         const auto job = submitted(executor, 1'000'000'000, 0);
         pause();
         job->cancel();
-        std::thread other([&] { executor.overtake(job); });
-        executor.overtake(job);
+        std::thread other([&] { executor.cancel_queued(job); });
+        executor.cancel_queued(job);
         other.join();
         wait_for(job);
         ++tally.aborted;
@@ -150,7 +150,7 @@ void submit_many(uint64_t seed, int rounds, Tally& tally) {
         if (below(2) != 0) pause();
         if (below(4) == 0) {
           job->cancel();
-          executor.overtake(job);
+          executor.cancel_queued(job);
         }
         executor.resume(job);
         wait_for(job);

@@ -13,7 +13,8 @@ const at = (...parts: string[]) => join(directory, ...parts);
 beforeEach(() => {
   directory = mkdtempSync(join(tmpdir(), "bootstrap-"));
   for (const name of ["bootstrap.mjs", "lock.mjs"]) cpSync(join(packageRoot, "scripts", name), at("scripts", name));
-  for (const name of ["lib/index.ts", "native/binding/addon.cc", "tsconfig.json", "package-lock.json", "CMakeLists.txt"]) write(at(name), "1");
+  for (const name of ["lib/index.ts", "native/binding/addon.cc", "tsconfig.json", "package-lock.json", "CMakeLists.txt"])
+    write(at(name), "1");
   write(at("package.json"), "{}");
   fakeTorch(at("prepared", "torch"));
   write(at("bin", "npm"), `#!/bin/sh\necho "npm $1" >> '${at("log")}'\nmkdir -p node_modules\ntouch node_modules/.package-lock.json\n`);
