@@ -21,7 +21,7 @@
 #include <thread>
 #include <vector>
 
-#include "host_memory.h"
+#include "runtime/host_memory.h"
 
 #include "runtime/executor.h"
 
