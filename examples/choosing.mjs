@@ -32,11 +32,10 @@ const { indices: trainedOn } = await model.overlap(heldOut);
 if (trainedOn.length > 0) throw new Error(`${options.weights} was trained on ${trainedOn.length} of the digits that are held out here`);
 const [training, calibration, digits, others] = await extractAll(model, [fitted, heldOut, test, clothes]);
 const [rawDigits, rawOthers] = await extractAll(model, [test, clothes], { features: "raw" });
-const weights = await model.weights();
 const labels = metrics.predictedClass(matrix(digits.logits));
 console.log(`accuracy on digits ${metrics.accuracy(labels, digits.labels).toFixed(4)}\n`);
 
-const fitTo = { ...training, weight: weights.get("fc.weight"), bias: weights.get("fc.bias") };
+const fitTo = { ...training, ...(await model.head()) };
 const known = { features: digits.features, logits: digits.logits, rawFeatures: rawDigits.features };
 const strange = { features: others.features, logits: others.logits, rawFeatures: rawOthers.features };
 

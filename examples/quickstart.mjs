@@ -35,7 +35,6 @@ const confidence = {
   digits: metrics.softmaxConfidence(matrix(digits.logits)),
   others: metrics.softmaxConfidence(matrix(others.logits)),
 };
-const weights = await model.weights();
 const predictions = {
   training: metrics.predictedClass(matrix(training.logits)),
   digits: metrics.predictedClass(matrix(digits.logits)),
@@ -45,8 +44,7 @@ const collapse = await neuralCollapse.measure({
   features: training.features,
   labels: training.labels,
   predictions: predictions.training,
-  weight: weights.get("fc.weight"),
-  bias: weights.get("fc.bias"),
+  ...(await model.head()),
 });
 
 console.log(`

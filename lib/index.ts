@@ -17,6 +17,7 @@ export type {
   ImageFailure,
   ImageResize,
   Images,
+  LinearHead,
   OnError,
   ResNetOptions,
   SpectralNormOptions,

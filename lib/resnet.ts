@@ -119,6 +119,14 @@ export interface ExtractionChunk extends Extraction {
 export type ImageChunk = Images | { images: Exclude<Images, Dataset>; labels: Int32Array };
 
 const creationKeys = ["seed", "device", "dtype", "normalization", "preset", "signal"] as const;
+/** A layer that makes logits: features · weightᵀ + bias. */
+export interface LinearHead {
+  /** [C, d] */
+  weight: Tensor;
+  /** [C] */
+  bias: Tensor;
+}
+
 /** What a training run begins with. */
 interface PreparedFit {
   options: ResolvedFitOptions;
@@ -608,6 +616,31 @@ export class ResNet {
       rawFeatures: new Tensor(output.rawFeatures),
       logits: new Tensor(output.logits),
     };
+  }
+
+  /**
+   * The last layer as logits are made: logits = features · weightᵀ + bias. The temperature, by which the network divides its features first, is in it.
+   *
+   * @returns `weight` [C, d] and `bias` [C], float64
+   * @throws ERR_DISPOSED, ERR_OUT_OF_MEMORY
+   * @example
+   * await scores.fit("vim", { ...(await model.extract(train)), ...(await model.head()) });
+   */
+  async head(): Promise<LinearHead> {
+    const weights = await this.weights();
+    try {
+      const { temperature } = this.architecture;
+      const [weight, bias] = [weights.get("fc.weight"), weights.get("fc.bias")] as [Tensor, Tensor];
+      return {
+        weight: Tensor.from(
+          Float64Array.from(weight.toArray() as Float32Array, (value) => value / temperature),
+          weight.shape,
+        ),
+        bias: Tensor.from(Float64Array.from(bias.toArray() as Float32Array)),
+      };
+    } finally {
+      for (const tensor of weights.values()) tensor.dispose();
+    }
   }
 
   /** Copies of all parameters and buffers, under the names of DDU's PyTorch code, parameters first. */

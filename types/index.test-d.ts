@@ -54,6 +54,7 @@ expectType<number>(model.featureDim);
 expectType<Promise<ResNet>>(ResNet.load("model.safetensors", { device: "cuda:1" }));
 expectType<Promise<void>>(model.save("model.safetensors"));
 expectType<Promise<Map<string, Tensor>>>(model.weights());
+expectType<Promise<{ weight: Tensor; bias: Tensor }>>(model.head());
 expectError((model.architecture = {} as Architecture));
 
 expectType<Promise<Record<"train" | "test", Dataset>>>(datasets.mnist("data/mnist"));

@@ -99,7 +99,7 @@ export async function detectorSubject(file: string, options: SubjectOptions, { s
 export async function networkSubject(file: string, options: SubjectOptions, session: Session): Promise<Subject> {
   const { signal, progress } = session;
   const model = await ResNet.load(file, given({ device: options.device }));
-  const { imageSize, inChannels: channels, numClasses, temperature } = model.architecture;
+  const { imageSize, inChannels: channels, numClasses } = model.architecture;
   const reading = { imageSize, channels };
   const precision = resolvePrecision(options.precision ?? "auto", model.device);
   const extractOptions = given({ batchSize: options.batchSize, precision, signal });
@@ -122,19 +122,7 @@ export async function networkSubject(file: string, options: SubjectOptions, sess
     const data = await readTraining(reading);
     seen = seen.join(await SeenInputs.of(imageRows(data)));
     progress.start(`reading ${data.name}`, data.length);
-    const weights = await model.weights();
-    const weight = weights.get("fc.weight");
-    training = {
-      ...(await extract(data, fitted)),
-      labels: data.labels,
-      ...given({
-        weight: weight && {
-          data: Float64Array.from(weight.toArray() as Float32Array, (value) => value / temperature),
-          shape: weight.shape,
-        },
-        bias: weights.get("fc.bias"),
-      }),
-    };
+    training = { ...(await extract(data, fitted)), labels: data.labels, ...(await model.head()) };
     progress.stop();
   }
   const { scores, leftOut } = await fitAll(chosen, training, options, signal);

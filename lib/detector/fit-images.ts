@@ -47,7 +47,7 @@ export async function fitToImages<N extends ScoreName>(model: ResNet, train: Dat
   const allowOverlap = boolean(given.allowOverlap ?? false, "allowOverlap");
   const { minimumAccuracy, selfTest } = examinationOptions(given);
   const classNames = [...(model.classNames ?? train.classNames)];
-  const { numClasses, temperature } = model.architecture;
+  const { numClasses } = model.architecture;
   if (classNames.length !== numClasses) {
     const expected = `${numClasses} names, as the network has classes`;
     throw new LibtorchOodError("ERR_SHAPE", `classNames: expected ${expected}, found ${classNames.length}`);
@@ -90,14 +90,10 @@ export async function fitToImages<N extends ScoreName>(model: ResNet, train: Dat
       ...(fitted.length > 0 ? trainingEvidence : {}),
       labels: trained.labels,
     };
-    const weights = await network.weights();
-    owned.push(...weights.values());
-    if (needs.fit.includes("weight")) {
-      const weight = dividedBy(temperature, weights.get("fc.weight") as Tensor); // logits are (W/τ)z + b
-      owned.push(weight);
-      training.weight = weight;
-    }
-    if (needs.fit.includes("bias")) training.bias = weights.get("fc.bias");
+    const { weight, bias } = await network.head();
+    owned.push(weight, bias);
+    if (needs.fit.includes("weight")) training.weight = weight;
+    if (needs.fit.includes("bias")) training.bias = bias;
     score = await fitScore(name, training, withClasses(name, scoreOptions, numClasses, network.device, signal));
     const held = await read(calibration, scored);
     const { scores, sorted, warnings } = await calibrate(score, held, { numClasses, falseAlarmRate, signal });
@@ -153,12 +149,4 @@ export async function fitToImages<N extends ScoreName>(model: ResNet, train: Dat
   } finally {
     disposeAll(owned);
   }
-}
-
-function dividedBy(divisor: number, tensor: Tensor): Tensor {
-  const values = tensor.toArray() as Float32Array | Float64Array;
-  return Tensor.from(
-    Float64Array.from(values, (value) => value / divisor),
-    tensor.shape,
-  );
 }

@@ -85,6 +85,22 @@ describe.each(switches)("the folded network equals the unfolded one: %s", (_, op
 
   // bfloat16 keeps 8 bits: a rounding error of up to 2^-9 in each of 17 (53) layers, whose sum of squares, taken four
   // times for the tail of the largest of a thousand values, is 3 % (6 %).
+  test("head() makes the logits from the features", async () => {
+    const model = await network({ ...options, dtype: "float64" });
+    const { features, logits } = await model.extract(picture(options).data);
+    const { weight, bias } = await model.head();
+    const [z, w, b] = [numbers(features), numbers(weight), numbers(bias)];
+    const [rows = 0, dim = 0] = features.shape;
+    expect(weight.shape).toEqual([b.length, dim]);
+    const made = Float64Array.from({ length: rows * b.length }, (_, at) => {
+      const [row, label] = [Math.floor(at / b.length), at % b.length];
+      return z
+        .slice(row * dim, (row + 1) * dim)
+        .reduce((sum, value, j) => sum + value * (w[label * dim + j] as number), b[label] as number);
+    });
+    expect(distance(Tensor.from(made, logits.shape), logits)).toBeLessThan(1e-12);
+  });
+
   test("bfloat16, to its own precision", async () => {
     const model = await network(options);
     const rounding = 2 ** -9 * 4 * Math.sqrt(options.depth === 50 ? 53 : 17);
