@@ -67,7 +67,8 @@ export interface Decoding {
 /** @throws ERR_OPTION, ERR_RANGE */
 export function checkDecoding(options: DecodingOptions, resize: ImageResize): Decoding {
   const { imageSize = 32, channels = 3, onProgress, onError, maxPixels, signal, cache = true } = options;
-  if (typeof cache !== "boolean" && typeof cache !== "string") fail("ERR_OPTION", "cache", "true, false or a path", cache);
+  if ((typeof cache !== "boolean" && typeof cache !== "string") || cache === "")
+    fail("ERR_OPTION", "cache", "true, false or a path", cache);
   return {
     size: integer(imageSize, "imageSize", 1, 4096),
     channels: oneOf(channels, "channels", [1, 3]),

@@ -40,7 +40,10 @@ export const addonPackage = `@libtorch-ood/addon-${process.platform}-${process.a
 export function addonFiles(root: string = packageRoot): AddonFiles {
   const directory = builtHere(root) ?? installed(root);
   if (directory === undefined) {
-    const places = `${join(root, "build", "Release")} and ${join(root, "prebuilds", `${process.platform}-${process.arch}`)}`;
+    const named = process.env.LIBTORCH_OOD_PREBUILD;
+    const searched = named || root;
+    const both = `${join(searched, "build", "Release")} and ${join(searched, "prebuilds", `${process.platform}-${process.arch}`)}`;
+    const places = named ? `${both} (LIBTORCH_OOD_PREBUILD=${named})` : both;
     throw missing(`no native addon for ${process.platform}-${process.arch} in ${places}, nor the package ${addonPackage}`, root);
   }
   const [loader, addon, facts] = ["loader.node", "libtorch_ood.node", "build.json"].map((name) => unpacked(join(directory, name))) as [

@@ -198,6 +198,7 @@ describe("what is refused", () => {
     [{ onProgress: 3 }, "ERR_OPTION"],
     [{ signal: {} }, "ERR_OPTION"],
     [{ cache: 1 }, "ERR_OPTION"],
+    [{ cache: "" }, "ERR_OPTION"],
     [{ maxPixels: 0 }, "ERR_RANGE"],
   ])("options %j", async (options, code) => {
     expect(await codeOf(root, options as ImageFolderOptions)).toContain(code);

@@ -118,6 +118,15 @@ test("an addon that a relative LIBTORCH_OOD_PREBUILD names is refused", () => {
   expect([code, message]).toEqual(["ERR_IO", expect.stringMatching(/^LIBTORCH_OOD_PREBUILD=build\/debug: expected an absolute path/)]);
 });
 
+test("an addon that LIBTORCH_OOD_PREBUILD names and that is not there: the error names the variable", () => {
+  const program = `
+    try { require(${compiled("addon-files")}).addonFiles(); console.log("{}"); }
+    catch ({ code, message }) { console.log(JSON.stringify({ code, message })); }`;
+  const { code, message } = inHostile<{ code: string; message: string }>(program, { LIBTORCH_OOD_PREBUILD: "/nowhere" });
+  expect([code, message]).toEqual(["ERR_IO", expect.stringContaining("prebuilds")]);
+  expect(message).toMatch(/in \/nowhere\/build\/Release and .* \(LIBTORCH_OOD_PREBUILD=\/nowhere\)/);
+});
+
 onPosix.each<[string, NodeJS.ProcessEnv]>([
   ["NODE_PATH", { NODE_PATH: "node_modules" }],
   ["HOME", { HOME: "." }],
