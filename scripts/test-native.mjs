@@ -50,6 +50,7 @@ function run(name, program, args, env) {
   const { status, stdout, stderr, error } = spawnSync(program, args, { encoding: "utf8", env });
   const [, passed, failed] = stdout?.match(/test cases:\s*\d+ \|\s*(\d+) passed \|\s*(\d+) failed/) ?? [];
   if (status !== 0) console.log([stdout, stderr, error?.message].filter(Boolean).join("\n"));
+  for (const line of new Set(stdout?.match(/left out: .*/g))) console.log(`${name}: ${line}`);
   counts.passed += Number(passed ?? 0);
   counts.failed += Math.max(Number(failed ?? 0), status === 0 ? 0 : 1);
   console.log(`${name}: ${passed ?? 0} passed, ${failed ?? "1"} failed in ${((performance.now() - start) / 1000).toFixed(1)} s`);

@@ -5,9 +5,9 @@ import { stat } from "node:fs/promises";
 import { basename, dirname, extname, normalize, resolve } from "node:path";
 import type { Readable } from "node:stream";
 import { promisify } from "node:util";
-import { isLibtorchOodError, LibtorchOodError } from "../errors";
+import { LibtorchOodError } from "../errors";
 import { corruptFile, io, ioError } from "../files/file-errors";
-import { openPipe } from "../files/pipe";
+import { openPipe, readStream } from "../files/pipe";
 import { parsePathText, pathBytes, pathOfBytes, pathText, urlOfPath, type Path } from "../files/path-text";
 import { byBytes, byCodePoints, imageEndings, imageTree, join } from "../images/image-tree";
 import { pathTo } from "./path-option";
@@ -100,27 +100,8 @@ export async function readPaths(list: string, signal: AbortSignal | undefined, s
   const name = own ? "standard input" : list;
   const status = await io("read", name, own ? fileStatus(0) : stat(list));
   if (status.isDirectory()) throw ioError("read", name, `expected ${own ? "a list of paths" : "a file"}, found a directory`);
-  const chunks: Buffer[] = [];
-  try {
-    const stream = own ? stdin : status.isFIFO() ? await openPipe(list) : createReadStream(list);
-    const stop = () => stream.destroy(signal?.reason as Error);
-    signal?.addEventListener("abort", stop, { once: true });
-    if (signal?.aborted) stop();
-    try {
-      let length = 0;
-      for await (const chunk of stream) {
-        chunks.push(chunk as Buffer);
-        length += (chunk as Buffer).length;
-        if (length > maxListBytes) throw corruptFile(name, `a list of paths of at most ${maxListBytes} bytes`, "more");
-      }
-    } finally {
-      signal?.removeEventListener("abort", stop);
-    }
-  } catch (error) {
-    if (signal?.aborted) throw new LibtorchOodError("ERR_ABORTED", `${name}: aborted`, { cause: signal.reason });
-    throw isLibtorchOodError(error) ? error : ioError("read", name, error);
-  }
-  const content = Buffer.concat(chunks);
+  const stream = own ? stdin : status.isFIFO() ? await openPipe(list) : createReadStream(list);
+  const content = await readStream(stream, name, "a list of paths", maxListBytes, signal);
   const byNul = content.includes(0);
   if (byNul && (content[0] === 0xff || content[0] === 0xfe) && content[1] === (content[0] ^ 1)) {
     throw corruptFile(name, "paths, one a line", "text in UTF-16");

@@ -37,7 +37,22 @@ export async function openPipe(path: string): Promise<Readable> {
  * @throws ERR_CORRUPT_FILE above `maxBytes`, ERR_IO, ERR_ABORTED
  */
 export async function readPipe(path: string, what: string, maxBytes: number, signal: AbortSignal | undefined): Promise<Buffer> {
-  const stream = await openPipe(path);
+  return readStream(await openPipe(path), path, what, maxBytes, signal);
+}
+
+/**
+ * All that comes out of a stream, which is destroyed.
+ *
+ * @param name - of the stream, for messages
+ * @throws as {@link readPipe}
+ */
+export async function readStream(
+  stream: Readable,
+  name: string,
+  what: string,
+  maxBytes: number,
+  signal: AbortSignal | undefined,
+): Promise<Buffer> {
   const stop = (): void => void stream.destroy(signal?.reason as Error);
   signal?.addEventListener("abort", stop, { once: true });
   try {
@@ -47,11 +62,11 @@ export async function readPipe(path: string, what: string, maxBytes: number, sig
     for await (const chunk of stream) {
       chunks.push(chunk as Buffer);
       length += (chunk as Buffer).length;
-      if (length > maxBytes) throw corruptFile(path, `${what} of at most ${maxBytes} bytes`, "more");
+      if (length > maxBytes) throw corruptFile(name, `${what} of at most ${maxBytes} bytes`, "more");
     }
     return Buffer.concat(chunks);
   } catch (error) {
-    throw signal?.aborted ? abortError(signal) : isLibtorchOodError(error) ? error : ioError("read", path, error);
+    throw signal?.aborted ? abortError(signal) : isLibtorchOodError(error) ? error : ioError("read", name, error);
   } finally {
     signal?.removeEventListener("abort", stop);
     stream.destroy();

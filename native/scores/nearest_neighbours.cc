@@ -366,7 +366,8 @@ Task<at::Tensor> neighbour_distances(std::shared_ptr<NeighbourPoints> shared, at
   if (count <= few_queries) search.first = Screen::differences;
   for (search.block = 0; search.block < count; search.block += search.rows_of_block()) {
     search.begin_block();
-    for (search.begin_screen(search.first); search.pending.size(0) > 0; search.begin_screen(finer(search.screen))) {
+    for (Screen screen = search.first; search.pending.size(0) > 0; screen = finer(screen)) {
+      search.begin_screen(screen);
       const int64_t rows = search.pending.size(0);
       for (search.tile = 0; search.tile < points; search.tile += search.rows_of_tile()) {
         search.prepare_tile();
