@@ -3,6 +3,7 @@
 
 #include <doctest/doctest.h>
 
+#include <array>
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
@@ -16,7 +17,8 @@ namespace ood {
 
 namespace {
 
-// What happened, in order, as letters; waited for from the test's thread.
+// What happened, in order, as letters; waited for from the test's thread. Jobs hold it with the test, which may be over
+// before the step that wrote the last letter is.
 class Record {
  public:
   void add(char letter) {
@@ -52,7 +54,7 @@ Executor& cpu() { return Executor::of(c10::Device(c10::kCPU)); }
 }  // namespace
 
 TEST_CASE("executor: jobs take turns, step by step") {
-  Record record;
+  const auto record = std::make_shared<Record>();
   // Neither begins before both are there.
   std::mutex gate;
   gate.lock();
@@ -61,38 +63,35 @@ TEST_CASE("executor: jobs take turns, step by step") {
     return true;
   }));
   const auto counted = [&](char letter) {
-    return job([&record, letter, left = 3]() mutable {
-      record.add(letter);
+    return job([record, letter, left = 3]() mutable {
+      record->add(letter);
       return --left == 0;
     });
   };
   cpu().submit(counted('a'));
   cpu().submit(counted('b'));
   gate.unlock();
-  CHECK(record.wait_for(6) == "ababab");
+  CHECK(record->wait_for(6) == "ababab");
 }
 
 TEST_CASE("executor: a job that holds waits for resume, others go on") {
-  Record record;
-  std::shared_ptr<Job> held;
-  std::atomic<int> steps{0};
-  held = job([&] {
-    record.add('h');
-    if (++steps < 2) {
-      cpu().hold(held);
-      return false;
-    }
-    return true;
+  const auto record = std::make_shared<Record>();
+  const auto self = std::make_shared<std::weak_ptr<Job>>();
+  const std::shared_ptr<Job> held = job([record, self, steps = 0]() mutable {
+    if (++steps < 2) cpu().hold(self->lock());
+    record->add('h');
+    return steps == 2;
   });
+  *self = held;
   cpu().submit(held);
-  CHECK(record.wait_for(1) == "h");
-  cpu().submit(job([&] {
-    record.add('o');
+  CHECK(record->wait_for(1) == "h");
+  cpu().submit(job([record] {
+    record->add('o');
     return true;
   }));
-  CHECK(record.wait_for(2) == "ho");
+  CHECK(record->wait_for(2) == "ho");
   cpu().resume(held);
-  CHECK(record.wait_for(3) == "hoh");
+  CHECK(record->wait_for(3) == "hoh");
 }
 
 TEST_CASE("executor: a job that has been drained computes no more") {
@@ -113,21 +112,21 @@ TEST_CASE("executor: a job that has been drained computes no more") {
 }
 
 TEST_CASE("executor: what is released is released on the compute thread") {
-  Record record;
-  std::thread::id computes, frees;
-  cpu().submit(job([&] {
-    computes = std::this_thread::get_id();
-    record.add('c');
+  const auto record = std::make_shared<Record>();
+  const auto threads = std::make_shared<std::array<std::thread::id, 2>>();
+  cpu().submit(job([record, threads] {
+    (*threads)[0] = std::this_thread::get_id();
+    record->add('c');
     return true;
   }));
-  record.wait_for(1);
-  cpu().release([&] {
-    frees = std::this_thread::get_id();
-    record.add('r');
+  record->wait_for(1);
+  cpu().release([record, threads] {
+    (*threads)[1] = std::this_thread::get_id();
+    record->add('r');
   });
-  CHECK(record.wait_for(2) == "cr");
-  CHECK(computes == frees);
-  CHECK(computes != std::this_thread::get_id());
+  CHECK(record->wait_for(2) == "cr");
+  CHECK((*threads)[0] == (*threads)[1]);
+  CHECK((*threads)[0] != std::this_thread::get_id());
 }
 
 }  // namespace ood
