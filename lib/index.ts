@@ -1,6 +1,6 @@
 // What the package exports.
 
-export { ResNet } from "./resnet";
+export { ResNet } from "./models/resnet/resnet";
 export type {
   Architecture,
   ArchitectureOptions,
@@ -22,30 +22,30 @@ export type {
   ResNetOptions,
   SpectralNormOptions,
   TrainingOptions,
-} from "./resnet";
-export { Tensor } from "./tensor";
-export type { ArrayWithShape, Dtype, TensorArray } from "./tensor";
-export { isLibtorchOodError, LibtorchOodError } from "./errors";
-export type { ErrorCode } from "./errors";
+} from "./models/resnet/resnet";
+export { Tensor } from "./native/tensor";
+export type { ArrayWithShape, Dtype, TensorArray } from "./native/tensor";
+export { isLibtorchOodError, LibtorchOodError } from "./core/errors";
+export type { ErrorCode } from "./core/errors";
 export type { ResizeRecord } from "./images/decode";
-export type { Overlap } from "./seen-inputs";
-export { Dataset } from "./datasets/dataset";
-export { ClassStatistics } from "./class-statistics";
-export type { ClassStatisticsOptions, Scatter } from "./class-statistics";
-export { Detector } from "./detector";
-export type { CalibrationReport, DetectorFeatures, DetectorFitOptions, FlaggedClass, FlaggedShare, NamedInputs } from "./detector";
-export type { Prediction, PredictOptions, SelfTest } from "./detector";
-export { GaussianMixture } from "./gaussian-mixture";
-export type { Covariance, GaussianMixtureFitOptions, GaussianMixtureOptions, Jitter, Prior } from "./gaussian-mixture";
-export type { Labels } from "./labels";
-export type { ComputePrecision, Precision } from "./precision";
-export { presets } from "./presets/preset";
-export type { EvaluationChoices, Preset, PresetName, PresetRecord, PresetTraining } from "./presets/preset";
-export * as datasets from "./datasets";
-export * as device from "./device";
-export * as files from "./files";
-export * as linalg from "./linalg";
+export type { Overlap } from "./data/seen-inputs";
+export { Dataset } from "./data/dataset";
+export { ClassStatistics } from "./statistics/class-statistics";
+export type { ClassStatisticsOptions, Scatter } from "./statistics/class-statistics";
+export { Detector } from "./detector/detector";
+export type { CalibrationReport, DetectorFeatures, DetectorFitOptions, FlaggedClass, FlaggedShare, NamedInputs } from "./detector/detector";
+export type { Prediction, PredictOptions, SelfTest } from "./detector/detector";
+export { GaussianMixture } from "./statistics/gaussian-mixture";
+export type { Covariance, GaussianMixtureFitOptions, GaussianMixtureOptions, Jitter, Prior } from "./statistics/gaussian-mixture";
+export type { Labels } from "./core/labels";
+export type { ComputePrecision, Precision } from "./native/precision";
+export { presets } from "./protocols/preset";
+export type { EvaluationChoices, Preset, PresetName, PresetRecord, PresetTraining } from "./protocols/preset";
+export * as datasets from "./data";
+export * as device from "./native/device";
+export * as files from "./formats";
+export * as linalg from "./statistics/linalg";
 export * as metrics from "./metrics";
-export * as neuralCollapse from "./neural-collapse";
+export * as neuralCollapse from "./statistics/neural-collapse";
 export type { EvaluateOptions, Evaluation, EvaluationNumbers } from "./metrics";
 export * as scores from "./scores";

@@ -21,12 +21,12 @@ async function setUp() {
   if (packagesOutdated()) step("Installing packages", "npm", ["ci", "--no-audit", "--no-fund", "--loglevel=error"]);
 
   const sources = fingerprint([at("lib"), at("tsconfig.json"), at("package-lock.json"), at("scripts", "build-ts.mjs")]);
-  if (readStamps().typescript !== sources || !fs.existsSync(at("dist", "libtorch", "setup.js"))) {
+  if (readStamps().typescript !== sources || !fs.existsSync(at("dist", "native", "libtorch", "setup.js"))) {
     step("Compiling TypeScript", process.execPath, [at("scripts", "build-ts.mjs")]);
     writeStamp("typescript", sources);
   }
 
-  const { discover } = await import(pathToFileURL(at("dist", "libtorch", "discover.js")).href);
+  const { discover } = await import(pathToFileURL(at("dist", "native", "libtorch", "discover.js")).href);
   const find = () => discover({ headers: true }).chosen;
   if (find() === undefined) step("Fetching libtorch", process.execPath, [at("dist", "cli", "main.js"), "setup"]);
 

@@ -74,10 +74,10 @@ function requirePlatform() {
 }
 
 async function findLibtorch() {
-  const compiled = path.join(root, "dist", "libtorch", "discover.js");
+  const compiled = path.join(root, "dist", "native", "libtorch", "discover.js");
   if (!fs.existsSync(compiled)) run(process.execPath, [path.join(root, "scripts", "build-ts.mjs")], { fatal: false });
   const { discover } = await import(pathToFileURL(compiled).href);
-  const { describeAttempts } = await import(pathToFileURL(path.join(root, "dist", "libtorch", "diagnosis.js")).href);
+  const { describeAttempts } = await import(pathToFileURL(path.join(root, "dist", "native", "libtorch", "diagnosis.js")).href);
   const { chosen, attempts } = discover({ headers: true });
   if (chosen === undefined) {
     throw new BuildError(

@@ -120,7 +120,7 @@ async function stageAddon(directory) {
 }
 
 async function stageRuntime(directory) {
-  const { pinnedVersion } = await import(pathToFileURL(at("dist", "libtorch", "versions.js")).href);
+  const { pinnedVersion } = await import(pathToFileURL(at("dist", "native", "libtorch", "versions.js")).href);
   const { version: libtorch, wheel } = await stageLibtorch(directory, pinnedVersion);
   fs.copyFileSync(at("packages", "libtorch", "README.md"), path.join(directory, "README.md"));
   fs.cpSync(at("packages", "libtorch", "licences"), path.join(directory, "licenses"), { recursive: true });

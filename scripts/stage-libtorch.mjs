@@ -30,7 +30,7 @@ export async function stageLibtorch(directory, pinned) {
 }
 
 async function cached(pinned) {
-  const compiled = (name) => import(pathToFileURL(path.join(root, "dist", "libtorch", `${name}.js`)).href);
+  const compiled = (name) => import(pathToFileURL(path.join(root, "dist", "native", "libtorch", `${name}.js`)).href);
   const [{ cacheDirectory, cacheEntry }, { readTorchDirectory }] = [await compiled("cache"), await compiled("torch-directory")];
   const place = cacheEntry(cacheDirectory(), pinned, false);
   const torch = readTorchDirectory(place);

@@ -23,9 +23,9 @@ const campaigns = {
   "full-disk": ["test/reliability/full-disk.test.ts"],
   "mixed-load": ["test/reliability/mixed-load.test.ts"],
   "hostile-files": [
-    "test/files/hostile-files.test.ts",
-    "test/files/safetensors-fuzz.test.ts",
-    "test/files/pickle.test.ts",
+    "test/formats/hostile-files.test.ts",
+    "test/formats/safetensors-fuzz.test.ts",
+    "test/formats/pickle.test.ts",
     "test/detector/detector-fuzz.test.ts",
   ],
 };

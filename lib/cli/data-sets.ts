@@ -3,11 +3,11 @@
 import { existsSync, statSync } from "node:fs";
 import { basename, dirname } from "node:path";
 import { InvalidArgumentError } from "commander";
-import * as datasets from "../datasets";
-import { Dataset, type SplitName } from "../datasets";
-import { conform, formText } from "../datasets/conform";
-import type { ImageShape } from "../datasets/dataset";
-import { randomPermutation } from "../datasets/random-permutation";
+import * as datasets from "../data";
+import { Dataset, type SplitName } from "../data";
+import { conform, formText } from "../data/conform";
+import type { ImageShape } from "../data/dataset";
+import { randomPermutation } from "../core/random-permutation";
 import type { ImageResize } from "../images/decode";
 import { given, realNumber } from "./option-values";
 import type { Session } from "./session";

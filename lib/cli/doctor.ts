@@ -1,7 +1,7 @@
 // `libtorch-ood doctor`: says whether the library works here, with what, and if not, why and what mends it.
 
 import { Command } from "commander";
-import { describeDiagnosis, diagnose } from "../libtorch/doctor";
+import { describeDiagnosis, diagnose } from "../native/libtorch/doctor";
 import { visibleJson, visibleLines } from "./visible";
 
 export function doctorCommand(): Command {

@@ -3,11 +3,11 @@
 import { existsSync } from "node:fs";
 import { basename } from "node:path";
 import { InvalidArgumentError } from "commander";
-import type { Dataset } from "../datasets";
-import { LibtorchOodError } from "../errors";
+import type { Dataset } from "../data";
+import { LibtorchOodError } from "../core/errors";
 import type { ResizeRecord } from "../images/decode";
 import type { Evidence, TrainingEvidence } from "../scores";
-import { Tensor } from "../tensor";
+import { Tensor } from "../native/tensor";
 import { dataSpec, existingFolder, labelled, randomSubset, readConformed, setName, type DataSpec, type ReadDataOptions } from "./data-sets";
 import { readClassesBeside, requireNamed } from "./extracted-classes";
 import { readExtracted } from "./extracted";

@@ -1,14 +1,14 @@
 // What `evaluate` measures: a detector, or one or several scores over a network or over features in files, which look at each set once.
 
-import type { Dataset } from "../datasets";
-import { Detector } from "../detector";
+import type { Dataset } from "../data";
+import { Detector } from "../detector/detector";
 import { located } from "../detector/located";
-import { isLibtorchOodError, LibtorchOodError } from "../errors";
-import { resolvePrecision, type Precision } from "../precision";
-import { ResNet } from "../resnet";
+import { isLibtorchOodError, LibtorchOodError } from "../core/errors";
+import { resolvePrecision, type Precision } from "../native/precision";
+import { ResNet } from "../models/resnet/resnet";
 import { fit, requirements, type Evidence, type Score, type ScoreName, type TrainingEvidence } from "../scores";
-import { imageRows, SeenInputs, tensorRows, type Overlap } from "../seen-inputs";
-import type { Tensor } from "../tensor";
+import { imageRows, SeenInputs, tensorRows, type Overlap } from "../data/seen-inputs";
+import type { Tensor } from "../native/tensor";
 import { readData, type DataSpec } from "./data-sets";
 import type { Inputs, Reading } from "./evaluate-inputs";
 import { readEvidence } from "./evaluate-inputs";

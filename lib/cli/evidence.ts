@@ -1,11 +1,11 @@
 // Evidence of a data set for scores: one pass over the images, or two where raw and normalised features are wanted.
 
-import type { Dataset } from "../datasets";
+import type { Dataset } from "../data";
 import { predictedClass, softmaxConfidence } from "../metrics";
-import type { ExtractAllOptions, ResNet } from "../resnet";
+import type { ExtractAllOptions, ResNet } from "../models/resnet/resnet";
 import type { Evidence, TrainingEvidence } from "../scores";
 import { scoreRows } from "../scores/rows";
-import type { Tensor } from "../tensor";
+import type { Tensor } from "../native/tensor";
 
 /** Features of the kinds asked for, and logits. */
 export async function extractEvidence(

@@ -2,17 +2,17 @@
 
 import { basename, resolve as resolvePath } from "node:path";
 import { Command } from "commander";
-import type { Dataset } from "../datasets";
-import { labelsAmong } from "../datasets/class-labels";
-import { listed } from "../checks";
-import { listImageFolder } from "../datasets/image-folder";
-import { setThreads } from "../device";
-import { LibtorchOodError } from "../errors";
-import type { Path } from "../files/path-text";
+import type { Dataset } from "../data";
+import { labelsAmong } from "../data/class-labels";
+import { listed } from "../core/checks";
+import { listImageFolder } from "../data/image-folder";
+import { setThreads } from "../native/device";
+import { LibtorchOodError } from "../core/errors";
+import type { Path } from "../formats/path-text";
 import { imageResizes, resizeKernel, type ImageResize } from "../images/decode";
 import type { ImageFailure } from "../images/failure";
-import type { Precision } from "../precision";
-import { ResNet, type ExtractionChunk, type ImageChunk } from "../resnet";
+import type { Precision } from "../native/precision";
+import { ResNet, type ExtractionChunk, type ImageChunk } from "../models/resnet/resnet";
 import { dataHelp, dataSpec, randomIndices, randomSubset, readConformed, type DataSpec } from "./data-sets";
 import { readClassNames } from "./extracted";
 import { openExtraction, outFault, requireInputsKept } from "./extraction-writer";

@@ -2,11 +2,11 @@
 
 import { stat } from "node:fs/promises";
 import { extname, join } from "node:path";
-import { labelsFor } from "../datasets/class-labels";
-import { LibtorchOodError } from "../errors";
-import { corruptFile, systemCode } from "../files/file-errors";
-import type { Labels } from "../labels";
-import { Tensor } from "../tensor";
+import { labelsFor } from "../data/class-labels";
+import { LibtorchOodError } from "../core/errors";
+import { corruptFile, systemCode } from "../core/file-errors";
+import type { Labels } from "../core/labels";
+import { Tensor } from "../native/tensor";
 import { recordedLists } from "./extraction-arrays";
 import { isAsRecorded, readRecord, recordName } from "./extraction-record";
 import { readClassNames } from "./extracted";

@@ -2,15 +2,15 @@
 
 import { readdir, stat } from "node:fs/promises";
 import { extname, join } from "node:path";
-import { describe, typedArrayName } from "../checks";
-import { LibtorchOodError } from "../errors";
-import { corruptFile, io, systemCode } from "../files/file-errors";
-import { readNpy, type NpyArray } from "../files/npy";
-import { openSafetensors, toValues, type SafetensorsEntry, type SafetensorsFile } from "../files/safetensors";
-import { isNumericDtype } from "../files/safetensors-data";
-import { readTextFile } from "../files/text-file";
+import { describe, typedArrayName } from "../core/checks";
+import { LibtorchOodError } from "../core/errors";
+import { corruptFile, io, systemCode } from "../core/file-errors";
+import { readNpy, type NpyArray } from "../formats/npy";
+import { openSafetensors, toValues, type SafetensorsEntry, type SafetensorsFile } from "../formats/safetensors";
+import { isNumericDtype } from "../formats/safetensors-data";
+import { readTextFile } from "../formats/text-file";
 import type { TrainingEvidence } from "../scores";
-import { Tensor } from "../tensor";
+import { Tensor } from "../native/tensor";
 import { readRecord, requireRecorded } from "./extraction-record";
 
 /** The arrays that a file may hold, by name. */

@@ -3,13 +3,13 @@
 import { createHash, randomBytes, type Hash } from "node:crypto";
 import { open, stat, unlink, type FileHandle } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
-import { isLibtorchOodError, LibtorchOodError } from "../errors";
-import { openAtomicFile, type AtomicFile } from "../files/atomic-write";
-import { io, ioError } from "../files/file-errors";
-import { NpyWriter } from "../files/npy";
-import { openSafetensors, type SafetensorsDtype } from "../files/safetensors";
-import { formatHeader, tensorByteLength } from "../files/safetensors-header";
-import type { Tensor } from "../tensor";
+import { isLibtorchOodError, LibtorchOodError } from "../core/errors";
+import { openAtomicFile, type AtomicFile } from "../formats/atomic-write";
+import { io, ioError } from "../core/file-errors";
+import { NpyWriter } from "../formats/npy";
+import { openSafetensors, type SafetensorsDtype } from "../formats/safetensors";
+import { formatHeader, tensorByteLength } from "../formats/safetensors-header";
+import type { Tensor } from "../native/tensor";
 import { extractionFiles, isRecordedFile, type RecordedFile } from "./extraction-record";
 
 /** Rows, in order, and what is said of them in the lists. */

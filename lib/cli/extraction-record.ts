@@ -3,10 +3,10 @@
 import { createHash } from "node:crypto";
 import { join } from "node:path";
 import { setImmediate as turn } from "node:timers/promises";
-import { isLibtorchOodError } from "../errors";
-import { corruptFile, systemCode } from "../files/file-errors";
-import { openRegularFile, readExactly } from "../files/regular-file";
-import { readTextFile } from "../files/text-file";
+import { isLibtorchOodError } from "../core/errors";
+import { corruptFile, systemCode } from "../core/file-errors";
+import { openRegularFile, readExactly } from "../formats/regular-file";
+import { readTextFile } from "../formats/text-file";
 
 /** Of a .npy file the values, which are its last bytes; of a text all of it. */
 export interface RecordedFile {

@@ -4,10 +4,10 @@
 import { createHash } from "node:crypto";
 import { lstat, mkdir, rmdir, stat, unlink } from "node:fs/promises";
 import { basename, dirname, extname, join } from "node:path";
-import { LibtorchOodError } from "../errors";
-import { isClaim, tryClaim, type Claim } from "../experiment/claims";
-import { openAtomicFile, type AtomicFile } from "../files/atomic-write";
-import { io, ioError, systemCode } from "../files/file-errors";
+import { LibtorchOodError } from "../core/errors";
+import { isClaim, tryClaim, type Claim } from "../formats/lease";
+import { openAtomicFile, type AtomicFile } from "../formats/atomic-write";
+import { io, ioError, systemCode } from "../core/file-errors";
 import {
   openNpyArrays,
   recordedLists,

@@ -1,7 +1,7 @@
 // What a .safetensors file is, by its metadata or its tensors: a network, a detector, or features.
 
-import { LibtorchOodError } from "../errors";
-import { openSafetensors } from "../files/safetensors";
+import { LibtorchOodError } from "../core/errors";
+import { openSafetensors } from "../formats/safetensors";
 
 /** @throws ERR_OPTION for another .safetensors file; ERR_CORRUPT_FILE, ERR_IO */
 export async function fileFormat(path: string): Promise<"network" | "detector" | "features"> {

@@ -5,10 +5,10 @@ import { stat } from "node:fs/promises";
 import { basename, dirname, extname, normalize, resolve } from "node:path";
 import type { Readable } from "node:stream";
 import { promisify } from "node:util";
-import { LibtorchOodError } from "../errors";
-import { corruptFile, io, ioError } from "../files/file-errors";
-import { openPipe, readStream } from "../files/pipe";
-import { parsePathText, pathBytes, pathOfBytes, pathText, urlOfPath, type Path } from "../files/path-text";
+import { LibtorchOodError } from "../core/errors";
+import { corruptFile, io, ioError } from "../core/file-errors";
+import { openPipe, readStream } from "../formats/pipe";
+import { parsePathText, pathBytes, pathOfBytes, pathText, urlOfPath, type Path } from "../formats/path-text";
 import { byBytes, byCodePoints, imageEndings, imageTree, join } from "../images/image-tree";
 import { pathTo } from "./path-option";
 

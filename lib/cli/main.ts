@@ -2,8 +2,8 @@
 // The command line, `libtorch-ood`: each command is a file of its own in this directory.
 
 import { Command, CommanderError } from "commander";
-import { isLibtorchOodError } from "../errors";
-import { packageVersion } from "../package-root";
+import { isLibtorchOodError } from "../core/errors";
+import { packageVersion } from "../core/package-root";
 import { doctorCommand } from "./doctor";
 import { evaluateCommand } from "./evaluate";
 import { experimentCommand } from "./experiment";

@@ -1,7 +1,7 @@
 // Values of command-line options, from text: what is wrong with one is a usage error that says what was expected.
 
 import { InvalidArgumentError, Option } from "commander";
-import { precisions } from "../precision";
+import { precisions } from "../native/precision";
 
 export function wholeNumber(minimum: number): (text: string) => number {
   return (text) => {

@@ -2,8 +2,8 @@
 
 import { realpath } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
-import { LibtorchOodError } from "../errors";
-import { requireWritable } from "../files/writable";
+import { LibtorchOodError } from "../core/errors";
+import { requireWritable } from "../formats/writable";
 
 /**
  * The output of an option must be writable, and no file that the command reads or writes besides.

@@ -1,11 +1,11 @@
 // What a detector says of many inputs: piece by piece, the next under way while one is answered, in order.
 
-import type { Dataset } from "../datasets";
-import type { Detector, Prediction } from "../detector";
+import type { Dataset } from "../data";
+import type { Detector, Prediction } from "../detector/detector";
 import { located } from "../detector/located";
 import type { ImageFailure } from "../images/failure";
 import type { Evidence } from "../scores";
-import type { Tensor } from "../tensor";
+import type { Tensor } from "../native/tensor";
 import type { ListedImage } from "./image-files";
 
 /** Inputs at once: large enough that preparing the network, once per call, does not count. */

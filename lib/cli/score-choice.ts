@@ -1,7 +1,7 @@
 // Which scores a command line asks for, and their options: `--score vim`, `--score energy,vim`, `--score all`, `--score-option vim.dimension=64`.
 
 import { InvalidArgumentError } from "commander";
-import { LibtorchOodError } from "../errors";
+import { LibtorchOodError } from "../core/errors";
 import { names, type ScoreName } from "../scores";
 import { keyValue } from "./option-values";
 

@@ -1,10 +1,10 @@
 // `libtorch-ood score`: images in, verdicts out.
 
 import { Command } from "commander";
-import type { Dataset } from "../datasets";
-import { Detector, type Prediction } from "../detector";
-import { setThreads } from "../device";
-import { LibtorchOodError } from "../errors";
+import type { Dataset } from "../data";
+import { Detector, type Prediction } from "../detector/detector";
+import { setThreads } from "../native/device";
+import { LibtorchOodError } from "../core/errors";
 import type { Evidence } from "../scores";
 import { dataHelp, dataSpec, readConformed, type DataSpec } from "./data-sets";
 import { readExtracted } from "./extracted";

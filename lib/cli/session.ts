@@ -1,9 +1,9 @@
 // What every long command has: an AbortSignal that Ctrl-C fires, progress and notes on stderr, results on stdout, and an exit code.
 
 import type { Command } from "commander";
-import { isLibtorchOodError } from "../errors";
-import { abortError } from "../native-call";
-import { receiveWarnings } from "../warnings";
+import { isLibtorchOodError } from "../core/errors";
+import { abortError } from "../native/call";
+import { receiveWarnings } from "../core/warnings";
 import { Output } from "./output";
 import { Progress } from "./progress";
 import { Skipped } from "./skipped";

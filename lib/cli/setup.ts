@@ -1,9 +1,9 @@
 // `libtorch-ood setup`: fetches libtorch into the user's cache.
 
 import { Command } from "commander";
-import { addonFiles } from "../libtorch/addon-files";
-import { setup } from "../libtorch/setup";
-import { pinnedVersion, supportedMinors } from "../libtorch/versions";
+import { addonFiles } from "../native/libtorch/addon-files";
+import { setup } from "../native/libtorch/setup";
+import { pinnedVersion, supportedMinors } from "../native/libtorch/versions";
 import { exitCodesHelp, runSession, type Session } from "./session";
 import { visible } from "./visible";
 

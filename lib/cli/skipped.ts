@@ -1,10 +1,10 @@
 // Images that --skip-errors left out: told on stderr as they are found, counted at the end, and listed in a file beside the output.
 
 import { unlink } from "node:fs/promises";
-import { noClasses } from "../datasets/image-folder";
-import { LibtorchOodError } from "../errors";
-import { writeFileAtomically } from "../files/atomic-write";
-import { ioError, systemCode } from "../files/file-errors";
+import { noClasses } from "../data/image-folder";
+import { LibtorchOodError } from "../core/errors";
+import { writeFileAtomically } from "../formats/atomic-write";
+import { ioError, systemCode } from "../core/file-errors";
 import { isImageFault, type ImageFailure } from "../images/failure";
 import { wholeNumber } from "./option-values";
 

@@ -1,8 +1,8 @@
 // A data set in parts by shares and a seed: "train", "fit" and "evaluate" with the same shares and seed make the same parts.
 
-import type { Dataset } from "../datasets";
-import { randomPermutation } from "../datasets/random-permutation";
-import { LibtorchOodError } from "../errors";
+import type { Dataset } from "../data";
+import { randomPermutation } from "../core/random-permutation";
+import { LibtorchOodError } from "../core/errors";
 
 /** Of all images, between 0 and 1; undefined: no such part. */
 export interface Shares {

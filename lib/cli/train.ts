@@ -2,12 +2,12 @@
 
 import { existsSync } from "node:fs";
 import { Command } from "commander";
-import { computeNormalization } from "../datasets/normalization";
-import { setThreads } from "../device";
-import { LibtorchOodError } from "../errors";
+import { computeNormalization } from "../data/normalization";
+import { setThreads } from "../native/device";
+import { LibtorchOodError } from "../core/errors";
 import { imageResizes, type ImageResize } from "../images/decode";
-import { presetNames, type PresetName } from "../presets/preset";
-import { ResNet, type EpochReport, type FitOptions, type TrainingOptions } from "../resnet";
+import { presetNames, type PresetName } from "../protocols/preset";
+import { ResNet, type EpochReport, type FitOptions, type TrainingOptions } from "../models/resnet/resnet";
 import { dataHelp, dataSpec, randomSubset, readData, shareOrData, type DataSpec } from "./data-sets";
 import { requireOutput } from "./output-files";
 import { choice, given, precisionOption, realNumber, wholeNumber, wholeNumbers } from "./option-values";

@@ -1,7 +1,7 @@
 // Text from outside (names of classes, files, data sets; messages that quote them) as a terminal may show it: escape codes, line ends and marks that
 // turn the direction of writing would let a file forge the lines that people read.
 
-import type { LibtorchOodError } from "../errors";
+import type { LibtorchOodError } from "../core/errors";
 
 /**
  * Control characters (C0, C1, DEL), line and paragraph separators, halves of surrogate pairs, and what is invisible and shapes the text around it

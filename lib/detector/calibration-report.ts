@@ -2,7 +2,7 @@
 // verdicts of this network are of use.
 
 import { scoreRows } from "../scores/rows";
-import type { Tensor } from "../tensor";
+import type { Tensor } from "../native/tensor";
 import { nameClasses, type Naming } from "./class-names";
 import type { Tensors } from "./evidence";
 import { rowsAt, spread } from "./rows-at";

@@ -1,7 +1,7 @@
 // p-values against held-out in-distribution scores, and what a false-alarm rate asks of their number.
 
-import { finite } from "../checks";
-import { LibtorchOodError } from "../errors";
+import { finite } from "../core/checks";
+import { LibtorchOodError } from "../core/errors";
 import { RelativeMahalanobis } from "../scores/mahalanobis";
 import type { Score, ScoreName } from "../scores/score";
 import { pick, type Tensors } from "./evidence";

@@ -1,13 +1,13 @@
 // Which score a detector has and how many classes: what the caller's options, a preset and the data come to together.
 
-import { fail, integer } from "../checks";
-import { checkClassNames } from "../class-names";
-import { LibtorchOodError } from "../errors";
-import { classesIn } from "../labels-tensor";
-import { presetOf, withPreset, type PresetRecord } from "../presets/preset";
+import { fail, integer } from "../core/checks";
+import { checkClassNames } from "../core/class-names";
+import { LibtorchOodError } from "../core/errors";
+import { classesIn } from "../native/labels-tensor";
+import { presetOf, withPreset, type PresetRecord } from "../protocols/preset";
 import { requirements, type ScoreOptions } from "../scores/fit";
 import type { ScoreName } from "../scores/score";
-import type { Tensor } from "../tensor";
+import type { Tensor } from "../native/tensor";
 import type { CommonFitOptions } from "./options";
 
 /** The score by name, its options over those of the preset, and the record of that. */

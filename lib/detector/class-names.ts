@@ -1,11 +1,11 @@
 // Which class a detector gives each input: by its logits, or by the posterior of a mixture.
 
-import type { GaussianMixture } from "../gaussian-mixture";
+import type { GaussianMixture } from "../statistics/gaussian-mixture";
 import { maxLogit, predictedClass, softmaxConfidence } from "../metrics/logit-scores";
 import { GaussianMixtureScore } from "../scores/gaussian-mixture-score";
 import { scoreRows } from "../scores/rows";
 import type { Score } from "../scores/score";
-import type { Tensor } from "../tensor";
+import type { Tensor } from "../native/tensor";
 import type { Tensors } from "./evidence";
 
 export interface Naming {

@@ -1,17 +1,17 @@
 // The file of a detector: network, score and calibration in one .safetensors file, nothing of which is trusted when it is read.
 
-import type { NativeNamedTensor } from "../native";
-import { computePrecisions, type ComputePrecision } from "../precision";
-import { storedPresetRecord, type PresetRecord } from "../presets/preset";
+import type { NativeNamedTensor } from "../native/surface";
+import { computePrecisions, type ComputePrecision } from "../native/precision";
+import { storedPresetRecord, type PresetRecord } from "../protocols/preset";
 import { imageResizes, resizeKernel, type ImageResize } from "../images/decode";
-import { parseModelDescription, requireSizes, type ModelDescription } from "../resnet/model-file";
+import { parseModelDescription, requireSizes, type ModelDescription } from "../models/resnet/model-file";
 import { names as scoreNames } from "../scores/fit";
-import { SeenInputs } from "../seen-inputs";
+import { SeenInputs } from "../data/seen-inputs";
 import type { Evidence, ScoreName } from "../scores/score";
 import type { CalibrationReport } from "./calibration-report";
 import type { SelfTestRecord } from "./self-test";
 import { parseReport, parseSelfTest } from "./stored-examination";
-import { corrupt, readStateFile, writeStateFile } from "../state-file";
+import { corrupt, readStateFile, writeStateFile } from "../formats/state-file";
 
 const format = "libtorch-ood/detector";
 const parts = ["network", "score", "classifier"] as const;

@@ -1,12 +1,12 @@
 // The evidence a detector looks at: extracted from images or taken from the caller, as Tensors that agree in rows and columns.
 
-import { fail, optionsObject } from "../checks";
-import { Dataset } from "../datasets/dataset";
-import { LibtorchOodError } from "../errors";
+import { fail, optionsObject } from "../core/checks";
+import { Dataset } from "../data/dataset";
+import { LibtorchOodError } from "../core/errors";
 import type { ImageFailure } from "../images/failure";
-import type { ResNet, Images } from "../resnet";
+import type { ResNet, Images } from "../models/resnet/resnet";
 import { evidenceCompanions, type Evidence, type TrainingEvidence } from "../scores/score";
-import { Tensor, toTensor } from "../tensor";
+import { Tensor, toTensor } from "../native/tensor";
 
 export const evidenceKinds = ["features", "rawFeatures", "logits"] as const;
 

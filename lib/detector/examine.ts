@@ -1,7 +1,7 @@
 // Looks at what a detector was made from: how well its classes are named, what it flags of inputs that it cannot know, and what of that deserves a warning.
 
 import type { ScoreName } from "../scores/score";
-import type { Tensor } from "../tensor";
+import type { Tensor } from "../native/tensor";
 import { calibrationWarnings, nameInputs, reportOf, type CalibrationReport, type Circumstances } from "./calibration-report";
 import { pValue } from "./calibration";
 import type { Naming } from "./class-names";

@@ -1,16 +1,16 @@
 // Fits a detector to features of any other model, and calibrates it on held-out ones.
 
-import { boolean, fail, integer, optionalSignal, optionsObject, string } from "../checks";
-import { checkClassNames } from "../class-names";
-import { LibtorchOodError } from "../errors";
-import { GaussianMixture } from "../gaussian-mixture";
-import type { Labels } from "../labels";
-import { labelsTensor } from "../labels-tensor";
-import { tensorRows, type Rows } from "../seen-inputs";
+import { boolean, fail, integer, optionalSignal, optionsObject, string } from "../core/checks";
+import { checkClassNames } from "../core/class-names";
+import { LibtorchOodError } from "../core/errors";
+import { GaussianMixture } from "../statistics/gaussian-mixture";
+import type { Labels } from "../core/labels";
+import { labelsTensor } from "../native/labels-tensor";
+import { tensorRows, type Rows } from "../data/seen-inputs";
 import { fit as fitScore, requirements } from "../scores/fit";
 import { GaussianMixtureScore } from "../scores/gaussian-mixture-score";
 import { evidenceCompanions, type Evidence, type Score, type ScoreName, type TrainingEvidence } from "../scores/score";
-import { toTensor, type ArrayWithShape, type Tensor } from "../tensor";
+import { toTensor, type ArrayWithShape, type Tensor } from "../native/tensor";
 import { calibrate, checkFalseAlarmRate, defaultFalseAlarmRate } from "./calibration";
 import { chooseScore, classCount, withClasses } from "./choice";
 import type { Naming } from "./class-names";

@@ -1,16 +1,16 @@
 // Fits a detector to images: extracts the evidence of training and calibration images from a copy of the network, and calibrates the score on the latter.
 
-import { boolean, fail, optionalFunction, optionalSignal, optionsObject } from "../checks";
-import { labelsAmong, labelsFor } from "../datasets/class-labels";
-import type { Dataset } from "../datasets/dataset";
-import { LibtorchOodError } from "../errors";
-import { checkPrecision, resolvePrecision } from "../precision";
-import { ResNet } from "../resnet";
-import { requireDataset } from "../resnet/images";
-import { imageRows } from "../seen-inputs";
+import { boolean, fail, optionalFunction, optionalSignal, optionsObject } from "../core/checks";
+import { labelsAmong, labelsFor } from "../data/class-labels";
+import type { Dataset } from "../data/dataset";
+import { LibtorchOodError } from "../core/errors";
+import { checkPrecision, resolvePrecision } from "../native/precision";
+import { ResNet } from "../models/resnet/resnet";
+import { requireDataset } from "../models/resnet/images";
+import { imageRows } from "../data/seen-inputs";
 import { fit as fitScore, requirements } from "../scores/fit";
 import type { Evidence, Score, ScoreName, TrainingEvidence } from "../scores/score";
-import { Tensor } from "../tensor";
+import { Tensor } from "../native/tensor";
 import { calibrate, checkFalseAlarmRate, defaultFalseAlarmRate } from "./calibration";
 import { chooseScore, withClasses } from "./choice";
 import type { Extraction } from "./detector-file";

@@ -1,11 +1,11 @@
 // Inputs that are surely out of distribution, made from calibration inputs: noise, and the same content in disorder. A detector says of itself how many
 // of them it would flag.
 
-import { Dataset } from "../datasets/dataset";
-import { randomPermutation } from "../datasets/random-permutation";
-import { seededUint32 } from "../metrics/resampling";
+import { Dataset } from "../data/dataset";
+import { randomPermutation } from "../core/random-permutation";
+import { seededUint32 } from "../core/random";
 import type { Evidence } from "../scores/score";
-import { Tensor } from "../tensor";
+import { Tensor } from "../native/tensor";
 import type { Tensors } from "./evidence";
 import { rowsAt, spread } from "./rows-at";
 

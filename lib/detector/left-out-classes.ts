@@ -2,10 +2,10 @@
 // class are held against that. The network itself, where it was trained on the class, still knows it: such shares flatter.
 
 import { setImmediate as turn } from "node:timers/promises";
-import { isLibtorchOodError } from "../errors";
+import { isLibtorchOodError } from "../core/errors";
 import { fit as fitScore, requirements, type ScoreOptions } from "../scores/fit";
 import type { Evidence, ScoreName, TrainingEvidence } from "../scores/score";
-import type { Tensor } from "../tensor";
+import type { Tensor } from "../native/tensor";
 import { calibrate, pValue } from "./calibration";
 import { withClasses } from "./choice";
 import { disposeAll, pick, type Tensors } from "./evidence";

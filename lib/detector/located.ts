@@ -1,6 +1,6 @@
 // Errors about evidence that say whose it is: the same check serves training, calibration and inputs, and sees pieces of them.
 
-import { isLibtorchOodError, LibtorchOodError } from "../errors";
+import { isLibtorchOodError, LibtorchOodError } from "../core/errors";
 
 /**
  * The call; what it throws of features or logits begins with `prefix`, and counts rows from the first of all.

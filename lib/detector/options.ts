@@ -1,12 +1,12 @@
 // What a detector is asked for and what it answers: the options of fit, fromFeatures and predict, and a prediction.
 
-import { boolean, finite } from "../checks";
-import type { Dataset } from "../datasets/dataset";
+import { boolean, finite } from "../core/checks";
+import type { Dataset } from "../data/dataset";
 import type { ImageResize } from "../images/decode";
 import type { ImageFailure } from "../images/failure";
-import type { Labels } from "../labels";
-import type { Precision } from "../precision";
-import type { PresetName } from "../presets/preset";
+import type { Labels } from "../core/labels";
+import type { Precision } from "../native/precision";
+import type { PresetName } from "../protocols/preset";
 import type { ScoreOptions } from "../scores/fit";
 import type { Evidence, ScoreName, TrainingEvidence } from "../scores/score";
 

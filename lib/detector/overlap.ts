@@ -2,8 +2,8 @@
 // is fitted to is what the network was trained on.
 
 import { createHash } from "node:crypto";
-import { LibtorchOodError } from "../errors";
-import { digests, SeenInputs, type Rows } from "../seen-inputs";
+import { LibtorchOodError } from "../core/errors";
+import { digests, SeenInputs, type Rows } from "../data/seen-inputs";
 
 export interface ComparedInputs {
   /** SHA-256 over all calibration rows, in hexadecimal. */

@@ -1,12 +1,12 @@
 // What a detector is made of, and whether the parts that a file holds belong together.
 
-import type { LibtorchOodError } from "../errors";
-import type { GaussianMixture } from "../gaussian-mixture";
-import type { ResNet } from "../resnet";
+import type { LibtorchOodError } from "../core/errors";
+import type { GaussianMixture } from "../statistics/gaussian-mixture";
+import type { ResNet } from "../models/resnet/resnet";
 import { GaussianMixtureScore } from "../scores/gaussian-mixture-score";
 import type { Score } from "../scores/score";
-import { corrupt } from "../state-file";
-import { Tensor } from "../tensor";
+import { corrupt } from "../formats/state-file";
+import { Tensor } from "../native/tensor";
 import { checkFalseAlarmRate } from "./calibration";
 import type { DetectorDescription } from "./detector-file";
 import { pick } from "./evidence";

@@ -1,6 +1,6 @@
 // Whether training, calibration and later images are resized in one way: where they are not, the resize itself tells them apart.
 
-import type { Dataset } from "../datasets/dataset";
+import type { Dataset } from "../data/dataset";
 import { resizeKernel, type ImageResize, type ResizeRecord } from "../images/decode";
 
 /** As the training images were resized; "none" says nothing of images of another size. */

@@ -1,7 +1,7 @@
 // Some rows of a matrix as a matrix of their own, copied in pieces between which the event loop turns.
 
 import { setImmediate as turn } from "node:timers/promises";
-import { Tensor } from "../tensor";
+import { Tensor } from "../native/tensor";
 
 /** About a millisecond of copying. */
 const elementsAtOnce = 1 << 19;

@@ -1,6 +1,6 @@
 // What a detector's file holds of its examination: nothing in files of before it, and nothing that is trusted.
 
-import { corrupt } from "../state-file";
+import { corrupt } from "../formats/state-file";
 import type { CalibrationReport, NamedInputs } from "./calibration-report";
 import type { LeftOutClass } from "./left-out-classes";
 import type { SelfTestRecord } from "./self-test";

@@ -1,12 +1,12 @@
 // What an experiment is, as a file or a preset says it: data sets, networks, schedules, seeds, measurements. schema.json is its published form.
 
 import { extname } from "node:path";
-import { LibtorchOodError } from "../errors";
-import { corruptFile } from "../files/file-errors";
-import { parseJson } from "../files/json";
-import { readTextFile } from "../files/text-file";
-import type { Covariance, Jitter, Prior } from "../gaussian-mixture";
-import type { Precision } from "../precision";
+import { LibtorchOodError } from "../core/errors";
+import { corruptFile } from "../core/file-errors";
+import { parseJson } from "../formats/json";
+import { readTextFile } from "../formats/text-file";
+import type { Covariance, Jitter, Prior } from "../statistics/gaussian-mixture";
+import type { Precision } from "../native/precision";
 import { datasetReference, nameProblem } from "./dataset-name";
 import { check, withDefaults, type JsonSchema } from "./json-schema";
 import type { MeasuredScore, OodName } from "./rows";

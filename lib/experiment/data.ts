@@ -1,14 +1,14 @@
 // The data sets of an experiment: read from one directory, made smaller where asked for, split, and fingerprinted.
 
 import { join, resolve } from "node:path";
-import * as datasets from "../datasets";
-import { conform, type ImageForm } from "../datasets/conform";
-import type { Dataset, ImageShape } from "../datasets/dataset";
-import { randomPermutation } from "../datasets/random-permutation";
-import { isLibtorchOodError, LibtorchOodError } from "../errors";
+import * as datasets from "../data";
+import { conform, type ImageForm } from "../data/conform";
+import type { Dataset, ImageShape } from "../data/dataset";
+import { randomPermutation } from "../core/random-permutation";
+import { isLibtorchOodError, LibtorchOodError } from "../core/errors";
 import type { ResizeRecord } from "../images/decode";
-import { dataHash } from "../resnet/images";
-import { imageRows, judgeOverlap, SeenInputs } from "../seen-inputs";
+import { dataHash } from "../models/resnet/images";
+import { imageRows, judgeOverlap, SeenInputs } from "../data/seen-inputs";
 import type { ResolvedConfiguration } from "./configuration";
 import { datasetReference } from "./dataset-name";
 

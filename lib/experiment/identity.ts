@@ -2,9 +2,9 @@
 
 import { createHash } from "node:crypto";
 import { cpus } from "node:os";
-import * as device from "../device";
+import * as device from "../native/device";
 import type { ResizeRecord } from "../images/decode";
-import { packageVersion } from "../package-root";
+import { packageVersion } from "../core/package-root";
 import type { ResolvedConfiguration } from "./configuration";
 import type { HeaderRow, MadeRecord } from "./rows";
 

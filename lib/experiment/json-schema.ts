@@ -1,7 +1,7 @@
 // Checks a value against a JSON schema, the keywords that schema.json uses, and says where it does not fit: the published schema is the validator.
 
-import { describe } from "../checks";
-import { LibtorchOodError } from "../errors";
+import { describe } from "../core/checks";
+import { LibtorchOodError } from "../core/errors";
 
 /** The part of JSON Schema (draft 7) that {@link check} understands; another keyword in a schema is an error, never ignored. */
 export interface JsonSchema {

@@ -1,18 +1,18 @@
 // What a network is like after an epoch: accuracy, neural collapse on the training features, and how each score tells the other sets apart.
 
-import type { Dataset } from "../datasets/dataset";
-import { ClassStatistics } from "../class-statistics";
-import { GaussianMixture, type Covariance } from "../gaussian-mixture";
+import type { Dataset } from "../data/dataset";
+import { ClassStatistics } from "../statistics/class-statistics";
+import { GaussianMixture, type Covariance } from "../statistics/gaussian-mixture";
 import { aupr } from "../metrics/aupr";
 import { accuracy } from "../metrics/accuracy";
 import { auroc } from "../metrics/auroc";
 import { falsePositivesAmongTop, fprAtTpr } from "../metrics/fpr";
 import { predictedClass, softmaxConfidence } from "../metrics/logit-scores";
-import * as neuralCollapse from "../neural-collapse";
-import type { Extraction, ResNet } from "../resnet";
-import type { Tensor } from "../tensor";
+import * as neuralCollapse from "../statistics/neural-collapse";
+import type { Extraction, ResNet } from "../models/resnet/resnet";
+import type { Tensor } from "../native/tensor";
 import type { MeasurementChoices, MixtureChoices } from "./configuration";
-import type { Precision } from "../precision";
+import type { Precision } from "../native/precision";
 import type { ExperimentData } from "./data";
 import type { MeasuredScore, MeasurementRow, OodResult, SampledPoints } from "./rows";
 

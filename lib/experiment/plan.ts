@@ -1,7 +1,7 @@
 // From a configuration to what is run: one training per cell and seed, scaled, with the epochs after which it is measured.
 
 import { createHash } from "node:crypto";
-import { LibtorchOodError } from "../errors";
+import { LibtorchOodError } from "../core/errors";
 import type { CellGroup, Intervention, ResolvedConfiguration, Scale } from "./configuration";
 import type { Cell, Phase } from "./rows";
 

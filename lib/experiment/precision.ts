@@ -3,8 +3,8 @@
 import { open } from "node:fs/promises";
 import { createInterface } from "node:readline";
 import { join } from "node:path";
-import { parseJson } from "../files/json";
-import { computePrecisions, resolvePrecision, type ComputePrecision } from "../precision";
+import { parseJson } from "../formats/json";
+import { computePrecisions, resolvePrecision, type ComputePrecision } from "../native/precision";
 import type { ResolvedConfiguration } from "./configuration";
 import { resultsFileName } from "./results-file";
 

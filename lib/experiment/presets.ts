@@ -1,6 +1,6 @@
 // The experiments of the seed paper (Haas, Yolland and Rabus, TMLR 12/2022), each as a configuration of the paper's own size.
 
-import { LibtorchOodError } from "../errors";
+import { LibtorchOodError } from "../core/errors";
 import type { CellGroup, Configuration } from "./configuration";
 
 /** Sections 3 and 4: CIFAR-10 against three sets, batch 1024, 15 seeds, a tenth of the training images held out. */

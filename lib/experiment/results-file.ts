@@ -2,13 +2,13 @@
 
 import { open, readFile, type FileHandle } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { describe } from "../checks";
-import { LibtorchOodError } from "../errors";
-import { corruptFile, io, ioError, systemCode } from "../files/file-errors";
-import { flush } from "../files/flush";
-import { parseJson } from "../files/json";
-import { requireDirectory } from "../files/make-directory";
-import { withClaim } from "./claims";
+import { describe } from "../core/checks";
+import { LibtorchOodError } from "../core/errors";
+import { corruptFile, io, ioError, systemCode } from "../core/file-errors";
+import { flush } from "../formats/flush";
+import { parseJson } from "../formats/json";
+import { requireDirectory } from "../core/make-directory";
+import { withClaim } from "../formats/lease";
 import { differences, identityOf, type Identity, type RecordedConfiguration } from "./identity";
 import { rowKey } from "./plan";
 import { checkRow, RowProblem } from "./row-checks";

@@ -1,6 +1,6 @@
 // Checks one line of `results.jsonl` against lib/experiment/rows.ts, and says which field is wrong, what was expected and what was found.
 
-import { describe } from "../checks";
+import { describe } from "../core/checks";
 import type { HeaderRow, MeasurementRow, ResultRow } from "./rows";
 
 /** What is wrong with a line; the reader adds the file and the line's number. */

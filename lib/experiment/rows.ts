@@ -1,6 +1,6 @@
 // What a folder of runs holds: one JSON object a line in `results.jsonl`, written by `experiment run` and read by `experiment report`.
 
-import type { CollapseNumbers } from "../neural-collapse";
+import type { CollapseNumbers } from "../statistics/neural-collapse";
 
 /** The scores whose out-of-distribution detection is measured: mixture over features (Table 1), softmax (Table 4b), mixture over logits (Table 5). */
 export type MeasuredScore = "mixture" | "softmax" | "logit-mixture";

@@ -3,11 +3,11 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { requireDevice } from "../device";
-import { isLibtorchOodError, LibtorchOodError, type ErrorCode } from "../errors";
-import { requireWritableFolder } from "../files/writable";
-import type { BatchReport } from "../resnet";
-import { isClaim, tryClaim, type Claim, type Holder } from "./claims";
+import { requireDevice } from "../native/device";
+import { isLibtorchOodError, LibtorchOodError, type ErrorCode } from "../core/errors";
+import { requireWritableFolder } from "../formats/writable";
+import type { BatchReport } from "../models/resnet/resnet";
+import { isClaim, tryClaim, type Claim, type Holder } from "../formats/lease";
 import { resolveConfiguration, type Configuration } from "./configuration";
 import { datasetReaders, loadData, type DatasetReaders, type ExperimentData } from "./data";
 import { headerOf, madeHere } from "./identity";

@@ -7,11 +7,11 @@
 import { existsSync } from "node:fs";
 import { rename, rm } from "node:fs/promises";
 import { join } from "node:path";
-import type { Dataset } from "../datasets/dataset";
-import { io, systemCode } from "../files/file-errors";
-import { requireDirectory } from "../files/make-directory";
-import { ResNet, type BatchReport, type EpochReport, type FitOptions } from "../resnet";
-import { openModelFile } from "../resnet/model-file";
+import type { Dataset } from "../data/dataset";
+import { io, systemCode } from "../core/file-errors";
+import { requireDirectory } from "../core/make-directory";
+import { ResNet, type BatchReport, type EpochReport, type FitOptions } from "../models/resnet/resnet";
+import { openModelFile } from "../models/resnet/model-file";
 import type { ResolvedConfiguration } from "./configuration";
 import type { ExperimentData } from "./data";
 import { measure, type Measured } from "./measurement";

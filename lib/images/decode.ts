@@ -3,11 +3,11 @@
 import { availableParallelism } from "node:os";
 import { setImmediate as turn } from "node:timers/promises";
 import type { Sharp, SharpOptions } from "sharp";
-import { isLibtorchOodError, LibtorchOodError } from "../errors";
-import { corruptFile, io, systemCode } from "../files/file-errors";
-import type { Path } from "../files/path-text";
-import { allocateBytes, openRegularFile, readExactly } from "../files/regular-file";
-import { abortError, untilAborted } from "../native-call";
+import { isLibtorchOodError, LibtorchOodError } from "../core/errors";
+import { corruptFile, io, systemCode } from "../core/file-errors";
+import type { Path } from "../formats/path-text";
+import { allocateBytes, openRegularFile, readExactly } from "../formats/regular-file";
+import { abortError, untilAborted } from "../native/call";
 import { decoderWords, type Format } from "./decoder-words";
 import { isImageFault } from "./failure";
 import { plainHeader, type ImageHeader } from "./header";

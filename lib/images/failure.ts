@@ -1,9 +1,9 @@
 // Images that cannot be decoded: which errors are an image's own fault, and what becomes of such an image.
 
 import { setImmediate as turn } from "node:timers/promises";
-import { fail } from "../checks";
-import { isLibtorchOodError, type ErrorCode, type LibtorchOodError } from "../errors";
-import { untilAborted } from "../native-call";
+import { fail } from "../core/checks";
+import { isLibtorchOodError, type ErrorCode, type LibtorchOodError } from "../core/errors";
+import { untilAborted } from "../native/call";
 
 /** An image that was left out. */
 export interface ImageFailure {

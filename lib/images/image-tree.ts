@@ -2,10 +2,10 @@
 
 import type { Dirent } from "node:fs";
 import { readdir, stat } from "node:fs/promises";
-import { isLibtorchOodError } from "../errors";
-import { ioError, systemCode } from "../files/file-errors";
-import { pathBytes, pathOfBytes, pathText, type Path } from "../files/path-text";
-import { abortError } from "../native-call";
+import { isLibtorchOodError } from "../core/errors";
+import { ioError, systemCode } from "../core/file-errors";
+import { pathBytes, pathOfBytes, pathText, type Path } from "../formats/path-text";
+import { abortError } from "../native/call";
 
 const decodable = /\.(?:png|jpe?g|jpe|jfif|webp)$/i;
 /** Files that show pictures elsewhere: passed over in silence, they would make a set another one. */

@@ -1,9 +1,9 @@
 // Single images as programs hold them: encoded bytes, the path of a file, a Blob, RGBA pixels as a canvas gives them.
 
-import { describe, fail, integer, typedArrayName } from "../checks";
-import { LibtorchOodError } from "../errors";
-import { absolutePath, pathOfUrl, pathText, workingFolder, type Path } from "../files/path-text";
-import { listOf } from "../lists";
+import { describe, fail, integer, typedArrayName } from "../core/checks";
+import { LibtorchOodError } from "../core/errors";
+import { absolutePath, pathOfUrl, pathText, workingFolder, type Path } from "../formats/path-text";
+import { listOf } from "../core/lists";
 
 /** Pixels as the `ImageData` of a canvas holds them: R, G, B, A, row by row, alpha not multiplied in. */
 export interface ImageDataLike {

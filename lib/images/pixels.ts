@@ -2,8 +2,8 @@
 // and small images enlarged.
 
 import { setImmediate as turn } from "node:timers/promises";
-import { allocateBytes } from "../files/regular-file";
-import { abortError } from "../native-call";
+import { allocateBytes } from "../formats/regular-file";
+import { abortError } from "../native/call";
 
 /**
  * Bytes H×W×`found` to `wanted`×H×W.

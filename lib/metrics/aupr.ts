@@ -1,6 +1,6 @@
 // Area under the precision-recall curve, with the positive class and the estimator both named.
 
-import { oneOf, optionsObject } from "../checks";
+import { oneOf, optionsObject } from "../core/checks";
 import { positivesAndNegatives, type PositiveClass } from "./positive-class";
 import type { NumberList } from "./scores";
 import { staircase } from "./thresholds";

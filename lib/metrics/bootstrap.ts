@@ -1,9 +1,9 @@
 // Bootstrap interval of any metric that compares two sets of scores: the spread that a single run leaves.
 
-import { finite, fail, integer, optionsObject } from "../checks";
-import { LibtorchOodError } from "../errors";
+import { finite, fail, integer, optionsObject } from "../core/checks";
+import { LibtorchOodError } from "../core/errors";
 import { auroc } from "./auroc";
-import { resample, seededUint32 } from "./resampling";
+import { resample, seededUint32 } from "../core/random";
 import { sortedNumbers, type NumberList } from "./scores";
 
 export interface BootstrapOptions {

@@ -1,7 +1,7 @@
 // How far confidence is from accuracy: the reliability diagram and the expected calibration error.
 
-import { integer, optionsObject } from "../checks";
-import { LibtorchOodError } from "../errors";
+import { integer, optionsObject } from "../core/checks";
+import { LibtorchOodError } from "../core/errors";
 import { finiteNumbers, sameLength, wholeNumbers, type ClassList, type NumberList } from "./scores";
 
 export interface CalibrationOptions {

@@ -1,6 +1,6 @@
 // The ROC and precision-recall curves themselves, every distinct threshold kept, in scikit-learn's order.
 
-import { optionsObject } from "../checks";
+import { optionsObject } from "../core/checks";
 import { positivesAndNegatives, type PositiveClass } from "./positive-class";
 import type { NumberList } from "./scores";
 import { staircase } from "./thresholds";

@@ -1,8 +1,8 @@
 // The usual numbers of an out-of-distribution experiment at once, for one or several sets, by the choices of a named preset.
 
-import { fail, finite, oneOf, optionsObject, string } from "../checks";
-import { LibtorchOodError } from "../errors";
-import { presetOf, withPreset, type EvaluationChoices, type Preset, type PresetName, type PresetRecord } from "../presets/preset";
+import { fail, finite, oneOf, optionsObject, string } from "../core/checks";
+import { LibtorchOodError } from "../core/errors";
+import { presetOf, withPreset, type EvaluationChoices, type Preset, type PresetName, type PresetRecord } from "../protocols/preset";
 import { aupr } from "./aupr";
 import { auroc } from "./auroc";
 import { fprAtTpr } from "./fpr";

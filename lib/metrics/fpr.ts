@@ -1,7 +1,7 @@
 // False-positive rates: at a given true-positive rate, and among the highest scores.
 
-import { finite, optionsObject } from "../checks";
-import { LibtorchOodError } from "../errors";
+import { finite, optionsObject } from "../core/checks";
+import { LibtorchOodError } from "../core/errors";
 import { positivesAndNegatives, type PositiveClass } from "./positive-class";
 import { sortedNumbers, type NumberList } from "./scores";
 

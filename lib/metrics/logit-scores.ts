@@ -1,7 +1,7 @@
 // Scores of single inputs from their logits: softmax confidence, entropy, energy and the largest logit, all in float64.
 
-import { finite, optionsObject } from "../checks";
-import { LibtorchOodError } from "../errors";
+import { finite, optionsObject } from "../core/checks";
+import { LibtorchOodError } from "../core/errors";
 import { finiteMatrix, type NumberMatrix } from "./scores";
 
 export interface LogitScoreOptions {

@@ -1,6 +1,6 @@
 // Which of the two sets is "positive" in a threshold metric: the literature uses both, so every metric names it.
 
-import { oneOf } from "../checks";
+import { oneOf } from "../core/checks";
 import { sortedNumbers, type NumberList } from "./scores";
 import { negated } from "./thresholds";
 

@@ -1,9 +1,9 @@
 // What the metrics take: lists of scores, checked once and copied to float64.
 
-import { describe, fail, isRevoked, typedArrayName } from "../checks";
-import { LibtorchOodError } from "../errors";
-import { integersOf, isIntegerArray, looksLikeTensor, type Labels } from "../labels";
-import { listOf, shortList } from "../lists";
+import { describe, fail, isRevoked, typedArrayName } from "../core/checks";
+import { LibtorchOodError } from "../core/errors";
+import { integersOf, isIntegerArray, looksLikeTensor, type Labels } from "../core/labels";
+import { listOf, shortList } from "../core/lists";
 
 /** Numbers one by one: a typed array of floats or integers (not BigInt), or a plain array. */
 export type NumberList =

@@ -1,6 +1,6 @@
 // Spread over seeds, and correlation: what a table of several runs reports.
 
-import { LibtorchOodError } from "../errors";
+import { LibtorchOodError } from "../core/errors";
 import { timesPower, toOrdinary } from "./magnitude";
 import { finiteNumbers, sameLength, type NumberList } from "./scores";
 

@@ -1,7 +1,7 @@
 // Temperature scaling: the one number that makes softmax confidence fit, found on validation logits.
 
-import { finite, optionsObject } from "../checks";
-import { LibtorchOodError } from "../errors";
+import { finite, optionsObject } from "../core/checks";
+import { LibtorchOodError } from "../core/errors";
 import { extremeExponent, timesPower } from "./magnitude";
 import { finiteMatrix, wholeNumbers, type ClassList, type NumberMatrix } from "./scores";
 

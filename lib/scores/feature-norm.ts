@@ -1,6 +1,6 @@
 // The length of the features before normalisation. Nothing is fitted.
 
-import { optionalSignal, optionsObject } from "../checks";
+import { optionalSignal, optionsObject } from "../core/checks";
 import { scoreRows } from "./rows";
 import { Liveness, readEvidence, type Evidence, type Score, type ScoreCallOptions, type ScoreState } from "./score";
 

@@ -1,6 +1,6 @@
 // The one way to a score: its name, what it is fitted to, and its options; and back from what a file held.
 
-import { oneOf, optionsObject } from "../checks";
+import { oneOf, optionsObject } from "../core/checks";
 import { FeatureNorm, featureNormOptionKeys, type FeatureNormOptions } from "./feature-norm";
 import { gaussianMixtureOptionKeys, GaussianMixtureScore, type GaussianMixtureScoreOptions } from "./gaussian-mixture-score";
 import { LogitScore, logitOptionKeys, type LogitScoreOptions } from "./logit-score";

@@ -1,6 +1,6 @@
 // The log density of a Gaussian mixture as a score: Deep Deterministic Uncertainty, and the method of this library.
 
-import { fitOptionKeys, GaussianMixture, type GaussianMixtureFitOptions } from "../gaussian-mixture";
+import { fitOptionKeys, GaussianMixture, type GaussianMixtureFitOptions } from "../statistics/gaussian-mixture";
 import { fitEvidence, readEvidence, resolveSource, type Evidence, type Score, type ScoreCallOptions } from "./score";
 import type { ScoreState, SourceOptions, TrainingEvidence } from "./score";
 import { storedObject, storedSource } from "./stored";

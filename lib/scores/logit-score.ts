@@ -1,7 +1,7 @@
 // The scores of logits alone: maximum softmax probability, largest logit, negative entropy, free energy. Nothing is fitted.
 
-import { finite, optionalSignal, optionsObject } from "../checks";
-import { LibtorchOodError } from "../errors";
+import { finite, optionalSignal, optionsObject } from "../core/checks";
+import { LibtorchOodError } from "../core/errors";
 import { energy, maxLogit, softmaxConfidence, softmaxEntropy } from "../metrics/logit-scores";
 import type { NumberMatrix } from "../metrics/scores";
 import { scoreRows } from "./rows";

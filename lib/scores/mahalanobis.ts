@@ -1,10 +1,10 @@
 // Mahalanobis distances under one covariance for all classes: Lee et al. 2018, and relative to a background, Ren et al. 2021.
 
-import { listed, optionsObject } from "../checks";
-import { LibtorchOodError } from "../errors";
-import { GaussianMixture } from "../gaussian-mixture";
-import type { Labels } from "../labels";
-import type { Tensor } from "../tensor";
+import { listed, optionsObject } from "../core/checks";
+import { LibtorchOodError } from "../core/errors";
+import { GaussianMixture } from "../statistics/gaussian-mixture";
+import type { Labels } from "../core/labels";
+import type { Tensor } from "../native/tensor";
 import { fitEvidence, readEvidence, resolveSource, type Evidence, type Score, type ScoreCallOptions } from "./score";
 import type { ScoreState, SourceOptions, TrainingEvidence } from "./score";
 import { damaged, storedObject, storedSource, withoutPrefix, withPrefix } from "./stored";

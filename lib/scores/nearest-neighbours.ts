@@ -1,12 +1,12 @@
 // The distance to the k-th nearest training feature, Sun et al. 2022.
 
-import { boolean, integer, optionalSignal, optionsObject, string } from "../checks";
-import { LibtorchOodError } from "../errors";
-import { integersOf, type Labels } from "../labels";
-import { labelsTensor } from "../labels-tensor";
-import { native, type NativeNearestNeighbours } from "../native";
-import { callNative, runNative } from "../native-call";
-import { Tensor } from "../tensor";
+import { boolean, integer, optionalSignal, optionsObject, string } from "../core/checks";
+import { LibtorchOodError } from "../core/errors";
+import { integersOf, type Labels } from "../core/labels";
+import { labelsTensor } from "../native/labels-tensor";
+import { native, type NativeNearestNeighbours } from "../native/surface";
+import { callNative, runNative } from "../native/call";
+import { Tensor } from "../native/tensor";
 import { fitEvidence, readEvidence, resolveSource, type Evidence, type Score, type ScoreCallOptions } from "./score";
 import type { ScoreState, SourceOptions, TrainingEvidence } from "./score";
 import { damaged, restoring, storedInteger, storedSource } from "./stored";

@@ -1,9 +1,9 @@
 // Scores that a row's own numbers give: the rows go by in pieces small enough that the event loop keeps turning.
 
 import { setImmediate as nextTurn } from "node:timers/promises";
-import { LibtorchOodError } from "../errors";
-import { abortError } from "../native-call";
-import type { Tensor } from "../tensor";
+import { LibtorchOodError } from "../core/errors";
+import { abortError } from "../native/call";
+import type { Tensor } from "../native/tensor";
 
 /** A few milliseconds of work. */
 const elementsAtOnce = 1 << 17;

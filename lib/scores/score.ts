@@ -1,11 +1,11 @@
 // What every out-of-distribution score is: something fitted to training evidence that gives each input a number, higher for more
 // in-distribution. Detectors, protocols and users go by this interface alone.
 
-import { fail, oneOf, optionalSignal, optionsObject } from "../checks";
-import { LibtorchOodError } from "../errors";
-import type { Labels } from "../labels";
-import type { NativeNamedTensor } from "../native";
-import { Tensor, toTensor, type ArrayWithShape } from "../tensor";
+import { fail, oneOf, optionalSignal, optionsObject } from "../core/checks";
+import { LibtorchOodError } from "../core/errors";
+import type { Labels } from "../core/labels";
+import type { NativeNamedTensor } from "../native/surface";
+import { Tensor, toTensor, type ArrayWithShape } from "../native/tensor";
 
 export type ScoreName =
   | "gaussian-mixture"

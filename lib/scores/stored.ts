@@ -1,10 +1,10 @@
 // What a restored score reads from a file: descriptions and tensors that may be damaged.
 
-import type { NativeNamedTensor } from "../native";
-import { corrupt } from "../state-file";
+import type { NativeNamedTensor } from "../native/surface";
+import { corrupt } from "../formats/state-file";
 import type { Evidence } from "./score";
 
-export { corrupt as damaged, restoring } from "../state-file";
+export { corrupt as damaged, restoring } from "../formats/state-file";
 
 const sources = ["features", "rawFeatures", "logits"] as const;
 

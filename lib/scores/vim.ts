@@ -1,10 +1,10 @@
 // ViM: the logits against a virtual one that stands for what the training features' principal subspace does not explain.
 
-import { integer, optionalSignal, optionsObject, string } from "../checks";
-import { LibtorchOodError } from "../errors";
-import { native, type NativeVirtualLogit } from "../native";
-import { callNative, runNative } from "../native-call";
-import { Tensor } from "../tensor";
+import { integer, optionalSignal, optionsObject, string } from "../core/checks";
+import { LibtorchOodError } from "../core/errors";
+import { native, type NativeVirtualLogit } from "../native/surface";
+import { callNative, runNative } from "../native/call";
+import { Tensor } from "../native/tensor";
 import {
   fitEvidence,
   readEvidence,

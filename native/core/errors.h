@@ -10,7 +10,7 @@
 
 namespace ood {
 
-// Thrown by checks; `code` is one of lib/errors.ts.
+// Thrown by checks; `code` is one of lib/core/errors.ts.
 class Error : public std::runtime_error {
  public:
   Error(const char* code, const std::string& message) : std::runtime_error(message), code_(code) {}

@@ -2,7 +2,7 @@
 
 import { spawn, type ChildProcess } from "node:child_process";
 import { join } from "node:path";
-import { packageRoot } from "../../lib/package-root";
+import { packageRoot } from "../../lib/core/package-root";
 
 export interface Ending {
   code: number | null;

@@ -1,8 +1,8 @@
 // How the commands behave beside what they compute: help, exit codes, interruption, a reader that leaves, progress.
 
 import { existsSync, readFileSync } from "node:fs";
-import { packageVersion } from "../../lib/package-root";
-import { temporaryDirectory } from "../files/temporary-directory";
+import { packageVersion } from "../../lib/core/package-root";
+import { temporaryDirectory } from "../support/temporary-directory";
 import { cli, digits, good, smallTraining } from "./command";
 
 const directory = temporaryDirectory();

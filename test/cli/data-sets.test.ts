@@ -3,8 +3,8 @@
 import { mkdirSync } from "node:fs";
 import { Dataset } from "../../lib";
 import { dataSpec, setName } from "../../lib/cli/data-sets";
-import { labelsAmong } from "../../lib/datasets/class-labels";
-import { temporaryDirectory } from "../files/temporary-directory";
+import { labelsAmong } from "../../lib/data/class-labels";
+import { temporaryDirectory } from "../support/temporary-directory";
 
 const directory = temporaryDirectory();
 

@@ -16,9 +16,9 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { Diagnosis } from "../../lib/libtorch/doctor";
-import { addonPackage } from "../../lib/libtorch/addon-files";
-import { packageRoot, packageVersion } from "../../lib/package-root";
+import type { Diagnosis } from "../../lib/native/libtorch/doctor";
+import { addonPackage } from "../../lib/native/libtorch/addon-files";
+import { packageRoot, packageVersion } from "../../lib/core/package-root";
 
 let copy: string;
 beforeAll(() => {

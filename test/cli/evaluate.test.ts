@@ -4,7 +4,7 @@ import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import sharp from "sharp";
 import { datasets, type Evaluation } from "../../lib";
-import { temporaryDirectory } from "../files/temporary-directory";
+import { temporaryDirectory } from "../support/temporary-directory";
 import { cli, clothes, dataDirectory, digits, good, json } from "./command";
 
 const directory = temporaryDirectory();

@@ -4,8 +4,8 @@ import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Configuration } from "../../lib/experiment/configuration";
 import type { ResultRow } from "../../lib/experiment/rows";
-import { packageRoot } from "../../lib/package-root";
-import { temporaryDirectory } from "../files/temporary-directory";
+import { packageRoot } from "../../lib/core/package-root";
+import { temporaryDirectory } from "../support/temporary-directory";
 import { cli, dataDirectory, good, json } from "./command";
 
 const directory = temporaryDirectory();

@@ -2,9 +2,9 @@
 
 import { copyFileSync, mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import { NpyWriter } from "../../lib/files/npy";
+import { NpyWriter } from "../../lib/formats/npy";
 import { Detector } from "../../lib";
-import { temporaryDirectory } from "../files/temporary-directory";
+import { temporaryDirectory } from "../support/temporary-directory";
 import { cli, good, json } from "./command";
 
 const directory = temporaryDirectory();

@@ -4,10 +4,10 @@ import { mkdirSync, truncateSync } from "node:fs";
 import { readClassNames, readExtracted, readLabels } from "../../lib/cli/extracted";
 import { readPaths } from "../../lib/cli/image-files";
 import { readConfiguration } from "../../lib/experiment/configuration";
-import { serializeSafetensors, type SafetensorsDtype } from "../../lib/files/safetensors";
-import type { Tensor } from "../../lib/tensor";
-import { numpyFile, raw } from "../files/npy-writer";
-import { temporaryDirectory } from "../files/temporary-directory";
+import { serializeSafetensors, type SafetensorsDtype } from "../../lib/formats/safetensors";
+import type { Tensor } from "../../lib/native/tensor";
+import { numpyFile, raw } from "../formats/npy-writer";
+import { temporaryDirectory } from "../support/temporary-directory";
 
 const directory = temporaryDirectory();
 const values = (tensor: unknown): (number | bigint)[] => Array.from((tensor as Tensor).toArray() as Iterable<number | bigint>);

@@ -7,9 +7,9 @@ import { join } from "node:path";
 import sharp from "sharp";
 import { ResNet } from "../../lib";
 import { labelsByFolder, listImages, noClass, readPaths } from "../../lib/cli/image-files";
-import { readNpy } from "../../lib/files/npy";
-import { temporaryDirectory } from "../files/temporary-directory";
-import { libraryFailureOf, useOneThread } from "../resnet/tiny-network";
+import { readNpy } from "../../lib/formats/npy";
+import { temporaryDirectory } from "../support/temporary-directory";
+import { libraryFailureOf, useOneThread } from "../models/resnet/tiny-network";
 import { cli, json } from "./command";
 
 useOneThread();

@@ -8,12 +8,12 @@ import { ResNet } from "../../lib";
 import { readExtracted } from "../../lib/cli/extracted";
 import type { ExtractionForm } from "../../lib/cli/extraction-arrays";
 import { openExtraction } from "../../lib/cli/extraction-writer";
-import { NpyWriter, readNpy } from "../../lib/files/npy";
-import { readSafetensors } from "../../lib/files/safetensors";
-import { packageRoot } from "../../lib/package-root";
-import { Tensor } from "../../lib/tensor";
-import { temporaryDirectory } from "../files/temporary-directory";
-import { libraryFailureOf, useOneThread } from "../resnet/tiny-network";
+import { NpyWriter, readNpy } from "../../lib/formats/npy";
+import { readSafetensors } from "../../lib/formats/safetensors";
+import { packageRoot } from "../../lib/core/package-root";
+import { Tensor } from "../../lib/native/tensor";
+import { temporaryDirectory } from "../support/temporary-directory";
+import { libraryFailureOf, useOneThread } from "../models/resnet/tiny-network";
 import { cli, good, json } from "./command";
 
 useOneThread();

@@ -3,9 +3,9 @@
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { Detector } from "../../lib";
-import { NpyWriter } from "../../lib/files/npy";
-import { temporaryDirectory } from "../files/temporary-directory";
-import { libraryFailureOf } from "../resnet/tiny-network";
+import { NpyWriter } from "../../lib/formats/npy";
+import { temporaryDirectory } from "../support/temporary-directory";
+import { libraryFailureOf } from "../models/resnet/tiny-network";
 import { cli, good } from "./command";
 
 const directory = temporaryDirectory();

@@ -5,9 +5,9 @@ import { basename, join } from "node:path";
 import sharp from "sharp";
 import { datasets, Detector, ResNet, type Dataset, type Evaluation, type ResizeRecord } from "../../lib";
 import { splitByShares } from "../../lib/cli/split";
-import { readNpy } from "../../lib/files/npy";
-import { discover } from "../../lib/libtorch/discover";
-import { temporaryDirectory } from "../files/temporary-directory";
+import { readNpy } from "../../lib/formats/npy";
+import { discover } from "../../lib/native/libtorch/discover";
+import { temporaryDirectory } from "../support/temporary-directory";
 import { cli, dataDirectory, good, json } from "./command";
 
 const directory = temporaryDirectory();

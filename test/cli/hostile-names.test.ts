@@ -6,11 +6,11 @@ import { join } from "node:path";
 import sharp from "sharp";
 import type { Configuration } from "../../lib/experiment/configuration";
 import { visible, visibleJson, visibleLines } from "../../lib/cli/visible";
-import { discover } from "../../lib/libtorch/discover";
-import { parsePathText, pathText } from "../../lib/files/path-text";
-import { packageRoot } from "../../lib/package-root";
-import { draws } from "../files/damage";
-import { temporaryDirectory } from "../files/temporary-directory";
+import { discover } from "../../lib/native/libtorch/discover";
+import { parsePathText, pathText } from "../../lib/formats/path-text";
+import { packageRoot } from "../../lib/core/package-root";
+import { draws } from "../formats/damage";
+import { temporaryDirectory } from "../support/temporary-directory";
 import { cli, dataDirectory, digits, smallTraining, type Ending } from "./command";
 
 const directory = temporaryDirectory();

@@ -5,10 +5,10 @@ import { join } from "node:path";
 import sharp from "sharp";
 import { datasets, Detector, metrics, ResNet, type EpochReport, type Evaluation, type Prediction } from "../../lib";
 import { randomSubset } from "../../lib/cli/data-sets";
-import { readNpy } from "../../lib/files/npy";
-import { readSafetensors, toValues } from "../../lib/files/safetensors";
-import { temporaryDirectory } from "../files/temporary-directory";
-import { useOneThread } from "../resnet/tiny-network";
+import { readNpy } from "../../lib/formats/npy";
+import { readSafetensors, toValues } from "../../lib/formats/safetensors";
+import { temporaryDirectory } from "../support/temporary-directory";
+import { useOneThread } from "../models/resnet/tiny-network";
 import { cli, clothes, dataDirectory, digits, good, json, smallTraining } from "./command";
 
 useOneThread();

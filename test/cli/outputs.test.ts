@@ -2,9 +2,9 @@
 
 import { mkdirSync, readFileSync, readdirSync } from "node:fs";
 import { join } from "node:path";
-import { NpyWriter } from "../../lib/files/npy";
-import { packageRoot } from "../../lib/package-root";
-import { temporaryDirectory } from "../files/temporary-directory";
+import { NpyWriter } from "../../lib/formats/npy";
+import { packageRoot } from "../../lib/core/package-root";
+import { temporaryDirectory } from "../support/temporary-directory";
 import { cli, digits, good, program, smallTraining } from "./command";
 
 const directory = temporaryDirectory();

@@ -5,9 +5,9 @@ import { join } from "node:path";
 import { readConfiguration } from "../../lib/experiment/configuration";
 import { readClassNames } from "../../lib/cli/extracted";
 import { imagePaths, readPaths } from "../../lib/cli/image-files";
-import { readTextFile } from "../../lib/files/text-file";
-import { packageRoot } from "../../lib/package-root";
-import { temporaryDirectory } from "../files/temporary-directory";
+import { readTextFile } from "../../lib/formats/text-file";
+import { packageRoot } from "../../lib/core/package-root";
+import { temporaryDirectory } from "../support/temporary-directory";
 import { cli, dataDirectory } from "./command";
 
 const directory = temporaryDirectory();

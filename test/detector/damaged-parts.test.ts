@@ -1,9 +1,9 @@
 // A detector's file with one array or one field of a part spoilt: the error says which file it is, whatever part it was.
 
 import { Detector, scores, type DetectorFeatures } from "../../lib";
-import { readSafetensors, writeSafetensors } from "../../lib/files/safetensors";
-import { temporaryDirectory } from "../files/temporary-directory";
-import { tinyData, tinyNetwork, useOneThread } from "../resnet/tiny-network";
+import { readSafetensors, writeSafetensors } from "../../lib/formats/safetensors";
+import { temporaryDirectory } from "../support/temporary-directory";
+import { tinyData, tinyNetwork, useOneThread } from "../models/resnet/tiny-network";
 import { sample } from "./synthetic";
 
 useOneThread();

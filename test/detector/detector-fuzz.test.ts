@@ -2,11 +2,11 @@
 
 import { writeFileSync, readFileSync } from "node:fs";
 import { Detector, isLibtorchOodError } from "../../lib";
-import { parseSafetensors, serializeSafetensors } from "../../lib/files/safetensors";
-import { damageMeaning, draws } from "../files/damage";
-import { temporaryDirectory } from "../files/temporary-directory";
+import { parseSafetensors, serializeSafetensors } from "../../lib/formats/safetensors";
+import { damageMeaning, draws } from "../formats/damage";
+import { temporaryDirectory } from "../support/temporary-directory";
 import { figures, times } from "../reliability/campaign";
-import { tinyData, tinyNetwork, useOneThread } from "../resnet/tiny-network";
+import { tinyData, tinyNetwork, useOneThread } from "../models/resnet/tiny-network";
 import { detectorOf } from "./synthetic";
 
 useOneThread();

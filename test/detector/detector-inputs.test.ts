@@ -1,8 +1,8 @@
 // What a detector is given: extractions as they are, features without labels, one class, calibrations that say nothing; and disposal during a call.
 
 import { Detector, scores, Tensor, type DetectorFeatures, type ResNet } from "../../lib";
-import { temporaryDirectory } from "../files/temporary-directory";
-import { libraryFailureOf, tinyData, tinyNetwork, useOneThread } from "../resnet/tiny-network";
+import { temporaryDirectory } from "../support/temporary-directory";
+import { libraryFailureOf, tinyData, tinyNetwork, useOneThread } from "../models/resnet/tiny-network";
 import { detectorOf, normals, sample } from "./synthetic";
 
 useOneThread();

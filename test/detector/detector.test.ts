@@ -3,10 +3,10 @@
 import * as fc from "fast-check";
 import sharp from "sharp";
 import { Dataset, Detector, GaussianMixture, metrics, scores, Tensor, type Prediction, type ResNet } from "../../lib";
-import { readSafetensors, writeSafetensors } from "../../lib/files/safetensors";
-import { seededUint32 } from "../../lib/metrics/resampling";
-import { temporaryDirectory } from "../files/temporary-directory";
-import { libraryFailureOf, tinyData, tinyNetwork, useOneThread } from "../resnet/tiny-network";
+import { readSafetensors, writeSafetensors } from "../../lib/formats/safetensors";
+import { seededUint32 } from "../../lib/core/random";
+import { temporaryDirectory } from "../support/temporary-directory";
+import { libraryFailureOf, tinyData, tinyNetwork, useOneThread } from "../models/resnet/tiny-network";
 import { detectorOf, sample, type Sample } from "./synthetic";
 
 useOneThread();

@@ -1,8 +1,8 @@
 // How images were resized goes with them into data set, detector and results, and a difference is told (trap 7).
 
 import { Dataset, Detector, metrics, type ResizeRecord } from "../../lib";
-import { temporaryDirectory } from "../files/temporary-directory";
-import { libraryFailureOf, tinyData, tinyNetwork, useOneThread } from "../resnet/tiny-network";
+import { temporaryDirectory } from "../support/temporary-directory";
+import { libraryFailureOf, tinyData, tinyNetwork, useOneThread } from "../models/resnet/tiny-network";
 
 useOneThread();
 const directory = temporaryDirectory();

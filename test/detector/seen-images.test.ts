@@ -1,8 +1,8 @@
 // Evaluation on images that network or score have seen, and a split that differs between training and evaluation (trap 6): refused or warned of.
 
 import { Dataset, Detector, ResNet } from "../../lib";
-import { temporaryDirectory } from "../files/temporary-directory";
-import { libraryFailureOf, tinyData, tinyNetwork, useOneThread } from "../resnet/tiny-network";
+import { temporaryDirectory } from "../support/temporary-directory";
+import { libraryFailureOf, tinyData, tinyNetwork, useOneThread } from "../models/resnet/tiny-network";
 import { detectorOf, sample } from "./synthetic";
 
 useOneThread();

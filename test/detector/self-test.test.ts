@@ -6,12 +6,12 @@ import { falseAlarmInterval, regularizedBeta } from "../../lib/detector/beta-dis
 import { flaggedCount } from "../../lib/detector/calibration";
 import { generatedFeatures, noiseImages, shuffledImages } from "../../lib/detector/generated-inputs";
 import { rowsAt } from "../../lib/detector/rows-at";
-import { readSafetensors, writeSafetensors } from "../../lib/files/safetensors";
-import { seededUint32 } from "../../lib/metrics/resampling";
-import { Tensor } from "../../lib/tensor";
-import { temporaryDirectory } from "../files/temporary-directory";
+import { readSafetensors, writeSafetensors } from "../../lib/formats/safetensors";
+import { seededUint32 } from "../../lib/core/random";
+import { Tensor } from "../../lib/native/tensor";
+import { temporaryDirectory } from "../support/temporary-directory";
 import reference from "../reference/false_alarm_interval.json";
-import { libraryFailureOf, tinyData, tinyNetwork, useOneThread } from "../resnet/tiny-network";
+import { libraryFailureOf, tinyData, tinyNetwork, useOneThread } from "../models/resnet/tiny-network";
 import { detectorOf, normals, sample } from "./synthetic";
 
 useOneThread();

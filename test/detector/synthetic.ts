@@ -1,7 +1,7 @@
 // Features of three Gaussian classes in the plane, and a detector over them: what a test of detectors starts from.
 
 import { Detector, type DetectorFeatures } from "../../lib";
-import { seededUint32 } from "../../lib/metrics/resampling";
+import { seededUint32 } from "../../lib/core/random";
 
 /** Standard normal numbers by Box and Muller, from a seed. */
 export function normals(seed: number): () => number {

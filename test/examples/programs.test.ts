@@ -2,11 +2,11 @@
 
 import { join } from "node:path";
 import { datasets, Detector } from "../../lib";
-import { readNpy } from "../../lib/files/npy";
-import { packageRoot } from "../../lib/package-root";
+import { readNpy } from "../../lib/formats/npy";
+import { packageRoot } from "../../lib/core/package-root";
 import { dataDirectory, program } from "../cli/command";
-import { temporaryDirectory } from "../files/temporary-directory";
-import { useOneThread } from "../resnet/tiny-network";
+import { temporaryDirectory } from "../support/temporary-directory";
+import { useOneThread } from "../models/resnet/tiny-network";
 import { writeImages } from "./digit-detector";
 
 useOneThread();

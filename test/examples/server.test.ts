@@ -7,10 +7,10 @@ import { connect, createServer, type AddressInfo } from "node:net";
 import { join } from "node:path";
 import sharp from "sharp";
 import type { Prediction } from "../../lib";
-import { packageRoot } from "../../lib/package-root";
+import { packageRoot } from "../../lib/core/package-root";
 import { program, type Ending } from "../cli/command";
-import { temporaryDirectory } from "../files/temporary-directory";
-import { useOneThread } from "../resnet/tiny-network";
+import { temporaryDirectory } from "../support/temporary-directory";
+import { useOneThread } from "../models/resnet/tiny-network";
 import { writeDigitDetector } from "./digit-detector";
 
 useOneThread();

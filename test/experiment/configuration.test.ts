@@ -5,8 +5,8 @@ import { configurationSchema, knownDatasets, readConfiguration, resolveConfigura
 import { datasetReaders } from "../../lib/experiment/data";
 import { check } from "../../lib/experiment/json-schema";
 import { experimentPresets } from "../../lib/experiment/presets";
-import { temporaryDirectory } from "../files/temporary-directory";
-import { failureOf, libraryFailureOf } from "../resnet/tiny-network";
+import { temporaryDirectory } from "../support/temporary-directory";
+import { failureOf, libraryFailureOf } from "../models/resnet/tiny-network";
 
 const folder = temporaryDirectory();
 

@@ -4,7 +4,7 @@
 import { spawn } from "node:child_process";
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
-import { temporaryDirectory } from "../files/temporary-directory";
+import { temporaryDirectory } from "../support/temporary-directory";
 import { comparable } from "./tiny-experiment";
 
 const folder = temporaryDirectory();

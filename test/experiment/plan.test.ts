@@ -3,7 +3,7 @@
 import { resolveConfiguration, type Configuration } from "../../lib/experiment/configuration";
 import { cellKey, planOf } from "../../lib/experiment/plan";
 import { experimentPreset, experimentPresets, type ExperimentPresetName } from "../../lib/experiment/presets";
-import { libraryFailureOf } from "../resnet/tiny-network";
+import { libraryFailureOf } from "../models/resnet/tiny-network";
 
 const plan = (configuration: Configuration, only?: string[]) => planOf(resolveConfiguration(configuration, "it"), only);
 const names = (preset: ExperimentPresetName) => plan(experimentPresets[preset]).cells.map(({ cell }) => cell.name);

@@ -5,8 +5,8 @@ import { experimentPresets, type ExperimentPresetName } from "../../lib/experime
 import { runExperiment, type ExperimentSummary } from "../../lib/experiment/runner";
 import type { MeasurementRow } from "../../lib/experiment/rows";
 import { checkRow } from "../../lib/experiment/row-checks";
-import { temporaryDirectory } from "../files/temporary-directory";
-import { useOneThread } from "../resnet/tiny-network";
+import { temporaryDirectory } from "../support/temporary-directory";
+import { useOneThread } from "../models/resnet/tiny-network";
 import { readers, readRows, tiny } from "./tiny-experiment";
 
 const folder = temporaryDirectory();

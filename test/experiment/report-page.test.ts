@@ -9,7 +9,7 @@ import { drawable, type Figure } from "../../lib/experiment/report/figure";
 import { escapeMarkdown } from "../../lib/experiment/report/markdown";
 import { writeReport, type WrittenReport } from "../../lib/experiment/report/write-report";
 import type { MeasurementRow } from "../../lib/experiment/rows";
-import { packageRoot } from "../../lib/package-root";
+import { packageRoot } from "../../lib/core/package-root";
 import { cell, everyRow, header, linesOf, row, runsFolder } from "./report-rows";
 import { byClass, elements, parseXml, type XmlElement } from "./report-xml";
 

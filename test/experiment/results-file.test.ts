@@ -7,8 +7,8 @@ import { headerOf } from "../../lib/experiment/identity";
 import { planOf, rowKey } from "../../lib/experiment/plan";
 import { ResultsFile } from "../../lib/experiment/results-file";
 import type { MeasurementRow } from "../../lib/experiment/rows";
-import { temporaryDirectory } from "../files/temporary-directory";
-import { libraryFailureOf } from "../resnet/tiny-network";
+import { temporaryDirectory } from "../support/temporary-directory";
+import { libraryFailureOf } from "../models/resnet/tiny-network";
 import { row as fullRow } from "./report-rows";
 import { readRows, smallExperiment } from "./tiny-experiment";
 

@@ -10,8 +10,8 @@ import type { ImageFailure, OnError } from "../../lib";
 import { plainHeader } from "../../lib/images/header";
 import { takeImages, type Image } from "../../lib/images/image";
 import { orient, toPlanes } from "../../lib/images/pixels";
-import { temporaryDirectory } from "../files/temporary-directory";
-import { failureOf, libraryFailureOf, tinyNetwork, useOneThread } from "../resnet/tiny-network";
+import { temporaryDirectory } from "../support/temporary-directory";
+import { failureOf, libraryFailureOf, tinyNetwork, useOneThread } from "../models/resnet/tiny-network";
 
 useOneThread();
 const directory = temporaryDirectory();

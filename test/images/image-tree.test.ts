@@ -4,8 +4,8 @@ import { chmodSync, mkdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { imageTree, join as joinBytes } from "../../lib/images/image-tree";
 import { listImages, readPaths } from "../../lib/cli/image-files";
-import { temporaryDirectory } from "../files/temporary-directory";
-import { libraryFailureOf } from "../resnet/tiny-network";
+import { temporaryDirectory } from "../support/temporary-directory";
+import { libraryFailureOf } from "../models/resnet/tiny-network";
 
 const directory = temporaryDirectory();
 

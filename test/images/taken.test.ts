@@ -5,9 +5,9 @@ import { appendFile, readFile } from "node:fs/promises";
 import sharp from "sharp";
 import { datasets, Detector, type Image, type ImageFailure } from "../../lib";
 import { takeImages } from "../../lib/images/image";
-import { imagesTensor } from "../../lib/resnet/images";
-import { temporaryDirectory } from "../files/temporary-directory";
-import { libraryFailureOf, tinyData, tinyNetwork, useOneThread } from "../resnet/tiny-network";
+import { imagesTensor } from "../../lib/models/resnet/images";
+import { temporaryDirectory } from "../support/temporary-directory";
+import { libraryFailureOf, tinyData, tinyNetwork, useOneThread } from "../models/resnet/tiny-network";
 
 useOneThread();
 const directory = temporaryDirectory();

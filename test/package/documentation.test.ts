@@ -5,7 +5,7 @@
 import fs from "node:fs";
 import path from "node:path";
 import ts from "typescript";
-import { packageRoot } from "../../lib/package-root";
+import { packageRoot } from "../../lib/core/package-root";
 import * as library from "../../lib";
 
 const pages = ["README.md", ...fs.readdirSync(path.join(packageRoot, "docs")).map((name) => `docs/${name}`)].filter(

@@ -3,9 +3,9 @@
 
 import { spawnSync } from "node:child_process";
 import path from "node:path";
-import { packageRoot } from "../../lib/package-root";
-import { diagnose } from "../../lib/libtorch/doctor";
-import { librariesOf } from "../../lib/libtorch/libraries";
+import { packageRoot } from "../../lib/core/package-root";
+import { diagnose } from "../../lib/native/libtorch/doctor";
+import { librariesOf } from "../../lib/native/libtorch/libraries";
 
 type Versions = Record<string, string>;
 

@@ -1,4 +1,4 @@
-"""Expected values of lib/files/npy.ts, both directions, with NumPy: writes files_npy.json.
+"""Expected values of lib/formats/npy.ts, both directions, with NumPy: writes files_npy.json.
 
     python test/reference/files_npy.py
 

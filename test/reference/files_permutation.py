@@ -1,4 +1,4 @@
-"""Expected values of lib/datasets/random-permutation.ts and Dataset.split, with Python's exact integers: writes files_permutation.json.
+"""Expected values of lib/core/random-permutation.ts and Dataset.split, with Python's exact integers: writes files_permutation.json.
 
     python test/reference/files_permutation.py
 

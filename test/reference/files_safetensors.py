@@ -1,8 +1,8 @@
-"""Reference for lib/files/safetensors.ts by the format's own Python package (safetensors 0.8.0, torch 2.13).
+"""Reference for lib/formats/safetensors.ts by the format's own Python package (safetensors 0.8.0, torch 2.13).
 
     python test/reference/files_safetensors.py
 
-Reads files_safetensors_ours.safetensors, which test/files/safetensors.test.ts shows to be what our writer writes, and asserts its
+Reads files_safetensors_ours.safetensors, which test/formats/safetensors.test.ts shows to be what our writer writes, and asserts its
 content. Writes files_safetensors_python.safetensors (every dtype, written by Python) and files_safetensors.json: its values, and
 many small files, sound and damaged, with the verdict of the official reader on each.
 """

@@ -1,4 +1,4 @@
-"""Feature sets by a closed formula, the same to the last bit here and in test/feature-sets.ts.
+"""Feature sets by a closed formula, the same to the last bit here and in test/support/feature-sets.ts.
 
 With r(name, i) of network_fill.py, class c, sample i of label c, column j:
 

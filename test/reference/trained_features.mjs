@@ -7,7 +7,7 @@ import { createRequire } from "node:module";
 import { fileURLToPath } from "node:url";
 import { datasets, ResNet } from "libtorch-ood";
 
-const { writeSafetensors } = createRequire(import.meta.url)("../../dist/files/safetensors.js");
+const { writeSafetensors } = createRequire(import.meta.url)("../../dist/formats/safetensors.js");
 const perClass = 80;
 
 const directory = fileURLToPath(new URL("../../examples/data", import.meta.url));

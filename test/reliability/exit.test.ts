@@ -1,7 +1,7 @@
 // However a process ends while it trains, extracts or loads, it ends as it was asked to, soon, and without a word from the C++ runtime.
 
 import { ResNet } from "../../lib";
-import { temporaryDirectory } from "../files/temporary-directory";
+import { temporaryDirectory } from "../support/temporary-directory";
 import { counts, figures, times } from "./campaign";
 import { run, type Ending, type RunOptions } from "./child";
 

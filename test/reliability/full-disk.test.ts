@@ -1,7 +1,7 @@
 // A disk without room: every kind of save fails with ERR_IO and the system's reason, the older file stays whole, and nothing is left beside it.
 
 import { mkdirSync } from "node:fs";
-import { temporaryDirectory } from "../files/temporary-directory";
+import { temporaryDirectory } from "../support/temporary-directory";
 import { figures } from "./campaign";
 import { run } from "./child";
 

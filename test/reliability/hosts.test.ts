@@ -4,8 +4,8 @@
 import { execFileSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { load } from "../../lib/libtorch/load";
-import { temporaryDirectory } from "../files/temporary-directory";
+import { load } from "../../lib/native/libtorch/load";
+import { temporaryDirectory } from "../support/temporary-directory";
 import { run } from "./child";
 
 const directory = temporaryDirectory();

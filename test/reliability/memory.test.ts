@@ -1,6 +1,6 @@
 // Memory of tensors, networks and calls goes back: after dispose(), and by collection where nobody disposes.
 
-import { temporaryDirectory } from "../files/temporary-directory";
+import { temporaryDirectory } from "../support/temporary-directory";
 import { figures, times } from "./campaign";
 import { answerOf } from "./child";
 

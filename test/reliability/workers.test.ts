@@ -2,7 +2,7 @@
 // it happens in a process of its own, since a fault would end that process.
 
 import { ResNet } from "../../lib";
-import { temporaryDirectory } from "../files/temporary-directory";
+import { temporaryDirectory } from "../support/temporary-directory";
 import { figures, times } from "./campaign";
 import { answerOf } from "./child";
 

@@ -1,12 +1,12 @@
 // What holds for every score alike: evidence that is checked, state that survives, disposal, abort, an event loop that turns.
 
-import * as linalg from "../../lib/linalg";
+import * as linalg from "../../lib/statistics/linalg";
 import * as scores from "../../lib/scores";
 import { restoreScore } from "../../lib/scores/fit";
 import type { Evidence, ScoreName, TrainingEvidence } from "../../lib/scores";
-import { Tensor } from "../../lib/tensor";
-import { set } from "../feature-sets";
-import { uniform } from "../resnet/closed-formula";
+import { Tensor } from "../../lib/native/tensor";
+import { set } from "../support/feature-sets";
+import { uniform } from "../models/resnet/closed-formula";
 
 const refused = (code: string, message = "") => expect.objectContaining({ code, message: expect.stringContaining(message) });
 const s = set("random");

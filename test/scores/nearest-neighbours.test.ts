@@ -1,7 +1,7 @@
 // The search for nearest neighbours is exact whatever the screens make of the data: against plain differences in float64.
 
 import * as scores from "../../lib/scores";
-import { uniform } from "../resnet/closed-formula";
+import { uniform } from "../models/resnet/closed-formula";
 
 interface Matrix<A> {
   data: A;

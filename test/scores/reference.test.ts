@@ -2,7 +2,7 @@
 
 import expected from "../reference/scores.json";
 import * as scores from "../../lib/scores";
-import { set, type FeatureSet } from "../feature-sets";
+import { set, type FeatureSet } from "../support/feature-sets";
 
 const epsilon = Number.EPSILON;
 

@@ -4,8 +4,8 @@ import { spawn, spawnSync } from "node:child_process";
 import { appendFileSync, chmodSync, cpSync, existsSync, mkdtempSync, readFileSync, rmSync, utimesSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
-import { packageRoot } from "../../lib/package-root";
-import { fakeTorch, write } from "../libtorch/fake-torch";
+import { packageRoot } from "../../lib/core/package-root";
+import { fakeTorch, write } from "../native/libtorch/fake-torch";
 
 let directory: string;
 const at = (...parts: string[]) => join(directory, ...parts);

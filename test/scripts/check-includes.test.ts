@@ -4,7 +4,7 @@ import { spawnSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
-import { packageRoot } from "../../lib/package-root";
+import { packageRoot } from "../../lib/core/package-root";
 
 let directory: string;
 beforeEach(() => void (directory = mkdtempSync(join(tmpdir(), "includes-"))));

@@ -5,7 +5,7 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSy
 import { hostname, tmpdir } from "node:os";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
-import { packageRoot } from "../../lib/package-root";
+import { packageRoot } from "../../lib/core/package-root";
 
 let directory: string;
 beforeEach(() => void (directory = mkdtempSync(join(tmpdir(), "lock-"))));

@@ -5,7 +5,7 @@ import { createHash } from "node:crypto";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { packageRoot } from "../../lib/package-root";
+import { packageRoot } from "../../lib/core/package-root";
 
 let directory: string;
 beforeEach(() => void (directory = mkdtempSync(join(tmpdir(), "publish-"))));

@@ -1,7 +1,7 @@
 // Draws figures as SVG with Observable Plot over linkedom, two optional peer dependencies that are loaded here alone.
 
-import { LibtorchOodError } from "../../errors";
-import { systemCode } from "../../files/file-errors";
+import { LibtorchOodError } from "../../core/errors";
+import { systemCode } from "../../core/file-errors";
 import { describePanel, drawable, outsideStyle, quietStyle, type Axis, type Figure, type Panel, type Series } from "./figure";
 import { numberText } from "./numbers";
 import { xmlCharacters } from "./xml-characters";

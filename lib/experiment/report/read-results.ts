@@ -1,8 +1,8 @@
 // Reads `results.jsonl` of a folder of runs, line by line: every line whole and sound, but for a last one that a killed writer left torn.
 
 import { join } from "node:path";
-import { corruptFile, io } from "../../files/file-errors";
-import { openRegularFile } from "../../files/regular-file";
+import { corruptFile, io } from "../../core/file-errors";
+import { openRegularFile } from "../../formats/regular-file";
 import type { HeaderRow, MeasurementRow } from "../rows";
 import { checkRow, RowProblem } from "../row-checks";
 

@@ -1,9 +1,9 @@
 // Reads a folder of runs and writes its report: `report.html`, `report.md` and the Markdown's figures.
 
 import { join, dirname, relative } from "node:path";
-import { boolean, optionsObject, string } from "../../checks";
-import { writeFileAtomically } from "../../files/atomic-write";
-import { requireDirectory } from "../../files/make-directory";
+import { boolean, optionsObject, string } from "../../core/checks";
+import { writeFileAtomically } from "../../formats/atomic-write";
+import { requireDirectory } from "../../core/make-directory";
 import paper from "../paper-tables.json";
 import { reportContents } from "./contents";
 import { loadDraw } from "./draw";

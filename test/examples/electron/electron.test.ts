@@ -5,10 +5,10 @@ import { cpSync, readFileSync, symlinkSync } from "node:fs";
 import { join } from "node:path";
 import { parse } from "yaml";
 import type { Prediction } from "../../../lib";
-import { packageRoot } from "../../../lib/package-root";
+import { packageRoot } from "../../../lib/core/package-root";
 import { program } from "../../cli/command";
-import { temporaryDirectory } from "../../files/temporary-directory";
-import { useOneThread } from "../../resnet/tiny-network";
+import { temporaryDirectory } from "../../support/temporary-directory";
+import { useOneThread } from "../../models/resnet/tiny-network";
 import { writeDigitDetector } from "../digit-detector";
 
 useOneThread();

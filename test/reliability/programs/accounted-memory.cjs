@@ -1,7 +1,7 @@
 // Makes one object of each native class and prints, in bytes, by how much what V8 is told of it grew, what its arrays come to, and what is left of
 // that after dispose(). Run with --expose-gc.
 const { ClassStatistics, Detector, GaussianMixture, linalg, ResNet, scores, Tensor } = require("../../../dist/index.js");
-const { native } = require("../../../dist/native.js");
+const { native } = require("../../../dist/native/surface.js");
 const { network, data, useOneThread } = require("./tiny-network.cjs");
 
 const bytesOf = { float32: 4, float64: 8, int32: 4, int64: 8, uint8: 1, int8: 1 };

@@ -1,0 +1,33 @@
+// A seeded permutation: the same on every machine and in every later version, since recorded splits depend on it.
+
+import { seededUint32 } from "./random";
+
+/**
+ * 0 … length − 1 in random order, every order as likely as another: Fisher-Yates from the end, each index drawn from xoshiro128**
+ * (Blackman and Vigna 2018) without bias by multiplication and rejection (Lemire 2019, "Fast random integer generation in an interval").
+ *
+ * @param length - below 2^32
+ * @param seed - integer, 0 to 2^32 − 1
+ */
+export function randomPermutation(length: number, seed: number): Uint32Array {
+  const random = seededUint32(seed);
+  const order = Uint32Array.from({ length }, (_, index) => index);
+  for (let last = length - 1; last > 0; last--) {
+    const chosen = bounded(random, last + 1);
+    const value = order[chosen] as number;
+    order[chosen] = order[last] as number;
+    order[last] = value;
+  }
+  return order;
+}
+
+/** An integer from 0 to bound − 1: the high word of draw · bound, where the low word does not fall in the part that is too many. */
+export function bounded(random: () => number, bound: number): number {
+  const tooMany = 2 ** 32 % bound;
+  for (;;) {
+    const draw = random();
+    const low = Math.imul(draw, bound) >>> 0;
+    // draw · bound is rounded to 53 bits, which errs by less than 2^11: after division by 2^32 rounding gives the exact high word.
+    if (low >= tooMany) return Math.round((draw * bound - low) / 2 ** 32);
+  }
+}

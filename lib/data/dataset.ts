@@ -1,0 +1,234 @@
+// Dataset: images as bytes with their labels, the form in which every function of the library takes labelled images.
+
+import { createHash } from "node:crypto";
+import { describe, fail, finite, integer, oneOf, optionsObject, string, typedArrayName } from "../core/checks";
+import { checkClassNames } from "../core/class-names";
+import { LibtorchOodError } from "../core/errors";
+import { allocateBytes } from "../formats/regular-file";
+import { imageResizes, type ResizeRecord } from "../images/decode";
+import { maxUnstatedClasses } from "../core/labels";
+import { listOf, shortList } from "../core/lists";
+import { checkNormalization, type Normalization } from "./normalization";
+import { randomPermutation } from "../core/random-permutation";
+
+/** Channels, height, width. */
+export type ImageShape = readonly [channels: number, height: number, width: number];
+
+export interface DatasetArrays {
+  /** N · C · H · W bytes, image after image, each channel after channel, row by row (NCHW). Not copied. */
+  images: Uint8Array | Uint8ClampedArray;
+  /** N integers from 0 to the number of classes − 1. An Int32Array is not copied. */
+  labels: ArrayLike<number> | BigInt64Array | BigUint64Array;
+  /** [C, H, W] */
+  shape: readonly number[];
+  /** One name per class, in label order, no name twice. Default: "0", "1", … up to the greatest label. */
+  classNames?: readonly string[];
+  /** Default: "images". */
+  name?: string;
+  /** Mean and std per channel, for pixels scaled to 0 … 1. Default: none (a model then takes that of its training images). */
+  normalization?: Normalization;
+  /**
+   * How the images came to their size, where some had another: `kernel` in your own words, as "bilinear without antialiasing". It goes with the data
+   * set into results, since a kernel leaves traces that tell sets apart. Default: not known, or as they were.
+   */
+  resize?: ResizeRecord;
+}
+
+/** What {@link Dataset.split} gives. */
+export interface DatasetSplit {
+  readonly train: Dataset;
+  readonly validation: Dataset;
+  /** The images in `validation`, ascending. */
+  readonly validationIndices: Uint32Array;
+  /** SHA-256 (hex) over N and the validation indices as little-endian uint32: equal for equal splits of data sets of equal length. */
+  readonly indexHash: string;
+}
+
+/**
+ * N images of one shape with their labels. Its fields do not change; the arrays are not copied, so whoever holds them must not write to them. Where
+ * their memory is gone (transferred to a worker, resized) every use throws ERR_SHAPE.
+ *
+ * @example
+ * const data = Dataset.fromArrays({ images, labels: [0, 1, 1], shape: [1, 28, 28], classNames: ["cat", "dog"] });
+ * const { train, validation } = data.split(0.1, 1);
+ */
+export class Dataset {
+  readonly name: string;
+  /** uint8, NCHW. */
+  readonly images: Uint8Array;
+  readonly labels: Int32Array;
+  readonly classNames: readonly string[];
+  readonly shape: ImageShape;
+  /** Number of images. */
+  readonly length: number;
+  readonly normalization: Normalization | undefined;
+  /** How images of another size were resized; undefined where they were not, or where it is not known. */
+  readonly resize: ResizeRecord | undefined;
+
+  private constructor(fields: Omit<Dataset, "length" | "image" | "subset" | "split" | "withNormalization">) {
+    this.name = fields.name;
+    this.images = fields.images;
+    this.labels = fields.labels;
+    this.classNames = Object.freeze([...fields.classNames]);
+    this.shape = Object.freeze([...fields.shape] as const);
+    this.length = fields.labels.length;
+    this.normalization = fields.normalization;
+    this.resize = fields.resize && Object.freeze({ ...fields.resize });
+    Object.freeze(this);
+  }
+
+  /**
+   * A data set over arrays that the caller holds.
+   *
+   * @throws ERR_OPTION (unknown key, wrong type, class name twice), ERR_DTYPE (images are not bytes), ERR_SHAPE (no images, lengths that
+   *   do not agree, shape not [C, H, W]), ERR_RANGE (label not an integer of a class), and what {@link Normalization} is checked for
+   */
+  static fromArrays(arrays: DatasetArrays): Dataset {
+    if (arrays === undefined) fail("ERR_OPTION", "arrays", "{ images, labels, shape }", arrays);
+    const keys = ["images", "labels", "shape", "classNames", "name", "normalization", "resize"] as const;
+    const { images, labels, shape, classNames, name, normalization, resize } = optionsObject(arrays, "arrays", keys);
+    const bytes = checkImages(images);
+    const imageShape = checkShape(shape);
+    const pixels = imageShape[0] * imageShape[1] * imageShape[2];
+    if (bytes.length === 0 || bytes.length % pixels !== 0) {
+      fail("ERR_SHAPE", "images", `a positive multiple of ${pixels} bytes for shape [${imageShape.join(", ")}]`, images);
+    }
+    const count = bytes.length / pixels;
+    const names = classNames === undefined ? undefined : checkClassNames(classNames);
+    const checked = checkLabels(labels, count, names?.length);
+    return new Dataset({
+      name: name === undefined ? "images" : string(name, "name"),
+      images: bytes,
+      labels: checked,
+      classNames: names ?? Array.from({ length: checked.reduce((a, b) => Math.max(a, b)) + 1 }, (_, label) => String(label)),
+      shape: imageShape,
+      normalization: normalization === undefined ? undefined : checkNormalization(normalization, imageShape[0]),
+      resize: resize === undefined ? undefined : checkResize(resize),
+    });
+  }
+
+  /** The C · H · W bytes of one image, a view. @throws ERR_OPTION, ERR_RANGE, ERR_SHAPE where the arrays are gone */
+  image(index: number): Uint8Array {
+    const pixels = requireArrays(this);
+    const start = integer(index, "index", 0, this.length - 1) * pixels;
+    return this.images.subarray(start, start + pixels);
+  }
+
+  /**
+   * Some of the images, with the same classes.
+   *
+   * @param selection - a count n: the first n, as views of the same memory; or indices in any order (one may come again): copies
+   * @throws ERR_SHAPE for no images or where the arrays are gone, ERR_OPTION, ERR_RANGE for an index that is not in the data set
+   */
+  subset(selection: number | ArrayLike<number>): Dataset {
+    const pixels = requireArrays(this);
+    if (typeof selection === "number") {
+      const count = integer(selection, "selection", 1, this.length);
+      return new Dataset({ ...this, images: this.images.subarray(0, count * pixels), labels: this.labels.subarray(0, count) });
+    }
+    const indices = listOf(selection);
+    if (indices === undefined) fail("ERR_OPTION", "selection", "a count or an array of indices", selection);
+    if (indices.length === 0) fail("ERR_SHAPE", "selection", "at least one index", selection);
+    const images = allocateBytes(indices.length * pixels, "selection");
+    const labels = new Int32Array(indices.length);
+    for (let i = 0; i < indices.length; i++) {
+      const index = integer(indices[i], `selection[${i}]`, 0, this.length - 1);
+      images.set(this.images.subarray(index * pixels, (index + 1) * pixels), i * pixels);
+      labels[i] = this.labels[index] as number;
+    }
+    return new Dataset({ ...this, images, labels });
+  }
+
+  /**
+   * Splits at random into a training and a validation part; both keep the order of the images. The same length, fraction and seed give the
+   * same split on every machine: the validation part is the first round(fraction · N) of {@link randomPermutation}(N, seed).
+   *
+   * @param fraction - of the images that go to validation, between 0 and 1; each part gets at least one image
+   * @param seed - integer, 0 to 2^32 − 1
+   * @throws ERR_OPTION, ERR_NON_FINITE, ERR_RANGE
+   */
+  split(fraction: number, seed: number): DatasetSplit {
+    requireArrays(this);
+    const share = finite(fraction, "fraction", 0, 1);
+    integer(seed, "seed", 0, 2 ** 32 - 1);
+    const count = Math.round(share * this.length);
+    if (count < 1 || count > this.length - 1) {
+      const found = `${describe(fraction)}, which is ${count} of ${this.length}`;
+      throw new LibtorchOodError("ERR_RANGE", `fraction: expected a share that leaves images on both sides, found ${found}`);
+    }
+    const order = randomPermutation(this.length, seed);
+    const validationIndices = order.slice(0, count).sort();
+    return {
+      train: this.subset(order.slice(count).sort()),
+      validation: this.subset(validationIndices),
+      validationIndices,
+      indexHash: hashIndices(this.length, validationIndices),
+    };
+  }
+
+  /** The same images with another normalisation, or with none. @throws as {@link Dataset.fromArrays} */
+  withNormalization(normalization: Normalization | undefined): Dataset {
+    requireArrays(this);
+    const checked = normalization === undefined ? undefined : checkNormalization(normalization, this.shape[0]);
+    return new Dataset({ ...this, normalization: checked });
+  }
+}
+
+/**
+ * @internal The arrays of a data set must be as long as when it was made: their buffers may have been transferred to a worker, or have shrunk.
+ *
+ * @returns bytes per image
+ * @throws ERR_SHAPE
+ */
+export function requireArrays({ images, labels, length, shape }: Dataset): number {
+  const pixels = shape[0] * shape[1] * shape[2];
+  const changed = "as when the data set was made (has its buffer been transferred or resized?)";
+  if (images.length !== length * pixels) fail("ERR_SHAPE", "images", `${length * pixels} bytes, ${changed}`, images);
+  if (labels.length !== length) fail("ERR_SHAPE", "labels", `${length} labels, ${changed}`, labels);
+  return pixels;
+}
+
+function checkImages(images: unknown): Uint8Array {
+  const kind = ArrayBuffer.isView(images) ? typedArrayName(images) : "";
+  if (kind === "Uint8Array") return images as Uint8Array;
+  if (kind !== "Uint8ClampedArray") fail("ERR_DTYPE", "images", "a Uint8Array with values 0 to 255", images);
+  const { buffer, byteOffset, length } = images as Uint8ClampedArray;
+  return new Uint8Array(buffer, byteOffset, length);
+}
+
+function checkShape(shape: unknown): ImageShape {
+  const sizes = shortList(shape, 3);
+  if (sizes?.length !== 3 || !sizes.every((size) => Number.isInteger(size) && (size as number) >= 1)) {
+    fail("ERR_SHAPE", "shape", "[C, H, W], three positive integers", sizes === undefined ? shape : `[${sizes.map(describe).join(", ")}]`);
+  }
+  return sizes as unknown as ImageShape;
+}
+
+function checkResize(given: unknown): ResizeRecord {
+  const { mode, kernel } = optionsObject(given as ResizeRecord, "resize", ["mode", "kernel"]);
+  return { mode: oneOf(mode, "resize.mode", imageResizes), kernel: string(kernel, "resize.kernel") };
+}
+
+function checkLabels(labels: unknown, count: number, classes = maxUnstatedClasses): Int32Array {
+  const list = listOf(labels);
+  if (list === undefined) fail("ERR_OPTION", "labels", "an array of integers", labels);
+  if (list.length !== count) fail("ERR_SHAPE", "labels", `${count} labels, one per image`, list);
+  const checked =
+    ArrayBuffer.isView(list) && typedArrayName(list) === "Int32Array" ? (list as unknown as Int32Array) : new Int32Array(count);
+  for (let i = 0; i < count; i++) {
+    const given = list[i];
+    const label: unknown = typeof given === "bigint" ? Number(given) : given;
+    if (!Number.isInteger(label) || (label as number) < 0 || (label as number) >= classes) {
+      fail("ERR_RANGE", `labels[${i}]`, `an integer from 0 to ${classes - 1}`, given);
+    }
+    checked[i] = label as number;
+  }
+  return checked;
+}
+
+function hashIndices(length: number, indices: Uint32Array): string {
+  const bytes = new DataView(new ArrayBuffer(4 * (1 + indices.length)));
+  bytes.setUint32(0, length, true);
+  indices.forEach((index, i) => bytes.setUint32(4 * (1 + i), index, true));
+  return createHash("sha256").update(bytes).digest("hex");
+}

@@ -1,0 +1,216 @@
+// From a list of image files with their labels to a Dataset: decoded side by side, or taken from the cache of an earlier time.
+
+import { stat } from "node:fs/promises";
+import { integer, oneOf, optionalFunction, optionalSignal, string, fail } from "../core/checks";
+import { isLibtorchOodError, type LibtorchOodError } from "../core/errors";
+import { corruptFile } from "../core/file-errors";
+import { absolutePath, pathText, workingFolder, type Path } from "../formats/path-text";
+import { allocateBytes } from "../formats/regular-file";
+import { decodeImages, imageResizes, resizeKernel, type ImageResize } from "../images/decode";
+import { checkOnError, reportFaults, type OnError } from "../images/failure";
+import { checkMaxPixels } from "../images/image";
+import { abortError, CallbackGuard, untilAborted } from "../native/call";
+import { Dataset } from "./dataset";
+import { decodedCache, defaultCacheFolder, readDecoded, writeDecoded, type DecodedCache, type SourceFile } from "./decoded-cache";
+
+export interface DecodingProgress {
+  /** Images decoded so far; all of them at once where they come from the cache. */
+  readonly done: number;
+  readonly total: number;
+}
+
+/** How images become bytes of one shape. */
+export interface DecodingOptions {
+  /** Height and width. Default: 32. */
+  imageSize?: number;
+  /** 1 (grey, ITU-R 601-2 luma) or 3 (RGB). Default: 3. */
+  channels?: 1 | 3;
+  /** Called about a hundred times while images are decoded, and at the end. What it throws, or what its promise rejects with, ends the call. */
+  onProgress?: (progress: DecodingProgress) => void | Promise<void>;
+  /**
+   * What becomes of images that cannot be decoded: see {@link OnError}. `index` is the image's place among those of the data set and the ones left out.
+   * Default: "throw".
+   */
+  onError?: OnError;
+  /**
+   * Pixels that an image file may have. Memory and time grow with them. Default: 100 million, and 250 million for a baseline JPEG, as cameras write
+   * them: it is decoded row by row, so that only time grows.
+   */
+  maxPixels?: number;
+  signal?: AbortSignal;
+  /**
+   * Whether decoded images are kept in a file, which makes the next call fast: `true` in `decoded` in the library's cache (`$LIBTORCH_OOD_CACHE`, else
+   * the user's cache directory; where it cannot be written, nothing is kept), a path in that folder (where it cannot be written, that is ERR_IO),
+   * `false` not at all. A file of another content, or a damaged one, is made anew. Default: true.
+   */
+  cache?: boolean | string;
+}
+
+export const decodingKeys = ["imageSize", "channels", "onProgress", "onError", "maxPixels", "signal", "cache"] as const;
+
+/** {@link DecodingOptions}, checked. */
+export interface Decoding {
+  readonly size: number;
+  readonly channels: 1 | 3;
+  readonly resize: ImageResize;
+  readonly onProgress: DecodingOptions["onProgress"];
+  readonly onError: OnError;
+  readonly maxPixels: number | undefined;
+  readonly signal: AbortSignal | undefined;
+  readonly cacheFolder: string | undefined;
+  /** The working folder at the call, where relative paths begin. */
+  readonly workingFolder: string | undefined;
+  /** Whether the caller named the folder and is owed an error where it cannot be written. */
+  readonly cacheRequired: boolean;
+}
+
+/** @throws ERR_OPTION, ERR_RANGE */
+export function checkDecoding(options: DecodingOptions, resize: ImageResize): Decoding {
+  const { imageSize = 32, channels = 3, onProgress, onError, maxPixels, signal, cache = true } = options;
+  if ((typeof cache !== "boolean" && typeof cache !== "string") || cache === "")
+    fail("ERR_OPTION", "cache", "true, false or a path", cache);
+  return {
+    size: integer(imageSize, "imageSize", 1, 4096),
+    channels: oneOf(channels, "channels", [1, 3]),
+    resize: oneOf(resize, "resize", imageResizes),
+    onProgress: optionalFunction(onProgress, "onProgress"),
+    onError: checkOnError(onError),
+    maxPixels: checkMaxPixels(maxPixels),
+    signal: optionalSignal(signal, "signal"),
+    cacheFolder: typeof cache === "string" ? string(cache, "cache") : cache ? defaultCacheFolder() : undefined,
+    cacheRequired: typeof cache === "string",
+    workingFolder: workingFolder(),
+  };
+}
+
+export interface LabelledFile {
+  /** A {@link Path}, spelled out, since declarations do without Node's types. */
+  readonly path: string | Uint8Array;
+  /** Relative to the root, with slashes: the same on every machine. */
+  readonly name: string;
+  readonly label: number;
+}
+
+/**
+ * The images of `files`, in that order; with `onError`, those that can be decoded.
+ *
+ * @param root - the folder that they lie in, to which the cache belongs
+ * @throws what {@link decodeImages} throws; ERR_IO; ERR_CORRUPT_FILE for a class of which no image can be decoded; ERR_OUT_OF_MEMORY; ERR_ABORTED
+ */
+export async function readImageFiles(
+  root: string,
+  files: readonly LabelledFile[],
+  dataset: { readonly name: string; readonly classNames: readonly string[] },
+  decoding: Decoding,
+): Promise<Dataset> {
+  const { size, channels, resize: mode, signal, cacheFolder, onError } = decoding;
+  const shape = [channels, size, size] as const;
+  const cache = cacheFolder === undefined ? undefined : await cacheOf(cacheFolder, root, files, decoding);
+  const cached = cache === undefined ? undefined : await readDecoded(cache, [files.length, ...shape], signal);
+  const { images, faults } = cached === undefined ? await decode(files, decoding) : { images: cached, faults: new Map<number, never>() };
+  if (cached !== undefined) {
+    await untilAborted(Promise.resolve(decoding.onProgress?.({ done: files.length, total: files.length })), signal);
+  }
+  await reportFaults(faults, (index) => pathText((files[index] as LabelledFile).path as Path), onError, signal);
+  const kept = faults.size === 0 ? files : files.filter((_, index) => !faults.has(index));
+  if (faults.size > 0) requireClasses(kept, files, faults, dataset.classNames);
+  // With images left out nothing is kept: what could not be read today may be readable tomorrow.
+  else if (cache !== undefined && cached === undefined) await keep(cache, images, [files.length, ...shape], decoding);
+  const labels = Int32Array.from(kept, ({ label }) => label);
+  return Dataset.fromArrays({ ...dataset, images, labels, shape, resize: { mode, kernel: resizeKernel } });
+}
+
+interface Decoded {
+  /** Of the images without fault, one after the other. */
+  readonly images: Uint8Array;
+  readonly faults: ReadonlyMap<number, LibtorchOodError>;
+}
+
+async function decode(files: readonly LabelledFile[], decoding: Decoding): Promise<Decoded> {
+  const { size, channels, resize, onProgress, onError, maxPixels, signal } = decoding;
+  const length = channels * size * size;
+  const images = allocateBytes(files.length * length, `${files.length} images`);
+  const guard = new CallbackGuard(() => undefined);
+  const report = onProgress === undefined ? undefined : guard.wrap(onProgress);
+  const every = Math.max(1, Math.floor(files.length / 100));
+  const faults = new Map<number, LibtorchOodError>();
+  let done = 0;
+  const count = (): void => {
+    done++;
+    if (done % every === 0 || done === files.length) void report?.({ done, total: files.length });
+    guard.rethrow();
+  };
+  const write = (index: number, bytes: Uint8Array): void => {
+    images.set(bytes, index * length);
+    count();
+  };
+  const onFault = (index: number, error: LibtorchOodError): void => {
+    faults.set(index, error);
+    count();
+  };
+  const taken = files.map(({ path }) => ({ name: pathText(path as Path), path: absolutePath(path as Path, decoding.workingFolder) }));
+  await decodeImages(taken, { channels, size, resize, maxPixels, signal }, write, onError === "throw" ? undefined : onFault);
+  await guard.finish(signal);
+  let next = 0;
+  for (let index = 0; faults.size > 0 && index < files.length; index++) {
+    if (!faults.has(index)) images.copyWithin(length * next++, index * length, (index + 1) * length);
+  }
+  return { images: faults.size === 0 ? images : images.subarray(0, next * length), faults };
+}
+
+/** A class that is there, but without an image, would be learnt by nobody and named by nobody. */
+function requireClasses(
+  kept: readonly LabelledFile[],
+  files: readonly LabelledFile[],
+  faults: Decoded["faults"],
+  classNames: readonly string[],
+): void {
+  const there = new Set(kept.map(({ label }) => label));
+  const index = files.findIndex(({ label }) => !there.has(label));
+  const empty = files[index];
+  if (empty === undefined) return;
+  const cause = faults.get(index);
+  const found = `${files.filter(({ label }) => label === empty.label).length}, none of which can (${cause?.message})`;
+  throw corruptFile(`class ${classNames[empty.label]}`, "an image that can be decoded", found, cause);
+}
+
+async function keep(cache: DecodedCache, images: Uint8Array, shape: readonly number[], decoding: Decoding): Promise<void> {
+  try {
+    await writeDecoded(cache, images, shape, decoding.signal);
+  } catch (error) {
+    // The images are there, and a read-only or full disk is no reason to be without them.
+    if (decoding.cacheRequired || !isLibtorchOodError(error) || error.code !== "ERR_IO") throw error;
+  }
+}
+
+async function cacheOf(folder: string, root: string, files: readonly LabelledFile[], decoding: Decoding): Promise<DecodedCache> {
+  const { size, channels, resize, maxPixels } = decoding;
+  const sources = await statAll(files, decoding);
+  return decodedCache(folder, root, JSON.stringify({ size, channels, resize, kernel: resizeKernel, maxPixels }), sources);
+}
+
+/** Calls of the file system under way at once; its pool has four threads. */
+const statsAtOnce = 16;
+
+async function statAll(files: readonly LabelledFile[], { signal, workingFolder: folder }: Decoding): Promise<SourceFile[]> {
+  const sources = new Array<SourceFile>(files.length);
+  let next = 0;
+  const work = async () => {
+    try {
+      for (let index = next++; index < files.length; index = next++) {
+        if (signal?.aborted) throw abortError(signal);
+        const { path, name } = files[index] as LabelledFile;
+        // Of one that is not there any more the decoder says so.
+        const { size, mtimeNs } = await stat(absolutePath(path as Path, folder), { bigint: true }).catch(() => ({
+          size: -1n,
+          mtimeNs: 0n,
+        }));
+        sources[index] = { name, size, modified: mtimeNs };
+      }
+    } finally {
+      next = files.length; // after a failure the others stop too
+    }
+  };
+  await Promise.all(Array.from({ length: statsAtOnce }, work));
+  return sources;
+}

@@ -1,0 +1,12 @@
+// Labelled images in memory and the readers of the usual data sets: the public `datasets`.
+
+export { cifar10 } from "./readers/cifar10";
+export { cifar100 } from "./readers/cifar100";
+export { Dataset, type DatasetArrays, type DatasetSplit, type ImageShape } from "./dataset";
+export { type DecodingOptions, type DecodingProgress } from "./image-files";
+export { imageFolder, type ImageFolderOptions } from "./image-folder";
+export { fashionMnist, kmnist, mnist, type MnistOptions } from "./readers/mnist";
+export { computeNormalization, normalizations, type Normalization } from "./normalization";
+export { type SplitName, type SplitOptions } from "./splits";
+export { svhn, type SvhnSplit } from "./readers/svhn";
+export { tinyImageNet, type TinyImageNetOptions } from "./readers/tiny-imagenet";

@@ -1,0 +1,47 @@
+// CIFAR-10 from its binary or its Python version.
+
+import { basename, dirname, join } from "node:path";
+import { optionsObject, string } from "../../core/checks";
+import { findFile } from "../../formats/find-file";
+import { readPythonBatches, readPythonClassNames } from "./cifar-python";
+import { readCifarRecords, readClassNames } from "./cifar-records";
+import { Dataset } from "../dataset";
+import { normalizations } from "../normalization";
+import { readSplits, type SplitName, type SplitOptions } from "../splits";
+
+/**
+ * CIFAR-10: 32×32 colour images of ten classes, 50,000 to train and 10,000 to test.
+ *
+ * Reads the binary version (`data_batch_1.bin` … `data_batch_5.bin`, `test_batch.bin`, `batches.meta.txt`) from the directory itself or from
+ * `cifar-10-batches-bin` in it; else the Python version that torchvision unpacks (`data_batch_1` …, `batches.meta`) from `cifar-10-batches-py`, whose
+ * pickles are read as data and never executed. Source: A. Krizhevsky 2009.
+ *
+ * @throws ERR_IO where a file is missing or cannot be read; ERR_CORRUPT_FILE, naming the file, what was expected and what was found
+ * @example
+ * const { train, test } = await datasets.cifar10("data");
+ */
+export async function cifar10<S extends SplitName = SplitName>(directory: string, options?: SplitOptions<S>): Promise<Record<S, Dataset>> {
+  const { splits } = optionsObject(options, "options", ["splits"]);
+  const directories = ["", "cifar-10-batches-bin", "cifar-10-batches-py"].map((name) => join(string(directory, "directory"), name));
+  const namesPath = await findFile(
+    directories,
+    ["batches.meta.txt", "batches.meta"],
+    "the class names of CIFAR-10 (binary or Python version)",
+  );
+  const python = basename(namesPath) === "batches.meta";
+  const classNames = await (python ? readPythonClassNames(namesPath, "label_names", 10) : readClassNames(namesPath, 10));
+  const label = { key: "labels", name: "label", classes: 10 };
+  return readSplits(splits, async (split) => {
+    const files = split === "train" ? [1, 2, 3, 4, 5].map((batch) => `data_batch_${batch}`) : ["test_batch"];
+    const paths = files.map((file) => join(dirname(namesPath), python ? file : `${file}.bin`));
+    const { images, labels } = await (python ? readPythonBatches : readCifarRecords)(paths, 10_000, [label]);
+    return Dataset.fromArrays({
+      images,
+      labels: labels[0] as Int32Array,
+      shape: [3, 32, 32],
+      classNames,
+      name: `CIFAR-10 ${split}`,
+      normalization: normalizations.cifar10,
+    });
+  });
+}

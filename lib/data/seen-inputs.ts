@@ -1,0 +1,179 @@
+// Which inputs a network, a score or a calibration was made from, as hashes: few enough for every file, and enough to notice an evaluation on them.
+
+import { createHash } from "node:crypto";
+import { setImmediate as turn } from "node:timers/promises";
+import type { Dataset } from "./dataset";
+import { LibtorchOodError } from "../core/errors";
+import type { Tensor } from "../native/tensor";
+
+/** Rows of equal length, one per input. */
+export interface Rows {
+  readonly count: number;
+  /** The bytes of a row. */
+  readonly row: (index: number) => Uint8Array;
+}
+
+/** Inputs that were seen before, among others. */
+export interface Overlap {
+  /** Their numbers, ascending. */
+  readonly indices: readonly number[];
+  /** Inputs of which it can be told whether they were: all, unless more than 65,536 different ones had been seen. */
+  readonly checked: number;
+}
+
+/** Hashes that are kept, the smallest as numbers: 512 KiB. Of fewer inputs that is all of them. */
+const capacity = 65_536;
+const bytesPerTurn = 1 << 20; // about a millisecond of hashing
+/** Published data sets repeat an image now and then; an evaluation that repeats more than this share of its own is another matter. */
+const toleratedShare = 0.01;
+
+/**
+ * A set of inputs by the first 64 bits of their SHA-256. Of more than {@link capacity} it keeps the smallest hashes, which are a fair sample: an input
+ * whose hash is no greater than the greatest kept is known to be in the set or not, of any other nothing is known.
+ */
+export class SeenInputs {
+  static readonly none = new SeenInputs(new BigUint64Array(0), true);
+
+  private constructor(
+    /** Ascending, none twice. */
+    private readonly hashes: BigUint64Array,
+    /** Whether these are all. */
+    private readonly complete: boolean,
+  ) {}
+
+  static async of(rows: Rows): Promise<SeenInputs> {
+    return SeenInputs.ofDigests(await digests(rows));
+  }
+
+  static ofDigests(all: readonly string[]): SeenInputs {
+    return SeenInputs.#smallest(BigUint64Array.from(all, hashOf), undefined);
+  }
+
+  get isEmpty(): boolean {
+    return this.hashes.length === 0;
+  }
+
+  join(other: SeenInputs): SeenInputs {
+    const bounds = [this, other].flatMap((set) => set.#bound ?? []);
+    const both = new BigUint64Array(this.hashes.length + other.hashes.length);
+    both.set(this.hashes);
+    both.set(other.hashes, this.hashes.length);
+    return SeenInputs.#smallest(both, bounds.length === 0 ? undefined : bounds.reduce((a, b) => (a < b ? a : b)));
+  }
+
+  /** Which of these were seen. */
+  async among(rows: Rows): Promise<Overlap> {
+    return this.isEmpty ? { indices: [], checked: rows.count } : this.amongDigests(await digests(rows));
+  }
+
+  amongDigests(all: readonly string[]): Overlap {
+    const bound = this.#bound;
+    const known = new Set(this.hashes);
+    const indices: number[] = [];
+    let checked = 0;
+    for (const [i, digest] of all.entries()) {
+      const hash = hashOf(digest);
+      if (bound !== undefined && hash > bound) continue;
+      checked++;
+      if (known.has(hash)) indices.push(i);
+    }
+    return { indices, checked };
+  }
+
+  /** As a file's header holds it; undefined, and so left out, where there is nothing to say. */
+  toJSON(): { hashes: string; complete: boolean } | undefined {
+    if (this.isEmpty) return undefined;
+    const { buffer, byteOffset, byteLength } = this.hashes;
+    return { hashes: Buffer.from(buffer, byteOffset, byteLength).toString("base64"), complete: this.complete };
+  }
+
+  /** What {@link toJSON} gave; {@link none} for nothing, undefined for anything else. */
+  static parse(value: unknown): SeenInputs | undefined {
+    if (value === undefined || value === null) return SeenInputs.none;
+    const { hashes: text, complete } = value as { hashes?: unknown; complete?: unknown };
+    if (typeof text !== "string" || typeof complete !== "boolean" || text.length > Math.ceil((8 * capacity) / 3) * 4) return undefined;
+    const bytes = Buffer.from(text, "base64");
+    if (bytes.length === 0 || bytes.length % 8 !== 0 || bytes.toString("base64") !== text) return undefined;
+    const hashes = BigUint64Array.from({ length: bytes.length / 8 }, (_, i) => bytes.readBigUInt64LE(8 * i));
+    const ascending = hashes.every((hash, i) => i === 0 || hash > (hashes[i - 1] as bigint));
+    return ascending ? new SeenInputs(hashes, complete) : undefined;
+  }
+
+  /** Hashes above it were not kept; undefined where all were. */
+  get #bound(): bigint | undefined {
+    return this.complete ? undefined : this.hashes.at(-1);
+  }
+
+  /** @param bound what was known of hashes above it is incomplete */
+  static #smallest(hashes: BigUint64Array, bound: bigint | undefined): SeenInputs {
+    const kept = hashes.sort().filter((hash, i) => hash !== hashes[i - 1] && (bound === undefined || hash <= bound));
+    const complete = bound === undefined && kept.length <= capacity;
+    return new SeenInputs(kept.slice(0, capacity), complete);
+  }
+}
+
+/** SHA-256 of every row, in base64. */
+export async function digests({ count, row }: Rows): Promise<string[]> {
+  const found: string[] = [];
+  for (let i = 0, bytes = 0; i < count; i++) {
+    const content = row(i);
+    found.push(createHash("sha256").update(content).digest("base64"));
+    bytes += content.length + 256;
+    if (bytes < bytesPerTurn) continue;
+    bytes = 0;
+    await turn();
+  }
+  return found;
+}
+
+function hashOf(digest: string): bigint {
+  return Buffer.from(digest.slice(0, 12), "base64").readBigUInt64LE(); // 12 characters are 9 bytes
+}
+
+export function imageRows(data: Dataset): Rows {
+  return { count: data.length, row: (index) => data.image(index) };
+}
+
+/** Values as float64, so that a row is recognised whatever its dtype was. */
+export function tensorRows(tensor: Tensor): Rows {
+  return {
+    count: tensor.shape[0] as number,
+    row: (index) => {
+      const slice = tensor.slice(index, index + 1); // one at a time: a copy of all would hold the event loop up
+      const values = slice.toArray() as Float32Array | Float64Array;
+      slice.dispose();
+      return new Uint8Array(Float64Array.from(values).buffer);
+    },
+  };
+}
+
+const overlapEffects = {
+  flatters: "the numbers flatter",
+  worsens: "they score higher than they should, and the numbers are worse than the truth",
+} as const;
+
+export type OverlapEffect = keyof typeof overlapEffects;
+
+/**
+ * A warning where an evaluation has inputs that were seen before; undefined where it has none.
+ *
+ * @param name - of the set that is evaluated on
+ * @param use - what it is to be free of: "trained on"
+ * @param noun - what it consists of
+ * @param effect - on the numbers: inputs that were seen score higher, which flatters where they are in distribution, and not where they are to be told apart
+ * @param remedy - what to do about it, for the error
+ * @throws ERR_OPTION where more than 1 in 100 were, unless `allowed`
+ */
+export function judgeOverlap(
+  name: string,
+  { indices, checked }: Overlap,
+  use: string,
+  { allowed, remedy, effect, noun }: { allowed: boolean; remedy: string; effect: OverlapEffect; noun: "images" | "inputs" },
+): string | undefined {
+  if (indices.length === 0) return undefined;
+  const found = `${indices.length} of ${checked} (the first is number ${indices[0]})`;
+  if (!allowed && indices.length > toleratedShare * checked) {
+    throw new LibtorchOodError("ERR_OPTION", `${name}: expected ${noun} that were not ${use}, found ${found} that were; ${remedy}`);
+  }
+  return `${name}: ${found} ${noun} were ${use}: ${overlapEffects[effect]}`;
+}

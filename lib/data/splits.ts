@@ -1,0 +1,38 @@
+// Which parts of a data set to read: an option that every reader of this folder has.
+
+import { fail, oneOf } from "../core/checks";
+import { LibtorchOodError } from "../core/errors";
+import { shortList } from "../core/lists";
+import type { Dataset } from "./dataset";
+
+export type SplitName = "train" | "test";
+
+export interface SplitOptions<S extends string = SplitName> {
+  /** What to read; a file of these that is missing is an error. Default: "train" and "test". */
+  splits?: readonly S[];
+}
+
+/**
+ * Reads the splits asked for, one after the other so that only one file is held beside the result.
+ *
+ * @param names - those that there are
+ */
+export async function readSplits<S extends string>(
+  splits: readonly S[] | undefined,
+  read: (split: S) => Promise<Dataset>,
+  names: readonly string[] = ["train", "test"],
+): Promise<Record<S, Dataset>> {
+  const result: Partial<Record<S, Dataset>> = {};
+  for (const split of checkSplits(splits, names)) result[split] = await read(split);
+  return result as Record<S, Dataset>;
+}
+
+function checkSplits<S extends string>(splits: readonly S[] | undefined, names: readonly string[]): readonly S[] {
+  const given = shortList(splits ?? ["train", "test"], 100);
+  if (given === undefined || given.length === 0) {
+    fail("ERR_OPTION", "splits", `an array of ${names.map((name) => `"${name}"`).join(" and ")}`, splits);
+  }
+  given.forEach((split, index) => oneOf(split, `splits[${index}]`, names));
+  if (new Set(given).size !== given.length) throw new LibtorchOodError("ERR_OPTION", "splits: expected each split once, found one twice");
+  return given as S[];
+}

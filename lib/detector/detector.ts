@@ -1,0 +1,345 @@
+// Detector: a classifier with a score and held-out scores to hold new ones against; it says of each input whether to trust the answer.
+
+import { fail, integer, optionalSignal, optionsObject, string } from "../core/checks";
+import type { Dataset } from "../data/dataset";
+import { checkFalseAlarmRate, pValue } from "./calibration";
+import type { CalibrationReport } from "./calibration-report";
+import { nameClasses } from "./class-names";
+import { readDetectorFile, writeDetectorFile, type DetectorDescription } from "./detector-file";
+import { disposeAll, extractEvidence, isEvidence, isRaw, pick, requireLogits, takeEvidence, tensorsOf, type Tensors } from "./evidence";
+import { fitToFeatures } from "./fit-features";
+import { fitToImages } from "./fit-images";
+import type { DetectorFeatures, DetectorFitOptions, PredictOptions, Prediction } from "./options";
+import { requireConsistent, type Parts } from "./parts";
+import { selfTestAt, type SelfTest } from "./self-test";
+import { LibtorchOodError } from "../core/errors";
+import { GaussianMixture } from "../statistics/gaussian-mixture";
+import type { ImageResize } from "../images/decode";
+import { checkMaxPixels } from "../images/image";
+import { calledFrom } from "../native/call";
+import type { ComputePrecision } from "../native/precision";
+import type { PresetRecord } from "../protocols/preset";
+import { ResNet, type Architecture, type Images } from "../models/resnet/resnet";
+import { requireDataset } from "../models/resnet/images";
+import { requireImageSize } from "../models/resnet/model-file";
+import { imageRows, tensorRows, type Overlap } from "../data/seen-inputs";
+import { restoreScore } from "../scores/fit";
+import { restoring } from "../formats/state-file";
+import type { Evidence, ScoreName } from "../scores/score";
+import { Tensor, type ArrayWithShape } from "../native/tensor";
+
+export type { CalibrationReport, NamedInputs } from "./calibration-report";
+export type { FlaggedClass, FlaggedShare, SelfTest } from "./self-test";
+export type { DetectorFeatures, DetectorFitOptions, PredictOptions, Prediction } from "./options";
+
+/**
+ * Network (or none, for features of another model), score and calibration in one. It owns a copy of the network as it was when the
+ * detector was fitted. Made by {@link Detector.fit}, {@link Detector.fromFeatures} or {@link Detector.load}.
+ *
+ * @example
+ * const detector = await Detector.fit(model, train, { calibration: validation, falseAlarmRate: 0.05 });
+ * await detector.save("digits.safetensors");
+ * const [answer] = await detector.predict("photo.jpg");
+ * if (answer.outOfDistribution) console.log("not one of", detector.classNames);
+ */
+export class Detector {
+  readonly classNames: readonly string[];
+  /** The rate that {@link predict} uses unless told otherwise. */
+  readonly falseAlarmRate: number;
+  /** Scores of the held-out inputs, ascending. */
+  readonly calibrationScores: Float64Array;
+  /** SHA-256 over the calibration inputs in their order, in hexadecimal. */
+  readonly calibrationHash: string;
+  /** Which score it is, and what {@link predict} needs for it: see `evidence`. */
+  readonly scoreName: ScoreName;
+  /** What a user should know about the inputs and the fit of the score. */
+  readonly warnings: readonly string[];
+  /** How well the classes of calibration and training inputs were named. */
+  readonly calibration: CalibrationReport;
+  /** The preset that the score's options came from; undefined without one. */
+  readonly preset: PresetRecord | undefined;
+  /** "images", or "features" where the detector has no network. */
+  readonly takes: "images" | "features";
+  /** What features must come with: the kinds of evidence that score and label need. */
+  readonly evidence: readonly (keyof Evidence)[];
+  /** Of the network, and so of its images; undefined without one. */
+  readonly architecture: Architecture | undefined;
+  /** What becomes of images of another size. */
+  readonly resize: ImageResize;
+  /** What the network's convolutions are computed in (a float64 network: in float64); undefined without one. */
+  readonly precision: ComputePrecision | "float64" | undefined;
+  readonly #parts: Parts;
+  #disposed = false;
+  /** Under way. */
+  #calls = 0;
+
+  private constructor(parts: Parts) {
+    this.#parts = parts;
+    this.classNames = parts.classNames;
+    this.falseAlarmRate = parts.falseAlarmRate;
+    this.calibrationScores = Float64Array.from(parts.calibrationScores);
+    this.calibrationHash = parts.calibrationHash;
+    this.scoreName = parts.score.name;
+    this.warnings = [...parts.warnings, ...parts.score.warnings];
+    this.calibration = parts.report;
+    this.preset = parts.preset;
+    this.takes = parts.network === undefined ? "features" : "images";
+    this.evidence = parts.evidence;
+    this.architecture = parts.network?.architecture;
+    this.resize = parts.extraction.resize;
+    this.precision = parts.network && (parts.network.dtype === "float64" ? "float64" : parts.extraction.precision);
+  }
+
+  /**
+   * Fits the score to the training images, un-augmented, and calibrates it on held-out ones.
+   *
+   * @param model - a trained network; the detector takes a copy of it
+   * @param train - the images that it was trained on (without a validation part)
+   * @throws ERR_RANGE where there are too few calibration images for the rate, ERR_OPTION where calibration images are among the training images or
+   *   those that the network was trained on, or where all calibration images have the same score; what `model.extract` and `scores.fit` throw; ERR_ABORTED, and what `onProgress` throws
+   */
+  static fit<N extends ScoreName = "gaussian-mixture">(model: ResNet, train: Dataset, options: DetectorFitOptions<N>): Promise<Detector> {
+    return calledFrom(Detector.fit, async () => new Detector(await fitToImages(model, train, options)));
+  }
+
+  /**
+   * A detector over the features of any other model: fits the score to training features and calibrates it on held-out ones.
+   *
+   * Labels come from the logits where those are given (then they belong to every later input). Without logits they come from the score's own
+   * mixture if that is the score, else from Gaussian classes with one covariance for all (linear discriminant analysis); `confidence` is the
+   * posterior there. Scores that are not fitted to classes need no labels; without labels and logits predictions have no label.
+   *
+   * What `model.extract` gives goes in as it is, for training and calibration.
+   *
+   * @throws ERR_RANGE where there are too few calibration inputs for the rate, ERR_OPTION where calibration inputs are among the training inputs;
+   *   what `scores.fit` throws
+   * @throws ERR_OPTION where all calibration inputs have the same score, as those of one class do under `"relative-mahalanobis"`
+   * @example
+   * const detector = await Detector.fromFeatures({
+   *   features: { data: trainEmbeddings, shape: [n, d] }, labels,
+   *   calibration: { features: { data: heldOut, shape: [m, d] } },
+   *   scoreOptions: { covariance: "ledoit-wolf" },
+   * });
+   * const [{ className, outOfDistribution }] = await detector.predict({ data: embedding, shape: [1, d] });
+   */
+  static fromFeatures<N extends ScoreName = "gaussian-mixture">(options: DetectorFeatures<N>): Promise<Detector> {
+    return calledFrom(Detector.fromFeatures, async () => new Detector(await fitToFeatures(options)));
+  }
+
+  /**
+   * What the detector says of each input.
+   *
+   * @param input - images in any form that `model.extract` takes; or evidence `{ features, rawFeatures, logits }` of the same network, as far as
+   *   {@link evidence} names it. A detector without a network takes evidence, or features alone as [N, d].
+   * @throws ERR_OPTION where evidence is missing, ERR_RANGE for a rate that the calibration cannot give, ERR_SHAPE, ERR_DTYPE, ERR_NON_FINITE,
+   *   ERR_ABORTED, ERR_DISPOSED; what `model.extract` throws
+   */
+  predict(input: Images | Evidence, options?: PredictOptions): Promise<Prediction[]> {
+    return calledFrom(this.predict, () => this.#inUse(() => this.#predict(input, options)));
+  }
+
+  async #predict(input: Images | Evidence, options?: PredictOptions): Promise<Prediction[]> {
+    const given = optionsObject(options, "predict options", ["falseAlarmRate", "batchSize", "maxPixels", "onError", "signal"]);
+    const { calibrationScores, network, score, extraction } = this.#parts;
+    const rate = checkFalseAlarmRate(given.falseAlarmRate ?? this.falseAlarmRate, calibrationScores.length);
+    const signal = optionalSignal(given.signal, "signal");
+    const { batchSize, onError } = given;
+    const maxPixels = checkMaxPixels(given.maxPixels);
+    // Left out in silence, an image would shift the predictions of those behind it.
+    if (onError !== undefined && onError !== "throw" && typeof onError !== "function") {
+      fail("ERR_OPTION", "onError", '"throw" or a function, which is told which images have no prediction', onError);
+    }
+    const owned: Tensor[] = [];
+    try {
+      let evidence: Tensors;
+      if (isEvidence(input)) {
+        if (network?.architecture.l2Normalize && this.evidence.includes("features") && isRaw(input)) {
+          const expected = "normalized ones, as the score was fitted to";
+          throw new LibtorchOodError("ERR_OPTION", `input.features: expected ${expected}, found those of extract with features: "raw"`);
+        }
+        evidence = takeEvidence(input, this.evidence, "input", owned).evidence;
+      } else if (network === undefined) {
+        const features = input as Tensor | ArrayWithShape;
+        if (this.evidence.length > 1) {
+          fail("ERR_OPTION", "input", `{ ${this.evidence.join(", ")} }`, input);
+        }
+        evidence = takeEvidence({ [this.evidence[0] as keyof Evidence]: features }, this.evidence, "input", owned).evidence;
+      } else {
+        evidence = await extractEvidence(network, input, this.evidence, { ...extraction, batchSize, maxPixels, onError, signal });
+        owned.push(...tensorsOf(evidence));
+      }
+      const count = evidence[this.evidence[0] as keyof Evidence]?.shape[0] ?? 0;
+      requireLogits(evidence, this.classNames.length, "input");
+      if (count === 0) return [];
+      const scores = await score.score(pick(evidence, score.needs), { signal });
+      const named = await nameClasses(this.#parts, evidence, signal);
+      return Array.from(scores, (value, i) => {
+        const p = pValue(calibrationScores, value);
+        const label = named?.labels[i];
+        return {
+          ...(label === undefined ? {} : { label, className: this.classNames[label], confidence: named?.confidences[i] }),
+          score: value,
+          ...(score.name === "gaussian-mixture" ? { logDensity: value } : {}),
+          pValue: p,
+          outOfDistribution: p <= rate,
+        };
+      });
+    } finally {
+      disposeAll(owned);
+    }
+  }
+
+  /**
+   * Which of these inputs the network was trained on, the score was fitted to or the calibration was made of: an evaluation on them would flatter
+   * the detector. The record is in its file.
+   *
+   * @param input - a Dataset; of a detector over features evidence, or features alone, as {@link predict} takes it
+   * @throws ERR_OPTION, ERR_SHAPE, ERR_DTYPE, ERR_DISPOSED
+   * @example
+   * const { indices } = await detector.overlap(test); // []: none of them
+   */
+  overlap(input: Dataset | Tensor | ArrayWithShape | Evidence): Promise<Overlap> {
+    return calledFrom(this.overlap, () => this.#inUse(() => this.#overlap(input)));
+  }
+
+  async #overlap(input: Dataset | Tensor | ArrayWithShape | Evidence): Promise<Overlap> {
+    const { network, seen } = this.#parts;
+    if (network !== undefined) return seen.join(network.trainedOn).among(imageRows(requireDataset(input, "input")));
+    const kind = this.evidence[0] as keyof Evidence;
+    const owned: Tensor[] = [];
+    try {
+      const given = isEvidence(input) ? input : { [kind]: input as Tensor | ArrayWithShape };
+      const { evidence } = takeEvidence(given, [kind], "input", owned);
+      return await seen.among(tensorRows(evidence[kind] as Tensor));
+    } finally {
+      disposeAll(owned);
+    }
+  }
+
+  /**
+   * What the detector flags of inputs that are surely strange, of which classes it flags familiar ones, and how far its false-alarm rate may be off.
+   * The inputs were scored when it was fitted; a detector of features makes them from the calibration features.
+   *
+   * @param options.falseAlarmRate - default: the detector's own
+   * @throws ERR_RANGE for a rate that the calibration cannot give, ERR_OPTION
+   * @example
+   * const { noise, falseAlarms } = detector.selfTest();
+   * console.log(`flags ${noise?.flagged} of noise, and ${falseAlarms.lower} to ${falseAlarms.upper} of familiar inputs`);
+   */
+  selfTest(options?: { falseAlarmRate?: number }): SelfTest {
+    this.#requireLive();
+    const given = optionsObject(options, "options", ["falseAlarmRate"]);
+    const rate = checkFalseAlarmRate(given.falseAlarmRate ?? this.falseAlarmRate, this.#parts.calibrationScores.length);
+    return selfTestAt(this.#parts, rate);
+  }
+
+  /** Writes network, score and calibration to one .safetensors file, atomically. @throws ERR_IO, ERR_DISPOSED */
+  save(path: string): Promise<void> {
+    return calledFrom(this.save, () => this.#inUse(() => this.#save(path)));
+  }
+
+  async #save(path: string): Promise<void> {
+    const { network, score, classifier, calibrationScores, calibrationLabels, ...rest } = this.#parts;
+    const scoreState = await score.state();
+    const classifierState = await classifier?.state();
+    const weights = [...((await network?.weights()) ?? [])].map(([name, tensor]) => ({ name, tensor }));
+    const held = [{ name: "scores", tensor: Tensor.from(calibrationScores) }];
+    if (calibrationLabels) held.push({ name: "labels", tensor: Tensor.from(BigInt64Array.from(calibrationLabels, BigInt)) });
+    const handles = (tensors: typeof held) => tensors.map(({ name, tensor }) => ({ name, tensor: Tensor.handle(tensor, name) }));
+    try {
+      const description: DetectorDescription = {
+        ...rest,
+        network: network?.description,
+        score: { name: score.name, description: scoreState.description },
+        classifier: classifierState?.description,
+      };
+      const tensors = {
+        network: handles(weights),
+        score: scoreState.tensors,
+        classifier: classifierState?.tensors ?? [],
+      };
+      await writeDetectorFile(string(path, "path"), description, tensors, handles(held));
+    } finally {
+      const states = [...scoreState.tensors, ...(classifierState?.tensors ?? [])];
+      disposeAll([...weights, ...held, ...states].map(({ tensor }) => tensor));
+    }
+  }
+
+  /**
+   * Reads what {@link save} wrote; on the same device predictions are the same, scores but for rounding in the last bit.
+   *
+   * @param options.maxImageSize - refuses a network for larger images, which a small file may state and which cost much. Default: none is refused
+   * @throws ERR_CORRUPT_FILE for a damaged file or one of another format or version, ERR_IO, ERR_DEVICE, ERR_OUT_OF_MEMORY, ERR_RANGE for a network
+   *   of larger images
+   */
+  static load(path: string, options?: { device?: string; maxImageSize?: number }): Promise<Detector> {
+    return calledFrom(Detector.load, () => Detector.#load(path, options));
+  }
+
+  static async #load(path: string, options: Parameters<typeof Detector.load>[1]): Promise<Detector> {
+    const { device = "cpu", maxImageSize = Infinity } = optionsObject(options, "options", ["device", "maxImageSize"]);
+    string(device, "device");
+    if (maxImageSize !== Infinity) integer(maxImageSize, "maxImageSize", 1);
+    const { description, tensors, calibrationScores, calibrationLabels } = await readDetectorFile(path);
+    const { network: model, score: stored, classifier: classes, ...rest } = description;
+    if (model) requireImageSize(path, model.architecture, maxImageSize);
+    const owned: { dispose(): void }[] = [];
+    try {
+      return await restoring(path, async () => {
+        const network = model && (await ResNet.restore(path, model, tensors.network, device));
+        if (network) owned.push(network);
+        const score = await restoreScore(stored.name, { description: stored.description, tensors: tensors.score }, device, path);
+        owned.push(score);
+        const classifier = classes && (await GaussianMixture.restore(classes, tensors.classifier, device, path));
+        if (classifier) owned.push(classifier);
+        const parts = { ...rest, network, score, classifier, calibrationScores, calibrationLabels };
+        await requireConsistent(path, parts);
+        return new Detector(parts);
+      });
+    } catch (error) {
+      disposeAll(owned);
+      throw error;
+    } finally {
+      disposeAll(Object.values(tensors).flatMap((part) => part.map(({ tensor }) => tensor))); // the parts hold what they keep
+    }
+  }
+
+  /**
+   * Frees network and score, once calls under way have ended: those still give their answers. Idempotent; any later call throws ERR_DISPOSED.
+   */
+  dispose(): void {
+    this.#disposed = true;
+    if (this.#calls === 0) this.#free();
+  }
+
+  #free(): void {
+    const { network, score, classifier } = this.#parts;
+    network?.dispose();
+    score.dispose();
+    classifier?.dispose();
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+
+  get disposed(): boolean {
+    return this.#disposed;
+  }
+
+  /** Runs a call, during which nothing is freed. @throws ERR_DISPOSED */
+  #requireLive(): void {
+    if (this.#disposed) throw new LibtorchOodError("ERR_DISPOSED", "detector: it has been disposed");
+  }
+
+  async #inUse<T>(call: () => Promise<T>): Promise<T> {
+    this.#requireLive();
+    this.#calls++;
+    try {
+      return await call();
+    } finally {
+      this.#calls--;
+      if (this.#disposed && this.#calls === 0) this.#free();
+    }
+  }
+}

@@ -1,0 +1,274 @@
+// Reading and writing .safetensors files: weights, detectors and statistics, exchanged with Python without a line of code in the file.
+
+import type { FileHandle } from "node:fs/promises";
+import { describe, fail, isRevoked, optionsObject, string } from "../core/checks";
+import { LibtorchOodError } from "../core/errors";
+import { bytesOf, shortList } from "../core/lists";
+import { writeFileAtomically } from "./atomic-write";
+import { contentBytes } from "./content-kind";
+import { allocateBytes, openRegularFile, readExactly } from "./regular-file";
+import { dtypeBits, isSafetensorsDtype, toBytes, type SafetensorsArray, type SafetensorsDtype } from "./safetensors-data";
+import {
+  formatHeader,
+  hasLoneSurrogate,
+  headerLength,
+  maxHeaderBytes,
+  maxRank,
+  parseHeader,
+  parseHeaderInTurns,
+  tensorByteLength,
+  type HeaderInput,
+  type SafetensorsEntry,
+  type SafetensorsHeader,
+} from "./safetensors-header";
+
+export { toValues, type SafetensorsArray, type SafetensorsDtype, type ValuesOfDtype } from "./safetensors-data";
+export type { SafetensorsEntry } from "./safetensors-header";
+
+/** A tensor with its bytes: little-endian, row-major. */
+export interface SafetensorsTensor {
+  readonly dtype: SafetensorsDtype;
+  readonly shape: readonly number[];
+  readonly data: Uint8Array;
+}
+
+/** All of a file. */
+export interface SafetensorsContent {
+  readonly metadata: ReadonlyMap<string, string>;
+  /** In the order of the header. */
+  readonly tensors: ReadonlyMap<string, SafetensorsTensor>;
+}
+
+/** An open file whose header has been read and checked; tensors are read one at a time. */
+export class SafetensorsFile {
+  readonly path: string;
+  readonly metadata: ReadonlyMap<string, string>;
+  /** In the order of the header. */
+  readonly tensors: ReadonlyMap<string, SafetensorsEntry>;
+  #handle: FileHandle | undefined;
+
+  // Private, so that its types, which are Node's, are no part of the declarations.
+  private constructor(path: string, header: SafetensorsHeader, handle: FileHandle) {
+    this.path = path;
+    this.metadata = header.metadata;
+    this.tensors = header.tensors;
+    this.#handle = handle;
+  }
+
+  /** @internal Use {@link openSafetensors}. */
+  static async open(path: string): Promise<SafetensorsFile> {
+    const { handle, size } = await openRegularFile(string(path, "path"));
+    try {
+      const prefix = new Uint8Array(Math.min(contentBytes, size));
+      await readExactly(handle, path, 0, prefix);
+      const header = allocateBytes(headerLength(prefix, size, path), `${path}: header`);
+      await readExactly(handle, path, 8, header);
+      return new SafetensorsFile(path, await parseHeaderInTurns(header, size, path), handle);
+    } catch (error) {
+      await handle.close();
+      throw error;
+    }
+  }
+
+  /**
+   * The bytes of one tensor in memory of their own, from offset 0 of their ArrayBuffer, so that a typed array of any kind fits over them.
+   *
+   * @throws ERR_OPTION for a name that is not in the file, ERR_DISPOSED after {@link close}, ERR_CORRUPT_FILE where the
+   *   file has shrunk meanwhile, ERR_IO, ERR_OUT_OF_MEMORY
+   */
+  async read(name: string): Promise<Uint8Array<ArrayBuffer>> {
+    const entry = this.tensors.get(name);
+    if (entry === undefined) {
+      throw new LibtorchOodError("ERR_OPTION", `${this.path}: no tensor ${describe(name)} among its ${this.tensors.size} tensors`);
+    }
+    if (this.#handle === undefined) throw new LibtorchOodError("ERR_DISPOSED", `${this.path}: read() after close()`);
+    const bytes = allocateBytes(entry.byteLength, `${this.path}: tensor ${describe(name)}`);
+    await readExactly(this.#handle, this.path, entry.byteOffset, bytes);
+    return bytes;
+  }
+
+  /** Waits for reads under way and closes the file. Idempotent. */
+  async close(): Promise<void> {
+    const handle = this.#handle;
+    this.#handle = undefined;
+    await handle?.close();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+}
+
+/**
+ * Opens a file and reads its header only.
+ *
+ * @throws ERR_CORRUPT_FILE naming the file, what was expected and what was found; ERR_IO where it cannot be read
+ * @example
+ * const file = await openSafetensors("detector.safetensors");
+ * const means = toValues("F64", await file.read("means"));
+ * await file.close();
+ */
+export function openSafetensors(path: string): Promise<SafetensorsFile> {
+  return SafetensorsFile.open(path);
+}
+
+/** Reads all of a file; each tensor has memory of its own. Throws as {@link openSafetensors} and {@link SafetensorsFile.read}. */
+export async function readSafetensors(path: string): Promise<SafetensorsContent> {
+  const file = await openSafetensors(path);
+  try {
+    const tensors = new Map<string, SafetensorsTensor>();
+    for (const [name, { dtype, shape }] of file.tensors) tensors.set(name, { dtype, shape, data: await file.read(name) });
+    return { metadata: file.metadata, tensors };
+  } finally {
+    await file.close();
+  }
+}
+
+/**
+ * Reads a file that is in memory. The tensors are views of `bytes`, at whatever offset they lie.
+ *
+ * @param source - what error messages call it
+ * @throws ERR_CORRUPT_FILE, ERR_DTYPE where `bytes` is no Uint8Array
+ */
+export function parseSafetensors(bytes: Uint8Array, source = "safetensors bytes"): SafetensorsContent {
+  const own = bytesOf(bytes);
+  if (own === undefined) fail("ERR_DTYPE", "bytes", "a Uint8Array", bytes);
+  return parseBytes(own, string(source, "source"));
+}
+
+function parseBytes(bytes: Uint8Array, source: string): SafetensorsContent {
+  const length = headerLength(bytes.subarray(0, contentBytes), bytes.length, source);
+  const header = parseHeader(bytes.subarray(8, 8 + length), bytes.length, source);
+  const tensors = new Map<string, SafetensorsTensor>();
+  for (const [name, { dtype, shape, byteOffset, byteLength }] of header.tensors) {
+    tensors.set(name, { dtype, shape, data: bytes.subarray(byteOffset, byteOffset + byteLength) });
+  }
+  return { metadata: header.metadata, tensors };
+}
+
+/** A tensor to write. */
+export interface SafetensorsInput {
+  readonly name: string;
+  readonly dtype: SafetensorsDtype;
+  readonly shape: readonly number[];
+  /**
+   * A Uint8Array of raw little-endian bytes (any dtype), or the typed array of the dtype: Float64Array F64, Float32Array F32,
+   * Uint16Array U16, F16 and BF16 (bit patterns), Int32Array I32 and I64 (widened), BigInt64Array I64, Int16Array I16, Int8Array I8,
+   * BigUint64Array U64, Uint32Array U32, Uint8ClampedArray U8. Must not change until the write has ended.
+   */
+  readonly data: SafetensorsArray;
+}
+
+export interface SafetensorsWriteOptions {
+  /** Text to text, written as `__metadata__` in the order given. */
+  metadata?: ReadonlyMap<string, string> | Readonly<Record<string, string>>;
+}
+
+/**
+ * Writes a file atomically (see {@link writeFileAtomically}): tensors in the order given, data from a multiple of 8 on. The same
+ * input gives the same bytes. Tensors are not copied, so a file of any size is written with little memory.
+ *
+ * @throws before anything is written: ERR_OPTION (name twice or reserved, unknown dtype), ERR_SHAPE, ERR_DTYPE, ERR_RANGE (header above 100 MB);
+ *   then ERR_IO; ERR_SHAPE where the memory of an array goes before it is written
+ */
+export async function writeSafetensors(
+  path: string,
+  tensors: Iterable<SafetensorsInput>,
+  options?: SafetensorsWriteOptions,
+): Promise<void> {
+  await writeFileAtomically(string(path, "path"), chunksOf(safetensorsParts(tensors, options)));
+}
+
+/** The bytes that {@link writeSafetensors} writes, in memory. */
+export function serializeSafetensors(tensors: Iterable<SafetensorsInput>, options?: SafetensorsWriteOptions): Uint8Array {
+  const chunks = [...chunksOf(safetensorsParts(tensors, options))];
+  const length = chunks.reduce((sum, chunk) => sum + chunk.length, 0);
+  const bytes = allocateBytes(length, "safetensors");
+  let position = 0;
+  for (const chunk of chunks) {
+    bytes.set(chunk, position);
+    position += chunk.length;
+  }
+  return bytes;
+}
+
+function safetensorsParts(tensors: Iterable<SafetensorsInput>, options?: SafetensorsWriteOptions) {
+  const { metadata } = optionsObject(options, "options", ["metadata"]);
+  const inputs: HeaderInput[] = [];
+  const data: { name: string; bytes: Uint8Array; byteLength: number }[] = [];
+  const names = new Set<string>();
+  let headerLength = 2;
+  const list: unknown = tensors;
+  if (typeof list !== "object" || list === null || isRevoked(list) || !(Symbol.iterator in list)) {
+    fail("ERR_OPTION", "tensors", "an array or another iterable of tensors", list);
+  }
+  for (const tensor of tensors) {
+    if (typeof tensor !== "object" || tensor === null) fail("ERR_OPTION", "tensor", "{ name, dtype, shape, data }", tensor);
+    const name = writableText(tensor.name, "tensor name");
+    if (name === "__metadata__") throw new LibtorchOodError("ERR_OPTION", "tensor name: __metadata__ is reserved by the format");
+    if (names.has(name)) throw new LibtorchOodError("ERR_OPTION", `tensor name: ${describe(name)} is given twice`);
+    names.add(name);
+    const { dtype } = tensor;
+    if (!isSafetensorsDtype(dtype)) fail("ERR_OPTION", `dtype of ${describe(name)}`, `one of ${Object.keys(dtypeBits).join(", ")}`, dtype);
+    const given = tensor.shape;
+    const shape = shortList(given, maxRank) as number[] | undefined;
+    if (!shape?.every((size) => Number.isSafeInteger(size) && size >= 0)) {
+      fail("ERR_SHAPE", `shape of ${describe(name)}`, `an array of non-negative integers, ${maxRank} at most`, given);
+    }
+    const bytes = toBytes(dtype, tensor.data, `data of ${describe(name)}`);
+    const byteLength = tensorByteLength(dtype, shape);
+    if (bytes.length !== byteLength) {
+      const expected = `${byteLength ?? "more than 2^53"} bytes for ${dtype} [${shape.join(", ")}]`;
+      throw new LibtorchOodError("ERR_SHAPE", `data of ${describe(name)}: expected ${expected}, found ${bytes.length} bytes`);
+    }
+    inputs.push({ name, dtype, shape, byteLength });
+    headerLength += leastEntryBytes + name.length;
+    if (headerLength > maxHeaderBytes) throw headerTooLong("more"); // known before an endless list has filled the memory
+
+    data.push({ name, bytes, byteLength });
+  }
+  const header = formatHeader(inputs, metadataMap(metadata));
+  if (header.length - 8 > maxHeaderBytes) throw headerTooLong(`${header.length - 8}`);
+  return { header, data };
+}
+
+/** One by one, as they are written: the arrays are the caller's. @throws ERR_SHAPE where the memory of one has gone since the header was made */
+function* chunksOf({ header, data }: ReturnType<typeof safetensorsParts>): Generator<Uint8Array> {
+  yield header;
+  for (const { name, bytes, byteLength } of data) {
+    if (bytes.length !== byteLength) {
+      fail(
+        "ERR_SHAPE",
+        `data of ${describe(name)}`,
+        `${byteLength} bytes until they are written (has their buffer been transferred?)`,
+        bytes,
+      );
+    }
+    yield bytes;
+  }
+}
+
+/** Of an entry with an empty name and shape. */
+const leastEntryBytes = '"":{"dtype":"F4","shape":[],"data_offsets":[0,0]},'.length;
+
+function headerTooLong(found: string): LibtorchOodError {
+  return new LibtorchOodError("ERR_RANGE", `safetensors header: expected at most ${maxHeaderBytes} bytes, found ${found}`);
+}
+
+function metadataMap(metadata: SafetensorsWriteOptions["metadata"]): Map<string, string> {
+  if (metadata === undefined) return new Map();
+  if (typeof metadata !== "object" || metadata === null) fail("ERR_OPTION", "metadata", "a Map or an object of strings", metadata);
+  const isMap = Object.prototype.toString.call(metadata) === "[object Map]";
+  const pairs = isMap ? (metadata as ReadonlyMap<string, string>) : Object.entries(metadata as Readonly<Record<string, string>>);
+  const checked = new Map<string, string>();
+  for (const [key, value] of pairs) {
+    checked.set(writableText(key, "metadata key"), writableText(value, `metadata ${describe(key)}`));
+  }
+  return checked;
+}
+
+function writableText(value: unknown, name: string): string {
+  const text = string(value, name);
+  if (hasLoneSurrogate(text)) throw new LibtorchOodError("ERR_OPTION", `${name}: half of a surrogate pair in ${describe(text)}`);
+  return text;
+}

@@ -1,0 +1,174 @@
+// From what a caller holds (a Dataset, a Tensor, an array with its shape, files, pixels) to a native tensor of images.
+
+import { createHash } from "node:crypto";
+import { setImmediate as turn } from "node:timers/promises";
+import { describe, fail } from "../../core/checks";
+import { labelsFor } from "../../data/class-labels";
+import { Dataset, requireArrays } from "../../data/dataset";
+import { LibtorchOodError } from "../../core/errors";
+import { decodeImages, type ImageTarget } from "../../images/decode";
+import { reportFaults, type ImageFailure, type OnError } from "../../images/failure";
+import { isImage, takeImages, type Image, type TakenImage } from "../../images/image";
+import { native, type NativeTensor } from "../../native/surface";
+import { abortError, callNative } from "../../native/call";
+import { Tensor, toTensor, type ArrayWithShape } from "../../native/tensor";
+import { warn } from "../../core/warnings";
+
+/**
+ * Images as programs hold them: a Dataset; a Tensor or array [N, C, H, W], uint8 (0 … 255), or float32/float64 in 0 … 1; or one image or
+ * several as encoded bytes, paths, `file:` URLs, Blobs or RGBA pixels.
+ */
+export type Images = Dataset | Tensor | ArrayWithShape | Image | readonly Image[];
+
+const imageForms =
+  "a Dataset, a Tensor, { data: typed array, shape }, or one image or a list of them as encoded bytes (Uint8Array), a path, a file: URL, a Blob or " +
+  "{ data, width, height }";
+
+const pieceBytes = 8 << 20; // about 2 ms of copying or hashing: the event loop turns between pieces
+
+/** Images as a native tensor, to be disposed, and those that are not in it. */
+export interface NativeImages {
+  readonly tensor: NativeTensor;
+  /** In the order of the images, their `index` among those of the call. */
+  readonly skipped: readonly ImageFailure[];
+}
+
+/**
+ * A native handle of the images that belongs to the call: an array is copied, and a caller's tensor held, before this
+ * returns its promise, so that nothing the caller does to them afterwards shows. To be disposed.
+ *
+ * @param onError - of images that have to be decoded and cannot be
+ * @throws ERR_OPTION, ERR_DTYPE, ERR_SHAPE, ERR_DISPOSED, and for images that have to be decoded what {@link decodeImages} throws
+ */
+export async function imagesTensor(images: Images, name: string, target: ImageTarget, onError: OnError = "throw"): Promise<NativeImages> {
+  if (images instanceof Dataset) return { tensor: await datasetTensor(images), skipped: [] };
+  if (!isImage(images) && !Array.isArray(images)) {
+    const array = typeof images === "object" && images !== null && "data" in images;
+    if (!array && !Tensor.is(images)) fail("ERR_OPTION", name, imageForms, images);
+    return { tensor: ownHandle(images, name), skipped: [] };
+  }
+  const taken = takeImages(images, name);
+  const { channels, size } = target;
+  const faults = new Map<number, LibtorchOodError>();
+  let tensor = newTensor([taken.length, channels, size, size]);
+  try {
+    const onFault = onError === "throw" ? undefined : (index: number, error: LibtorchOodError) => void faults.set(index, error);
+    await decodeImages(taken, target, (index, bytes) => tensor.write(index * bytes.length, bytes), onFault);
+    const skipped = await reportFaults(faults, (index) => (taken[index] as TakenImage).name, onError, target.signal);
+    if (faults.size > 0) {
+      const all = tensor;
+      try {
+        tensor = await withoutRows(all, faults, target.signal);
+      } finally {
+        all.dispose();
+      }
+    }
+    return { tensor, skipped };
+  } catch (error) {
+    tensor.dispose(); // once more where its rows were left out
+    throw error;
+  }
+}
+
+function newTensor(shape: number[]): NativeTensor {
+  return callNative(() => new (native().Tensor)(null, shape, "uint8"));
+}
+
+/** Piece by piece, so that the event loop turns however many images there are. */
+async function withoutRows(
+  tensor: NativeTensor,
+  left: ReadonlyMap<number, unknown>,
+  signal: AbortSignal | undefined,
+): Promise<NativeTensor> {
+  const [count = 0, ...shape] = tensor.shape;
+  const length = shape.reduce((product, size) => product * size, 1);
+  const rowsAtOnce = Math.max(1, Math.floor(pieceBytes / 8 / length)); // every piece is copied three times
+  const result = newTensor([count - left.size, ...shape]);
+  try {
+    let next = 0;
+    for (let start = 0; start < count; start += rowsAtOnce) {
+      await turn();
+      if (signal?.aborted) throw abortError(signal);
+      const end = Math.min(count, start + rowsAtOnce);
+      const piece = tensor.slice(start, end);
+      const rows = piece.toTypedArray() as Uint8Array;
+      piece.dispose();
+      let kept = 0;
+      for (let row = start; row < end; row++) {
+        if (!left.has(row)) rows.copyWithin(length * kept++, (row - start) * length, (row - start + 1) * length);
+      }
+      result.write(next, rows.subarray(0, length * kept));
+      next += length * kept;
+    }
+    return result;
+  } catch (error) {
+    result.dispose();
+    throw error;
+  }
+}
+
+export async function datasetTensor(images: Dataset): Promise<NativeTensor> {
+  const { length, shape } = images;
+  const bytes = length * requireArrays(images);
+  const tensor = newTensor([length, ...shape]);
+  try {
+    for (let offset = 0; offset < bytes; offset += pieceBytes) {
+      if (offset > 0) await turn();
+      requireArrays(images); // again: others have had their turn
+      tensor.write(offset, images.images.subarray(offset, offset + pieceBytes));
+    }
+    return tensor;
+  } catch (error) {
+    tensor.dispose();
+    throw error;
+  }
+}
+
+function ownHandle(images: Tensor | ArrayWithShape, name: string): NativeTensor {
+  const tensor = toTensor(images, name);
+  if (tensor.disposed) throw new LibtorchOodError("ERR_DISPOSED", `${name}: the tensor has been disposed`);
+  const { shape } = tensor;
+  const handle = Tensor.handle(tensor, name);
+  if (tensor !== images) return handle;
+  if (shape.length !== 4) {
+    throw new LibtorchOodError("ERR_SHAPE", `${name}: expected 4 dimensions, found ${shape.length} (shape [${shape.join(", ")}])`);
+  }
+  return callNative(() => handle.slice(0, shape[0] as number));
+}
+
+export function labelsTensor(dataset: Dataset, classNames: readonly string[] = dataset.classNames): NativeTensor {
+  requireArrays(dataset);
+  const { labels, warnings } = labelsFor(dataset, classNames, dataset.name);
+  for (const warning of warnings) warn("LIBTORCH_OOD_OTHER_CLASSES", warning);
+  return callNative(() => new (native().Tensor)(labels, [dataset.length], "int32"));
+}
+
+/** @throws ERR_OPTION for anything but a Dataset, ERR_SHAPE for one whose arrays are gone */
+export function requireDataset(value: unknown, name: string): Dataset {
+  if (value instanceof Dataset) {
+    requireArrays(value);
+    return value;
+  }
+  throw new LibtorchOodError("ERR_OPTION", `${name}: expected a Dataset (Dataset.fromArrays makes one), found ${describe(value)}`);
+}
+
+/** SHA-256 over shapes, labels and images of data sets, in hexadecimal. */
+export async function dataHash(datasets: readonly (Dataset | undefined)[]): Promise<string> {
+  const hash = createHash("sha256");
+  for (const dataset of datasets) {
+    if (dataset === undefined) {
+      hash.update("none;");
+      continue;
+    }
+    requireArrays(dataset);
+    hash.update(`${dataset.length}x${dataset.shape.join("x")};`);
+    const { labels, images } = dataset;
+    hash.update(new Uint8Array(labels.buffer, labels.byteOffset, labels.byteLength));
+    for (let offset = 0; offset < images.length; offset += pieceBytes) {
+      await turn();
+      requireArrays(dataset);
+      hash.update(images.subarray(offset, offset + pieceBytes));
+    }
+  }
+  return hash.digest("hex");
+}

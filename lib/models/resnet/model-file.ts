@@ -1,0 +1,223 @@
+// The file of a network: a .safetensors file whose tensors have DDU's PyTorch names and whose metadata holds, as JSON,
+// what the network is. A checkpoint is such a file too, with the momentum of SGD and the training record added.
+
+import { describe } from "../../core/checks";
+import { checkClassNames } from "../../core/class-names";
+import { checkNormalization, type Normalization } from "../../data/normalization";
+import { LibtorchOodError } from "../../core/errors";
+import { corruptFile } from "../../core/file-errors";
+import { formatName } from "../../formats/format-names";
+import { parseJson } from "../../formats/json";
+import { openSafetensors, writeSafetensors, type SafetensorsFile, type SafetensorsInput } from "../../formats/safetensors";
+import type { SafetensorsDtype } from "../../formats/safetensors";
+import type { NativeDtype } from "../../native/surface";
+import { storedPresetRecord, type PresetRecord } from "../../protocols/preset";
+import { SeenInputs } from "../../data/seen-inputs";
+import { Tensor } from "../../native/tensor";
+import { architectureKeys, resolveArchitecture, type Architecture, type ArchitectureOptions } from "./architecture";
+import { parseTrainingRecord, type TrainingRecord } from "./training-record";
+
+const format = "libtorch-ood/resnet";
+const formatVersion = "1";
+const momentumPrefix = "optimizer.momentum.";
+
+export interface ModelDescription {
+  architecture: Architecture;
+  normalization: Normalization | undefined;
+  classNames: readonly string[] | undefined;
+  preset: PresetRecord | undefined;
+  /** The images of every `fit`, validation ones not. */
+  trainedOn: SeenInputs;
+  training: TrainingRecord | undefined;
+}
+
+export interface NamedTensor {
+  name: string;
+  tensor: Tensor;
+}
+
+const fileDtypes: Record<NativeDtype, SafetensorsDtype> = {
+  float32: "F32",
+  float64: "F64",
+  int32: "I32",
+  int64: "I64",
+  uint8: "U8",
+  int8: "I8",
+};
+
+/** Writes a model, or with `momentum` a checkpoint, atomically. @throws ERR_IO */
+export async function writeModelFile(
+  path: string,
+  description: ModelDescription,
+  state: readonly NamedTensor[],
+  momentum: readonly NamedTensor[] = [],
+): Promise<void> {
+  const input = ({ name, tensor }: NamedTensor, prefix = ""): SafetensorsInput => ({
+    name: prefix + name,
+    dtype: fileDtypes[tensor.dtype],
+    shape: tensor.shape,
+    data: tensor.toArray(),
+  });
+  await writeSafetensors(path, [...state.map((entry) => input(entry)), ...momentum.map((entry) => input(entry, momentumPrefix))], {
+    metadata: { format, version: formatVersion, model: JSON.stringify(description) },
+  });
+}
+
+/** A model file that has been opened: its description is checked, its tensors are still to be read. */
+export interface OpenModelFile {
+  description: ModelDescription;
+  /** Of the weights. */
+  dtype: "float32" | "float64";
+  shapeOf: (name: string) => readonly number[] | undefined;
+  state(): Promise<NamedTensor[]>;
+  momentum(): Promise<NamedTensor[]>;
+  close(): Promise<void>;
+}
+
+/** @throws ERR_CORRUPT_FILE for anything but a model file of a version that this library reads; ERR_IO */
+export async function openModelFile(path: string): Promise<OpenModelFile> {
+  const file = await openSafetensors(path);
+  try {
+    const description = parseDescription(file);
+    const read = async (wanted: (name: string) => string | undefined) => {
+      const tensors: NamedTensor[] = [];
+      for (const stored of file.tensors.keys()) {
+        const name = wanted(stored);
+        if (name !== undefined) tensors.push({ name, tensor: await readTensor(file, stored) });
+      }
+      return tensors;
+    };
+    return {
+      description,
+      dtype: file.tensors.get("fc.weight")?.dtype === "F64" ? "float64" : "float32",
+      shapeOf: (name) => file.tensors.get(name)?.shape,
+      state: () => read((name) => (name.startsWith(momentumPrefix) ? undefined : name)),
+      momentum: () => read((name) => (name.startsWith(momentumPrefix) ? name.slice(momentumPrefix.length) : undefined)),
+      close: () => file.close(),
+    };
+  } catch (error) {
+    await file.close();
+    throw error;
+  }
+}
+
+/** The typed array of each dtype that a network's file may hold. */
+const arrays = { F32: Float32Array, F64: Float64Array, I32: Int32Array, I64: BigInt64Array, U8: Uint8Array, I8: Int8Array } as const;
+
+async function readTensor(file: SafetensorsFile, name: string): Promise<Tensor> {
+  const { dtype, shape } = file.tensors.get(name) as { dtype: SafetensorsDtype; shape: readonly number[] };
+  if (!Object.hasOwn(arrays, dtype)) corrupt(file.path, `${name} to be one of ${Object.keys(arrays).join(", ")}`, dtype);
+  const { buffer } = await file.read(name); // of its own, so that the only copy is the one into native memory
+  return Tensor.from(new arrays[dtype as keyof typeof arrays](buffer), shape);
+}
+
+function corrupt(path: string, expected: string, found: unknown): never {
+  throw new LibtorchOodError(
+    "ERR_CORRUPT_FILE",
+    `${path}: expected ${expected}, found ${found === undefined ? "nothing" : describe(found)}`,
+  );
+}
+
+function parseDescription(file: SafetensorsFile): ModelDescription {
+  const { path, metadata } = file;
+  const found = metadata.get("format");
+  if (found !== format) throw corruptFile(path, formatName(format), formatName(found));
+  if (metadata.get("version") !== formatVersion) {
+    corrupt(path, `format version ${formatVersion} (is the file of a newer libtorch-ood?)`, metadata.get("version"));
+  }
+  let model: unknown;
+  try {
+    model = parseJson(metadata.get("model") ?? "");
+  } catch (error) {
+    corrupt(path, `metadata model to be JSON (${(error as Error).message.slice(0, 100)})`, metadata.get("model"));
+  }
+  return parseModelDescription(path, model);
+}
+
+/** What a file says of a network. @throws ERR_CORRUPT_FILE */
+export function parseModelDescription(path: string, model: unknown): ModelDescription {
+  if (!isRecord(model) || !isRecord(model.architecture)) corrupt(path, "metadata model with an architecture", model);
+  const given = model.architecture;
+  const missing = architectureKeys.filter((key) => given[key] === undefined || given[key] === null);
+  if (missing.length > 0) corrupt(path, `an architecture with ${missing.join(", ")}`, Object.keys(given).join(", "));
+  let architecture: Architecture;
+  try {
+    architecture = resolveArchitecture(given as unknown as ArchitectureOptions);
+  } catch (error) {
+    corrupt(path, "a valid architecture", (error as Error).message);
+  }
+  return {
+    architecture,
+    normalization: parseNormalization(path, model.normalization, architecture.inChannels),
+    classNames: parseClassNames(path, model.classNames, architecture.numClasses),
+    preset: storedPresetRecord(model.preset),
+    trainedOn: SeenInputs.parse(model.trainedOn) ?? corrupt(path, "trainedOn to be ascending hashes in base64", model.trainedOn),
+    training: parseTrainingRecord(path, model.training),
+  };
+}
+
+/**
+ * The largest tensors must be there as the architecture wants them, before a network is made of it: a small file cannot have the library
+ * allocate a large network.
+ *
+ * @throws ERR_CORRUPT_FILE
+ */
+export function requireSizes(path: string, architecture: Architecture, shapeOf: (name: string) => readonly number[] | undefined): void {
+  const { depth, inChannels, imageSize, width, featureDim, numClasses, spectralNorm } = architecture;
+  const weight = spectralNorm ? "weight_orig" : "weight";
+  const expected: [name: string, elements: number][] = [
+    [`conv1.${weight}`, 9 * planes(64) * inChannels],
+    ["fc.weight", numClasses * featureDim],
+  ];
+  if (spectralNorm) expected.push(["conv1.weight_v", inChannels * imageSize ** 2]);
+  for (const layer of [1, 2, 3, 4]) {
+    const channels = layer === 4 ? featureDim / (depth === 18 ? 1 : 4) : planes(32 * 2 ** layer);
+    const size = Math.ceil(imageSize / 2 ** (layer - 1));
+    expected.push([`layer${layer}.1.conv2.${weight}`, 9 * channels ** 2]);
+    if (spectralNorm) expected.push([`layer${layer}.1.conv2.weight_v`, channels * size ** 2]);
+  }
+  for (const [name, elements] of expected) {
+    const shape = shapeOf(name);
+    const found = shape?.reduce((product, size) => product * size, 1);
+    if (found !== elements) corrupt(path, `${elements} elements in ${name}, by its architecture`, shape && `[${shape.join(", ")}]`);
+  }
+
+  function planes(unscaled: number): number {
+    return Math.max(1, Math.round(unscaled * width));
+  }
+}
+
+/**
+ * A limit of the caller's own: what an image costs grows with the square of its side, which a small file may state as large as it likes.
+ *
+ * @throws ERR_RANGE
+ */
+export function requireImageSize(path: string, { imageSize }: Architecture, maxImageSize: number): void {
+  if (imageSize <= maxImageSize) return;
+  const expected = `a network for images of at most ${maxImageSize}×${maxImageSize} pixels (maxImageSize)`;
+  throw new LibtorchOodError("ERR_RANGE", `${path}: expected ${expected}, found ${imageSize}×${imageSize}`);
+}
+
+function parseNormalization(path: string, value: unknown, channels: number): Normalization | undefined {
+  if (value === undefined || value === null) return undefined;
+  if (!isRecord(value)) corrupt(path, `normalization of ${channels} channels`, value);
+  return refusing(path, () => checkNormalization({ mean: value.mean, std: value.std } as Normalization, channels));
+}
+
+function parseClassNames(path: string, value: unknown, classes: number): string[] | undefined {
+  if (value === undefined || value === null) return undefined;
+  return refusing(path, () => checkClassNames(value, classes));
+}
+
+/** A check of what callers give, of what a file holds. @throws ERR_CORRUPT_FILE */
+function refusing<T>(path: string, check: () => T): T {
+  try {
+    return check();
+  } catch (error) {
+    throw new LibtorchOodError("ERR_CORRUPT_FILE", `${path}: ${(error as Error).message}`, { cause: error });
+  }
+}
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}

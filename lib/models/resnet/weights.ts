@@ -1,0 +1,105 @@
+// Weights as a caller gives them, held against those that a network has: everything that does not fit is said at once.
+
+import { describe, fail } from "../../core/checks";
+import { LibtorchOodError } from "../../core/errors";
+import { Tensor, toTensor, type ArrayWithShape } from "../../native/tensor";
+
+/** Names that a message has room for. */
+const mostNames = 6;
+
+/** Copies of what a caller holds, as it is now. @throws ERR_OPTION, ERR_DTYPE for a value that is no tensor */
+export function takeWeights(
+  weights: ReadonlyMap<string, Tensor | ArrayWithShape | number | bigint>,
+): Map<string, Tensor | number | bigint> {
+  const taken = new Map<string, Tensor | number | bigint>();
+  for (const [name, value] of weights)
+    taken.set(name, typeof value === "number" || typeof value === "bigint" ? value : toTensor(value, name));
+  return taken;
+}
+
+/**
+ * The tensors of a network, from those given.
+ *
+ * @param given - as {@link takeWeights} took them
+ * @throws ERR_SHAPE naming those that are missing, surplus or of another shape; ERR_OPTION where some are surplus and nothing else is wrong
+ */
+export function fittingState(
+  given: ReadonlyMap<string, Tensor | number | bigint>,
+  own: ReadonlyMap<string, Tensor>,
+): { name: string; tensor: Tensor }[] {
+  const missing = [...own.keys()].filter((name) => !given.has(name));
+  const surplus = [...given.keys()].filter((name) => !own.has(name));
+  const misshapen: string[] = [];
+  const state: { name: string; tensor: Tensor }[] = [];
+  for (const [name, expected] of own) {
+    const value = given.get(name);
+    if (value === undefined) continue;
+    const { shape, dtype } = expected;
+    if (Tensor.is(value) && value.disposed) throw new LibtorchOodError("ERR_DISPOSED", `${name}: the tensor has been disposed`);
+    if (dtype !== "int64" && !Tensor.is(value)) fail("ERR_OPTION", name, `a tensor of shape [${shape.join(", ")}]`, value);
+    const tensor = dtype === "int64" ? counter(value, name) : (value as Tensor);
+    if (String(tensor.shape) !== String(shape)) {
+      misshapen.push(`${name} (expected [${shape.join(", ")}], found [${tensor.shape.join(", ")}])`);
+    }
+    state.push({ name, tensor });
+  }
+  if (missing.length + surplus.length + misshapen.length > 0) {
+    const said = [list("missing", missing), list("not of this network", surplus), list("of another shape", misshapen)];
+    const problems = said.filter((text) => text !== "").join("; ");
+    const code = missing.length + misshapen.length > 0 ? "ERR_SHAPE" : "ERR_OPTION";
+    throw new LibtorchOodError(
+      code,
+      `weights: expected the ${own.size} tensors of model.weights(), found ${problems}${advice(surplus, own)}`,
+    );
+  }
+  return state;
+}
+
+/** Batch norms divide by the roots of these. @throws ERR_RANGE */
+export function requireVariances(state: readonly { name: string; tensor: Tensor }[]): void {
+  for (const { name, tensor } of state) {
+    if (!name.endsWith("running_var")) continue;
+    const negative = Array.from(tensor.toArray() as ArrayLike<number>).find((value) => value < 0);
+    if (negative !== undefined) fail("ERR_RANGE", name, "variances, none negative", negative);
+  }
+}
+
+function list(what: string, names: readonly string[]): string {
+  if (names.length === 0) return "";
+  const more = names.length > mostNames ? `, and ${names.length - mostNames} more` : "";
+  return `${names.length} ${what}: ${names.slice(0, mostNames).map(shortened).join(", ")}${more}`;
+}
+
+function shortened(name: unknown): string {
+  return typeof name === "string" ? (name.length > 120 ? `${name.slice(0, 117)}...` : name) : describe(name);
+}
+
+/** Where a surplus name becomes one of the network's by what other libraries do to names. */
+function advice(surplus: readonly string[], own: ReadonlyMap<string, Tensor>): string {
+  const renames: [rename: (name: string) => string, text: string][] = [
+    [(name) => name.replace(".downsample.", ".shortcut."), 'torchvision\'s "downsample" is "shortcut" here'],
+    [(name) => name.replace(/^module\./, ""), 'remove the prefix "module." of DataParallel'],
+    [
+      (name) => name.replace(/weight$/, "weight_orig"),
+      "the network has a spectral norm, these weights have none: create it with spectralNorm: false",
+    ],
+    [(name) => name.replace(/weight_orig$/, "weight"), "these weights have a spectral norm: create the network with one"],
+  ];
+  const found = renames.filter(([rename]) =>
+    surplus.some((name) => typeof name === "string" && rename(name) !== name && own.has(rename(name))),
+  );
+  return found.length === 0 ? "" : ` (${found.map(([, text]) => text).join("; ")})`;
+}
+
+/** A counter in whatever form it comes: a number, or one element of any dtype. */
+function counter(value: Tensor | number | bigint, name: string): Tensor {
+  const count = Tensor.is(value) ? onlyElement(value) : value;
+  if (count === undefined || (typeof count === "number" && !Number.isSafeInteger(count)) || count < 0) {
+    throw new LibtorchOodError("ERR_SHAPE", `${name}: expected a whole number from 0 on, alone, found ${describe(count ?? value)}`);
+  }
+  return Tensor.from(BigInt64Array.of(BigInt(count)), []);
+}
+
+function onlyElement(tensor: Tensor): number | bigint | undefined {
+  return tensor.size === 1 ? tensor.toArray()[0] : undefined;
+}

@@ -1,0 +1,138 @@
+// Tensor: an n-dimensional array in native host memory, so that features and images pass between calls without a copy.
+
+import { describe, fail, isRevoked, typedArrayName } from "../core/checks";
+import { LibtorchOodError } from "../core/errors";
+import { shortList } from "../core/lists";
+import { native, type NativeArray, type NativeDtype, type NativeTensor } from "./surface";
+import { callNative, given } from "./call";
+
+export type Dtype = NativeDtype;
+/** The typed arrays that a Tensor can be made from and gives back. */
+export type TensorArray = NativeArray;
+
+/** As libtorch has it, and the safetensors format. */
+const maxDimensions = 64;
+
+const dtypeOfArray: Record<string, Dtype> = {
+  Float32Array: "float32",
+  Float64Array: "float64",
+  Int32Array: "int32",
+  BigInt64Array: "int64",
+  Uint8Array: "uint8",
+  Uint8ClampedArray: "uint8",
+  Int8Array: "int8",
+};
+
+/**
+ * An n-dimensional array in native host memory, row-major. Immutable through this interface.
+ *
+ * Memory is freed when the object is collected, or at once by {@link Tensor.dispose}; a call that is using the tensor
+ * keeps its memory until it ends.
+ *
+ * @example
+ * const features = Tensor.from(new Float32Array([1, 2, 3, 4, 5, 6]), [2, 3]);
+ * features.shape; // [2, 3]
+ */
+export class Tensor {
+  readonly #native: NativeTensor;
+
+  /** @internal Use {@link Tensor.from}. */
+  constructor(handle: NativeTensor) {
+    this.#native = given(handle);
+  }
+
+  /**
+   * Copies a typed array (of any realm; its kind gives the dtype, `Buffer` and `Uint8ClampedArray` count as uint8).
+   *
+   * @param data - as many elements as `shape` multiplies to
+   * @param shape - sizes of the dimensions, non-negative integers, 64 at most; default: one dimension
+   * @throws ERR_DTYPE for another kind of array, ERR_SHAPE where lengths differ, ERR_OUT_OF_MEMORY
+   */
+  static from(data: TensorArray | Uint8ClampedArray, shape?: readonly number[]): Tensor {
+    const dtype = ArrayBuffer.isView(data) ? dtypeOfArray[typedArrayName(data)] : undefined;
+    if (dtype === undefined) fail("ERR_DTYPE", "data", `a typed array (${Object.keys(dtypeOfArray).join(", ")})`, data);
+    const sizes = shape === undefined ? [data.length] : checkShape(shape);
+    return new Tensor(callNative(() => new (native().Tensor)(data as NativeArray, sizes, dtype)));
+  }
+
+  /** Sizes of the dimensions. @throws ERR_DISPOSED */
+  get shape(): number[] {
+    return callNative(() => this.#native.shape);
+  }
+
+  /** Element type. @throws ERR_DISPOSED */
+  get dtype(): Dtype {
+    return callNative(() => this.#native.dtype);
+  }
+
+  /** Number of elements. @throws ERR_DISPOSED */
+  get size(): number {
+    return this.shape.reduce((product, size) => product * size, 1);
+  }
+
+  get disposed(): boolean {
+    return this.#native.disposed;
+  }
+
+  /** A copy of the elements in row-major order. @throws ERR_DISPOSED, ERR_OUT_OF_MEMORY */
+  toArray(): TensorArray {
+    return callNative(() => this.#native.toTypedArray());
+  }
+
+  /** Rows `start` … `end − 1` along the first dimension, sharing this tensor's memory. @throws ERR_RANGE, ERR_DISPOSED */
+  slice(start: number, end: number = this.shape[0] ?? 0): Tensor {
+    return new Tensor(callNative(() => this.#native.slice(start, end)));
+  }
+
+  /**
+   * @internal The same memory under a handle of its own, for a call that goes on while the caller may dispose of this one.
+   * @throws ERR_DISPOSED
+   */
+  hold(): Tensor {
+    const [rows] = this.shape;
+    return rows === undefined ? this : this.slice(0, rows);
+  }
+
+  /** Gives the memory back now. Idempotent; any later use throws ERR_DISPOSED. */
+  dispose(): void {
+    this.#native.dispose();
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+
+  /** @internal The handle for native calls. @throws ERR_OPTION where `value` is no Tensor */
+  static handle(value: Tensor, name: string): NativeTensor {
+    if (typeof value !== "object" || value === null || !(#native in value)) fail("ERR_OPTION", name, "a Tensor", value);
+    return value.#native;
+  }
+
+  /** @internal True for a Tensor of this copy of the library. */
+  static is(value: unknown): value is Tensor {
+    return typeof value === "object" && value !== null && #native in value;
+  }
+}
+
+/** An array with its shape, where a {@link Tensor} may be given too: `{ data, shape }`, row-major. */
+export interface ArrayWithShape {
+  data: TensorArray;
+  shape: readonly number[];
+}
+
+/** A Tensor as it is, or one made from an array with its shape. @throws ERR_OPTION, and what {@link Tensor.from} throws */
+export function toTensor(value: Tensor | ArrayWithShape, name: string): Tensor {
+  if (Tensor.is(value)) return value;
+  if (typeof value === "object" && value !== null && ArrayBuffer.isView(value.data)) return Tensor.from(value.data, value.shape);
+  fail("ERR_OPTION", name, "a Tensor or { data: typed array, shape }", value);
+}
+
+function checkShape(shape: unknown): number[] {
+  const sizes = shortList(shape, maxDimensions);
+  if (sizes === undefined)
+    fail("ERR_SHAPE", "shape", !isRevoked(shape) && Array.isArray(shape) ? `at most ${maxDimensions} sizes` : "an array of sizes", shape);
+  return sizes.map((size) => {
+    if (typeof size === "number" && Number.isSafeInteger(size) && size >= 0) return size;
+    throw new LibtorchOodError("ERR_SHAPE", `shape: expected non-negative integers, found ${describe(size)}`);
+  });
+}

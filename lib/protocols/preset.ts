@@ -1,0 +1,116 @@
+// What a preset is: one protocol of the literature as plain data, every choice by name; and how a caller's options override it.
+
+import { oneOf } from "../core/checks";
+import type { Normalization } from "../data/normalization";
+import type { PositiveClass } from "../metrics/positive-class";
+import { ddu2021 } from "./ddu-2021";
+import { openood15 } from "./openood-1.5";
+import { seedPaper } from "./seed-paper";
+
+export type PresetName = "seed-paper" | "ddu-2021" | "openood-1.5";
+
+export interface Preset {
+  readonly name: PresetName;
+  /** Title, year and where its code is. */
+  readonly source: string;
+  /** Options of `ResNet.create`. */
+  readonly architecture: {
+    readonly leakyRelu: boolean;
+    readonly avgPoolShortcut: boolean;
+    readonly spectralNorm: { readonly coefficient: number; readonly powerIterations: number } | false;
+    readonly l2Normalize: boolean;
+    readonly temperature: number;
+  };
+  /** Options of `ResNet.fit`, by depth. */
+  readonly training: { readonly 18: PresetTraining; readonly 50: PresetTraining };
+  /** Constants of the data sets that the protocol was published with, by name. */
+  readonly normalizations: Readonly<Record<string, Normalization>>;
+  /** What scores look at: features as the last layer sees them. */
+  readonly features: "normalized" | "raw";
+  /** Options of `GaussianMixture.fit`. */
+  readonly mixture: {
+    readonly covariance: "full" | "tied" | "diagonal" | "ledoit-wolf" | "oas";
+    readonly prior: "empirical" | "uniform" | "none";
+    readonly jitter: "relative" | "relative-shared" | "ddu";
+  };
+  readonly evaluation: EvaluationChoices;
+  /** The groups of out-of-distribution sets by the in-distribution set; `evaluation.groups` are those of CIFAR-10, the usual one. */
+  readonly groups: Readonly<Record<string, EvaluationChoices["groups"]>>;
+}
+
+export interface PresetTraining {
+  readonly epochs: number;
+  readonly batchSize: number;
+  readonly learningRate: number;
+  readonly momentum: number;
+  readonly weightDecay: number;
+  readonly nesterov: boolean;
+  readonly schedule: "milestones" | "cosine";
+  readonly milestones: readonly number[];
+  readonly gamma: number;
+  readonly augmentation: "none" | "crop-flip";
+  readonly shuffle: boolean;
+  /** Share of the training images; undefined: none is held out of them. */
+  readonly validation: number | undefined;
+}
+
+/** What `metrics.evaluate` has to be told: the literature uses every combination. AUROC needs no choice but the order of its two sets. */
+export interface EvaluationChoices {
+  /** The set whose AUPR is `aupr`; `auprIn` and `auprOut` are both given. */
+  readonly auprPositive: PositiveClass;
+  readonly auprEstimator: "average-precision" | "trapezoid";
+  /** The set whose true-positive rate is fixed. */
+  readonly fprPositive: PositiveClass;
+  readonly tpr: number;
+  /** Groups of out-of-distribution sets over which a macro-average is taken. */
+  readonly groups: Readonly<Record<string, readonly string[]>>;
+}
+
+/** Which preset a result was made with, and which of its choices the caller's options replaced by others. */
+export interface PresetRecord {
+  readonly name: PresetName;
+  readonly overridden: readonly string[];
+}
+
+/** All presets, by name; frozen. */
+export const presets: Readonly<Record<PresetName, Preset>> = deepFreeze({
+  "seed-paper": seedPaper,
+  "ddu-2021": ddu2021,
+  "openood-1.5": openood15,
+});
+
+export const presetNames = Object.keys(presets) as PresetName[];
+
+/** The preset of a `preset` option. @throws ERR_OPTION for another name */
+export function presetOf(name: PresetName | undefined): Preset | undefined {
+  return name === undefined ? undefined : presets[oneOf(name, "preset", presetNames)];
+}
+
+/** The caller's options over those of the preset: a key that is given (and not undefined) counts. */
+export function withPreset<T extends object>(
+  preset: Preset | undefined,
+  choices: Partial<T> | undefined,
+  given: T,
+): { options: T; record: PresetRecord | undefined } {
+  if (preset === undefined || choices === undefined) return { options: given, record: undefined };
+  const stated = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)) as Partial<T>;
+  const overridden = (Object.keys(choices) as (keyof T & string)[]).filter(
+    (key) => key in stated && JSON.stringify(stated[key]) !== JSON.stringify(choices[key]),
+  );
+  return {
+    options: { ...given, ...choices, ...stated },
+    record: Object.freeze({ name: preset.name, overridden: Object.freeze(overridden) }),
+  };
+}
+
+/** A record as a file holds it; undefined for anything else. */
+export function storedPresetRecord(value: unknown): PresetRecord | undefined {
+  const { name, overridden } = (typeof value === "object" && value !== null ? value : {}) as { name?: unknown; overridden?: unknown };
+  if (!presetNames.includes(name as PresetName) || !Array.isArray(overridden)) return undefined;
+  return { name: name as PresetName, overridden: overridden.map(String) };
+}
+
+function deepFreeze<T extends object>(value: T): T {
+  for (const part of Object.values(value)) if (typeof part === "object" && part !== null) deepFreeze(part as object);
+  return Object.freeze(value);
+}
