@@ -4,6 +4,7 @@ import { readdir, stat } from "node:fs/promises";
 import { extname, join } from "node:path";
 import { describe, typedArrayName } from "../core/checks";
 import { LibtorchOodError } from "../core/errors";
+import { modelOutputs, type ModelOutput } from "../core/model-outputs";
 import { corruptFile, io, systemCode } from "../core/file-errors";
 import { readNpy, type NpyArray } from "../formats/npy";
 import { openSafetensors, toValues, type SafetensorsEntry, type SafetensorsFile } from "../formats/safetensors";
@@ -14,12 +15,11 @@ import { Tensor } from "../native/tensor";
 import { readRecord, requireRecorded } from "./extraction-record";
 
 /** The arrays that a file may hold, by name. */
-const matrixNames = ["features", "rawFeatures", "logits"] as const;
 const otherNames = ["weight", "labels", "bias"] as const;
-type ArrayName = (typeof matrixNames)[number] | (typeof otherNames)[number];
+type ArrayName = ModelOutput | (typeof otherNames)[number];
 
 /** The files of a folder of features. */
-export const arrayFiles: readonly string[] = [...matrixNames, ...otherNames].map((name) => `${name}.npy`);
+export const arrayFiles: readonly string[] = [...modelOutputs, ...otherNames].map((name) => `${name}.npy`);
 
 /**
  * A folder with `features.npy`, `logits.npy`, `labels.npy` and so on, a .safetensors file with tensors of these names, or a .npy file of features.
@@ -44,7 +44,7 @@ async function isFolder(path: string): Promise<boolean> {
 
 /** Row i of each is of one image. */
 function requireOneLength(path: string, evidence: Readonly<Record<string, Tensor>>): void {
-  const rows = ["features", "rawFeatures", "logits", "labels"].flatMap((name) => {
+  const rows = [...modelOutputs, "labels"].flatMap((name) => {
     const array = evidence[name];
     return array === undefined ? [] : [{ name, length: array.shape[0] as number }];
   });
@@ -74,7 +74,7 @@ export async function readClassNames(path: string, signal?: AbortSignal): Promis
 async function readFolder(path: string): Promise<Record<string, Tensor>> {
   const evidence: Record<string, Tensor> = {};
   const record = await readRecord(path);
-  for (const name of [...matrixNames, ...otherNames]) {
+  for (const name of [...modelOutputs, ...otherNames]) {
     const file = join(path, `${name}.npy`);
     const there = await stat(file).then(
       () => true,
@@ -85,7 +85,7 @@ async function readFolder(path: string): Promise<Record<string, Tensor>> {
       if (record !== undefined) await requireRecorded(record, path, `${name}.npy`, values);
     });
   }
-  if (matrixNames.every((name) => evidence[name] === undefined)) {
+  if (modelOutputs.every((name) => evidence[name] === undefined)) {
     const files = (await io("read", path, readdir(path))).filter((name) => name.endsWith(".npy"));
     throw nothingFound(path, "features.npy", files);
   }
@@ -103,10 +103,10 @@ async function readTensors(path: string): Promise<Record<string, Tensor>> {
   const file = await openSafetensors(path);
   try {
     const evidence: Record<string, Tensor> = {};
-    for (const name of [...matrixNames, ...otherNames]) {
+    for (const name of [...modelOutputs, ...otherNames]) {
       if (file.tensors.has(name)) evidence[name] = await fileTensor(file, name);
     }
-    if (matrixNames.every((name) => evidence[name] === undefined)) {
+    if (modelOutputs.every((name) => evidence[name] === undefined)) {
       const found = Array.from(file.tensors, ([name, { dtype, shape }]) => `${describe(name)} ${dtype} [${shape.join(", ")}]`);
       throw nothingFound(path, 'a tensor "features"', found);
     }

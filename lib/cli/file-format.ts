@@ -1,6 +1,7 @@
 // What a .safetensors file is, by its metadata or its tensors: a network, a detector, or features.
 
 import { LibtorchOodError } from "../core/errors";
+import { modelOutputs } from "../core/model-outputs";
 import { openSafetensors } from "../formats/safetensors";
 
 /** @throws ERR_OPTION for another .safetensors file; ERR_CORRUPT_FILE, ERR_IO */
@@ -10,7 +11,7 @@ export async function fileFormat(path: string): Promise<"network" | "detector" |
   await file.close();
   if (format === "libtorch-ood/resnet") return "network";
   if (format === "libtorch-ood/detector") return "detector";
-  if (["features", "rawFeatures", "logits"].some((name) => file.tensors.has(name))) return "features";
+  if (modelOutputs.some((name) => file.tensors.has(name))) return "features";
   const found = format === undefined ? "a file of another program" : JSON.stringify(format);
   throw new LibtorchOodError(
     "ERR_OPTION",

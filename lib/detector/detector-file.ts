@@ -1,5 +1,6 @@
 // The file of a detector: network, score and calibration in one .safetensors file, nothing of which is trusted when it is read.
 
+import { modelOutputs } from "../core/model-outputs";
 import type { NativeNamedTensor } from "../native/surface";
 import { computePrecisions, type ComputePrecision } from "../native/precision";
 import { storedPresetRecord, type PresetRecord } from "../protocols/preset";
@@ -166,8 +167,7 @@ function parse(path: string, given: Record<string, unknown>, network: ModelDescr
   if (typeof calibrationHash !== "string") corrupt(path, "calibrationHash", "a text", calibrationHash);
   if (!Array.isArray(warnings) || !warnings.every((text) => typeof text === "string"))
     corrupt(path, "warnings", "an array of texts", warnings);
-  const kinds = ["features", "rawFeatures", "logits"] as const;
-  if (!Array.isArray(evidence) || evidence.length === 0) corrupt(path, "evidence", kinds.join(", "), evidence);
+  if (!Array.isArray(evidence) || evidence.length === 0) corrupt(path, "evidence", modelOutputs.join(", "), evidence);
   return {
     network,
     extraction: {
@@ -177,7 +177,7 @@ function parse(path: string, given: Record<string, unknown>, network: ModelDescr
     score: { name: one(path, "score.name", name, scoreNames), description: object(path, "score.description", description) },
     classifier: classifier === undefined ? undefined : object(path, "classifier", classifier),
     labelsFrom: one(path, "labelsFrom", labelsFrom, ["logits", "score", "classifier", "none"] as const),
-    evidence: evidence.map((kind: unknown) => one(path, "evidence", kind, kinds)),
+    evidence: evidence.map((kind: unknown) => one(path, "evidence", kind, modelOutputs)),
     classNames,
     falseAlarmRate: rate,
     calibrationHash,

@@ -3,12 +3,11 @@
 import { fail, optionsObject } from "../core/checks";
 import { Dataset } from "../data/dataset";
 import { LibtorchOodError } from "../core/errors";
+import { modelOutputs } from "../core/model-outputs";
 import type { ImageFailure } from "../images/failure";
 import type { ResNet, Images } from "../models/resnet/resnet";
-import { evidenceCompanions, type Evidence, type TrainingEvidence } from "../scores/score";
+import { evidenceCompanions, type Evidence } from "../scores/score";
 import { Tensor, toTensor } from "../native/tensor";
-
-export const evidenceKinds = ["features", "rawFeatures", "logits"] as const;
 
 export type Tensors = Partial<Record<keyof Evidence, Tensor>>;
 
@@ -63,7 +62,7 @@ export function takeEvidence(
   owned: Tensor[],
 ): { evidence: Tensors; rows: number } {
   if (typeof given !== "object" || given === null) fail("ERR_OPTION", where, "an object of features", given);
-  const known = [...evidenceKinds, ...evidenceCompanions] as readonly (keyof Evidence)[];
+  const known = [...modelOutputs, ...evidenceCompanions] as readonly (keyof Evidence)[];
   if (where !== "training") optionsObject(given, where, known);
   const evidence: Tensors = {};
   let rows: number | undefined;
@@ -100,16 +99,12 @@ export function requireLogits({ logits }: Tensors, numClasses: number, where: st
 
 export function isEvidence(input: Images | Evidence): input is Evidence {
   if (typeof input !== "object" || input === null || Tensor.is(input) || input instanceof Dataset || Array.isArray(input)) return false;
-  return !ArrayBuffer.isView(input) && !("data" in input) && evidenceKinds.some((kind) => kind in input);
+  return !ArrayBuffer.isView(input) && !("data" in input) && modelOutputs.some((kind) => kind in input);
 }
 
 /** Whether its features are those of `model.extract` as pooled. */
 export function isRaw({ features, rawFeatures }: Evidence): boolean {
   return features !== undefined && features === rawFeatures;
-}
-
-export function isEvidenceKind(key: keyof TrainingEvidence): key is keyof Evidence {
-  return (evidenceKinds as readonly string[]).includes(key);
 }
 
 export function pick(evidence: Tensors, kinds: readonly (keyof Evidence)[]): Evidence {
@@ -121,7 +116,7 @@ export function unique<T>(values: readonly T[]): T[] {
 }
 
 export function tensorsOf(evidence: Evidence): Tensor[] {
-  return evidenceKinds.map((kind) => evidence[kind]).filter((value): value is Tensor => Tensor.is(value));
+  return modelOutputs.map((kind) => evidence[kind]).filter((value): value is Tensor => Tensor.is(value));
 }
 
 export function disposeAll(values: readonly { dispose(): void }[]): void {

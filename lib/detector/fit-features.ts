@@ -5,6 +5,7 @@ import { checkClassNames } from "../core/class-names";
 import { LibtorchOodError } from "../core/errors";
 import { GaussianMixture } from "../statistics/gaussian-mixture";
 import type { Labels } from "../core/labels";
+import { isModelOutput, modelOutputs } from "../core/model-outputs";
 import { labelsTensor } from "../native/labels-tensor";
 import { tensorRows, type Rows } from "../data/seen-inputs";
 import { fit as fitScore, requirements } from "../scores/fit";
@@ -14,7 +15,7 @@ import { toTensor, type ArrayWithShape, type Tensor } from "../native/tensor";
 import { calibrate, checkFalseAlarmRate, defaultFalseAlarmRate } from "./calibration";
 import { chooseScore, classCount, withClasses } from "./choice";
 import type { Naming } from "./class-names";
-import { disposeAll, evidenceKinds, held, isEvidenceKind, pick, requireLogits, takeEvidence, unique, type Tensors } from "./evidence";
+import { disposeAll, held, pick, requireLogits, takeEvidence, unique, type Tensors } from "./evidence";
 import { examine } from "./examine";
 import { generatedFeatures } from "./generated-inputs";
 import { commonKeys, examinationOptions, type DetectorFeatures } from "./options";
@@ -23,7 +24,7 @@ import type { Parts } from "./parts";
 
 /** What `Detector.fromFeatures` is made of; it throws what that documents. */
 export async function fitToFeatures<N extends ScoreName>(options: DetectorFeatures<N>): Promise<Parts> {
-  const keys = [...commonKeys, ...evidenceKinds, ...evidenceCompanions, "classNames", "device"] as const;
+  const keys = [...commonKeys, ...modelOutputs, ...evidenceCompanions, "classNames", "device"] as const;
   const given = optionsObject(options, "options", keys as readonly (keyof DetectorFeatures<N>)[]);
   const { name, scoreOptions, record } = chooseScore(given);
   const device = string(given.device ?? "cpu", "device");
@@ -50,7 +51,7 @@ export async function fitToFeatures<N extends ScoreName>(options: DetectorFeatur
   let classifier: GaussianMixture | undefined;
   try {
     const calibration = takeEvidence(given.calibration, scored, "calibration", owned);
-    const training = takeEvidence(given, unique<keyof Evidence>([...needs.fit.filter(isEvidenceKind), ...scored]), "training", owned);
+    const training = takeEvidence(given, unique<keyof Evidence>([...needs.fit.filter(isModelOutput), ...scored]), "training", owned);
     const falseAlarmRate = checkFalseAlarmRate(given.falseAlarmRate ?? defaultFalseAlarmRate, calibration.rows);
     const labels = hasLabels ? held(labelsTensor(given.labels as Labels, "labels"), given.labels, owned) : undefined;
     if (labels !== undefined && labels.size !== training.rows) {

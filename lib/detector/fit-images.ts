@@ -4,6 +4,7 @@ import { boolean, fail, optionalFunction, optionalSignal, optionsObject } from "
 import { labelsAmong, labelsFor } from "../data/class-labels";
 import type { Dataset } from "../data/dataset";
 import { LibtorchOodError } from "../core/errors";
+import { isModelOutput } from "../core/model-outputs";
 import { checkPrecision, resolvePrecision } from "../native/precision";
 import { ResNet } from "../models/resnet/resnet";
 import { requireDataset } from "../models/resnet/images";
@@ -17,7 +18,7 @@ import type { Extraction } from "./detector-file";
 import { examine } from "./examine";
 import { noiseImages, shuffledImages } from "./generated-inputs";
 import { spread } from "./rows-at";
-import { disposeAll, extractEvidence, extractions, isEvidenceKind, tensorsOf, unique } from "./evidence";
+import { disposeAll, extractEvidence, extractions, tensorsOf, unique } from "./evidence";
 import { commonKeys, examinationOptions, type DetectorFitOptions } from "./options";
 import { compareInputs } from "./overlap";
 import type { Parts } from "./parts";
@@ -42,7 +43,7 @@ export async function fitToImages<N extends ScoreName>(model: ResNet, train: Dat
   };
   const needs = requirements(name, scoreOptions);
   const scored = unique<keyof Evidence>([...needs.score, "logits"]);
-  const fitted = needs.fit.filter(isEvidenceKind);
+  const fitted = needs.fit.filter(isModelOutput);
 
   const allowOverlap = boolean(given.allowOverlap ?? false, "allowOverlap");
   const { minimumAccuracy, selfTest } = examinationOptions(given);

@@ -3,6 +3,7 @@
 
 import { setImmediate as turn } from "node:timers/promises";
 import { isLibtorchOodError } from "../core/errors";
+import { isModelOutput, modelOutputs } from "../core/model-outputs";
 import { fit as fitScore, requirements, type ScoreOptions } from "../scores/fit";
 import type { Evidence, ScoreName, TrainingEvidence } from "../scores/score";
 import type { Tensor } from "../native/tensor";
@@ -58,7 +59,7 @@ export async function leaveClassesOut<N extends ScoreName>(source: LeftOutSource
 }
 
 function costOf<N extends ScoreName>({ name, scoreOptions, training, calibration }: LeftOutSource<N>): number {
-  const kind = requirements(name, scoreOptions).fit.find((key) => key === "features" || key === "rawFeatures" || key === "logits");
+  const kind = requirements(name, scoreOptions).fit.find(isModelOutput);
   if (kind === undefined) return 0;
   const [rows, columns] = (training[kind] as Tensor).shape as [number, number];
   if (rows * columns > mostElements) return Infinity;
@@ -87,7 +88,7 @@ async function leaveOut<N extends ScoreName>(source: LeftOutSource<N>, label: nu
     const without: TrainingEvidence = {};
     if (needs.fit.length > 0) {
       const kept = numbersOf(labels, (value) => value !== label);
-      const kinds = (["features", "rawFeatures", "logits"] as const).filter((kind) => needs.fit.includes(kind));
+      const kinds = modelOutputs.filter((kind) => needs.fit.includes(kind));
       Object.assign(without, await rows(training, kinds, kept));
       without.labels = Int32Array.from(kept, (i) => (labels[i] as number) - ((labels[i] as number) > label ? 1 : 0));
       const { weight, bias } = training;

@@ -4,6 +4,7 @@
 import { fail, oneOf, optionalSignal, optionsObject } from "../core/checks";
 import { LibtorchOodError } from "../core/errors";
 import type { Labels } from "../core/labels";
+import { modelOutputs } from "../core/model-outputs";
 import type { NativeNamedTensor } from "../native/surface";
 import { Tensor, toTensor, type ArrayWithShape } from "../native/tensor";
 
@@ -79,20 +80,19 @@ export interface SourceOptions {
   from?: keyof Evidence;
 }
 
-const evidenceKeys = ["features", "rawFeatures", "logits"] as const;
 /**
  * @internal What may lie beside evidence and is then not looked at: the rest of what `model.extract` and `extractStream` give, and of what a score is
  * fitted to.
  */
 export const evidenceCompanions = ["labels", "weight", "bias", "offset", "skipped", "precision"] as const;
 /** @internal */
-export const trainingKeys = [...evidenceKeys, ...evidenceCompanions] as const;
+export const trainingKeys = [...modelOutputs, ...evidenceCompanions] as const;
 
 /** @internal The source, and the options that remain. @throws ERR_OPTION */
 export function resolveSource<T extends SourceOptions>(options: T): { from: keyof Evidence; rest: Omit<T, "from"> } {
   if (typeof options !== "object" || options === null) fail("ERR_OPTION", "options", "an options object", options);
   const { from = "features", ...rest } = Object.assign(Object.create(null) as object, options); // own properties only
-  return { from: oneOf(from, "from", evidenceKeys), rest };
+  return { from: oneOf(from, "from", modelOutputs), rest };
 }
 
 type Matrix = keyof Evidence | "weight";

@@ -1,18 +1,16 @@
 // What a restored score reads from a file: descriptions and tensors that may be damaged.
 
+import { isModelOutput, modelOutputs, type ModelOutput } from "../core/model-outputs";
 import type { NativeNamedTensor } from "../native/surface";
 import { corrupt } from "../formats/state-file";
-import type { Evidence } from "./score";
 
 export { corrupt as damaged, restoring } from "../formats/state-file";
 
-const sources = ["features", "rawFeatures", "logits"] as const;
-
 /** Which evidence a score was fitted on. @throws ERR_CORRUPT_FILE */
-export function storedSource(description: Record<string, unknown>, where: string): keyof Evidence {
+export function storedSource(description: Record<string, unknown>, where: string): ModelOutput {
   const { from } = description;
-  if (!sources.includes(from as keyof Evidence)) corrupt(where, "from", sources.join(", "), from);
-  return from as keyof Evidence;
+  if (typeof from !== "string" || !isModelOutput(from)) corrupt(where, "from", modelOutputs.join(", "), from);
+  return from;
 }
 
 /** A nested description. @throws ERR_CORRUPT_FILE */
