@@ -217,16 +217,16 @@ expectAssignable<Error>(new LibtorchOodError("ERR_IO", "no such file"));
 expectError(new LibtorchOodError("ERR_UNKNOWN", "not a code"));
 
 // scores
-const evidence: scores.Evidence = { features: tensor, logits: { data: new Float32Array(4), shape: [2, 2] } };
+const outputs: scores.ModelOutputs = { features: tensor, logits: { data: new Float32Array(4), shape: [2, 2] } };
 expectType<Promise<scores.Vim>>(scores.fit("vim", { features: tensor, logits: tensor, weight: tensor, bias: tensor }, { dimension: 1 }));
 expectType<Promise<scores.LogitScore>>(scores.fit("energy"));
 expectType<Promise<scores.NearestNeighbours>>(scores.fit("nearest-neighbours", { features: tensor }, { k: 5, from: "rawFeatures" }));
 expectType<Promise<scores.Mahalanobis>>(scores.fit("mahalanobis", { features: tensor, labels: [0, 1] }));
 declare const score: scores.Score;
-expectType<Promise<Float64Array>>(score.score(evidence, { signal: new AbortController().signal }));
+expectType<Promise<Float64Array>>(score.score(outputs, { signal: new AbortController().signal }));
 expectType<scores.ScoreName>(score.name);
 expectAssignable<scores.Score>({} as scores.ScoreOf[scores.ScoreName]);
-expectType<readonly (keyof scores.Evidence)[]>(scores.requirements("vim").score);
+expectType<readonly (keyof scores.ModelOutputs)[]>(scores.requirements("vim").score);
 expectType<Promise<scores.GaussianMixtureScore>>(
   scores.fit("gaussian-mixture", { features: tensor, labels: [0, 1] }, { covariance: "oas" }),
 );

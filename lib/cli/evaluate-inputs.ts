@@ -6,7 +6,7 @@ import { InvalidArgumentError } from "commander";
 import type { Dataset } from "../data";
 import { LibtorchOodError } from "../core/errors";
 import type { ResizeRecord } from "../images/decode";
-import type { Evidence, TrainingEvidence } from "../scores";
+import type { ModelOutputs, TrainingOutputs } from "../scores";
 import { Tensor } from "../native/tensor";
 import { dataSpec, existingFolder, labelled, randomSubset, readConformed, setName, type DataSpec, type ReadDataOptions } from "./data-sets";
 import { readClassesBeside, requireNamed } from "./extracted-classes";
@@ -53,7 +53,7 @@ export function inputSpecs(text: string, before: readonly InputSpec[] = []): Inp
 export interface Inputs {
   readonly name: string;
   readonly count: number;
-  readonly rows: Dataset | Evidence;
+  readonly rows: Dataset | ModelOutputs;
   /** Of the rows, where they are known. */
   readonly labels: Int32Array | undefined;
   /** Of features: the names of the labels, where they are known. */
@@ -78,7 +78,7 @@ export async function readInputs(
   }: {
     reading: Reading | undefined;
     /** Which evidence features have to hold. */
-    kinds: readonly (keyof Evidence)[];
+    kinds: readonly (keyof ModelOutputs)[];
     subset: number | undefined;
     seed: number;
     session: Session;
@@ -99,7 +99,7 @@ export async function readInputs(
   return { name: setName(spec.data, data), count: rows.length, rows, labels: rows.labels, resize: data.resize, madeFrom };
 }
 
-function featureInputs({ label, features }: InputSpec, evidence: TrainingEvidence): Inputs {
+function featureInputs({ label, features }: InputSpec, evidence: TrainingOutputs): Inputs {
   const matrix = (evidence.features ?? evidence.rawFeatures ?? evidence.logits) as Tensor;
   const labels = Tensor.is(evidence.labels) ? Int32Array.from(evidence.labels.toArray() as Int32Array, Number) : undefined;
   const name = label ?? basename(features as string).replace(/\.(npy|safetensors)$/, "");
@@ -114,7 +114,7 @@ function featureInputs({ label, features }: InputSpec, evidence: TrainingEvidenc
 }
 
 /** @throws ERR_OPTION where the files have not all that is looked at */
-export async function readEvidence(path: string, kinds: readonly (keyof TrainingEvidence)[]): Promise<TrainingEvidence> {
+export async function readEvidence(path: string, kinds: readonly (keyof TrainingOutputs)[]): Promise<TrainingOutputs> {
   const found = await readExtracted(path);
   const missing = kinds.find((kind) => found[kind] === undefined);
   if (missing === undefined) return found;

@@ -6,7 +6,7 @@ import { located } from "../detector/located";
 import { isLibtorchOodError, LibtorchOodError } from "../core/errors";
 import { resolvePrecision, type Precision } from "../native/precision";
 import { ResNet } from "../models/resnet/resnet";
-import { fit, requirements, type Evidence, type Score, type ScoreName, type TrainingEvidence } from "../scores";
+import { fit, requirements, type ModelOutputs, type Score, type ScoreName, type TrainingOutputs } from "../scores";
 import { imageRows, SeenInputs, tensorRows, type Overlap } from "../data/seen-inputs";
 import type { Tensor } from "../native/tensor";
 import { readData, type DataSpec } from "./data-sets";
@@ -41,7 +41,7 @@ export interface Subject {
   /** undefined: it takes features. */
   readonly reading: Reading | undefined;
   /** Of features: what has to be there. */
-  readonly kinds: readonly (keyof Evidence)[];
+  readonly kinds: readonly (keyof ModelOutputs)[];
   score(inputs: Inputs): Promise<Scored>;
   overlap(inputs: Inputs): Promise<Overlap>;
   dispose(): void;
@@ -114,7 +114,7 @@ export async function networkSubject(file: string, options: SubjectOptions, sess
   const needs = chosen.names.map((name) => requirements(name, optionsOf(options, name)));
   const fitted = [...new Set(needs.flatMap((need) => need.fit))];
   const looked = [...new Set([...needs.flatMap((need) => need.score), "logits" as const])];
-  let training: TrainingEvidence = {};
+  let training: TrainingOutputs = {};
   let seen = model.trainedOn;
   const { train, trainingPart } = options;
   const readTraining = train === undefined ? trainingPart : () => readData(train, { ...reading, split: "train", session });
@@ -150,7 +150,7 @@ export async function featuresSubject(path: string, options: SubjectOptions, { s
   const unused = Object.entries({ train, precision }).find(([, value]) => value !== undefined);
   if (unused) throw new LibtorchOodError("ERR_OPTION", `--${unused[0]}: expected it with a network, found the features ${path}`);
   const training = await readEvidence(path, []);
-  const there = (key: keyof TrainingEvidence): boolean => key === "bias" || training[key] !== undefined;
+  const there = (key: keyof TrainingOutputs): boolean => key === "bias" || training[key] !== undefined;
   const chosen = chosenScores(options.score, (name) => {
     const { fit: fitted, score } = requirements(name, optionsOf(options, name));
     const missing = [...fitted, ...score].find((key) => !there(key));
@@ -160,7 +160,7 @@ export async function featuresSubject(path: string, options: SubjectOptions, { s
   const kinds = [...new Set([...scores.values()].flatMap(({ needs }) => needs))];
   const first = (training.features ?? training.rawFeatures ?? training.logits) as Tensor | undefined;
   const seen = first === undefined ? SeenInputs.none : await SeenInputs.of(tensorRows(first));
-  const same: keyof Evidence = training.features ? "features" : training.rawFeatures ? "rawFeatures" : "logits";
+  const same: keyof ModelOutputs = training.features ? "features" : training.rawFeatures ? "rawFeatures" : "logits";
   return {
     ...{ kind: "features", scoreNames: [...scores.keys()], leftOut, warnings: warningsOf(scores) },
     ...{ numClasses: undefined, classNames: await readClassesBeside(path), reading: undefined, precision: undefined, kinds },
@@ -168,13 +168,13 @@ export async function featuresSubject(path: string, options: SubjectOptions, { s
       for (const score of scores.values()) score.dispose();
     },
     overlap: ({ rows, count }) => {
-      const matrix = (rows as Evidence)[same] as Tensor | undefined;
+      const matrix = (rows as ModelOutputs)[same] as Tensor | undefined;
       return matrix === undefined ? Promise.resolve({ indices: [], checked: count }) : seen.among(tensorRows(matrix));
     },
     score: async ({ rows }) => {
       const { logits } = rows as { logits?: Tensor };
       const answers = logits && (await classify(logits, signal));
-      return { scores: await scoreAll(scores, rows as Evidence, signal), answers, flagged: undefined };
+      return { scores: await scoreAll(scores, rows as ModelOutputs, signal), answers, flagged: undefined };
     },
   };
 }
@@ -182,7 +182,7 @@ export async function featuresSubject(path: string, options: SubjectOptions, { s
 /** Under "all" a score that cannot be fitted is left out with the reason; one that was named is an error. */
 async function fitAll(
   { names, all, leftOut }: ReturnType<typeof chosenScores>,
-  training: TrainingEvidence,
+  training: TrainingOutputs,
   options: SubjectOptions,
   signal: AbortSignal,
   where = "",
@@ -205,7 +205,7 @@ async function fitAll(
 
 async function scoreAll(
   scores: ReadonlyMap<ScoreName, Score>,
-  evidence: Evidence,
+  evidence: ModelOutputs,
   signal: AbortSignal,
 ): Promise<Map<ScoreName, Float64Array>> {
   const found = new Map<ScoreName, Float64Array>();

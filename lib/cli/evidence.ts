@@ -1,9 +1,9 @@
-// Evidence of a data set for scores: one pass over the images, or two where raw and normalised features are wanted.
+// Model outputs of a data set for scores: one pass over the images, or two where raw and normalised features are wanted.
 
 import type { Dataset } from "../data";
 import { predictedClass, softmaxConfidence } from "../metrics";
 import type { ExtractAllOptions, ResNet } from "../models/resnet/resnet";
-import type { Evidence, TrainingEvidence } from "../scores";
+import type { ModelOutputs, TrainingOutputs } from "../scores";
 import { scoreRows } from "../scores/rows";
 import type { Tensor } from "../native/tensor";
 
@@ -11,9 +11,9 @@ import type { Tensor } from "../native/tensor";
 export async function extractEvidence(
   model: ResNet,
   data: Dataset,
-  kinds: readonly (keyof TrainingEvidence)[],
+  kinds: readonly (keyof TrainingOutputs)[],
   options: ExtractAllOptions,
-): Promise<Evidence & { logits: Tensor }> {
+): Promise<ModelOutputs & { logits: Tensor }> {
   const raw = kinds.includes("rawFeatures") ? await model.extract(data, { ...options, features: "raw" }) : undefined;
   if (raw !== undefined && !kinds.includes("features")) return { rawFeatures: raw.features, logits: raw.logits };
   const { features, logits } = await model.extract(data, options);

@@ -10,7 +10,7 @@ import { readNpy, type NpyArray } from "../formats/npy";
 import { openSafetensors, toValues, type SafetensorsEntry, type SafetensorsFile } from "../formats/safetensors";
 import { isNumericDtype } from "../formats/safetensors-data";
 import { readTextFile } from "../formats/text-file";
-import type { TrainingEvidence } from "../scores";
+import type { TrainingOutputs } from "../scores";
 import { Tensor } from "../native/tensor";
 import { readRecord, requireRecorded } from "./extraction-record";
 
@@ -31,7 +31,7 @@ export const arrayFiles: readonly string[] = [...modelOutputs, ...otherNames].ma
  * @throws ERR_CORRUPT_FILE, ERR_IO; ERR_SHAPE, ERR_DTYPE, ERR_RANGE for arrays that are no matrix or list of such numbers, or of different lengths;
  *   ERR_OPTION where there is none of these names
  */
-export async function readExtracted(path: string): Promise<TrainingEvidence> {
+export async function readExtracted(path: string): Promise<TrainingOutputs> {
   if (extname(path).toLowerCase() === ".npy" && !(await isFolder(path))) return { features: await npyTensor(path, "features") };
   const evidence = (await isFolder(path)) ? await readFolder(path) : await readTensors(path);
   requireOneLength(path, evidence);

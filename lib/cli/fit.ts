@@ -11,7 +11,7 @@ import { imageResizes, type ImageResize } from "../images/decode";
 import type { Precision } from "../native/precision";
 import { presetNames, type PresetName } from "../protocols/preset";
 import { ResNet } from "../models/resnet/resnet";
-import { names as scoreNames, requirements, type ScoreName, type TrainingEvidence } from "../scores";
+import { names as scoreNames, requirements, type ScoreName, type TrainingOutputs } from "../scores";
 import { dataHelp, dataSpec, randomSubset, readData, shareOrData, type DataSpec } from "./data-sets";
 import { arrayFiles, readClassNames, readExtracted, readLabels } from "./extracted";
 import { labelsIn, readClassesBeside } from "./extracted-classes";
@@ -225,7 +225,7 @@ async function fitFeatures(path: string, options: FitOptions & { calibration: st
 /** Those of --class-names, else those beside the features, where these say what class a row is. */
 async function classNamesOf(
   path: string,
-  { labels, logits }: TrainingEvidence,
+  { labels, logits }: TrainingOutputs,
   { labels: list, classNames }: FitOptions,
   signal: AbortSignal,
 ): Promise<string[] | undefined> {

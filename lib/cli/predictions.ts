@@ -4,7 +4,7 @@ import type { Dataset } from "../data";
 import type { Detector, Prediction } from "../detector/detector";
 import { located } from "../detector/located";
 import type { ImageFailure } from "../images/failure";
-import type { Evidence } from "../scores";
+import type { ModelOutputs } from "../scores";
 import type { Tensor } from "../native/tensor";
 import type { ListedImage } from "./image-files";
 
@@ -46,18 +46,18 @@ export async function* predictFiles(
 /** Of a data set, or of evidence from files, whose errors begin with `where`. */
 export async function* predictRows(
   detector: Detector,
-  rows: Dataset | Evidence,
+  rows: Dataset | ModelOutputs,
   options: PredictionOptions,
   where = "",
 ): AsyncGenerator<{ offset: number; predictions: Prediction[] }> {
   const data = "images" in rows ? rows : undefined;
-  const count = data?.length ?? ((rows as Evidence)[detector.evidence[0] as keyof Evidence] as Tensor).shape[0] ?? 0;
+  const count = data?.length ?? ((rows as ModelOutputs)[detector.evidence[0] as keyof ModelOutputs] as Tensor).shape[0] ?? 0;
   const predict = async ([start, end]: readonly [number, number]): Promise<Prediction[]> => {
     if (data !== undefined) {
       const pixels = data.images.length / data.length;
       return detector.predict({ data: data.images.subarray(start * pixels, end * pixels), shape: [end - start, ...data.shape] }, options);
     }
-    const slices = detector.evidence.map((kind) => [kind, ((rows as Evidence)[kind] as Tensor).slice(start, end)] as const);
+    const slices = detector.evidence.map((kind) => [kind, ((rows as ModelOutputs)[kind] as Tensor).slice(start, end)] as const);
     try {
       return await located(where, detector.predict(Object.fromEntries(slices), options), start);
     } finally {

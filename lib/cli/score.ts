@@ -5,7 +5,7 @@ import type { Dataset } from "../data";
 import { Detector, type Prediction } from "../detector/detector";
 import { setThreads } from "../native/device";
 import { LibtorchOodError } from "../core/errors";
-import type { Evidence } from "../scores";
+import type { ModelOutputs } from "../scores";
 import { dataHelp, dataSpec, readConformed, type DataSpec } from "./data-sets";
 import { readExtracted } from "./extracted";
 import { imagePaths, listFiles, listImages, passedOverNote, type ListedImage } from "./image-files";
@@ -161,7 +161,7 @@ async function score(path: string, images: readonly string[], options: ScoreOpti
 }
 
 /** @throws ERR_OPTION where the files have not all that the detector looks at */
-async function readEvidence(detector: Detector, path: string): Promise<Evidence> {
+async function readEvidence(detector: Detector, path: string): Promise<ModelOutputs> {
   const found = await readExtracted(path);
   const missing = detector.evidence.find((kind) => found[kind] === undefined);
   if (missing === undefined) return found;

@@ -8,7 +8,7 @@ import { imageResizes, resizeKernel, type ImageResize } from "../images/decode";
 import { parseModelDescription, requireSizes, type ModelDescription } from "../models/resnet/model-file";
 import { names as scoreNames } from "../scores/fit";
 import { SeenInputs } from "../data/seen-inputs";
-import type { Evidence, ScoreName } from "../scores/score";
+import type { ModelOutputs, ScoreName } from "../scores/score";
 import type { CalibrationReport } from "./calibration-report";
 import type { SelfTestRecord } from "./self-test";
 import { parseReport, parseSelfTest } from "./stored-examination";
@@ -33,7 +33,7 @@ export interface DetectorDescription {
   readonly classifier: Record<string, unknown> | undefined;
   /** "none": no input is given a class. */
   readonly labelsFrom: "logits" | "score" | "classifier" | "none";
-  readonly evidence: readonly (keyof Evidence)[];
+  readonly evidence: readonly (keyof ModelOutputs)[];
   readonly classNames: readonly string[];
   readonly falseAlarmRate: number;
   readonly calibrationHash: string;

@@ -25,7 +25,7 @@ import { requireImageSize } from "../models/resnet/model-file";
 import { imageRows, tensorRows, type Overlap } from "../data/seen-inputs";
 import { restoreScore } from "../scores/fit";
 import { restoring } from "../formats/state-file";
-import type { Evidence, ScoreName } from "../scores/score";
+import type { ModelOutputs, ScoreName } from "../scores/score";
 import { Tensor, type ArrayWithShape } from "../native/tensor";
 
 export type { CalibrationReport, NamedInputs } from "./calibration-report";
@@ -61,7 +61,7 @@ export class Detector {
   /** "images", or "features" where the detector has no network. */
   readonly takes: "images" | "features";
   /** What features must come with: the kinds of evidence that score and label need. */
-  readonly evidence: readonly (keyof Evidence)[];
+  readonly evidence: readonly (keyof ModelOutputs)[];
   /** Of the network, and so of its images; undefined without one. */
   readonly architecture: Architecture | undefined;
   /** What becomes of images of another size. */
@@ -134,11 +134,11 @@ export class Detector {
    * @throws ERR_OPTION where evidence is missing, ERR_RANGE for a rate that the calibration cannot give, ERR_SHAPE, ERR_DTYPE, ERR_NON_FINITE,
    *   ERR_ABORTED, ERR_DISPOSED; what `model.extract` throws
    */
-  predict(input: Images | Evidence, options?: PredictOptions): Promise<Prediction[]> {
+  predict(input: Images | ModelOutputs, options?: PredictOptions): Promise<Prediction[]> {
     return calledFrom(this.predict, () => this.#inUse(() => this.#predict(input, options)));
   }
 
-  async #predict(input: Images | Evidence, options?: PredictOptions): Promise<Prediction[]> {
+  async #predict(input: Images | ModelOutputs, options?: PredictOptions): Promise<Prediction[]> {
     const given = optionsObject(options, "predict options", ["falseAlarmRate", "batchSize", "maxPixels", "onError", "signal"]);
     const { calibrationScores, network, score, extraction } = this.#parts;
     const rate = checkFalseAlarmRate(given.falseAlarmRate ?? this.falseAlarmRate, calibrationScores.length);
@@ -163,12 +163,12 @@ export class Detector {
         if (this.evidence.length > 1) {
           fail("ERR_OPTION", "input", `{ ${this.evidence.join(", ")} }`, input);
         }
-        evidence = takeEvidence({ [this.evidence[0] as keyof Evidence]: features }, this.evidence, "input", owned).evidence;
+        evidence = takeEvidence({ [this.evidence[0] as keyof ModelOutputs]: features }, this.evidence, "input", owned).evidence;
       } else {
         evidence = await extractEvidence(network, input, this.evidence, { ...extraction, batchSize, maxPixels, onError, signal });
         owned.push(...tensorsOf(evidence));
       }
-      const count = evidence[this.evidence[0] as keyof Evidence]?.shape[0] ?? 0;
+      const count = evidence[this.evidence[0] as keyof ModelOutputs]?.shape[0] ?? 0;
       requireLogits(evidence, this.classNames.length, "input");
       if (count === 0) return [];
       const scores = await score.score(pick(evidence, score.needs), { signal });
@@ -198,14 +198,14 @@ export class Detector {
    * @example
    * const { indices } = await detector.overlap(test); // []: none of them
    */
-  overlap(input: Dataset | Tensor | ArrayWithShape | Evidence): Promise<Overlap> {
+  overlap(input: Dataset | Tensor | ArrayWithShape | ModelOutputs): Promise<Overlap> {
     return calledFrom(this.overlap, () => this.#inUse(() => this.#overlap(input)));
   }
 
-  async #overlap(input: Dataset | Tensor | ArrayWithShape | Evidence): Promise<Overlap> {
+  async #overlap(input: Dataset | Tensor | ArrayWithShape | ModelOutputs): Promise<Overlap> {
     const { network, seen } = this.#parts;
     if (network !== undefined) return seen.join(network.trainedOn).among(imageRows(requireDataset(input, "input")));
-    const kind = this.evidence[0] as keyof Evidence;
+    const kind = this.evidence[0] as keyof ModelOutputs;
     const owned: Tensor[] = [];
     try {
       const given = isEvidence(input) ? input : { [kind]: input as Tensor | ArrayWithShape };

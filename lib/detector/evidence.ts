@@ -6,13 +6,13 @@ import { LibtorchOodError } from "../core/errors";
 import { modelOutputs } from "../core/model-outputs";
 import type { ImageFailure } from "../images/failure";
 import type { ResNet, Images } from "../models/resnet/resnet";
-import { evidenceCompanions, type Evidence } from "../scores/score";
+import { outputCompanions, type ModelOutputs } from "../scores/score";
 import { Tensor, toTensor } from "../native/tensor";
 
-export type Tensors = Partial<Record<keyof Evidence, Tensor>>;
+export type Tensors = Partial<Record<keyof ModelOutputs, Tensor>>;
 
 /** The passes over the images that give these kinds of evidence. */
-export function extractions(kinds: readonly (keyof Evidence)[]): ("normalized" | "raw")[] {
+export function extractions(kinds: readonly (keyof ModelOutputs)[]): ("normalized" | "raw")[] {
   const raw = kinds.includes("rawFeatures");
   const normalized = kinds.includes("features") || (kinds.includes("logits") && !raw);
   return [...(normalized ? ["normalized" as const] : []), ...(raw ? ["raw" as const] : [])];
@@ -21,7 +21,7 @@ export function extractions(kinds: readonly (keyof Evidence)[]): ("normalized" |
 export async function extractEvidence(
   network: ResNet,
   images: Images,
-  kinds: readonly (keyof Evidence)[],
+  kinds: readonly (keyof ModelOutputs)[],
   options: NonNullable<Parameters<ResNet["extract"]>[1]>,
   onPass?: (images: number) => void,
 ): Promise<Tensors> {
@@ -56,13 +56,13 @@ export async function extractEvidence(
  * is done. What else an extraction holds is not looked at.
  */
 export function takeEvidence(
-  given: Evidence,
-  kinds: readonly (keyof Evidence)[],
+  given: ModelOutputs,
+  kinds: readonly (keyof ModelOutputs)[],
   where: string,
   owned: Tensor[],
 ): { evidence: Tensors; rows: number } {
   if (typeof given !== "object" || given === null) fail("ERR_OPTION", where, "an object of features", given);
-  const known = [...modelOutputs, ...evidenceCompanions] as readonly (keyof Evidence)[];
+  const known = [...modelOutputs, ...outputCompanions] as readonly (keyof ModelOutputs)[];
   if (where !== "training") optionsObject(given, where, known);
   const evidence: Tensors = {};
   let rows: number | undefined;
@@ -97,17 +97,17 @@ export function requireLogits({ logits }: Tensors, numClasses: number, where: st
   throw new LibtorchOodError("ERR_SHAPE", `${where}.logits: expected ${expected}, found ${logits.shape[1]}`);
 }
 
-export function isEvidence(input: Images | Evidence): input is Evidence {
+export function isEvidence(input: Images | ModelOutputs): input is ModelOutputs {
   if (typeof input !== "object" || input === null || Tensor.is(input) || input instanceof Dataset || Array.isArray(input)) return false;
   return !ArrayBuffer.isView(input) && !("data" in input) && modelOutputs.some((kind) => kind in input);
 }
 
 /** Whether its features are those of `model.extract` as pooled. */
-export function isRaw({ features, rawFeatures }: Evidence): boolean {
+export function isRaw({ features, rawFeatures }: ModelOutputs): boolean {
   return features !== undefined && features === rawFeatures;
 }
 
-export function pick(evidence: Tensors, kinds: readonly (keyof Evidence)[]): Evidence {
+export function pick(evidence: Tensors, kinds: readonly (keyof ModelOutputs)[]): ModelOutputs {
   return Object.fromEntries(kinds.map((kind) => [kind, evidence[kind]]));
 }
 
@@ -115,7 +115,7 @@ export function unique<T>(values: readonly T[]): T[] {
   return [...new Set(values)];
 }
 
-export function tensorsOf(evidence: Evidence): Tensor[] {
+export function tensorsOf(evidence: ModelOutputs): Tensor[] {
   return modelOutputs.map((kind) => evidence[kind]).filter((value): value is Tensor => Tensor.is(value));
 }
 

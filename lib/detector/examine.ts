@@ -26,7 +26,7 @@ export interface Examined<N extends ScoreName> extends Omit<LeftOutSource<N>, "l
   /** In the order of the inputs. */
   scores: Float64Array;
   circumstances: Omit<Circumstances, "numClasses">;
-  /** Evidence of inputs that were made up; undefined: no self-test is asked for. */
+  /** Outputs of inputs that were made up; undefined: no self-test is asked for. */
   generated: (() => Promise<{ noise: Tensors; shuffled: Tensors }>) | undefined;
 }
 

@@ -10,7 +10,7 @@ import { labelsTensor } from "../native/labels-tensor";
 import { tensorRows, type Rows } from "../data/seen-inputs";
 import { fit as fitScore, requirements } from "../scores/fit";
 import { GaussianMixtureScore } from "../scores/gaussian-mixture-score";
-import { evidenceCompanions, type Evidence, type Score, type ScoreName, type TrainingEvidence } from "../scores/score";
+import { outputCompanions, type ModelOutputs, type Score, type ScoreName, type TrainingOutputs } from "../scores/score";
 import { toTensor, type ArrayWithShape, type Tensor } from "../native/tensor";
 import { calibrate, checkFalseAlarmRate, defaultFalseAlarmRate } from "./calibration";
 import { chooseScore, classCount, withClasses } from "./choice";
@@ -24,7 +24,7 @@ import type { Parts } from "./parts";
 
 /** What `Detector.fromFeatures` is made of; it throws what that documents. */
 export async function fitToFeatures<N extends ScoreName>(options: DetectorFeatures<N>): Promise<Parts> {
-  const keys = [...commonKeys, ...modelOutputs, ...evidenceCompanions, "classNames", "device"] as const;
+  const keys = [...commonKeys, ...modelOutputs, ...outputCompanions, "classNames", "device"] as const;
   const given = optionsObject(options, "options", keys as readonly (keyof DetectorFeatures<N>)[]);
   const { name, scoreOptions, record } = chooseScore(given);
   const device = string(given.device ?? "cpu", "device");
@@ -41,7 +41,7 @@ export async function fitToFeatures<N extends ScoreName>(options: DetectorFeatur
   if (labelsFrom === "none" && given.classNames !== undefined) {
     fail("ERR_OPTION", "classNames", "labels or logits beside them, without which no class is named", given.classNames);
   }
-  const scored = unique<keyof Evidence>([
+  const scored = unique<keyof ModelOutputs>([
     ...needs.score,
     ...(hasLogits ? ["logits" as const] : []),
     ...(labelsFrom === "classifier" ? ["features" as const] : []),
@@ -51,7 +51,7 @@ export async function fitToFeatures<N extends ScoreName>(options: DetectorFeatur
   let classifier: GaussianMixture | undefined;
   try {
     const calibration = takeEvidence(given.calibration, scored, "calibration", owned);
-    const training = takeEvidence(given, unique<keyof Evidence>([...needs.fit.filter(isModelOutput), ...scored]), "training", owned);
+    const training = takeEvidence(given, unique<keyof ModelOutputs>([...needs.fit.filter(isModelOutput), ...scored]), "training", owned);
     const falseAlarmRate = checkFalseAlarmRate(given.falseAlarmRate ?? defaultFalseAlarmRate, calibration.rows);
     const labels = hasLabels ? held(labelsTensor(given.labels as Labels, "labels"), given.labels, owned) : undefined;
     if (labels !== undefined && labels.size !== training.rows) {
@@ -66,8 +66,8 @@ export async function fitToFeatures<N extends ScoreName>(options: DetectorFeatur
       return value === undefined ? undefined : held(toTensor(value, key), value, owned);
     };
     const [weight, bias] = [layer("weight"), layer("bias")];
-    const all: TrainingEvidence = { ...training.evidence, labels, weight, bias };
-    const kind = scored[0] as keyof Evidence;
+    const all: TrainingOutputs = { ...training.evidence, labels, weight, bias };
+    const kind = scored[0] as keyof ModelOutputs;
     const rowsOf = ({ evidence }: typeof training): Rows => tensorRows(evidence[kind] as Tensor);
     const compared = await compareInputs(rowsOf(training), rowsOf(calibration), boolean(given.allowOverlap ?? false, "allowOverlap"));
     score = await fitScore(name, all, withClasses(name, scoreOptions, numClasses, device, signal));

@@ -10,7 +10,7 @@ import { ResNet } from "../models/resnet/resnet";
 import { requireDataset } from "../models/resnet/images";
 import { imageRows } from "../data/seen-inputs";
 import { fit as fitScore, requirements } from "../scores/fit";
-import type { Evidence, Score, ScoreName, TrainingEvidence } from "../scores/score";
+import type { ModelOutputs, Score, ScoreName, TrainingOutputs } from "../scores/score";
 import { Tensor } from "../native/tensor";
 import { calibrate, checkFalseAlarmRate, defaultFalseAlarmRate } from "./calibration";
 import { chooseScore, withClasses } from "./choice";
@@ -42,7 +42,7 @@ export async function fitToImages<N extends ScoreName>(model: ResNet, train: Dat
     resize: given.resize ?? usualResize(train),
   };
   const needs = requirements(name, scoreOptions);
-  const scored = unique<keyof Evidence>([...needs.score, "logits"]);
+  const scored = unique<keyof ModelOutputs>([...needs.score, "logits"]);
   const fitted = needs.fit.filter(isModelOutput);
 
   const allowOverlap = boolean(given.allowOverlap ?? false, "allowOverlap");
@@ -63,16 +63,16 @@ export async function fitToImages<N extends ScoreName>(model: ResNet, train: Dat
   const owned: Tensor[] = [];
   try {
     const compared = await compareInputs(imageRows(train), imageRows(calibration), allowOverlap, network.trainedOn);
-    const passes = (kinds: readonly (keyof Evidence)[]): number => extractions(kinds).length;
+    const passes = (kinds: readonly (keyof ModelOutputs)[]): number => extractions(kinds).length;
     // Logits of training images come with any pass over them; where the score is fitted to none, some images are looked at for them.
     const sampled = spread(train.length, fitted.length > 0 ? train.length : trainingSample);
     const sample = fitted.length > 0 ? train : train.subset(sampled);
-    const trainingKinds = unique<keyof Evidence>([...fitted, "logits"]);
+    const trainingKinds = unique<keyof ModelOutputs>([...fitted, "logits"]);
     const generated = selfTest ? [noiseImages(calibration), shuffledImages(calibration)] : [];
     const total =
       passes(trainingKinds) * sample.length + passes(scored) * [calibration, ...generated].reduce((sum, { length }) => sum + length, 0);
     let before = 0;
-    const read = async (images: Dataset, kinds: readonly (keyof Evidence)[]) => {
+    const read = async (images: Dataset, kinds: readonly (keyof ModelOutputs)[]) => {
       const report = onProgress && ((done: number) => onProgress(before + done, total));
       const evidence = await extractEvidence(
         network,
@@ -87,7 +87,7 @@ export async function fitToImages<N extends ScoreName>(model: ResNet, train: Dat
       return evidence;
     };
     const trainingEvidence = await read(sample, trainingKinds);
-    const training: TrainingEvidence & { weight?: Tensor; bias?: Tensor | undefined } = {
+    const training: TrainingOutputs & { weight?: Tensor; bias?: Tensor | undefined } = {
       ...(fitted.length > 0 ? trainingEvidence : {}),
       labels: trained.labels,
     };

@@ -4,7 +4,7 @@
 import { Dataset } from "../data/dataset";
 import { randomPermutation } from "../core/random-permutation";
 import { seededUint32 } from "../core/random";
-import type { Evidence } from "../scores/score";
+import type { ModelOutputs } from "../scores/score";
 import { Tensor } from "../native/tensor";
 import type { Tensors } from "./evidence";
 import { rowsAt, spread } from "./rows-at";
@@ -45,7 +45,7 @@ export function shuffledImages(calibration: Dataset): Dataset {
 /** Rows whose columns are independent and normal, with mean and deviation of the calibration's; and rows whose columns are those of different inputs. */
 export async function generatedFeatures(
   calibration: Tensors,
-  kinds: readonly (keyof Evidence)[],
+  kinds: readonly (keyof ModelOutputs)[],
 ): Promise<{ noise: Tensors; shuffled: Tensors }> {
   const noise: Tensors = {};
   const shuffled: Tensors = {};

@@ -5,7 +5,7 @@ import { setImmediate as turn } from "node:timers/promises";
 import { isLibtorchOodError } from "../core/errors";
 import { isModelOutput, modelOutputs } from "../core/model-outputs";
 import { fit as fitScore, requirements, type ScoreOptions } from "../scores/fit";
-import type { Evidence, ScoreName, TrainingEvidence } from "../scores/score";
+import type { ModelOutputs, ScoreName, TrainingOutputs } from "../scores/score";
 import type { Tensor } from "../native/tensor";
 import { calibrate, pValue } from "./calibration";
 import { withClasses } from "./choice";
@@ -74,7 +74,7 @@ async function leaveOut<N extends ScoreName>(source: LeftOutSource<N>, label: nu
   const numbersOf = (list: ArrayLike<number>, wanted: (label: number) => boolean) =>
     Uint32Array.from(Array.from(list).flatMap((value, i) => (wanted(value) ? [i] : [])));
   const others = Array.from({ length: numClasses }, (_, c) => c).filter((c) => c !== label);
-  const rows = async (evidence: Tensors, kinds: readonly (keyof Evidence)[], indices: Uint32Array): Promise<Tensors> => {
+  const rows = async (evidence: Tensors, kinds: readonly (keyof ModelOutputs)[], indices: Uint32Array): Promise<Tensors> => {
     const chosen: Tensors = {};
     for (const kind of kinds) {
       const made = await rowsAt(evidence[kind] as Tensor, indices, kind === "logits" ? others : undefined); // a network without the class has no such logit
@@ -85,7 +85,7 @@ async function leaveOut<N extends ScoreName>(source: LeftOutSource<N>, label: nu
   };
   const needs = requirements(name, scoreOptions);
   try {
-    const without: TrainingEvidence = {};
+    const without: TrainingOutputs = {};
     if (needs.fit.length > 0) {
       const kept = numbersOf(labels, (value) => value !== label);
       const kinds = modelOutputs.filter((kind) => needs.fit.includes(kind));

@@ -8,7 +8,7 @@ import type { Labels } from "../core/labels";
 import type { Precision } from "../native/precision";
 import type { PresetName } from "../protocols/preset";
 import type { ScoreOptions } from "../scores/fit";
-import type { Evidence, ScoreName, TrainingEvidence } from "../scores/score";
+import type { ModelOutputs, ScoreName, TrainingOutputs } from "../scores/score";
 
 /** What a detector says of one input. */
 export interface Prediction {
@@ -65,14 +65,14 @@ export interface DetectorFitOptions<N extends ScoreName = ScoreName> extends Com
 }
 
 /** Features of any model, [N, d], with what else is known of it. */
-export interface DetectorFeatures<N extends ScoreName = ScoreName> extends CommonFitOptions<N>, TrainingEvidence {
+export interface DetectorFeatures<N extends ScoreName = ScoreName> extends CommonFitOptions<N>, TrainingOutputs {
   /** [N]: needed by scores that are fitted to classes, such as the default one. Without labels and logits no input is given a class. */
   labels?: Labels;
   /**
    * The same kinds of evidence for held-out in-distribution inputs: none that the model of the features was itself trained on, wherever that was, or
    * more familiar inputs are flagged than `falseAlarmRate` says. With their labels the detector knows how well it names classes.
    */
-  calibration: Evidence & { labels?: Labels };
+  calibration: ModelOutputs & { labels?: Labels };
   /** Default "0", "1", … */
   classNames?: readonly string[];
   /** "cpu" (default), "cuda" or "cuda:N", of the score. */

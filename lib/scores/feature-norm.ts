@@ -2,7 +2,7 @@
 
 import { optionalSignal, optionsObject } from "../core/checks";
 import { scoreRows } from "./rows";
-import { Liveness, readEvidence, type Evidence, type Score, type ScoreCallOptions, type ScoreState } from "./score";
+import { Liveness, readOutputs, type ModelOutputs, type Score, type ScoreCallOptions, type ScoreState } from "./score";
 
 export interface FeatureNormOptions {
   signal?: AbortSignal;
@@ -30,8 +30,8 @@ export class FeatureNorm implements Score {
     return new FeatureNorm();
   }
 
-  async score(evidence: Evidence, options: ScoreCallOptions = {}): Promise<Float64Array> {
-    return readEvidence(this, evidence, options, async ({ rawFeatures }, signal) => {
+  async score(outputs: ModelOutputs, options: ScoreCallOptions = {}): Promise<Float64Array> {
+    return readOutputs(this, outputs, options, async ({ rawFeatures }, signal) => {
       this.#life.require(this.name);
       return scoreRows(rawFeatures, "rawFeatures", signal, lengths);
     });

@@ -9,12 +9,12 @@ import { NearestNeighbours, nearestNeighboursOptionKeys, type NearestNeighboursO
 import {
   resolveSource,
   trainingKeys,
-  type Evidence,
+  type ModelOutputs,
   type Score,
   type ScoreName,
   type ScoreState,
   type SourceOptions,
-  type TrainingEvidence,
+  type TrainingOutputs,
 } from "./score";
 import { Vim, vimOptionKeys, type VimOptions } from "./vim";
 
@@ -47,7 +47,7 @@ export interface ScoreOf {
 }
 
 interface Kind<N extends ScoreName> {
-  fit(training: TrainingEvidence, options?: ScoreOptions[N]): Promise<ScoreOf[N]>;
+  fit(training: TrainingOutputs, options?: ScoreOptions[N]): Promise<ScoreOf[N]>;
   restore(state: ScoreState, device: string, where: string): Promise<ScoreOf[N]>;
   /** Every option there is. */
   optionKeys: readonly string[];
@@ -57,12 +57,12 @@ interface Kind<N extends ScoreName> {
 
 /** What a score looks at; `bias` counts as given where the last layer has none. */
 export interface Requirements {
-  fit: readonly (keyof TrainingEvidence)[];
-  score: readonly (keyof Evidence)[];
+  fit: readonly (keyof TrainingOutputs)[];
+  score: readonly (keyof ModelOutputs)[];
 }
 
 const logitScore = <N extends "max-softmax" | "max-logit" | "entropy" | "energy">(name: N) => ({
-  fit: async (_: TrainingEvidence, options?: ScoreOptions[N]) => Promise.resolve(LogitScore.create(name, options)),
+  fit: async (_: TrainingOutputs, options?: ScoreOptions[N]) => Promise.resolve(LogitScore.create(name, options)),
   restore: async (state: ScoreState, _: string, where: string) => Promise.resolve(LogitScore.restore(name, state, where)),
   optionKeys: logitOptionKeys(name),
   requirements: (): Requirements => ({ fit: [], score: ["logits"] }),
@@ -127,21 +127,21 @@ export const names = Object.freeze(Object.keys(kinds) as ScoreName[]);
  *
  * @param name - `"gaussian-mixture"` (the method of this library), `"max-softmax"`, `"max-logit"`, `"entropy"`, `"energy"`, `"mahalanobis"`,
  *   `"relative-mahalanobis"`, `"nearest-neighbours"`, `"vim"` or `"feature-norm"`
- * @throws ERR_OPTION for an unknown name or option, or where evidence is missing; ERR_NON_FINITE naming the row, ERR_SHAPE, ERR_DTYPE, ERR_RANGE,
+ * @throws ERR_OPTION for an unknown name or option, or where outputs are missing; ERR_NON_FINITE naming the row, ERR_SHAPE, ERR_DTYPE, ERR_RANGE,
  *   ERR_ABORTED, ERR_DEVICE; ERR_NOT_POSITIVE_DEFINITE where features do not vary within classes
  *
  * @example
  * const vim = await scores.fit("vim", { features, logits, weight, bias });
  * metrics.auroc(await vim.score({ features: test.features, logits: test.logits }), await vim.score({ features: ood.features, logits: ood.logits }));
  */
-export async function fit<N extends ScoreName>(name: N, training: TrainingEvidence = {}, options?: ScoreOptions[N]): Promise<ScoreOf[N]> {
+export async function fit<N extends ScoreName>(name: N, training: TrainingOutputs = {}, options?: ScoreOptions[N]): Promise<ScoreOf[N]> {
   const kind = kinds[oneOf(name, "name", names)];
-  optionsObject(training, "training", trainingKeys as readonly (keyof TrainingEvidence)[]);
+  optionsObject(training, "training", trainingKeys as readonly (keyof TrainingOutputs)[]);
   return kind.fit(training, options) as Promise<ScoreOf[N]>;
 }
 
 /**
- * What evidence `fit` and `score` of a score look at under the options, so that nothing else need be extracted.
+ * Which outputs `fit` and `score` of a score look at under the options, so that nothing else need be extracted.
  *
  * @throws ERR_OPTION
  *

@@ -1,8 +1,8 @@
 // The log density of a Gaussian mixture as a score: Deep Deterministic Uncertainty, and the method of this library.
 
 import { fitOptionKeys, GaussianMixture, type GaussianMixtureFitOptions } from "../statistics/gaussian-mixture";
-import { fitEvidence, readEvidence, resolveSource, type Evidence, type Score, type ScoreCallOptions } from "./score";
-import type { ScoreState, SourceOptions, TrainingEvidence } from "./score";
+import { fitOutputs, readOutputs, resolveSource, type ModelOutputs, type Score, type ScoreCallOptions } from "./score";
+import type { ScoreState, SourceOptions, TrainingOutputs } from "./score";
 import { storedObject, storedSource } from "./stored";
 
 export interface GaussianMixtureScoreOptions extends GaussianMixtureFitOptions, SourceOptions {}
@@ -13,22 +13,22 @@ export const gaussianMixtureOptionKeys = [...fitOptionKeys, "from"] as const;
 /** log q(z) = logsumexp_c [log N(z; u_c, Σ_c) + log q(c)], Mukhoti et al. 2021: {@link GaussianMixture.logDensity}. */
 export class GaussianMixtureScore implements Score {
   readonly name = "gaussian-mixture";
-  readonly needs: readonly (keyof Evidence)[];
+  readonly needs: readonly (keyof ModelOutputs)[];
   readonly warnings: readonly string[];
 
   private constructor(
     /** What was fitted; it is disposed with the score. */
     readonly mixture: GaussianMixture,
-    readonly from: keyof Evidence,
+    readonly from: keyof ModelOutputs,
   ) {
     this.needs = [from];
     this.warnings = mixture.warnings;
   }
 
   /** @internal */
-  static async fit(training: TrainingEvidence, options: GaussianMixtureScoreOptions = {}): Promise<GaussianMixtureScore> {
+  static async fit(training: TrainingOutputs, options: GaussianMixtureScoreOptions = {}): Promise<GaussianMixtureScore> {
     const { from, rest } = resolveSource(options);
-    return fitEvidence("gaussian-mixture", training, [from, "labels"], async (given) => {
+    return fitOutputs("gaussian-mixture", training, [from, "labels"], async (given) => {
       return new GaussianMixtureScore(await GaussianMixture.fit(given[from], given.labels, rest), from);
     });
   }
@@ -40,8 +40,8 @@ export class GaussianMixtureScore implements Score {
     return new GaussianMixtureScore(await GaussianMixture.restore(mixture, tensors, device, where), from);
   }
 
-  async score(evidence: Evidence, options: ScoreCallOptions = {}): Promise<Float64Array> {
-    return readEvidence(this, evidence, options, (given, signal) => this.mixture.logDensity(given[this.from], { signal }));
+  async score(outputs: ModelOutputs, options: ScoreCallOptions = {}): Promise<Float64Array> {
+    return readOutputs(this, outputs, options, (given, signal) => this.mixture.logDensity(given[this.from], { signal }));
   }
 
   async state(): Promise<ScoreState> {

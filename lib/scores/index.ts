@@ -6,5 +6,5 @@ export type { GaussianMixtureScore, GaussianMixtureScoreOptions } from "./gaussi
 export type { LogitScore, LogitScoreName, LogitScoreOptions } from "./logit-score";
 export type { Mahalanobis, MahalanobisOptions, RelativeMahalanobis } from "./mahalanobis";
 export type { NearestNeighbours, NearestNeighboursOptions } from "./nearest-neighbours";
-export type { Evidence, Score, ScoreCallOptions, ScoreName, SourceOptions, TrainingEvidence } from "./score";
+export type { ModelOutputs, Score, ScoreCallOptions, ScoreName, SourceOptions, TrainingOutputs } from "./score";
 export type { Vim, VimOptions } from "./vim";

@@ -5,7 +5,7 @@ import { LibtorchOodError } from "../core/errors";
 import { energy, maxLogit, softmaxConfidence, softmaxEntropy } from "../metrics/logit-scores";
 import type { NumberMatrix } from "../metrics/scores";
 import { scoreRows } from "./rows";
-import { Liveness, readEvidence, type Evidence, type Score, type ScoreCallOptions, type ScoreState } from "./score";
+import { Liveness, readOutputs, type ModelOutputs, type Score, type ScoreCallOptions, type ScoreState } from "./score";
 import { damaged } from "./stored";
 
 export type LogitScoreName = "max-softmax" | "max-logit" | "entropy" | "energy";
@@ -62,8 +62,8 @@ export class LogitScore implements Score {
     return new LogitScore(name, temperature);
   }
 
-  async score(evidence: Evidence, options: ScoreCallOptions = {}): Promise<Float64Array> {
-    return readEvidence(this, evidence, options, async ({ logits }, signal) => {
+  async score(outputs: ModelOutputs, options: ScoreCallOptions = {}): Promise<Float64Array> {
+    return readOutputs(this, outputs, options, async ({ logits }, signal) => {
       this.#life.require(this.name);
       return scoreRows(logits, "logits", signal, (piece) => formulas[this.name](piece, this.temperature));
     });

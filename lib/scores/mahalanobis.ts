@@ -5,8 +5,8 @@ import { LibtorchOodError } from "../core/errors";
 import { GaussianMixture } from "../statistics/gaussian-mixture";
 import type { Labels } from "../core/labels";
 import type { Tensor } from "../native/tensor";
-import { fitEvidence, readEvidence, resolveSource, type Evidence, type Score, type ScoreCallOptions } from "./score";
-import type { ScoreState, SourceOptions, TrainingEvidence } from "./score";
+import { fitOutputs, readOutputs, resolveSource, type ModelOutputs, type Score, type ScoreCallOptions } from "./score";
+import type { ScoreState, SourceOptions, TrainingOutputs } from "./score";
 import { damaged, storedObject, storedSource, withoutPrefix, withPrefix } from "./stored";
 
 export interface MahalanobisOptions extends SourceOptions {
@@ -87,7 +87,7 @@ class SharedCovariance {
  */
 export class Mahalanobis implements Score {
   readonly name = "mahalanobis";
-  readonly needs: readonly (keyof Evidence)[];
+  readonly needs: readonly (keyof ModelOutputs)[];
   readonly warnings: readonly string[];
   /** What was added to the diagonal of S. */
   readonly jitter: number;
@@ -95,7 +95,7 @@ export class Mahalanobis implements Score {
 
   private constructor(
     classes: SharedCovariance,
-    readonly from: keyof Evidence,
+    readonly from: keyof ModelOutputs,
   ) {
     this.#classes = classes;
     this.needs = [from];
@@ -104,9 +104,9 @@ export class Mahalanobis implements Score {
   }
 
   /** @internal */
-  static async fit(training: TrainingEvidence, options: MahalanobisOptions = {}): Promise<Mahalanobis> {
+  static async fit(training: TrainingOutputs, options: MahalanobisOptions = {}): Promise<Mahalanobis> {
     const { from, rest } = resolve(options);
-    return fitEvidence("mahalanobis", training, [from, "labels"], async (given) => {
+    return fitOutputs("mahalanobis", training, [from, "labels"], async (given) => {
       return new Mahalanobis(await SharedCovariance.fit(given[from], given.labels, rest), from);
     });
   }
@@ -118,8 +118,8 @@ export class Mahalanobis implements Score {
     return new Mahalanobis(await SharedCovariance.restore(classes, device, where), from);
   }
 
-  async score(evidence: Evidence, options: ScoreCallOptions = {}): Promise<Float64Array> {
-    return readEvidence(this, evidence, options, async (given, signal) => {
+  async score(outputs: ModelOutputs, options: ScoreCallOptions = {}): Promise<Float64Array> {
+    return readOutputs(this, outputs, options, async (given, signal) => {
       return (await this.#classes.leastSquaredDistance(given[this.from], signal)).map((distance) => -distance);
     });
   }
@@ -144,7 +144,7 @@ export class Mahalanobis implements Score {
  */
 export class RelativeMahalanobis implements Score {
   readonly name = "relative-mahalanobis";
-  readonly needs: readonly (keyof Evidence)[];
+  readonly needs: readonly (keyof ModelOutputs)[];
   readonly warnings: readonly string[];
   /** What was added to the diagonal of S. */
   readonly jitter: number;
@@ -156,7 +156,7 @@ export class RelativeMahalanobis implements Score {
   private constructor(
     classes: SharedCovariance,
     background: SharedCovariance,
-    readonly from: keyof Evidence,
+    readonly from: keyof ModelOutputs,
   ) {
     this.#classes = classes;
     this.#background = background;
@@ -177,9 +177,9 @@ export class RelativeMahalanobis implements Score {
   }
 
   /** @internal */
-  static async fit(training: TrainingEvidence, options: MahalanobisOptions = {}): Promise<RelativeMahalanobis> {
+  static async fit(training: TrainingOutputs, options: MahalanobisOptions = {}): Promise<RelativeMahalanobis> {
     const { from, rest } = resolve(options);
-    return fitEvidence("relative-mahalanobis", training, [from, "labels"], async (given) => {
+    return fitOutputs("relative-mahalanobis", training, [from, "labels"], async (given) => {
       const together = new Int32Array(given[from].shape[0] as number);
       const classes = await SharedCovariance.fit(given[from], given.labels, rest);
       try {
@@ -205,8 +205,8 @@ export class RelativeMahalanobis implements Score {
     return new RelativeMahalanobis(classes, background, from);
   }
 
-  async score(evidence: Evidence, options: ScoreCallOptions = {}): Promise<Float64Array> {
-    return readEvidence(this, evidence, options, async (given, signal) => {
+  async score(outputs: ModelOutputs, options: ScoreCallOptions = {}): Promise<Float64Array> {
+    return readOutputs(this, outputs, options, async (given, signal) => {
       const own = this.#classes.leastSquaredDistance(given[this.from], signal);
       const background = this.#background.leastSquaredDistance(given[this.from], signal);
       const [distances, apart] = await Promise.all([own, background]);

@@ -7,14 +7,14 @@ import { labelsTensor } from "../native/labels-tensor";
 import { native, type NativeNearestNeighbours } from "../native/surface";
 import { callNative, runNative } from "../native/call";
 import { Tensor } from "../native/tensor";
-import { fitEvidence, readEvidence, resolveSource, type Evidence, type Score, type ScoreCallOptions } from "./score";
-import type { ScoreState, SourceOptions, TrainingEvidence } from "./score";
+import { fitOutputs, readOutputs, resolveSource, type ModelOutputs, type Score, type ScoreCallOptions } from "./score";
+import type { ScoreState, SourceOptions, TrainingOutputs } from "./score";
 import { damaged, restoring, storedInteger, storedSource } from "./stored";
 
 export interface NearestNeighboursOptions extends SourceOptions {
   /**
    * Which neighbour's distance counts, 1 to N. Default 50, as OpenOOD has it for CIFAR; the paper chooses it on validation data. Where it exceeds
-   * the samples of a class, that class's own inputs are measured to other classes: with `labels` in the training evidence, `warnings` says so.
+   * the samples of a class, that class's own inputs are measured to other classes: with `labels` in the training outputs, `warnings` says so.
    */
   k?: number;
   /** Divide every feature by its length first; one of zeros stays. Default true, as in the paper, which finds it decisive. */
@@ -36,13 +36,13 @@ export const nearestNeighboursOptionKeys = [...restKeys, "from"] as const;
  */
 export class NearestNeighbours implements Score {
   readonly name = "nearest-neighbours";
-  readonly needs: readonly (keyof Evidence)[];
+  readonly needs: readonly (keyof ModelOutputs)[];
   readonly warnings: readonly string[];
   readonly #native: NativeNearestNeighbours;
 
   private constructor(
     handle: NativeNearestNeighbours,
-    readonly from: keyof Evidence,
+    readonly from: keyof ModelOutputs,
     readonly k: number,
     readonly normalize: boolean,
     /** Samples of the smallest class, where labels were given. */
@@ -57,14 +57,14 @@ export class NearestNeighbours implements Score {
   }
 
   /** @internal */
-  static async fit(training: TrainingEvidence, options: NearestNeighboursOptions = {}): Promise<NearestNeighbours> {
+  static async fit(training: TrainingOutputs, options: NearestNeighboursOptions = {}): Promise<NearestNeighbours> {
     const { from, rest } = resolveSource(options);
     const { k = 50, normalize = true, device = "cpu", signal } = optionsObject(rest, "options", restKeys);
     integer(k, "k", 1);
     boolean(normalize, "normalize");
     optionalSignal(signal, "signal");
     const handle = callNative(() => new (native().NearestNeighbours)(string(device, "device")));
-    return fitEvidence("nearest-neighbours", training, [from], async (given) => {
+    return fitOutputs("nearest-neighbours", training, [from], async (given) => {
       const rows = given[from].shape[0] as number;
       if (k > rows) throw new LibtorchOodError("ERR_RANGE", `k: expected at most ${rows}, as there are training features, found ${k}`);
       const smallest = training.labels === undefined ? undefined : smallestCount(training.labels, rows);
@@ -91,8 +91,8 @@ export class NearestNeighbours implements Score {
     return new NearestNeighbours(handle, from, k, normalize, smallest);
   }
 
-  async score(evidence: Evidence, options: ScoreCallOptions = {}): Promise<Float64Array> {
-    return readEvidence(this, evidence, options, async (given, signal) => {
+  async score(outputs: ModelOutputs, options: ScoreCallOptions = {}): Promise<Float64Array> {
+    return readOutputs(this, outputs, options, async (given, signal) => {
       const features = Tensor.handle(given[this.from], this.from);
       const distances = await runNative(signal, (control) => this.#native.distances(control, features));
       return (distances.toTypedArray() as Float64Array).map((distance) => -distance);

@@ -1,4 +1,4 @@
-// What every out-of-distribution score is: something fitted to training evidence that gives each input a number, higher for more
+// What every out-of-distribution score is: something fitted to a model's outputs that gives each input a number, higher for more
 // in-distribution. Detectors, protocols and users go by this interface alone.
 
 import { fail, oneOf, optionalSignal, optionsObject } from "../core/checks";
@@ -22,9 +22,9 @@ export type ScoreName =
 
 /**
  * What a score may look at, one row per input, float32 or float64; those that its `needs` names must be there, others may be. What
- * `model.extract` gives is evidence as it is: its labels are not looked at.
+ * `model.extract` gives goes in as it is: its labels are not looked at.
  */
-export interface Evidence {
+export interface ModelOutputs {
   /** [N, d]: what the last layer sees; L2-normalised where the network normalises. */
   features?: Tensor | ArrayWithShape;
   /** [N, d]: as they come from pooling, before any normalisation. */
@@ -33,8 +33,8 @@ export interface Evidence {
   logits?: Tensor | ArrayWithShape;
 }
 
-/** What a score may be fitted to: evidence of the (un-augmented) training inputs, their labels, and the last layer. */
-export interface TrainingEvidence extends Evidence {
+/** What a score may be fitted to: outputs of the (un-augmented) training inputs, their labels, and the last layer. */
+export interface TrainingOutputs extends ModelOutputs {
   /** [N] */
   labels?: Labels;
   /** [C, d]: of the last layer. */
@@ -50,18 +50,18 @@ export interface ScoreCallOptions {
 /** A fitted score. All are float64, and never an answer to NaN or infinite input. */
 export interface Score {
   readonly name: ScoreName;
-  /** Which evidence {@link Score.score} looks at. */
-  readonly needs: readonly (keyof Evidence)[];
+  /** Which model outputs {@link Score.score} looks at. */
+  readonly needs: readonly (keyof ModelOutputs)[];
   /** What a user should know about the fit. */
   readonly warnings: readonly string[];
   /**
    * One number per row; higher means more in-distribution.
    *
    * @returns Float64Array [N]
-   * @throws ERR_OPTION where evidence that it needs is missing; ERR_NON_FINITE naming the row; ERR_RANGE where a score is beyond float64, as of an
+   * @throws ERR_OPTION where outputs that it needs are missing; ERR_NON_FINITE naming the row; ERR_RANGE where a score is beyond float64, as of an
    *   input farther off than 1e154; ERR_SHAPE, ERR_DTYPE, ERR_DISPOSED, ERR_ABORTED
    */
-  score(evidence: Evidence, options?: ScoreCallOptions): Promise<Float64Array>;
+  score(outputs: ModelOutputs, options?: ScoreCallOptions): Promise<Float64Array>;
   /** Gives the memory back now. Idempotent; later use throws ERR_DISPOSED. */
   dispose(): void;
   [Symbol.dispose](): void;
@@ -77,45 +77,45 @@ export interface ScoreState {
 
 export interface SourceOptions {
   /** What the score is fitted on and looks at. Default `"features"`. */
-  from?: keyof Evidence;
+  from?: keyof ModelOutputs;
 }
 
 /**
- * @internal What may lie beside evidence and is then not looked at: the rest of what `model.extract` and `extractStream` give, and of what a score is
+ * @internal What may lie beside model outputs and is then not looked at: the rest of what `model.extract` and `extractStream` give, and of what a score is
  * fitted to.
  */
-export const evidenceCompanions = ["labels", "weight", "bias", "offset", "skipped", "precision"] as const;
+export const outputCompanions = ["labels", "weight", "bias", "offset", "skipped", "precision"] as const;
 /** @internal */
-export const trainingKeys = [...modelOutputs, ...evidenceCompanions] as const;
+export const trainingKeys = [...modelOutputs, ...outputCompanions] as const;
 
 /** @internal The source, and the options that remain. @throws ERR_OPTION */
-export function resolveSource<T extends SourceOptions>(options: T): { from: keyof Evidence; rest: Omit<T, "from"> } {
+export function resolveSource<T extends SourceOptions>(options: T): { from: keyof ModelOutputs; rest: Omit<T, "from"> } {
   if (typeof options !== "object" || options === null) fail("ERR_OPTION", "options", "an options object", options);
   const { from = "features", ...rest } = Object.assign(Object.create(null) as object, options); // own properties only
   return { from: oneOf(from, "from", modelOutputs), rest };
 }
 
-type Matrix = keyof Evidence | "weight";
-/** Evidence with its matrices as Tensors. */
+type Matrix = keyof ModelOutputs | "weight";
+/** Model outputs with their matrices as Tensors. */
 type Resolved = Record<Matrix, Tensor> & { labels: Labels; bias: Tensor | undefined };
 
-/** @internal Calls `use` with the evidence that the score needs, checked for shape and dtype. @throws ERR_OPTION, ERR_SHAPE, ERR_DTYPE */
-export async function readEvidence<T>(
+/** @internal Calls `use` with the model outputs that the score needs, checked for shape and dtype. @throws ERR_OPTION, ERR_SHAPE, ERR_DTYPE */
+export async function readOutputs<T>(
   score: Score,
-  evidence: Evidence,
+  outputs: ModelOutputs,
   options: ScoreCallOptions,
   use: (given: Resolved, signal: AbortSignal | undefined) => Promise<T>,
 ): Promise<T> {
   const signal = optionalSignal(optionsObject(options, "options", ["signal"]).signal, "signal");
-  if (evidence === undefined) fail("ERR_OPTION", "evidence", "an object", evidence);
-  optionsObject(evidence, "evidence", trainingKeys as readonly (keyof Evidence)[]);
-  return withMatrices(score.name, "evidence", evidence, score.needs, (given) => use(given, signal));
+  if (outputs === undefined) fail("ERR_OPTION", "outputs", "an object", outputs);
+  optionsObject(outputs, "outputs", trainingKeys as readonly (keyof ModelOutputs)[]);
+  return withMatrices(score.name, "outputs", outputs, score.needs, (given) => use(given, signal));
 }
 
 /** @internal The same for what a score is fitted to. */
-export async function fitEvidence<T>(
+export async function fitOutputs<T>(
   score: ScoreName,
-  training: TrainingEvidence,
+  training: TrainingOutputs,
   needs: readonly (Matrix | "labels")[],
   use: (given: Resolved) => Promise<T>,
 ): Promise<T> {
@@ -134,13 +134,13 @@ export async function fitEvidence<T>(
 async function withMatrices<T>(
   score: ScoreName,
   name: string,
-  evidence: TrainingEvidence,
+  outputs: TrainingOutputs,
   keys: readonly Matrix[],
   use: (given: Resolved) => Promise<T>,
 ): Promise<T> {
   const copies: Tensor[] = [];
   const tensor = (key: Matrix | "bias", dimensions: number): Tensor => {
-    const value = evidence[key];
+    const value = outputs[key];
     if (value === undefined) missing(score, name, key);
     const given = toTensor(value, key);
     const made = given === value ? given.hold() : given; // the caller may dispose of theirs while the call goes on
@@ -155,8 +155,8 @@ async function withMatrices<T>(
   };
   try {
     const given = Object.fromEntries(keys.map((key) => [key, tensor(key, 2)]));
-    const bias = keys.includes("weight") && evidence.bias !== undefined ? tensor("bias", 1) : undefined;
-    return await use({ ...given, labels: evidence.labels, bias } as Resolved);
+    const bias = keys.includes("weight") && outputs.bias !== undefined ? tensor("bias", 1) : undefined;
+    return await use({ ...given, labels: outputs.labels, bias } as Resolved);
   } finally {
     for (const copy of copies) copy.dispose(); // native calls keep what they read until they end
   }

@@ -6,7 +6,7 @@ import { corrupt } from "../formats/state-file";
 
 export { corrupt as damaged, restoring } from "../formats/state-file";
 
-/** Which evidence a score was fitted on. @throws ERR_CORRUPT_FILE */
+/** Which outputs a score was fitted on. @throws ERR_CORRUPT_FILE */
 export function storedSource(description: Record<string, unknown>, where: string): ModelOutput {
   const { from } = description;
   if (typeof from !== "string" || !isModelOutput(from)) corrupt(where, "from", modelOutputs.join(", "), from);

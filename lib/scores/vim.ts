@@ -6,13 +6,13 @@ import { native, type NativeVirtualLogit } from "../native/surface";
 import { callNative, runNative } from "../native/call";
 import { Tensor } from "../native/tensor";
 import {
-  fitEvidence,
-  readEvidence,
-  type Evidence,
+  fitOutputs,
+  readOutputs,
+  type ModelOutputs,
   type Score,
   type ScoreCallOptions,
   type ScoreState,
-  type TrainingEvidence,
+  type TrainingOutputs,
 } from "./score";
 import { damaged, restoring, storedInteger } from "./stored";
 
@@ -55,12 +55,12 @@ export class Vim implements Score {
   }
 
   /** @internal */
-  static async fit(training: TrainingEvidence, options: VimOptions = {}): Promise<Vim> {
+  static async fit(training: TrainingOutputs, options: VimOptions = {}): Promise<Vim> {
     const { dimension, device = "cpu", signal } = optionsObject(options, "options", vimOptionKeys);
     if (dimension !== undefined) integer(dimension, "dimension", 1);
     optionalSignal(signal, "signal");
     const handle = callNative(() => new (native().VirtualLogit)(string(device, "device")));
-    return fitEvidence("vim", training, ["features", "logits", "weight"], async (given) => {
+    return fitOutputs("vim", training, ["features", "logits", "weight"], async (given) => {
       const featureDim = given.features.shape[1] as number;
       if (featureDim < 2) throw new LibtorchOodError("ERR_SHAPE", `features: expected at least 2 columns, found ${featureDim}`);
       const kept = dimension ?? defaultDimension(featureDim);
@@ -90,8 +90,8 @@ export class Vim implements Score {
     return new Vim(handle, featureDim, dimension, alpha);
   }
 
-  async score(evidence: Evidence, options: ScoreCallOptions = {}): Promise<Float64Array> {
-    return readEvidence(this, evidence, options, async (given, signal) => {
+  async score(outputs: ModelOutputs, options: ScoreCallOptions = {}): Promise<Float64Array> {
+    return readOutputs(this, outputs, options, async (given, signal) => {
       const [features, logits] = [Tensor.handle(given.features, "features"), Tensor.handle(given.logits, "logits")];
       const scores = await runNative(signal, (control) => this.#native.evaluate(control, features, logits));
       return scores.toTypedArray() as Float64Array;

@@ -1,9 +1,9 @@
-// What holds for every score alike: evidence that is checked, state that survives, disposal, abort, an event loop that turns.
+// What holds for every score alike: outputs that are checked, state that survives, disposal, abort, an event loop that turns.
 
 import * as linalg from "../../lib/statistics/linalg";
 import * as scores from "../../lib/scores";
 import { restoreScore } from "../../lib/scores/fit";
-import type { Evidence, ScoreName, TrainingEvidence } from "../../lib/scores";
+import type { ModelOutputs, ScoreName, TrainingOutputs } from "../../lib/scores";
 import { Tensor } from "../../lib/native/tensor";
 import { set } from "../support/feature-sets";
 import { uniform } from "../models/resnet/closed-formula";
@@ -11,7 +11,7 @@ import { uniform } from "../models/resnet/closed-formula";
 const refused = (code: string, message = "") => expect.objectContaining({ code, message: expect.stringContaining(message) });
 const s = set("random");
 const logits = (rows: number, name: string) => ({ data: uniform(name, rows * 5).map((value) => 4 * value), shape: [rows, 5] });
-const training: TrainingEvidence = {
+const training: TrainingOutputs = {
   features: s.features,
   rawFeatures: s.features,
   logits: logits(s.labels.length, "training logits"),
@@ -19,7 +19,7 @@ const training: TrainingEvidence = {
   weight: s.weight,
   bias: s.bias,
 };
-const evidence: Evidence = { features: s.queries, rawFeatures: s.queries, logits: logits(6, "query logits") };
+const outputs: ModelOutputs = { features: s.queries, rawFeatures: s.queries, logits: logits(6, "query logits") };
 
 test("there are ten", () => {
   expect([...scores.names].sort()).toEqual(
@@ -45,16 +45,16 @@ describe.each([...scores.names])("%s", (name) => {
     using score = await scores.fit(name, pick(needs.fit, training));
     expect(score.name).toBe(name);
     expect(score.needs).toEqual(needs.score);
-    const answers = await score.score(pick(needs.score, evidence));
+    const answers = await score.score(pick(needs.score, outputs));
     expect(answers).toHaveLength(6);
     expect(answers.every(Number.isFinite)).toBe(true);
-    expect(await score.score(evidence)).toEqual(answers);
+    expect(await score.score(outputs)).toEqual(answers);
     for (const key of needs.score) {
       await expect(
         score.score(
           pick(
             needs.score.filter((other) => other !== key),
-            evidence,
+            outputs,
           ),
         ),
       ).rejects.toEqual(refused("ERR_OPTION", key));
@@ -74,7 +74,7 @@ describe.each([...scores.names])("%s", (name) => {
     const stored = { description: JSON.parse(JSON.stringify(state.description)) as Record<string, unknown>, tensors: state.tensors };
     for (const { tensor } of state.tensors) expect(["float32", "float64", "int64"]).toContain(tensor.dtype);
     using restored = await restoreScore(name, stored, "cpu", "a file");
-    expect(await restored.score(evidence)).toEqual(await score.score(evidence));
+    expect(await restored.score(outputs)).toEqual(await score.score(outputs));
     expect(restored.warnings).toEqual(score.warnings);
     expect(restored.needs).toEqual(score.needs);
   });
@@ -98,19 +98,19 @@ describe.each([...scores.names])("%s", (name) => {
   test("NaN, infinity, other shapes and dtypes are refused", async () => {
     using score = await scores.fit(name, training);
     for (const key of score.needs) {
-      const { data, shape } = evidence[key] as { data: Float64Array; shape: [number, number] };
+      const { data, shape } = outputs[key] as { data: Float64Array; shape: [number, number] };
       for (const bad of [NaN, Infinity]) {
         const spoilt = { data: data.map((value, i) => (i === shape[1] ? bad : value)), shape };
-        await expect(score.score({ ...evidence, [key]: spoilt })).rejects.toEqual(refused("ERR_NON_FINITE", "row 1"));
+        await expect(score.score({ ...outputs, [key]: spoilt })).rejects.toEqual(refused("ERR_NON_FINITE", "row 1"));
       }
-      await expect(score.score({ ...evidence, [key]: { data, shape: [data.length] } })).rejects.toEqual(refused("ERR_SHAPE", key));
-      await expect(score.score({ ...evidence, [key]: { data: new Float64Array(0), shape: [0, shape[1]] } })).rejects.toEqual(
+      await expect(score.score({ ...outputs, [key]: { data, shape: [data.length] } })).rejects.toEqual(refused("ERR_SHAPE", key));
+      await expect(score.score({ ...outputs, [key]: { data: new Float64Array(0), shape: [0, shape[1]] } })).rejects.toEqual(
         refused("ERR_SHAPE", key),
       );
       const whole = { data: Int32Array.from(data), shape };
-      await expect(score.score({ ...evidence, [key]: whole })).rejects.toEqual(refused("ERR_DTYPE", key));
+      await expect(score.score({ ...outputs, [key]: whole })).rejects.toEqual(refused("ERR_DTYPE", key));
       const text = "text" as unknown as Tensor;
-      await expect(score.score({ ...evidence, [key]: text })).rejects.toEqual(refused("ERR_OPTION", key));
+      await expect(score.score({ ...outputs, [key]: text })).rejects.toEqual(refused("ERR_OPTION", key));
     }
     const needed = scores.requirements(name).fit;
     for (const key of needed.filter((other) => other !== "labels")) {
@@ -120,50 +120,50 @@ describe.each([...scores.names])("%s", (name) => {
     }
   });
 
-  test("unknown options and evidence are refused", async () => {
+  test("unknown options and outputs are refused", async () => {
     expect(() => scores.requirements(name, { typo: 1 } as never)).toThrow(refused("ERR_OPTION", "typo"));
     await expect(scores.fit(name, training, { jitters: 1 } as never)).rejects.toEqual(refused("ERR_OPTION", "jitters"));
     using score = await scores.fit(name, training);
-    await expect(score.score({ ...evidence, feature: s.queries } as Evidence)).rejects.toEqual(refused("ERR_OPTION", "feature"));
-    await expect(score.score(undefined as unknown as Evidence)).rejects.toEqual(refused("ERR_OPTION", "evidence"));
-    await expect(score.score(evidence, { signals: 1 } as never)).rejects.toEqual(refused("ERR_OPTION", "signals"));
-    await expect(scores.fit(name, { ...training, label: s.labels } as TrainingEvidence)).rejects.toEqual(refused("ERR_OPTION", "label"));
+    await expect(score.score({ ...outputs, feature: s.queries } as ModelOutputs)).rejects.toEqual(refused("ERR_OPTION", "feature"));
+    await expect(score.score(undefined as unknown as ModelOutputs)).rejects.toEqual(refused("ERR_OPTION", "outputs"));
+    await expect(score.score(outputs, { signals: 1 } as never)).rejects.toEqual(refused("ERR_OPTION", "signals"));
+    await expect(scores.fit(name, { ...training, label: s.labels } as TrainingOutputs)).rejects.toEqual(refused("ERR_OPTION", "label"));
   });
 
   test("dispose, twice, and use after it", async () => {
     const score = await scores.fit(name, training);
     score.dispose();
     score.dispose();
-    await expect(score.score(evidence)).rejects.toEqual(refused("ERR_DISPOSED"));
+    await expect(score.score(outputs)).rejects.toEqual(refused("ERR_DISPOSED"));
     await expect(score.state()).rejects.toEqual(refused("ERR_DISPOSED"));
   });
 
   test("a signal that has fired, and one that fires", async () => {
     using score = await scores.fit(name, training);
-    await expect(score.score(evidence, { signal: AbortSignal.abort("enough") })).rejects.toMatchObject({
+    await expect(score.score(outputs, { signal: AbortSignal.abort("enough") })).rejects.toMatchObject({
       code: "ERR_ABORTED",
       cause: "enough",
     });
     const rows = 40_000;
     const large = (columns: number) => Tensor.from(new Float32Array(rows * columns).fill(0.5), [rows, columns]);
-    const many: Evidence = { features: large(8), rawFeatures: large(8), logits: large(5) };
+    const many: ModelOutputs = { features: large(8), rawFeatures: large(8), logits: large(5) };
     const control = new AbortController();
     const before = linalg.svdvals({ data: Float64Array.from({ length: 512 * 512 }, (_, i) => Math.sin(i * i)), shape: [512, 512] });
     const scored = score.score(many, { signal: control.signal }); // native ones wait for their turn, so that the signal comes in time
     control.abort();
     await expect(scored).rejects.toEqual(refused("ERR_ABORTED"));
     (await before).dispose();
-    expect(await score.score(evidence)).toHaveLength(6);
+    expect(await score.score(outputs)).toHaveLength(6);
   });
 });
 
 test("the source may be the logits or the raw features", async () => {
-  const other = { features: evidence.logits as Tensor };
+  const other = { features: outputs.logits as Tensor };
   for (const name of ["gaussian-mixture", "mahalanobis", "relative-mahalanobis", "nearest-neighbours"] as const) {
     expect(scores.requirements(name, { from: "logits" }).score).toEqual(["logits"]);
     using onLogits = await scores.fit(name, training, { from: "logits" });
     using plain = await scores.fit(name, { ...training, features: training.logits });
-    expect(await onLogits.score({ logits: evidence.logits })).toEqual(await plain.score(other));
+    expect(await onLogits.score({ logits: outputs.logits })).toEqual(await plain.score(other));
     await expect(scores.fit(name, training, { from: "images" as never })).rejects.toEqual(refused("ERR_OPTION", "images"));
   }
 });
@@ -190,7 +190,7 @@ test("arguments of single scores", async () => {
 test("ViM: no bias counts as zeros, and a subspace that leaves nothing is refused", async () => {
   using plain = await scores.fit("vim", { ...training, bias: undefined });
   using zeros = await scores.fit("vim", { ...training, bias: { data: new Float64Array(5), shape: [5] } });
-  expect(await plain.score(evidence)).toEqual(await zeros.score(evidence));
+  expect(await plain.score(outputs)).toEqual(await zeros.score(outputs));
   // Eight rows in three dimensions of eight: with the origin at zero, three directions explain them.
   const flat = { data: Float64Array.from({ length: 64 }, (_, i) => (i % 8 < 3 ? Math.sin(i * i) : 0)), shape: [8, 8] };
   const few = { features: flat, logits: logits(8, "eight"), weight: s.weight };
