@@ -1,7 +1,13 @@
 // Class labels as callers hold them: what is taken, told without the native addon, so that metrics run where there is none.
 
 import { fail, isRevoked, typedArrayName } from "./checks";
-import type { Tensor } from "../native/tensor";
+
+/** A Tensor of an integer dtype, as far as labels are read from it: so that metrics need to know nothing native. */
+export interface TensorOfLabels {
+  readonly dtype: string;
+  readonly shape: readonly number[];
+  toArray(): ArrayLike<number | bigint>;
+}
 
 /** One class index per sample: 0, 1, … */
 export type Labels =
@@ -15,7 +21,7 @@ export type Labels =
   | BigInt64Array
   | BigUint64Array
   | readonly number[]
-  | Tensor;
+  | TensorOfLabels;
 
 /** Classes at most where nobody says how many there are, as of a Dataset without names. A larger label is most often a sentinel or a hash. */
 export const maxUnstatedClasses = 65_536;
@@ -34,12 +40,12 @@ const integerArrays = new Set([
 const integerDtypes = ["int8", "uint8", "int32", "int64"];
 
 /** Whether it is a typed array of integers; by tag, since it may come from another realm. */
-export function isIntegerArray(value: unknown): value is Exclude<Labels, Tensor | readonly number[]> {
+export function isIntegerArray(value: unknown): value is Exclude<Labels, TensorOfLabels | readonly number[]> {
   return ArrayBuffer.isView(value) && integerArrays.has(typedArrayName(value));
 }
 
 /** Whether it is a Tensor, told by its shape: the class itself would load the addon. */
-export function looksLikeTensor(value: unknown): value is Tensor {
+export function looksLikeTensor(value: unknown): value is TensorOfLabels {
   return (
     typeof value === "object" &&
     value !== null &&
@@ -51,7 +57,7 @@ export function looksLikeTensor(value: unknown): value is Tensor {
 }
 
 /** The elements of a Tensor of whole numbers. @throws ERR_DTYPE, ERR_DISPOSED */
-export function integersOf(tensor: Tensor, name: string): ArrayLike<number | bigint> {
+export function integersOf(tensor: TensorOfLabels, name: string): ArrayLike<number | bigint> {
   if (!integerDtypes.includes(tensor.dtype)) fail("ERR_DTYPE", name, `a Tensor of ${integerDtypes.join(", ")}`, tensor.dtype);
   return tensor.toArray();
 }

@@ -1,11 +1,11 @@
 // Which of the two sets is "positive" in a threshold metric: the literature uses both, so every metric names it.
 
 import { oneOf } from "../core/checks";
+import type { PositiveClass } from "../protocols/preset";
 import { sortedNumbers, type NumberList } from "./scores";
 import { negated } from "./thresholds";
 
-/** `"in"`: in-distribution is positive (ODIN, DDU). `"out"`: out-of-distribution is positive (OpenOOD). */
-export type PositiveClass = "in" | "out";
+export type { PositiveClass };
 
 /** Both sets sorted ascending, in the sense in which a higher value is more positive. */
 export function positivesAndNegatives(

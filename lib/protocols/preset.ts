@@ -1,11 +1,12 @@
 // What a preset is: one protocol of the literature as plain data, every choice by name; and how a caller's options override it.
 
 import { oneOf } from "../core/checks";
-import type { Normalization } from "../data/normalization";
-import type { PositiveClass } from "../metrics/positive-class";
 import { ddu2021 } from "./ddu-2021";
 import { openood15 } from "./openood-1.5";
 import { seedPaper } from "./seed-paper";
+
+/** `"in"`: in-distribution is positive (ODIN, DDU). `"out"`: out-of-distribution is positive (OpenOOD). */
+export type PositiveClass = "in" | "out";
 
 export type PresetName = "seed-paper" | "ddu-2021" | "openood-1.5";
 
@@ -24,7 +25,7 @@ export interface Preset {
   /** Options of `ResNet.fit`, by depth. */
   readonly training: { readonly 18: PresetTraining; readonly 50: PresetTraining };
   /** Constants of the data sets that the protocol was published with, by name. */
-  readonly normalizations: Readonly<Record<string, Normalization>>;
+  readonly normalizations: Readonly<Record<string, { readonly mean: readonly number[]; readonly std: readonly number[] }>>;
   /** What scores look at: features as the last layer sees them. */
   readonly features: "normalized" | "raw";
   /** Options of `GaussianMixture.fit`. */
