@@ -18,6 +18,7 @@ export type {
   ImageResize,
   Images,
   LinearHead,
+  ModelFileSummary,
   OnError,
   ResNetOptions,
   SpectralNormOptions,
@@ -28,7 +29,7 @@ export type { ArrayWithShape, Dtype, TensorArray } from "./native/tensor";
 export { isLibtorchOodError, LibtorchOodError } from "./core/errors";
 export type { ErrorCode } from "./core/errors";
 export type { ResizeRecord } from "./images/decode";
-export type { Overlap } from "./data/seen-inputs";
+export type { Overlap } from "./core/overlap";
 export { Dataset } from "./data/dataset";
 export { ClassStatistics } from "./statistics/class-statistics";
 export type { ClassStatisticsOptions, Scatter } from "./statistics/class-statistics";
@@ -42,7 +43,7 @@ export type { ComputePrecision, Precision } from "./native/precision";
 export { presets } from "./protocols/preset";
 export type { EvaluationChoices, Preset, PresetName, PresetRecord, PresetTraining } from "./protocols/preset";
 export * as datasets from "./data";
-export * as device from "./native/device";
+export * as device from "./device";
 export * as files from "./formats";
 export * as linalg from "./statistics/linalg";
 export * as metrics from "./metrics";

@@ -12,7 +12,7 @@ import { io } from "../core/file-errors";
 import { accuracy, ece, evaluate as evaluateScores, type Evaluation } from "../metrics";
 import { presetNames, type PresetName } from "../protocols/preset";
 import type { ScoreName } from "../scores";
-import { judgeOverlap, type OverlapEffect } from "../data/seen-inputs";
+import { judgeOverlap, type OverlapEffect } from "../core/overlap";
 import { dataHelp, dataSpec, randomSubset, readData, setName, type DataSpec } from "./data-sets";
 import { inputSpec, inputSpecs, readInputs, type Inputs, type InputSpec, type Reading } from "./evaluate-inputs";
 import { evaluateJson, evaluateText, type Looked } from "./evaluate-result";

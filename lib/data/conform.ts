@@ -1,9 +1,11 @@
 // Images of one size and number of channels as images of another, as pictures in files are: one kernel, one conversion of colour.
 
+import { integer, oneOf, optionalSignal, optionsObject } from "../core/checks";
 import { LibtorchOodError } from "../core/errors";
-import { decodeImages, resizeKernel, type ImageResize } from "../images/decode";
+import { decodeImages, imageResizes, resizeKernel, type ImageResize } from "../images/decode";
 import type { TakenImage } from "../images/image";
-import { Dataset } from "./dataset";
+import { Dataset, requireDataset } from "./dataset";
+import { largestImageSize } from "./image-files";
 
 /** What images are to become. */
 export interface ImageForm {
@@ -20,9 +22,17 @@ export interface ImageForm {
  * The data set with images of this form: itself where they have it. Grey becomes colour by being repeated, colour becomes grey by ITU-R 601-2 luma; another
  * size needs sharp. The result has no normalisation, which is that of whoever looks at it, and says how its images were resized.
  *
- * @throws ERR_SHAPE naming the data set, for channels that are neither 1 nor 3 or another size with resize "none"; ERR_SHARP_NOT_FOUND, ERR_ABORTED
+ * @example
+ * const svhnGrey = await datasets.conform(svhn.test, { channels: 1, imageSize: 28 });
+ * @throws ERR_OPTION, ERR_RANGE; ERR_SHAPE naming the data set, for channels that are neither 1 nor 3 or another size with resize "none"; ERR_SHARP_NOT_FOUND, ERR_ABORTED
  */
-export async function conform(data: Dataset, { channels, imageSize, resize = "center-crop", signal }: ImageForm): Promise<Dataset> {
+export async function conform(data: Dataset, form: ImageForm): Promise<Dataset> {
+  requireDataset(data, "data");
+  const { resize = "center-crop", ...given } = optionsObject(form, "form", ["channels", "imageSize", "resize", "signal"]);
+  const channels = integer(given.channels, "channels", 1);
+  const imageSize = integer(given.imageSize, "imageSize", 1, largestImageSize);
+  oneOf(resize, "resize", imageResizes);
+  const signal = optionalSignal(given.signal, "signal");
   const [found, height, width] = data.shape;
   const sized = height === imageSize && width === imageSize;
   if (found === channels && sized) return data;

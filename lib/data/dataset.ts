@@ -188,6 +188,15 @@ export function requireArrays({ images, labels, length, shape }: Dataset): numbe
   return pixels;
 }
 
+/** @internal @throws ERR_OPTION for anything but a Dataset, ERR_SHAPE for one whose arrays are gone */
+export function requireDataset(value: unknown, name: string): Dataset {
+  if (value instanceof Dataset) {
+    requireArrays(value);
+    return value;
+  }
+  throw new LibtorchOodError("ERR_OPTION", `${name}: expected a Dataset (Dataset.fromArrays makes one), found ${describe(value)}`);
+}
+
 function checkImages(images: unknown): Uint8Array {
   const kind = ArrayBuffer.isView(images) ? typedArrayName(images) : "";
   if (kind === "Uint8Array") return images as Uint8Array;

@@ -46,6 +46,9 @@ export interface DecodingOptions {
   cache?: boolean | string;
 }
 
+/** Height and width that images are resized to. */
+export const largestImageSize = 4096;
+
 export const decodingKeys = ["imageSize", "channels", "onProgress", "onError", "maxPixels", "signal", "cache"] as const;
 
 /** {@link DecodingOptions}, checked. */
@@ -70,7 +73,7 @@ export function checkDecoding(options: DecodingOptions, resize: ImageResize): De
   if ((typeof cache !== "boolean" && typeof cache !== "string") || cache === "")
     fail("ERR_OPTION", "cache", "true, false or a path", cache);
   return {
-    size: integer(imageSize, "imageSize", 1, 4096),
+    size: integer(imageSize, "imageSize", 1, largestImageSize),
     channels: oneOf(channels, "channels", [1, 3]),
     resize: oneOf(resize, "resize", imageResizes),
     onProgress: optionalFunction(onProgress, "onProgress"),

@@ -1,5 +1,8 @@
 // Labelled images in memory and the readers of the usual data sets: the public `datasets`.
 
+export { conform, type ImageForm } from "./conform";
+export { hash } from "./data-hash";
+export { overlap } from "./seen-inputs";
 export { cifar10 } from "./readers/cifar10";
 export { cifar100 } from "./readers/cifar100";
 export { Dataset, type DatasetArrays, type DatasetSplit, type ImageShape } from "./dataset";

@@ -2,9 +2,9 @@
 
 import { createHash } from "node:crypto";
 import { setImmediate as turn } from "node:timers/promises";
-import type { Dataset } from "./dataset";
-import { LibtorchOodError } from "../core/errors";
+import type { Overlap } from "../core/overlap";
 import type { Tensor } from "../native/tensor";
+import { requireDataset, type Dataset } from "./dataset";
 
 /** Rows of equal length, one per input. */
 export interface Rows {
@@ -13,19 +13,9 @@ export interface Rows {
   readonly row: (index: number) => Uint8Array;
 }
 
-/** Inputs that were seen before, among others. */
-export interface Overlap {
-  /** Their numbers, ascending. */
-  readonly indices: readonly number[];
-  /** Inputs of which it can be told whether they were: all, unless more than 65,536 different ones had been seen. */
-  readonly checked: number;
-}
-
 /** Hashes that are kept, the smallest as numbers: 512 KiB. Of fewer inputs that is all of them. */
 const capacity = 65_536;
 const bytesPerTurn = 1 << 20; // about a millisecond of hashing
-/** Published data sets repeat an image now and then; an evaluation that repeats more than this share of its own is another matter. */
-const toleratedShare = 0.01;
 
 /**
  * A set of inputs by the first 64 bits of their SHA-256. Of more than {@link capacity} it keeps the smallest hashes, which are a fair sample: an input
@@ -147,33 +137,18 @@ export function tensorRows(tensor: Tensor): Rows {
   };
 }
 
-const overlapEffects = {
-  flatters: "the numbers flatter",
-  worsens: "they score higher than they should, and the numbers are worse than the truth",
-} as const;
-
-export type OverlapEffect = keyof typeof overlapEffects;
-
 /**
- * A warning where an evaluation has inputs that were seen before; undefined where it has none.
+ * Which images of a data set are also in another, byte by byte the same: an evaluation on images that were trained on says nothing.
  *
- * @param name - of the set that is evaluated on
- * @param use - what it is to be free of: "trained on"
- * @param noun - what it consists of
- * @param effect - on the numbers: inputs that were seen score higher, which flatters where they are in distribution, and not where they are to be told apart
- * @param remedy - what to do about it, for the error
- * @throws ERR_OPTION where more than 1 in 100 were, unless `allowed`
+ * @param reference - the set that is looked into, as the training images. Of more than 65,536 different ones a fair sample is looked into
+ * @param images - the set whose images are looked up
+ * @returns the numbers of the images of `images` that are in `reference`, ascending, and how many could be checked
+ * @throws ERR_OPTION for anything but a Dataset, ERR_SHAPE where the arrays of a set are gone
+ * @example
+ * const { indices } = await datasets.overlap(train, test); // [] of 10,000
  */
-export function judgeOverlap(
-  name: string,
-  { indices, checked }: Overlap,
-  use: string,
-  { allowed, remedy, effect, noun }: { allowed: boolean; remedy: string; effect: OverlapEffect; noun: "images" | "inputs" },
-): string | undefined {
-  if (indices.length === 0) return undefined;
-  const found = `${indices.length} of ${checked} (the first is number ${indices[0]})`;
-  if (!allowed && indices.length > toleratedShare * checked) {
-    throw new LibtorchOodError("ERR_OPTION", `${name}: expected ${noun} that were not ${use}, found ${found} that were; ${remedy}`);
-  }
-  return `${name}: ${found} ${noun} were ${use}: ${overlapEffects[effect]}`;
+export async function overlap(reference: Dataset, images: Dataset): Promise<Overlap> {
+  requireDataset(images, "images");
+  const seen = await SeenInputs.of(imageRows(requireDataset(reference, "reference")));
+  return seen.among(imageRows(images));
 }

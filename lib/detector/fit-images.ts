@@ -7,7 +7,7 @@ import { LibtorchOodError } from "../core/errors";
 import { isModelOutput } from "../core/model-outputs";
 import { checkPrecision, resolvePrecision } from "../native/precision";
 import { ResNet } from "../models/resnet/resnet";
-import { requireDataset } from "../models/resnet/images";
+import { requireDataset } from "../data/dataset";
 import { imageRows } from "../data/seen-inputs";
 import { fit as fitScore, requirements } from "../scores/fit";
 import type { ModelOutputs, Score, ScoreName, TrainingOutputs } from "../scores/score";

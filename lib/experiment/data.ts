@@ -1,14 +1,10 @@
 // The data sets of an experiment: read from one directory, made smaller where asked for, split, and fingerprinted.
 
 import { join, resolve } from "node:path";
-import * as datasets from "../data";
-import { conform, type ImageForm } from "../data/conform";
-import type { Dataset, ImageShape } from "../data/dataset";
-import { randomPermutation } from "../core/random-permutation";
 import { isLibtorchOodError, LibtorchOodError } from "../core/errors";
-import type { ResizeRecord } from "../images/decode";
-import { dataHash } from "../models/resnet/images";
-import { imageRows, judgeOverlap, SeenInputs } from "../data/seen-inputs";
+import { judgeOverlap } from "../core/overlap";
+import { randomPermutation } from "../core/random-permutation";
+import { datasets, type Dataset, type ResizeRecord } from "../index";
 import type { ResolvedConfiguration } from "./configuration";
 import { datasetReference } from "./dataset-name";
 
@@ -16,7 +12,7 @@ import { datasetReference } from "./dataset-name";
 export interface DatasetReader {
   readonly train?: (directory: string) => Promise<Dataset>;
   /** @param form of the images in distribution, for a reader that decodes images; what it gives may have another */
-  readonly test: (directory: string, form: ImageForm) => Promise<Dataset>;
+  readonly test: (directory: string, form: datasets.ImageForm) => Promise<Dataset>;
 }
 
 /** Readers by the name that a configuration gives. */
@@ -70,7 +66,7 @@ export interface ExperimentData {
   /** How images came to their size, of the sets that say it; `test` and `train` alike. */
   readonly resized: Readonly<Record<string, ResizeRecord>>;
   /** [C, H, W] of the sets whose images had another form, and were made those of the training set. */
-  readonly conformed: Readonly<Record<string, ImageShape>>;
+  readonly conformed: Readonly<Record<string, datasets.ImageShape>>;
   /** Sets that were not there. */
   readonly skipped: readonly string[];
   /** Sets that have a few images in common with the training part. */
@@ -109,12 +105,12 @@ export async function loadData(configuration: ResolvedConfiguration, options: Da
   const form = { channels, imageSize };
   const everyTest = await present(name, reader.test(directory, form));
   const found = new Map<string, Dataset>();
-  const conformed: [string, ImageShape][] = [];
+  const conformed: [string, datasets.ImageShape][] = [];
   for (const [set, other] of others) {
     const dataset = await present(set, other.test(directory, form));
     if (dataset === undefined) continue;
     const some = fewer(dataset, subset.test, `subset.test of ${set}`, 0);
-    const alike = await conform(some, form);
+    const alike = await datasets.conform(some, form);
     if (alike !== some) conformed.push([set, some.shape]);
     found.set(set, alike);
   }
@@ -129,7 +125,7 @@ export async function loadData(configuration: ResolvedConfiguration, options: Da
   const test = fewer(everyTest, subset.test, "subset.test", 0);
   const sets = [...Object.entries({ train, validation, test }), ...found];
   const hashes: [string, string][] = [];
-  for (const [set, dataset] of sets) hashes.push([set, await dataHash([dataset])]);
+  for (const [set, dataset] of sets) hashes.push([set, await datasets.hash(dataset)]);
   const resized = sets.flatMap(([set, { resize }]) => (resize === undefined ? [] : [[set, resize] as const]));
   const warnings = await unseen(train, [["test", test], ...found]);
   return {
@@ -171,12 +167,11 @@ function normalized(train: Dataset): Dataset {
 
 /** A network is not measured on what it was trained on. @throws ERR_OPTION */
 async function unseen(train: Dataset, sets: readonly (readonly [string, Dataset])[]): Promise<string[]> {
-  const seen = await SeenInputs.of(imageRows(train));
   const warnings: string[] = [];
   for (const [name, dataset] of sets) {
     const effect = name === "test" ? "flatters" : "worsens";
     const rules = { allowed: false, remedy: "the two sets are to be disjoint", effect, noun: "images" } as const;
-    const warning = judgeOverlap(name, await seen.among(imageRows(dataset)), "trained on", rules);
+    const warning = judgeOverlap(name, await datasets.overlap(train, dataset), "trained on", rules);
     if (warning !== undefined) warnings.push(warning);
   }
   return warnings;

@@ -2,8 +2,7 @@
 
 import { createHash } from "node:crypto";
 import { cpus } from "node:os";
-import * as device from "../native/device";
-import type { ResizeRecord } from "../images/decode";
+import { device, type ResizeRecord } from "../index";
 import { packageVersion } from "../core/package-root";
 import type { ResolvedConfiguration } from "./configuration";
 import type { HeaderRow, MadeRecord } from "./rows";

@@ -4,7 +4,7 @@ import { open } from "node:fs/promises";
 import { createInterface } from "node:readline";
 import { join } from "node:path";
 import { parseJson } from "../formats/json";
-import { computePrecisions, resolvePrecision, type ComputePrecision } from "../native/precision";
+import { device as devices, type ComputePrecision } from "../index";
 import type { ResolvedConfiguration } from "./configuration";
 import { resultsFileName } from "./results-file";
 
@@ -15,7 +15,7 @@ import { resultsFileName } from "./results-file";
 export async function withPrecision(configuration: ResolvedConfiguration, out: string, device: string): Promise<ResolvedConfiguration> {
   const { training } = configuration;
   if (training.precision !== "auto") return configuration;
-  const precision = (await recordedPrecision(join(out, resultsFileName))) ?? resolvePrecision("auto", device);
+  const precision = (await recordedPrecision(join(out, resultsFileName))) ?? devices.resolvePrecision("auto", device);
   return { ...configuration, training: { ...training, precision } };
 }
 
@@ -25,7 +25,7 @@ async function recordedPrecision(file: string): Promise<ComputePrecision | undef
   try {
     for await (const line of createInterface({ input: handle.createReadStream({ autoClose: false }) })) {
       const header = parseJson(line) as { configuration?: { training?: { precision?: unknown } } } | null;
-      return computePrecisions.find((precision) => precision === header?.configuration?.training?.precision);
+      return (["float32", "bfloat16"] as const).find((precision) => precision === header?.configuration?.training?.precision);
     }
   } catch {
     return undefined;

@@ -1,6 +1,6 @@
 // What a folder of runs holds: one JSON object a line in `results.jsonl`, written by `experiment run` and read by `experiment report`.
 
-import type { CollapseNumbers } from "../statistics/neural-collapse";
+import type { neuralCollapse } from "../index";
 
 /** The scores whose out-of-distribution detection is measured: mixture over features (Table 1), softmax (Table 4b), mixture over logits (Table 5). */
 export type MeasuredScore = "mixture" | "softmax" | "logit-mixture";
@@ -59,7 +59,10 @@ export interface MeasurementRow {
   readonly accuracy: number;
   readonly validationAccuracy: number | undefined;
   readonly learningRate: number;
-  readonly collapse: Pick<CollapseNumbers, "nc1" | "enMeans" | "enClassifier" | "eaMeans" | "eaClassifier" | "nc3" | "nc4" | "rank">;
+  readonly collapse: Pick<
+    neuralCollapse.CollapseNumbers,
+    "nc1" | "enMeans" | "enClassifier" | "eaMeans" | "eaClassifier" | "nc3" | "nc4" | "rank"
+  >;
   /** By out-of-distribution set, then by score. */
   readonly ood: Readonly<Record<OodName, Readonly<Partial<Record<MeasuredScore, OodResult>>>>>;
   /** Jitter (times trace/d) that the mixture reported, the largest of the classes. */

@@ -3,10 +3,9 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { requireDevice } from "../native/device";
 import { isLibtorchOodError, LibtorchOodError, type ErrorCode } from "../core/errors";
 import { requireWritableFolder } from "../formats/writable";
-import type { BatchReport } from "../models/resnet/resnet";
+import { device as devices, type BatchReport } from "../index";
 import { isClaim, tryClaim, type Claim, type Holder } from "../formats/lease";
 import { resolveConfiguration, type Configuration } from "./configuration";
 import { datasetReaders, loadData, type DatasetReaders, type ExperimentData } from "./data";
@@ -107,7 +106,7 @@ export interface ExperimentPreview {
 async function prepare(configuration: Configuration, options: ExperimentOptions) {
   const checked = resolveConfiguration(configuration, options.name ?? options.preset ?? "configuration");
   const device = options.device ?? "cpu";
-  requireDevice(device); // before data sets are read, which may take minutes
+  devices.requireDevice(device); // before data sets are read, which may take minutes
   const resolved = await withPrecision(checked, options.out, device);
   const plan = planOf(resolved, options.cells);
   const data = await loadData(resolved, {

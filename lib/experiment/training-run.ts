@@ -7,11 +7,9 @@
 import { existsSync } from "node:fs";
 import { rename, rm } from "node:fs/promises";
 import { join } from "node:path";
-import type { Dataset } from "../data/dataset";
 import { io, systemCode } from "../core/file-errors";
 import { requireDirectory } from "../core/make-directory";
-import { ResNet, type BatchReport, type EpochReport, type FitOptions } from "../models/resnet/resnet";
-import { openModelFile } from "../models/resnet/model-file";
+import { ResNet, type BatchReport, type Dataset, type EpochReport, type FitOptions } from "../index";
 import type { ResolvedConfiguration } from "./configuration";
 import type { ExperimentData } from "./data";
 import { measure, type Measured } from "./measurement";
@@ -211,16 +209,10 @@ function isWritten(run: PlannedRun, stretch: Stretch, context: RunContext): bool
 
 /** Epochs that a checkpoint has done; 0 where there is none. */
 async function epochsIn(path: string): Promise<number> {
-  let file;
   try {
-    file = await openModelFile(path);
+    return (await ResNet.describe(path)).epochsDone ?? 0;
   } catch (error) {
     if (systemCode((error as { cause?: unknown }).cause) === "ENOENT") return 0;
     throw error;
-  }
-  try {
-    return file.description.training?.epochsDone ?? 0;
-  } finally {
-    await file.close();
   }
 }

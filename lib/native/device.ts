@@ -17,7 +17,12 @@ export function cudaAvailable(): boolean {
   return info().cudaDevices > 0;
 }
 
-/** @internal Asked before long work that is to run there. @throws ERR_DEVICE where the device is not to be had, ERR_OPTION, ERR_LIBTORCH_NOT_FOUND */
+/**
+ * Throws where a device is unavailable: for a check before long work that is to run there.
+ *
+ * @param device - `"cpu"`, `"cuda"` or `"cuda:N"`
+ * @throws ERR_DEVICE where the device is unavailable, ERR_OPTION, ERR_LIBTORCH_NOT_FOUND
+ */
 export function requireDevice(device: string): void {
   callNative(() => new (native().NearestNeighbours)(string(device, "device"))).dispose(); // the smallest thing that lives on a device
 }

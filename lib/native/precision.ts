@@ -21,7 +21,13 @@ export function checkPrecision(value: unknown): Precision {
   return oneOf(value ?? "float32", "precision", precisions);
 }
 
-/** What a precision comes to for a network of this dtype on this device. */
+/**
+ * What a precision comes to for a network of this dtype on this device: "auto" becomes "bfloat16" where the device has units for it, else "float32".
+ *
+ * @param device - `"cpu"`, `"cuda"` or `"cuda:N"`
+ * @param dtype - of the weights of the network; default "float32"
+ * @throws ERR_LIBTORCH_NOT_FOUND where "auto" is asked for on the CPU
+ */
 export function resolvePrecision(asked: Precision, device: string, dtype: "float32" | "float64" = "float32"): ComputePrecision {
   if (asked !== "auto") return asked;
   return dtype === "float32" && hasBfloat16(device) ? "bfloat16" : "float32";

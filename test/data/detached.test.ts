@@ -1,7 +1,7 @@
 // A data set whose memory is gone (transferred to a worker, shrunk) is refused by everything that takes one: it never passes for black images.
 
 import { Dataset, datasets, Detector, type LibtorchOodError, type ResNet } from "../../lib";
-import { dataHash } from "../../lib/models/resnet/images";
+import { dataHash } from "../../lib/data/data-hash";
 import { libraryFailureOf, tinyData, tinyNetwork, useOneThread } from "../models/resnet/tiny-network";
 
 useOneThread();

@@ -1,7 +1,8 @@
 // SeenInputs: all of a small set, a fair sample of a large one, whatever the order in which sets are joined; and files that are not trusted.
 
 import * as fc from "fast-check";
-import { judgeOverlap, SeenInputs, type Rows } from "../../lib/data/seen-inputs";
+import { judgeOverlap } from "../../lib/core/overlap";
+import { SeenInputs, type Rows } from "../../lib/data/seen-inputs";
 import { libraryFailureOf } from "../models/resnet/tiny-network";
 
 /** A row per number. */

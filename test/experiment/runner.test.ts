@@ -13,7 +13,7 @@ import { resolveConfiguration } from "../../lib/experiment/configuration";
 import { previewExperiment, runExperiment, type ExperimentEvent, type ExperimentOptions } from "../../lib/experiment/runner";
 import type { MeasurementRow } from "../../lib/experiment/rows";
 import type { ImageResize } from "../../lib/images/decode";
-import { dataHash } from "../../lib/models/resnet/images";
+import { dataHash } from "../../lib/data/data-hash";
 import { temporaryDirectory } from "../support/temporary-directory";
 import { libraryFailureOf, useOneThread } from "../models/resnet/tiny-network";
 import { comparable, readers, readRows, smallExperiment } from "./tiny-experiment";

@@ -1,6 +1,6 @@
 // Figures 3, 4, 5 and 7: what the measurements of every k epochs show.
 
-import { pearson } from "../../metrics/summary";
+import { metrics } from "../../index";
 import paper from "../paper-tables.json";
 import type { MeasurementRow, Phase } from "../rows";
 import { acrossSeeds, seedsText, styles, type DotPoint, type Figure, type LinePoint, type Panel, type Series } from "./figure";
@@ -61,7 +61,7 @@ export function correlation(points: readonly { x: number; y: number }[]): number
   const x = points.map((point) => point.x);
   const y = points.map((point) => point.y);
   const varies = (values: number[]): boolean => values.some((value) => value !== values[0]);
-  return varies(x) && varies(y) ? pearson(x, y) : undefined;
+  return varies(x) && varies(y) ? metrics.pearson(x, y) : undefined;
 }
 
 /** Fig. 4: AUROC under NC loss and under cross entropy, less the AUROC of the same network before it. */

@@ -1,7 +1,6 @@
 // Figures 6 and 8, ROC curves and histograms: what the features and log densities of a trained network look like.
 
-import { auroc } from "../../metrics/auroc";
-import { rocCurve } from "../../metrics/curves";
+import { metrics } from "../../index";
 import type { MeasurementRow, SampledPoints } from "../rows";
 import {
   acrossSeeds,
@@ -91,13 +90,13 @@ export function rocFigure(networks: readonly Network[]): Figure | undefined {
   const panels = withSamples(networks).flatMap(({ network, row, inDistribution, outOfDistribution }): Panel[] => {
     const series = outOfDistribution.flatMap(([set, { logDensity }]): Series[] => {
       if (inDistribution.logDensity.length === 0 || logDensity.length === 0) return [];
-      const { falsePositiveRate, truePositiveRate } = rocCurve(inDistribution.logDensity, logDensity);
+      const { falsePositiveRate, truePositiveRate } = metrics.rocCurve(inDistribution.logDensity, logDensity);
       const points = Array.from(falsePositiveRate, (x, i): LinePoint => {
         const y = truePositiveRate[i] as number;
         return { x, y, low: y, high: y };
       });
       const ofAll = row.ood[set]?.mixture?.auroc;
-      const ofSample = numberText(auroc(inDistribution.logDensity, logDensity));
+      const ofSample = numberText(metrics.auroc(inDistribution.logDensity, logDensity));
       table.push([network.label, String(row.seed), setTitle(set), ofSample, ofAll === undefined ? "–" : numberText(ofAll)]);
       return [{ name: setTitle(set), style: style(setTitle(set)), mark: "line", points, dots: false }];
     });

@@ -1,6 +1,6 @@
 // The rows of an experiment by network: all seeds of one cell together, and what its tables and figures take from them.
 
-import { summary, type Summary } from "../../metrics/summary";
+import { metrics } from "../../index";
 import type { Cell, MeasurementRow, Phase } from "../rows";
 import { cellKey } from "./read-results";
 
@@ -72,7 +72,7 @@ export function setTitle(name: string): string {
 }
 
 /** One number of several runs. */
-export interface Spread extends Summary {
+export interface Spread extends metrics.Summary {
   /** Runs whose number is NaN: their loss diverged, or the measure is not defined there. They are in none of the other fields. */
   readonly undefinedIn: number;
 }
@@ -80,7 +80,7 @@ export interface Spread extends Summary {
 /** Undefined where no value is finite. */
 export function spread(values: readonly number[]): Spread | undefined {
   const finite = values.filter(Number.isFinite);
-  return finite.length === 0 ? undefined : { ...summary(finite), undefinedIn: values.length - finite.length };
+  return finite.length === 0 ? undefined : { ...metrics.summary(finite), undefinedIn: values.length - finite.length };
 }
 
 export function groupBy<T, K>(items: Iterable<T>, key: (item: T) => K): Map<K, T[]> {

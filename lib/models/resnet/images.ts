@@ -1,8 +1,7 @@
 // From what a caller holds (a Dataset, a Tensor, an array with its shape, files, pixels) to a native tensor of images.
 
-import { createHash } from "node:crypto";
 import { setImmediate as turn } from "node:timers/promises";
-import { describe, fail } from "../../core/checks";
+import { fail } from "../../core/checks";
 import { labelsFor } from "../../data/class-labels";
 import { Dataset, requireArrays } from "../../data/dataset";
 import { LibtorchOodError } from "../../core/errors";
@@ -141,34 +140,4 @@ export function labelsTensor(dataset: Dataset, classNames: readonly string[] = d
   const { labels, warnings } = labelsFor(dataset, classNames, dataset.name);
   for (const warning of warnings) warn("LIBTORCH_OOD_OTHER_CLASSES", warning);
   return callNative(() => new (native().Tensor)(labels, [dataset.length], "int32"));
-}
-
-/** @throws ERR_OPTION for anything but a Dataset, ERR_SHAPE for one whose arrays are gone */
-export function requireDataset(value: unknown, name: string): Dataset {
-  if (value instanceof Dataset) {
-    requireArrays(value);
-    return value;
-  }
-  throw new LibtorchOodError("ERR_OPTION", `${name}: expected a Dataset (Dataset.fromArrays makes one), found ${describe(value)}`);
-}
-
-/** SHA-256 over shapes, labels and images of data sets, in hexadecimal. */
-export async function dataHash(datasets: readonly (Dataset | undefined)[]): Promise<string> {
-  const hash = createHash("sha256");
-  for (const dataset of datasets) {
-    if (dataset === undefined) {
-      hash.update("none;");
-      continue;
-    }
-    requireArrays(dataset);
-    hash.update(`${dataset.length}x${dataset.shape.join("x")};`);
-    const { labels, images } = dataset;
-    hash.update(new Uint8Array(labels.buffer, labels.byteOffset, labels.byteLength));
-    for (let offset = 0; offset < images.length; offset += pieceBytes) {
-      await turn();
-      requireArrays(dataset);
-      hash.update(images.subarray(offset, offset + pieceBytes));
-    }
-  }
-  return hash.digest("hex");
 }

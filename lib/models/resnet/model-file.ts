@@ -63,6 +63,26 @@ export async function writeModelFile(
   });
 }
 
+/** What the file of a network says of it: {@link describeModelFile}. */
+export interface ModelFileSummary {
+  readonly architecture: Architecture;
+  readonly normalization: Normalization | undefined;
+  readonly classNames: readonly string[] | undefined;
+  readonly preset: PresetRecord | undefined;
+  /** Of the weights. */
+  readonly dtype: "float32" | "float64";
+  /** Epochs of the training that a checkpoint is part of; undefined for a file that is no checkpoint. */
+  readonly epochsDone: number | undefined;
+}
+
+/** What a file says of its network; no weight is read. @throws ERR_CORRUPT_FILE, ERR_IO */
+export async function describeModelFile(path: string): Promise<ModelFileSummary> {
+  const { description, dtype, close } = await openModelFile(path);
+  await close();
+  const { architecture, normalization, classNames, preset, training } = description;
+  return { architecture, normalization, classNames, preset, dtype, epochsDone: training?.epochsDone };
+}
+
 /** A model file that has been opened: its description is checked, its tensors are still to be read. */
 export interface OpenModelFile {
   description: ModelDescription;

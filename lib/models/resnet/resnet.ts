@@ -24,12 +24,24 @@ import { checkOnError, type ImageFailure, type OnError } from "../../images/fail
 import { checkMaxPixels } from "../../images/image";
 import { checkPrecision, resolvePrecision, warnIfSlow, type ComputePrecision, type Precision } from "../../native/precision";
 import { presetOf, presets, withPreset, type PresetName, type PresetRecord } from "../../protocols/preset";
-import { dataHash, datasetTensor, imagesTensor, labelsTensor, requireDataset, type Images, type NativeImages } from "./images";
-import { openModelFile, requireImageSize, requireSizes, writeModelFile, type ModelDescription, type NamedTensor } from "./model-file";
+import { datasetTensor, imagesTensor, labelsTensor, type Images, type NativeImages } from "./images";
+import { dataHash } from "../../data/data-hash";
+import { requireDataset } from "../../data/dataset";
+import {
+  describeModelFile,
+  openModelFile,
+  requireImageSize,
+  requireSizes,
+  writeModelFile,
+  type ModelDescription,
+  type ModelFileSummary,
+  type NamedTensor,
+} from "./model-file";
 import type { TrainingRecord } from "./training-record";
 import { ReadAhead } from "./read-ahead";
 import { fittingState, requireVariances, takeWeights } from "./weights";
-import { imageRows, SeenInputs, type Overlap } from "../../data/seen-inputs";
+import type { Overlap } from "../../core/overlap";
+import { imageRows, SeenInputs } from "../../data/seen-inputs";
 import { Tensor, toTensor, type ArrayWithShape } from "../../native/tensor";
 
 export type { Architecture, ArchitectureOptions, SpectralNormOptions } from "./architecture";
@@ -38,6 +50,7 @@ export type { ImageResize } from "../../images/decode";
 export type { ImageFailure, OnError } from "../../images/failure";
 export type { Image, ImageDataLike } from "../../images/image";
 export type { Images } from "./images";
+export type { ModelFileSummary } from "./model-file";
 
 /** Options of {@link ResNet.create}: the architecture and where and how its weights live. */
 export interface ResNetOptions extends ArchitectureOptions {
@@ -205,6 +218,17 @@ export class ResNet {
    */
   static load(path: string, options?: { device?: string; dtype?: "float32" | "float64"; maxImageSize?: number }): Promise<ResNet> {
     return calledFrom(ResNet.load, () => ResNet.#load(path, options));
+  }
+
+  /**
+   * What the file of a network or a checkpoint says of it: architecture, normalisation, class names, epochs done. No weight is read, libtorch is not needed.
+   *
+   * @throws ERR_CORRUPT_FILE, ERR_IO
+   * @example
+   * const { architecture, epochsDone } = await ResNet.describe("checkpoint.safetensors");
+   */
+  static describe(path: string): Promise<ModelFileSummary> {
+    return calledFrom(ResNet.describe, () => describeModelFile(path));
   }
 
   static async #load(path: string, options: Parameters<typeof ResNet.load>[1]): Promise<ResNet> {

@@ -1,7 +1,7 @@
 // The hash of what a network was trained with: equal for equal data sets, another where anything of them is another.
 
 import { Dataset } from "../../../lib";
-import { dataHash } from "../../../lib/models/resnet/images";
+import { dataHash } from "../../../lib/data/data-hash";
 import { tinyData } from "./tiny-network";
 
 const { images, labels, shape } = tinyData(6);
