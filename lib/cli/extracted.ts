@@ -8,7 +8,8 @@ import { modelOutputs, type ModelOutput } from "../core/model-outputs";
 import { corruptFile, io, systemCode } from "../core/file-errors";
 import { readNpy, type NpyArray } from "../formats/npy";
 import { openSafetensors, toValues, type SafetensorsEntry, type SafetensorsFile } from "../formats/safetensors";
-import { isNumericDtype } from "../formats/safetensors-data";
+import { dtypes } from "../core/dtype";
+import { dtypeIn, isNumericDtype } from "../formats/safetensors-data";
 import { readTextFile } from "../formats/text-file";
 import type { TrainingOutputs } from "../scores";
 import { Tensor } from "../native/tensor";
@@ -119,7 +120,7 @@ async function readTensors(path: string): Promise<Record<string, Tensor>> {
 async function fileTensor(file: SafetensorsFile, name: ArrayName): Promise<Tensor> {
   const { dtype, shape } = file.tensors.get(name) as SafetensorsEntry;
   const where = `${file.path}: ${name}`;
-  requireForm(where, name, isNumericDtype(dtype) ? /^B?F/.test(dtype) : undefined, dtype, shape);
+  requireForm(where, name, isNumericDtype(dtype) ? dtypes[dtypeIn(dtype)].kind === "float" : undefined, dtype, shape);
   const bytes = await file.read(name);
   if (dtype === "I64" || dtype === "U64") {
     const wide = dtype === "I64" ? new BigInt64Array(bytes.buffer) : BigInt64Array.from(toValues(dtype, bytes), BigInt);

@@ -1,6 +1,7 @@
 // Class labels as callers hold them: what is taken, told without the native addon, so that metrics run where there is none.
 
-import { fail, isRevoked, typedArrayName } from "./checks";
+import { fail, isRevoked } from "./checks";
+import { dtypeOf, dtypesHaving, isNativeDtype } from "./dtype";
 
 /** A Tensor of an integer dtype, as far as labels are read from it: so that metrics need to know nothing native. */
 export interface TensorOfLabels {
@@ -26,22 +27,14 @@ export type Labels =
 /** Classes at most where nobody says how many there are, as of a Dataset without names. A larger label is most often a sentinel or a hash. */
 export const maxUnstatedClasses = 65_536;
 
-const integerArrays = new Set([
-  "Int8Array",
-  "Uint8Array",
-  "Uint8ClampedArray",
-  "Int16Array",
-  "Uint16Array",
-  "Int32Array",
-  "Uint32Array",
-  "BigInt64Array",
-  "BigUint64Array",
-]);
-const integerDtypes = ["int8", "uint8", "int32", "int64"];
+const integers = dtypesHaving(({ kind }) => kind === "integer");
+/** Those that a Tensor may have. */
+const integerDtypes: readonly string[] = integers.filter(isNativeDtype);
 
 /** Whether it is a typed array of integers; by tag, since it may come from another realm. */
 export function isIntegerArray(value: unknown): value is Exclude<Labels, TensorOfLabels | readonly number[]> {
-  return ArrayBuffer.isView(value) && integerArrays.has(typedArrayName(value));
+  const dtype = dtypeOf(value);
+  return dtype !== undefined && integers.includes(dtype);
 }
 
 /** Whether it is a Tensor, told by its shape: the class itself would load the addon. */

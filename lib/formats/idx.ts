@@ -1,18 +1,9 @@
 // The IDX format of MNIST: magic, big-endian dimensions, unsigned bytes; plain or gzip.
 
 import { contentKind } from "./content-kind";
+import { dtypeNamed } from "../core/dtype";
 import { corruptFile } from "../core/file-errors";
 import { readPlainOrGzip } from "./plain-or-gzip";
-
-/** Type codes of the format; MNIST and its relatives use the first. */
-const typeNames: Record<number, string> = {
-  0x08: "unsigned byte",
-  0x09: "signed byte",
-  0x0b: "int16",
-  0x0c: "int32",
-  0x0d: "float32",
-  0x0e: "float64",
-};
 
 export interface IdxArray {
   /** One size per dimension. */
@@ -45,7 +36,7 @@ export async function readIdx(path: string, rank: number): Promise<IdxArray> {
 function checkMagic(path: string, header: DataView, rank: number): void {
   const magic = header.getUint32(0);
   const [type, foundRank] = [(magic >> 8) & 0xff, magic & 0xff];
-  if (magic >>> 16 !== 0 || typeNames[type] === undefined) {
+  if (magic >>> 16 !== 0 || dtypeNamed("idx", type) === undefined) {
     const first = magic
       .toString(16)
       .padStart(8, "0")
@@ -53,7 +44,8 @@ function checkMagic(path: string, header: DataView, rank: number): void {
     const kind = contentKind(new Uint8Array(header.buffer, header.byteOffset, header.byteLength));
     throw corruptFile(path, "an IDX file (first bytes 00 00 08)", kind ?? `first bytes ${first}`);
   }
-  if (type !== 0x08) throw corruptFile(path, "an IDX file of unsigned bytes", `one of ${typeNames[type]}`);
+  const dtype = dtypeNamed("idx", type);
+  if (dtype !== "uint8") throw corruptFile(path, "an IDX file of unsigned bytes", `one of ${dtype}`);
   if (foundRank !== rank) throw corruptFile(path, `an IDX file with ${describeRank(rank)}`, describeRank(foundRank));
 }
 

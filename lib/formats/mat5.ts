@@ -4,6 +4,7 @@
 import type { FileHandle } from "node:fs/promises";
 import { endianness } from "node:os";
 import { describe } from "../core/checks";
+import { arrayOf, bytesPerElement, dtypeNamed, type ArrayDtype, type ArrayOfDtype } from "../core/dtype";
 import { swapBytes } from "./byte-order";
 import { contentKind } from "./content-kind";
 import { corruptFile } from "../core/file-errors";
@@ -11,17 +12,7 @@ import { filePart, inflatedPart, type ByteReader } from "./mat5-bytes";
 import { allocateBytes, openRegularFile, readExactly } from "./regular-file";
 
 /** The values as they are stored, which may be narrower than the class: MATLAB keeps a double array of small integers as bytes. */
-export type MatValues =
-  | Int8Array
-  | Uint8Array
-  | Int16Array
-  | Uint16Array
-  | Int32Array
-  | Uint32Array
-  | Float32Array
-  | Float64Array
-  | BigInt64Array
-  | BigUint64Array;
+export type MatValues = ArrayOfDtype[ArrayDtype];
 
 /** What is known of an array before its values are read. */
 export interface MatHeader {
@@ -38,19 +29,6 @@ export interface MatArray extends MatHeader {
 }
 
 const [matrixType, compressedType] = [14, 15];
-/** Types of stored values by their code. */
-const valueTypes = new Map<number, { bytes: number; over: (buffer: ArrayBuffer) => MatValues }>([
-  [1, { bytes: 1, over: (buffer) => new Int8Array(buffer) }],
-  [2, { bytes: 1, over: (buffer) => new Uint8Array(buffer) }],
-  [3, { bytes: 2, over: (buffer) => new Int16Array(buffer) }],
-  [4, { bytes: 2, over: (buffer) => new Uint16Array(buffer) }],
-  [5, { bytes: 4, over: (buffer) => new Int32Array(buffer) }],
-  [6, { bytes: 4, over: (buffer) => new Uint32Array(buffer) }],
-  [7, { bytes: 4, over: (buffer) => new Float32Array(buffer) }],
-  [9, { bytes: 8, over: (buffer) => new Float64Array(buffer) }],
-  [12, { bytes: 8, over: (buffer) => new BigInt64Array(buffer) }],
-  [13, { bytes: 8, over: (buffer) => new BigUint64Array(buffer) }],
-]);
 const classNames = [
   "none",
   "cell",
@@ -237,9 +215,9 @@ class ArrayReader {
     }
     if (this.#complex) throw corruptFile(this.path, `${what} to be real`, "complex numbers");
     const { type, length, inline } = await this.#tag();
-    const kind = valueTypes.get(type);
-    if (kind === undefined) throw corruptFile(this.path, `numbers in ${what}`, `type ${type}`);
-    const expected = shape.reduce((product, size) => product * size, kind.bytes);
+    const dtype = dtypeNamed("matlab", type) as ArrayDtype | undefined;
+    if (dtype === undefined) throw corruptFile(this.path, `numbers in ${what}`, `type ${type}`);
+    const expected = shape.reduce((product, size) => product * size, bytesPerElement(dtype));
     if (length !== expected) throw corruptFile(this.path, `${expected} bytes for [${shape.join(", ")}] in ${what}`, `${length}`);
     if (length > this.#left && inline === undefined) throw this.#tooShort(length, what);
     const bytes = allocateBytes(length, `${this.path}: ${what}`);
@@ -249,8 +227,8 @@ class ArrayReader {
     } else bytes.set(inline.subarray(0, length));
     if (this.#left !== 0) throw corruptFile(this.path, `${what} to end with its values`, `${this.#left} bytes more`);
     await this.bytes.finish();
-    if (this.littleEndian !== (endianness() === "LE")) swapBytes(bytes, kind.bytes);
-    return kind.over(bytes.buffer);
+    if (this.littleEndian !== (endianness() === "LE")) swapBytes(bytes, bytesPerElement(dtype));
+    return arrayOf(dtype, bytes.buffer);
   }
 
   /** An element of a few bytes, of one of these types. */

@@ -1,52 +1,24 @@
 // The header of a .npy file: magic, version, length, and a Python dictionary literal that says dtype, order and shape.
 
 import { describeContent } from "./content-kind";
+import { dtypeNamed, dtypes, maxDimensions, type ArrayDtype, type PlainDtype } from "../core/dtype";
 import { corruptFile } from "../core/file-errors";
-
-/** What is written and handed out here, with NumPy's name for it (little-endian). */
-export const npyDtypes = {
-  float32: { descr: "<f4", bytes: 4 },
-  float64: { descr: "<f8", bytes: 8 },
-  int32: { descr: "<i4", bytes: 4 },
-  int64: { descr: "<i8", bytes: 8 },
-} as const;
-
-export type NpyDtype = keyof typeof npyDtypes;
-
-/** What is read: NumPy's kind and width, in either byte order, and the dtype that holds every value of it exactly. */
-export const npyElements = {
-  f2: { bytes: 2, dtype: "float32" },
-  f4: { bytes: 4, dtype: "float32" },
-  f8: { bytes: 8, dtype: "float64" },
-  i1: { bytes: 1, dtype: "int32" },
-  i2: { bytes: 2, dtype: "int32" },
-  i4: { bytes: 4, dtype: "int32" },
-  i8: { bytes: 8, dtype: "int64" },
-  u1: { bytes: 1, dtype: "int32" },
-  u2: { bytes: 2, dtype: "int32" },
-  u4: { bytes: 4, dtype: "int64" },
-  u8: { bytes: 8, dtype: "int64" },
-  b1: { bytes: 1, dtype: "int32" },
-} as const satisfies Record<string, { bytes: number; dtype: NpyDtype }>;
-
-export type NpyElement = keyof typeof npyElements;
 
 /** NumPy evaluates no header longer than 10,000 characters of untrusted files either (numpy.lib.format, `max_header_size`). */
 const maxDictionaryBytes = 10_000;
 /** Magic, version and the longer of the two length fields, then the dictionary. */
 export const maxNpyHeaderBytes = 12 + maxDictionaryBytes;
-const maxDimensions = 64; // NumPy 2's limit
 const magic = "\x93NUMPY";
 /** numpy.lib.format: room for the largest int64 in the first dimension, so that a header can be rewritten in place. */
 const growthDigits = 21;
 const alignment = 64;
 
 /** The whole header of a row-major array, byte for byte NumPy's: its length does not depend on the first size. */
-export function formatNpyHeader(dtype: NpyDtype, shape: readonly number[]): Uint8Array {
+export function formatNpyHeader(dtype: PlainDtype, shape: readonly number[]): Uint8Array {
   const [first] = shape;
   const tuple = shape.length === 1 ? `(${first},)` : `(${shape.join(", ")})`;
   const growth = first === undefined ? "" : " ".repeat(growthDigits - String(first).length);
-  const dictionary = `{'descr': '${npyDtypes[dtype].descr}', 'fortran_order': False, 'shape': ${tuple}, }${growth}`;
+  const dictionary = `{'descr': '<${dtypes[dtype].numpy}', 'fortran_order': False, 'shape': ${tuple}, }${growth}`;
   const padding = alignment - ((magic.length + 4 + dictionary.length + 1) % alignment);
   const text = `${dictionary}${" ".repeat(padding)}\n`;
   const bytes = Buffer.from(`${magic}\x01\x00\0\0${text}`, "latin1");
@@ -55,7 +27,8 @@ export function formatNpyHeader(dtype: NpyDtype, shape: readonly number[]): Uint
 }
 
 export interface NpyHeader {
-  readonly element: NpyElement;
+  /** Of the numbers as they are stored. */
+  readonly stored: ArrayDtype;
   readonly bigEndian: boolean;
   /** Whether the first dimension is the fastest. */
   readonly fortran: boolean;
@@ -117,9 +90,9 @@ function parseDictionary(text: string, path: string): Omit<NpyHeader, "dataOffse
   if (descr === undefined || fortran === undefined || sizes === undefined) return refuse();
   const shape = parseShape(sizes) ?? refuse();
   const [, order, element] = /^([<>=|]?)([a-z]\d+|\?)$/.exec(descr) ?? [];
-  const known = element === "?" ? "b1" : element;
-  if (known === undefined || !Object.hasOwn(npyElements, known)) throw corruptFile(path, wantedDtypes, JSON.stringify(descr));
-  return { element: known as NpyElement, bigEndian: order === ">", fortran, shape };
+  const stored = dtypeNamed("numpy", element === "?" ? "b1" : element);
+  if (stored === undefined) throw corruptFile(path, wantedDtypes, JSON.stringify(descr));
+  return { stored: stored as ArrayDtype, bigEndian: order === ">", fortran, shape };
 }
 
 const wantedDtypes = "real numbers (float16 to float64, integers or bool)";

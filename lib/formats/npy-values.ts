@@ -1,20 +1,13 @@
 // From the bytes of a .npy file to an array in C order, of one of the four dtypes that are handed out. Every value is exact.
 
 import { setImmediate as turn } from "node:timers/promises";
+import { arrayOf, bytesPerElement, plainOf, type ArrayDtype, type ArrayOfDtype, type PlainDtype } from "../core/dtype";
 import { LibtorchOodError } from "../core/errors";
 import { swapBytes } from "./byte-order";
-import { npyElements, type NpyDtype, type NpyElement, type NpyHeader } from "./npy-header";
+import type { NpyHeader } from "./npy-header";
 import { halfToNumber } from "./safetensors-data";
 
-/** The typed array of each dtype. */
-export interface NpyArrays {
-  float32: Float32Array;
-  float64: Float64Array;
-  int32: Int32Array;
-  int64: BigInt64Array;
-}
-
-export type NpyArray = NpyArrays[NpyDtype];
+export type NpyArray = ArrayOfDtype[PlainDtype];
 
 /** Converted or moved between turns of the event loop: a few milliseconds. */
 const elementsPerTurn = 1 << 20;
@@ -22,58 +15,40 @@ const elementsPerTurn = 1 << 20;
 /** @throws ERR_RANGE for a uint64 beyond 2^63 − 1 */
 export async function npyValues(
   bytes: Uint8Array<ArrayBuffer>,
-  { element, bigEndian, fortran, shape }: NpyHeader,
+  { stored, bigEndian, fortran, shape }: NpyHeader,
   path: string,
 ): Promise<NpyArray> {
-  if (bigEndian) swapBytes(bytes, npyElements[element].bytes);
-  const values = await widened(bytes.buffer, element, path);
+  if (bigEndian) swapBytes(bytes, bytesPerElement(stored));
+  const values = await widened(bytes.buffer, stored, path);
   // Where one dimension at most is longer than 1, both orders are the same.
   const sizes = shape.filter((size) => size !== 1);
   return fortran && sizes.length > 1 && values.length > 0 ? transposed(values, sizes) : values;
 }
 
-function widened(buffer: ArrayBuffer, element: NpyElement, path: string): NpyArray | Promise<NpyArray> {
-  switch (element) {
-    case "f4":
-      return new Float32Array(buffer);
-    case "f8":
-      return new Float64Array(buffer);
-    case "i4":
-      return new Int32Array(buffer);
-    case "i8":
-      return new BigInt64Array(buffer);
-    case "f2":
-      return converted(new Uint16Array(buffer), (length) => new Float32Array(length), halfToNumber);
-    case "i1":
-      return converted(new Int8Array(buffer), int32, same);
-    case "i2":
-      return converted(new Int16Array(buffer), int32, same);
-    case "u1":
-      return converted(new Uint8Array(buffer), int32, same);
-    case "u2":
-      return converted(new Uint16Array(buffer), int32, same);
-    case "b1":
-      return converted(new Uint8Array(buffer), int32, (value): number => (value === 0 ? 0 : 1));
-    case "u4":
-      return converted(new Uint32Array(buffer), int64, BigInt);
-    case "u8":
-      return converted(new BigUint64Array(buffer), int64, (value, i) => {
-        if (value < 2n ** 63n) return value;
-        throw new LibtorchOodError("ERR_RANGE", `${path}: expected numbers below 2^63, found ${value} as element ${i}`);
-      });
+function widened(buffer: ArrayBuffer, stored: ArrayDtype, path: string): NpyArray | Promise<NpyArray> {
+  const plain = plainOf(stored);
+  const values = arrayOf(stored, buffer);
+  if (plain === stored) return values as NpyArray;
+  if (values instanceof BigUint64Array) {
+    return converted(values, new BigInt64Array(values.length), (value, i) => {
+      if (value < 2n ** 63n) return value;
+      throw new LibtorchOodError("ERR_RANGE", `${path}: expected numbers below 2^63, found ${value} as element ${i}`);
+    });
   }
+  const numbers = values as Exclude<typeof values, BigInt64Array>;
+  if (plain === "int64") return converted(numbers, new BigInt64Array(values.length), BigInt);
+  const asNumber = stored === "float16" ? halfToNumber : stored === "bool" ? truth : same;
+  return converted(numbers, arrayOf(plain, values.length) as Float32Array | Int32Array, asNumber);
 }
 
-const int32 = (length: number): Int32Array => new Int32Array(length);
-const int64 = (length: number): BigInt64Array => new BigInt64Array(length);
 const same = (value: number): number => value;
+const truth = (value: number): number => (value === 0 ? 0 : 1);
 
 async function converted<T, U, A extends { [index: number]: U }>(
   source: { readonly length: number; readonly [index: number]: T },
-  make: (length: number) => A,
+  target: A,
   convert: (value: T, index: number) => U,
 ): Promise<A> {
-  const target = make(source.length);
   for (let start = 0; start < source.length; start += elementsPerTurn) {
     const end = Math.min(source.length, start + elementsPerTurn);
     for (let i = start; i < end; i++) target[i] = convert(source[i] as T, i);

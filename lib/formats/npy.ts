@@ -1,16 +1,31 @@
 // NumPy's .npy files: one array each, written row by row as it comes, and read with nothing in the file trusted.
 
-import { describe, fail, string, typedArrayName } from "../core/checks";
+import { describe, fail, string } from "../core/checks";
+import {
+  arrayNameOf,
+  bytesOfArray,
+  bytesPerElement,
+  dtypeOf,
+  dtypesHaving,
+  maxDimensions,
+  plainOf,
+  type ArrayDtype,
+  type ArrayOfDtype,
+  type PlainDtype,
+} from "../core/dtype";
 import { LibtorchOodError } from "../core/errors";
 import { openAtomicFile, type AtomicFile } from "./atomic-write";
 import { corruptFile } from "../core/file-errors";
 import { listOf, shortList } from "../core/lists";
-import { formatNpyHeader, maxNpyHeaderBytes, npyDtypes, npyElements, parseNpyHeader, type NpyDtype } from "./npy-header";
-import { npyValues, type NpyArrays } from "./npy-values";
+import { formatNpyHeader, maxNpyHeaderBytes, parseNpyHeader } from "./npy-header";
+import { npyValues } from "./npy-values";
 import { allocateBytes, openRegularFile, readExactly } from "./regular-file";
 
-export type { NpyDtype } from "./npy-header";
-export type { NpyArray, NpyArrays } from "./npy-values";
+export type { NpyArray } from "./npy-values";
+/** What is written, and what is read as. */
+export type NpyDtype = PlainDtype;
+/** The typed array of each dtype. */
+export type NpyArrays = Pick<ArrayOfDtype, PlainDtype>;
 
 export interface Npy<D extends NpyDtype = NpyDtype> {
   readonly dtype: D;
@@ -20,9 +35,7 @@ export interface Npy<D extends NpyDtype = NpyDtype> {
   readonly data: NpyArrays[D];
 }
 
-/** NumPy's. */
-const maxRank = 64;
-const constructors = { float32: Float32Array, float64: Float64Array, int32: Int32Array, int64: BigInt64Array } as const;
+const npyDtypes = dtypesHaving(({ plain }) => plain).filter((dtype) => plainOf(dtype as ArrayDtype) === dtype);
 
 /**
  * Reads an array of real numbers of any number of dimensions, in either byte order, in C or Fortran order, of format versions 1 to 3. It comes in C order,
@@ -42,17 +55,16 @@ export async function readNpy(path: string): Promise<Npy> {
     const start = new Uint8Array(Math.min(maxNpyHeaderBytes, size));
     await readExactly(handle, path, 0, start);
     const header = parseNpyHeader(start, path);
-    const { element, shape, dataOffset } = header;
-    const { dtype, bytes: elementBytes } = npyElements[element];
+    const { stored, shape, dataOffset } = header;
     const elements = shape.reduce((product, length) => product * length, 1);
-    const byteLength = elements * elementBytes;
+    const byteLength = elements * bytesPerElement(stored);
     if (!Number.isSafeInteger(byteLength) || byteLength !== size - dataOffset) {
-      const expected = `${byteLength} bytes of ${element} [${shape.join(", ")}] behind the header`;
+      const expected = `${byteLength} bytes of ${stored} [${shape.join(", ")}] behind the header`;
       throw corruptFile(path, expected, `${size - dataOffset}`);
     }
     const bytes = allocateBytes(byteLength, path);
     await readExactly(handle, path, dataOffset, bytes);
-    return { dtype, shape, data: await npyValues(bytes, header, path) };
+    return { dtype: plainOf(stored), shape, data: await npyValues(bytes, header, path) };
   } finally {
     await handle.close();
   }
@@ -92,9 +104,9 @@ export class NpyWriter<D extends NpyDtype = NpyDtype> {
    * @throws ERR_IO, ERR_OPTION for another dtype, ERR_SHAPE
    */
   static async open<D extends NpyDtype>(path: string, dtype: D, rowShape: readonly number[]): Promise<NpyWriter<D>> {
-    if (!Object.hasOwn(npyDtypes, dtype)) fail("ERR_OPTION", "dtype", `one of ${Object.keys(npyDtypes).join(", ")}`, dtype);
-    const sizes = shortList(rowShape, maxRank - 1);
-    if (sizes === undefined) fail("ERR_SHAPE", "rowShape", `an array of at most ${maxRank - 1} sizes`, rowShape);
+    if (!npyDtypes.includes(dtype)) fail("ERR_OPTION", "dtype", `one of ${npyDtypes.join(", ")}`, dtype);
+    const sizes = shortList(rowShape, maxDimensions - 1);
+    if (sizes === undefined) fail("ERR_SHAPE", "rowShape", `an array of at most ${maxDimensions - 1} sizes`, rowShape);
     if (!sizes.every((length): length is number => Number.isSafeInteger(length) && (length as number) > 0)) {
       const found = sizes.map((size) => (typeof size === "number" ? size : describe(size))).join(", ");
       throw new LibtorchOodError("ERR_SHAPE", `rowShape: expected positive integers, found [${found}]`);
@@ -114,9 +126,8 @@ export class NpyWriter<D extends NpyDtype = NpyDtype> {
    *   another write is under way, ERR_DISPOSED after {@link commit} or {@link discard}, ERR_IO. After a write that failed, only {@link discard} is left
    */
   async write(values: NpyArrays[D]): Promise<void> {
-    const expected = constructors[this.dtype].name;
-    if (!ArrayBuffer.isView(values) || typedArrayName(values) !== expected || listOf(values) === undefined) {
-      fail("ERR_DTYPE", this.path, `a ${expected}`, values);
+    if (dtypeOf(values) !== this.dtype || listOf(values) === undefined) {
+      fail("ERR_DTYPE", this.path, `a ${arrayNameOf(this.dtype)}`, values);
     }
     const { length, byteLength } = values;
     if (length % this.#rowLength !== 0) {
@@ -126,7 +137,7 @@ export class NpyWriter<D extends NpyDtype = NpyDtype> {
     if (length === 0) return;
     this.#writing = true;
     try {
-      await this.file.write(new Uint8Array(values.buffer, values.byteOffset, byteLength), this.#position);
+      await this.file.write(bytesOfArray(values), this.#position);
     } catch (error) {
       this.#failure = { error };
       throw error;

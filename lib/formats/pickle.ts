@@ -4,7 +4,8 @@
 import { describe } from "../core/checks";
 import { describeContent } from "./content-kind";
 import { corruptFile } from "../core/file-errors";
-import { integerBytes, integersOf, PickledArray, type PickledInteger } from "./pickle-integers";
+import { bytesPerElement } from "../core/dtype";
+import { integerDtype, integersOf, PickledArray, type PickledInteger } from "./pickle-integers";
 
 /** Lists and tuples are arrays. Byte strings are text, a character a byte, as with `encoding="latin1"` in Python. */
 export type Pickled = null | boolean | number | string | PickledArray | readonly Pickled[] | ReadonlyMap<string, Pickled>;
@@ -53,8 +54,8 @@ class Dtype {
 
   /** undefined for floats, text, objects and the like. */
   get integer(): PickledInteger | undefined {
-    const kind = this.code as PickledInteger["kind"];
-    return Object.hasOwn(integerBytes, kind) ? { kind, littleEndian: this.order !== ">" } : undefined;
+    const dtype = integerDtype(this.code);
+    return dtype && { dtype, littleEndian: this.order !== ">" };
   }
 }
 class UnfilledArray {
@@ -215,7 +216,7 @@ class PickleMachine {
       throw this.#refuse("an array in C order, row by row (numpy.ascontiguousarray gives one)", `${found} in Fortran order`);
     }
     const length = data instanceof ByteString ? data.length : -1;
-    if (!(data instanceof ByteString) || length !== sizes.reduce((product, size) => product * size, integerBytes[type.kind])) {
+    if (!(data instanceof ByteString) || length !== sizes.reduce((product, size) => product * size, bytesPerElement(type.dtype))) {
       throw this.#refuse(`as many bytes as an array ${found} has`, length < 0 ? "none" : `${length}`);
     }
     return new PickledArray([...sizes], data.bytes, type);
@@ -224,8 +225,8 @@ class PickleMachine {
   #scalar(dtype: unknown, data: unknown): number {
     const type = dtype instanceof Dtype ? dtype.integer : undefined;
     if (type === undefined) throw this.#refuse("a numpy integer", describe(dtype instanceof Dtype ? dtype.code : "none"));
-    if (!(data instanceof ByteString) || data.length !== integerBytes[type.kind])
-      throw this.#refuse(`the bytes of one ${type.kind}`, "others");
+    if (!(data instanceof ByteString) || data.length !== bytesPerElement(type.dtype))
+      throw this.#refuse(`the bytes of one ${type.dtype}`, "others");
     return integersOf(new PickledArray([], data.bytes, type))[0] as number;
   }
 

@@ -1,20 +1,33 @@
-// The dtypes of the safetensors format: their sizes, and typed arrays to and from the little-endian bytes in a file.
+// The dtypes of the safetensors format: typed arrays to and from the little-endian bytes in a file.
 
 import { describe, fail, typedArrayName } from "../core/checks";
+import {
+  arrayNameOf,
+  arrayOf,
+  bytesOfArray,
+  bytesPerElement,
+  dtypeNamed,
+  dtypes,
+  dtypesHaving,
+  hasArray,
+  type ArrayDtype,
+  type Dtype,
+} from "../core/dtype";
 import { LibtorchOodError } from "../core/errors";
 import { bytesOf } from "../core/lists";
 
-/** Bits per element of every dtype of the format. */
-export const dtypeBits = {
-  ...{ F64: 64, F32: 32, F16: 16, BF16: 16, I64: 64, I32: 32, I16: 16, I8: 8, U64: 64, U32: 32, U16: 16, U8: 8, BOOL: 8 },
-  // Their bytes are handed out, no more.
-  ...{ C64: 64, F8_E4M3: 8, F8_E5M2: 8, F8_E8M0: 8, F8_E4M3FNUZ: 8, F8_E5M2FNUZ: 8, F6_E2M3: 6, F6_E3M2: 6, F4: 4 },
-} as const;
+export type SafetensorsDtype = (typeof dtypes)[Dtype]["safetensors"];
 
-export type SafetensorsDtype = keyof typeof dtypeBits;
+/** In the order of the table. */
+export const safetensorsDtypes: readonly SafetensorsDtype[] = dtypesHaving().map((dtype) => dtypes[dtype].safetensors);
 
 export function isSafetensorsDtype(value: unknown): value is SafetensorsDtype {
-  return typeof value === "string" && Object.hasOwn(dtypeBits, value);
+  return dtypeNamed("safetensors", value) !== undefined;
+}
+
+/** What the rest of the library calls it. */
+export function dtypeIn(file: SafetensorsDtype): Dtype {
+  return dtypeNamed("safetensors", file) as Dtype;
 }
 
 /** What the writer takes: a Uint8Array of raw little-endian bytes for any dtype, or the typed array that fits the dtype. */
@@ -31,20 +44,13 @@ export type SafetensorsArray =
   | BigInt64Array
   | BigUint64Array;
 
-const arraysOfDtype: { readonly [dtype in SafetensorsDtype]?: readonly string[] } = {
-  F64: ["Float64Array"],
-  F32: ["Float32Array"],
-  F16: ["Uint16Array"],
-  BF16: ["Uint16Array"],
-  I64: ["Int32Array", "BigInt64Array"],
-  I32: ["Int32Array"],
-  I16: ["Int16Array"],
-  I8: ["Int8Array"],
-  U64: ["BigUint64Array"],
-  U32: ["Uint32Array"],
-  U16: ["Uint16Array"],
-  U8: ["Uint8ClampedArray"],
-};
+/** Of any dtype the bytes; an Int32Array for int64 too. */
+function kindsFor(file: SafetensorsDtype): string[] {
+  const dtype = dtypeIn(file);
+  if (dtype === "int64") return ["Uint8Array", "Int32Array", arrayNameOf(dtype)];
+  if (dtype === "uint8") return ["Uint8Array", "Uint8ClampedArray"];
+  return hasArray(dtype) && dtype !== "bool" ? ["Uint8Array", arrayNameOf(dtype)] : ["Uint8Array"];
+}
 
 /**
  * The bytes of `data` as a tensor of `dtype`, without a copy. The one exception: an Int32Array given for I64 is widened, so
@@ -54,13 +60,13 @@ const arraysOfDtype: { readonly [dtype in SafetensorsDtype]?: readonly string[] 
  */
 export function toBytes(dtype: SafetensorsDtype, data: SafetensorsArray, name: string): Uint8Array {
   const kind = ArrayBuffer.isView(data) ? typedArrayName(data) : "";
-  const fitting = ["Uint8Array", ...(arraysOfDtype[dtype] ?? [])];
+  const fitting = kindsFor(dtype);
   if (!fitting.includes(kind)) {
     const kinds = fitting.join(" or ");
     throw new LibtorchOodError("ERR_DTYPE", `${name}: expected a ${kinds} for ${dtype}, found ${describe(data)}`);
   }
   if (dtype === "I64" && kind === "Int32Array") return widened(data as Int32Array);
-  return data.byteLength === 0 ? new Uint8Array(0) : new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+  return bytesOfArray(data);
 }
 
 /** The typed array that {@link toValues} gives for each dtype. */
@@ -84,7 +90,7 @@ export interface ValuesOfDtype {
 export type NumericDtype = keyof ValuesOfDtype;
 
 export function isNumericDtype(dtype: SafetensorsDtype): dtype is NumericDtype {
-  return !/^(C|F[468]_|F4)/.test(dtype);
+  return hasArray(dtypeIn(dtype));
 }
 
 /**
@@ -97,43 +103,21 @@ export function isNumericDtype(dtype: SafetensorsDtype): dtype is NumericDtype {
 export function toValues<D extends SafetensorsDtype>(dtype: D, bytes: Uint8Array): ValuesOfDtype[D & NumericDtype];
 export function toValues(dtype: SafetensorsDtype, bytes: Uint8Array): ValuesOfDtype[NumericDtype] {
   if (!isSafetensorsDtype(dtype) || !isNumericDtype(dtype)) {
-    const known = (Object.keys(dtypeBits) as SafetensorsDtype[]).filter(isNumericDtype);
+    const known = safetensorsDtypes.filter(isNumericDtype);
     throw new LibtorchOodError("ERR_DTYPE", `dtype: expected one of ${known.join(", ")}, found ${describe(dtype)}`);
   }
-  const width = dtypeBits[dtype] / 8;
+  const stored = dtypeIn(dtype) as ArrayDtype;
+  const width = bytesPerElement(stored);
   const given = bytesOf(bytes);
   if (given === undefined) fail("ERR_DTYPE", "bytes", "a Uint8Array", bytes);
   if (given.length % width !== 0) {
     throw new LibtorchOodError("ERR_SHAPE", `bytes: expected a multiple of ${width} for ${dtype}, found ${given.length}`);
   }
   const own = new Uint8Array(given); // at offset 0 of a new buffer, hence aligned for every kind of array
-  switch (dtype) {
-    case "F64":
-      return new Float64Array(own.buffer);
-    case "F32":
-      return new Float32Array(own.buffer);
-    case "F16":
-      return Float32Array.from(new Uint16Array(own.buffer), halfToNumber);
-    case "BF16":
-      return new Float32Array(Uint32Array.from(new Uint16Array(own.buffer), (bits) => bits << 16).buffer);
-    case "I64":
-      return Float64Array.from(new BigInt64Array(own.buffer), safeNumber);
-    case "I32":
-      return new Int32Array(own.buffer);
-    case "I16":
-      return new Int16Array(own.buffer);
-    case "I8":
-      return new Int8Array(own.buffer);
-    case "U64":
-      return Float64Array.from(new BigUint64Array(own.buffer), safeNumber);
-    case "U32":
-      return new Uint32Array(own.buffer);
-    case "U16":
-      return new Uint16Array(own.buffer);
-    case "U8":
-    case "BOOL":
-      return own;
-  }
+  if (stored === "float16") return Float32Array.from(new Uint16Array(own.buffer), halfToNumber);
+  if (stored === "bfloat16") return new Float32Array(Uint32Array.from(new Uint16Array(own.buffer), (bits) => bits << 16).buffer);
+  const values = arrayOf(stored, own.buffer);
+  return values instanceof BigInt64Array || values instanceof BigUint64Array ? Float64Array.from(values, safeNumber) : values;
 }
 
 function widened(values: Int32Array): Uint8Array {

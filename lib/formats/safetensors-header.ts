@@ -8,7 +8,8 @@ import { describe } from "../core/checks";
 import type { LibtorchOodError } from "../core/errors";
 import { contentKind } from "./content-kind";
 import { corruptFile } from "../core/file-errors";
-import { dtypeBits, isSafetensorsDtype, type SafetensorsDtype } from "./safetensors-data";
+import { bytesPerElement, maxDimensions } from "../core/dtype";
+import { dtypeIn, isSafetensorsDtype, safetensorsDtypes, type SafetensorsDtype } from "./safetensors-data";
 
 /** The limit that the format's own reader sets. */
 export const maxHeaderBytes = 100_000_000;
@@ -17,8 +18,6 @@ const maxEntries = 1_000_000;
 /** Read between turns of the event loop: about a millisecond. */
 const entriesPerTurn = 500;
 const openingBrace = 0x7b;
-/** As many dimensions as NumPy allows. */
-export const maxRank = 64;
 
 /** Where a tensor lies in a file. */
 export interface SafetensorsEntry {
@@ -124,7 +123,7 @@ function parseEntry(cursor: HeaderCursor, name: string, dataStart: number): Safe
     (key === "dtype" ? dtype : key === "shape" ? shape : key === "data_offsets" && offsets) !== undefined;
   for (const key of cursor.keys(`the entry ${of}`, taken)) {
     if (key === "dtype") dtype = cursor.string(`the dtype ${of}`);
-    else if (key === "shape") shape = cursor.integers(`the shape ${of}`, maxRank);
+    else if (key === "shape") shape = cursor.integers(`the shape ${of}`, maxDimensions);
     else if (key === "data_offsets") offsets = cursor.integers(`data_offsets ${of}`, 2);
     else throw cursor.corrupt(`dtype, shape and data_offsets ${of}`, `the key ${describe(key)}`);
   }
@@ -132,7 +131,7 @@ function parseEntry(cursor: HeaderCursor, name: string, dataStart: number): Safe
     const missing = dtype === undefined ? "dtype" : shape === undefined ? "shape" : "data_offsets";
     throw cursor.corrupt(`dtype, shape and data_offsets ${of}`, `no ${missing}`);
   }
-  if (!isSafetensorsDtype(dtype)) throw cursor.corrupt(`a dtype ${of} out of ${Object.keys(dtypeBits).join(", ")}`, describe(dtype));
+  if (!isSafetensorsDtype(dtype)) throw cursor.corrupt(`a dtype ${of} out of ${safetensorsDtypes.join(", ")}`, describe(dtype));
   const byteLength = tensorByteLength(dtype, shape);
   if (byteLength === undefined) throw cursor.corrupt(`a shape ${of} that fits in memory`, `[${shape.join(", ")}]`);
   const [begin, end] = offsets;
@@ -150,7 +149,7 @@ export function tensorByteLength(dtype: SafetensorsDtype, shape: readonly number
     product *= size;
     if (!Number.isSafeInteger(product)) return undefined;
   }
-  const bytes = (product * dtypeBits[dtype]) / 8;
+  const bytes = product * bytesPerElement(dtypeIn(dtype));
   return Number.isSafeInteger(bytes) ? bytes : undefined;
 }
 

@@ -2,18 +2,18 @@
 
 import type { FileHandle } from "node:fs/promises";
 import { describe, fail, isRevoked, optionsObject, string } from "../core/checks";
+import { maxDimensions } from "../core/dtype";
 import { LibtorchOodError } from "../core/errors";
 import { bytesOf, shortList } from "../core/lists";
 import { writeFileAtomically } from "./atomic-write";
 import { contentBytes } from "./content-kind";
 import { allocateBytes, openRegularFile, readExactly } from "./regular-file";
-import { dtypeBits, isSafetensorsDtype, toBytes, type SafetensorsArray, type SafetensorsDtype } from "./safetensors-data";
+import { isSafetensorsDtype, safetensorsDtypes, toBytes, type SafetensorsArray, type SafetensorsDtype } from "./safetensors-data";
 import {
   formatHeader,
   hasLoneSurrogate,
   headerLength,
   maxHeaderBytes,
-  maxRank,
   parseHeader,
   parseHeaderInTurns,
   tensorByteLength,
@@ -209,11 +209,11 @@ function safetensorsParts(tensors: Iterable<SafetensorsInput>, options?: Safeten
     if (names.has(name)) throw new LibtorchOodError("ERR_OPTION", `tensor name: ${describe(name)} is given twice`);
     names.add(name);
     const { dtype } = tensor;
-    if (!isSafetensorsDtype(dtype)) fail("ERR_OPTION", `dtype of ${describe(name)}`, `one of ${Object.keys(dtypeBits).join(", ")}`, dtype);
+    if (!isSafetensorsDtype(dtype)) fail("ERR_OPTION", `dtype of ${describe(name)}`, `one of ${safetensorsDtypes.join(", ")}`, dtype);
     const given = tensor.shape;
-    const shape = shortList(given, maxRank) as number[] | undefined;
+    const shape = shortList(given, maxDimensions) as number[] | undefined;
     if (!shape?.every((size) => Number.isSafeInteger(size) && size >= 0)) {
-      fail("ERR_SHAPE", `shape of ${describe(name)}`, `an array of non-negative integers, ${maxRank} at most`, given);
+      fail("ERR_SHAPE", `shape of ${describe(name)}`, `an array of non-negative integers, ${maxDimensions} at most`, given);
     }
     const bytes = toBytes(dtype, tensor.data, `data of ${describe(name)}`);
     const byteLength = tensorByteLength(dtype, shape);

@@ -1,18 +1,17 @@
 // The file of fitted numbers: a .safetensors file of named arrays, whose metadata holds as JSON what they are.
 
 import { describe, string } from "../core/checks";
+import { arrayOf, bytesOfArray, dtypes } from "../core/dtype";
 import { isLibtorchOodError, LibtorchOodError } from "../core/errors";
 import { writeFileAtomically } from "./atomic-write";
 import { corruptFile } from "../core/file-errors";
 import { formatName } from "./format-names";
 import { parseJson } from "./json";
 import { openSafetensors } from "./safetensors";
-import type { SafetensorsDtype } from "./safetensors";
+import { dtypeIn } from "./safetensors-data";
 import { formatHeader, maxHeaderBytes, tensorByteLength } from "./safetensors-header";
-import { native, type NativeArray, type NativeDtype, type NativeNamedTensor, type NativeTensor } from "../native/surface";
+import { native, type NativeNamedTensor, type NativeTensor } from "../native/surface";
 import { callNative } from "../native/call";
-
-const fileDtypes = { float32: "F32", float64: "F64", int64: "I64" } as const;
 
 /** Copied out of native memory at once, between turns of the event loop: about a millisecond. */
 const bytesPerTurn = 1 << 22;
@@ -25,7 +24,7 @@ export async function writeStateFile(
   state: readonly NativeNamedTensor[],
 ): Promise<void> {
   const tensors = state.map(({ name, tensor }) => {
-    const dtype = fileDtypes[tensor.dtype as keyof typeof fileDtypes];
+    const dtype = dtypes[tensor.dtype].safetensors;
     return { name, dtype, shape: tensor.shape, byteLength: tensorByteLength(dtype, tensor.shape) as number };
   });
   const metadata = new Map([
@@ -48,9 +47,9 @@ function* fileBytes(header: Uint8Array, state: readonly NativeNamedTensor[]): Ge
 /** The bytes in pieces of whole rows; the writer waits for the disk after each. */
 function* tensorBytes(tensor: NativeTensor): Generator<Uint8Array> {
   const [rows] = tensor.shape;
-  const bytes = tensorByteLength(fileDtypes[tensor.dtype as keyof typeof fileDtypes], tensor.shape) ?? 0;
+  const bytes = tensorByteLength(dtypes[tensor.dtype].safetensors, tensor.shape) ?? 0;
   if (rows === undefined || bytes <= bytesPerTurn) {
-    yield bytesOf(tensor.toTypedArray());
+    yield bytesOfArray(tensor.toTypedArray());
     return;
   }
   const step = Math.max(1, Math.floor(bytesPerTurn / (bytes / rows)));
@@ -58,12 +57,8 @@ function* tensorBytes(tensor: NativeTensor): Generator<Uint8Array> {
     const piece = tensor.slice(start, Math.min(start + step, rows));
     const values = piece.toTypedArray();
     piece.dispose();
-    yield bytesOf(values);
+    yield bytesOfArray(values);
   }
-}
-
-function bytesOf({ buffer, byteOffset, byteLength }: NativeArray): Uint8Array {
-  return new Uint8Array(buffer, byteOffset, byteLength);
 }
 
 export interface StateFile {
@@ -83,8 +78,9 @@ export async function readStateFile(path: string, format: string): Promise<State
     const description = parseObject(path, file.metadata.get("description"));
     const state: NativeNamedTensor[] = [];
     for (const [name, { dtype, shape }] of file.tensors) {
-      const bytes = await file.read(name);
-      const { data, kind } = typedArray(path, name, dtype, bytes);
+      const kind = dtypeIn(dtype);
+      if (kind !== "float32" && kind !== "float64" && kind !== "int64") corrupt(path, name, "F32, F64 or I64", dtype);
+      const data = arrayOf(kind, (await file.read(name)).buffer);
       state.push({ name, tensor: callNative(() => new (native().Tensor)(data, shape, kind)) });
     }
     return { description, state };
@@ -119,16 +115,4 @@ function parseObject(path: string, text: string | undefined): Record<string, unk
   }
   if (typeof value !== "object" || value === null || Array.isArray(value)) corrupt(path, "metadata description", "a JSON object", value);
   return value as Record<string, unknown>;
-}
-
-function typedArray(
-  path: string,
-  name: string,
-  dtype: SafetensorsDtype,
-  bytes: Uint8Array<ArrayBuffer>,
-): { data: NativeArray; kind: NativeDtype } {
-  if (dtype === "F32") return { data: new Float32Array(bytes.buffer), kind: "float32" };
-  if (dtype === "F64") return { data: new Float64Array(bytes.buffer), kind: "float64" };
-  if (dtype === "I64") return { data: new BigInt64Array(bytes.buffer), kind: "int64" };
-  corrupt(path, name, "F32, F64 or I64", dtype);
 }

@@ -1,6 +1,7 @@
 // What the metrics take: lists of scores, checked once and copied to float64.
 
-import { describe, fail, isRevoked, typedArrayName } from "../core/checks";
+import { describe, fail, isRevoked } from "../core/checks";
+import { dtypeOf, maxDimensions } from "../core/dtype";
 import { LibtorchOodError } from "../core/errors";
 import { integersOf, isIntegerArray, looksLikeTensor, type Labels } from "../core/labels";
 import { listOf, shortList } from "../core/lists";
@@ -24,21 +25,11 @@ export interface NumberMatrix {
   readonly shape: readonly number[];
 }
 
-const numberArrays = new Set([
-  "Float64Array",
-  "Float32Array",
-  "Int8Array",
-  "Uint8Array",
-  "Uint8ClampedArray",
-  "Int16Array",
-  "Uint16Array",
-  "Int32Array",
-  "Uint32Array",
-]);
-
 /** The list itself where it is one; by tag, since a typed array may come from another realm. */
 export function numberList(value: NumberList, name: string, minimumLength = 1): ArrayLike<number> {
-  const list = ArrayBuffer.isView(value) && !numberArrays.has(typedArrayName(value)) ? undefined : listOf(value);
+  const dtype = dtypeOf(value);
+  const isNumbers = ArrayBuffer.isView(value) ? dtype !== undefined && dtype !== "int64" && dtype !== "uint64" : true; // those are BigInt
+  const list = isNumbers ? listOf(value) : undefined;
   if (list === undefined) fail("ERR_DTYPE", name, "a number array or a typed array of numbers", value);
   if (list.length < minimumLength) {
     throw new LibtorchOodError("ERR_SHAPE", `${name}: expected at least ${minimumLength} value(s), found ${list.length}`);
@@ -104,7 +95,7 @@ export function sameLength(a: ArrayLike<number>, aName: string, b: ArrayLike<num
 /** The matrix as rows x columns of finite float64; ERR_SHAPE where data and shape disagree. */
 export function finiteMatrix(value: NumberMatrix, name: string): { data: Float64Array; rows: number; columns: number } {
   const isObject = typeof value === "object" && value !== null && !isRevoked(value);
-  const shape = isObject && "data" in value ? shortList(value.shape, 64) : undefined;
+  const shape = isObject && "data" in value ? shortList(value.shape, maxDimensions) : undefined;
   if (shape === undefined) fail("ERR_DTYPE", name, "a matrix { data, shape: [rows, columns] }", value);
   const [rows, columns] = shape as number[];
   const wellFormed = shape.length === 2 && shape.every((n) => Number.isInteger(n) && (n as number) >= 1);

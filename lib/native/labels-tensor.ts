@@ -1,13 +1,12 @@
 // Class labels made into the Tensor of whole numbers that native calls take.
 
-import { describe, fail, typedArrayName } from "../core/checks";
+import { describe, fail } from "../core/checks";
+import { dtypeOf, isNativeDtype, plainOf, type ArrayDtype } from "../core/dtype";
 import { LibtorchOodError } from "../core/errors";
 import { integersOf, isIntegerArray, maxUnstatedClasses, type Labels } from "../core/labels";
 import { listOf } from "../core/lists";
 import { Tensor } from "./tensor";
 
-const arraysInInt32 = ["Int16Array", "Uint16Array"];
-const arraysInInt64 = ["Uint32Array", "BigUint64Array"];
 const largestInt64 = 2n ** 63n - 1n;
 
 /**
@@ -33,9 +32,9 @@ export function labelsTensor(value: Labels, name: string): Tensor {
     throw new LibtorchOodError("ERR_DTYPE", `${name}: expected an array of whole numbers, found ${describe(value)}`);
   }
   requireSome(value, name);
-  const kind = typedArrayName(value);
-  if (arraysInInt32.includes(kind)) return Tensor.from(Int32Array.from(value as Int16Array));
-  if (!arraysInInt64.includes(kind)) return Tensor.from(value as Int32Array);
+  const dtype = dtypeOf(value) as ArrayDtype;
+  if (isNativeDtype(dtype)) return Tensor.from(value as Int32Array);
+  if (plainOf(dtype) === "int32") return Tensor.from(Int32Array.from(value as Int16Array));
   return Tensor.from(
     BigInt64Array.from(value as Uint32Array, (label: number | bigint, i: number) => {
       const exact = BigInt(label);

@@ -1,10 +1,10 @@
 // The whole native surface, declared in one place; nothing else touches the addon. Each interface is a file pair of the
 // same name in native/. Every asynchronous call takes a NativeJobControl (or undefined) first and returns a promise.
 
+import type { NativeArray, NativeDtype } from "../core/dtype";
 import { loadAddon } from "./libtorch/load";
 
-export type NativeDtype = "float32" | "float64" | "int32" | "int64" | "uint8" | "int8";
-export type NativeArray = Float32Array | Float64Array | Int32Array | BigInt64Array | Uint8Array | Int8Array;
+export type { NativeArray, NativeDtype } from "../core/dtype";
 
 /** native/binding/job.cc: of the call it was given to. */
 export interface NativeJobControl {

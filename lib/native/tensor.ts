@@ -1,6 +1,7 @@
 // Tensor: an n-dimensional array in native host memory, so that features and images pass between calls without a copy.
 
-import { describe, fail, isRevoked, typedArrayName } from "../core/checks";
+import { describe, fail, isRevoked } from "../core/checks";
+import { arrayNames, dtypeOf, isNativeDtype, maxDimensions, nativeDtypes } from "../core/dtype";
 import { LibtorchOodError } from "../core/errors";
 import { shortList } from "../core/lists";
 import { native, type NativeArray, type NativeDtype, type NativeTensor } from "./surface";
@@ -10,18 +11,7 @@ export type Dtype = NativeDtype;
 /** The typed arrays that a Tensor can be made from and gives back. */
 export type TensorArray = NativeArray;
 
-/** As libtorch has it, and the safetensors format. */
-const maxDimensions = 64;
-
-const dtypeOfArray: Record<string, Dtype> = {
-  Float32Array: "float32",
-  Float64Array: "float64",
-  Int32Array: "int32",
-  BigInt64Array: "int64",
-  Uint8Array: "uint8",
-  Uint8ClampedArray: "uint8",
-  Int8Array: "int8",
-};
+const arrays = arrayNames(nativeDtypes);
 
 /**
  * An n-dimensional array in native host memory, row-major. Immutable through this interface.
@@ -49,8 +39,8 @@ export class Tensor {
    * @throws ERR_DTYPE for another kind of array, ERR_SHAPE where lengths differ, ERR_OUT_OF_MEMORY
    */
   static from(data: TensorArray | Uint8ClampedArray, shape?: readonly number[]): Tensor {
-    const dtype = ArrayBuffer.isView(data) ? dtypeOfArray[typedArrayName(data)] : undefined;
-    if (dtype === undefined) fail("ERR_DTYPE", "data", `a typed array (${Object.keys(dtypeOfArray).join(", ")})`, data);
+    const dtype = dtypeOf(data);
+    if (!isNativeDtype(dtype)) fail("ERR_DTYPE", "data", `a typed array (${arrays.join(", ")})`, data);
     const sizes = shape === undefined ? [data.length] : checkShape(shape);
     return new Tensor(callNative(() => new (native().Tensor)(data as NativeArray, sizes, dtype)));
   }

@@ -69,7 +69,7 @@ test("nothing is accepted that NumPy refuses, and nothing else refused", async (
 test.each([
   ["structured", /expected real numbers \(float16 to float64, integers or bool\), found a structured array/],
   ["huge size", /expected a dictionary of 'descr', 'fortran_order' and 'shape' as header/],
-  ["size beyond the file", /expected 32 bytes of f4 \[2, 4\] behind the header, found 24/],
+  ["size beyond the file", /expected 32 bytes of float32 \[2, 4\] behind the header, found 24/],
   ["no bytes", /expected a \.npy file, found an empty file/],
 ])("what is wrong with %s, and what mends it", async (name, message) => {
   const { base64 } = reference.files.find((file) => file.name === name)!;

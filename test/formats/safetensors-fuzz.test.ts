@@ -8,7 +8,8 @@ import {
   type SafetensorsContent,
   type SafetensorsInput,
 } from "../../lib/formats/safetensors";
-import { dtypeBits } from "../../lib/formats/safetensors-data";
+import { bytesPerElement } from "../../lib/core/dtype";
+import { dtypeIn, safetensorsDtypes } from "../../lib/formats/safetensors-data";
 import { figures } from "../reliability/campaign";
 import { draws } from "./damage";
 import { temporaryDirectory } from "../support/temporary-directory";
@@ -16,13 +17,13 @@ import { temporaryDirectory } from "../support/temporary-directory";
 const directory = temporaryDirectory();
 const { below, pick } = draws(20240214);
 
-const dtypes = (Object.keys(dtypeBits) as (keyof typeof dtypeBits)[]).filter((dtype) => dtypeBits[dtype] >= 8);
+const dtypes = safetensorsDtypes.filter((dtype) => bytesPerElement(dtypeIn(dtype)) >= 1);
 
 function soundFile(): Uint8Array {
   const tensors = Array.from({ length: 1 + below(4) }, (_, index): SafetensorsInput => {
     const dtype = pick(dtypes);
     const shape = Array.from({ length: below(4) }, () => below(4));
-    const data = new Uint8Array(shape.reduce((a, b) => a * b, (dtypeBits[dtype] as number) / 8)).map(() => below(256));
+    const data = new Uint8Array(shape.reduce((a, b) => a * b, bytesPerElement(dtypeIn(dtype)))).map(() => below(256));
     return { name: `layer${index}.weight`, dtype, shape, data };
   });
   return serializeSafetensors(tensors, { metadata: { format: "pt", config: '{"depth":18}' } });
@@ -111,7 +112,7 @@ function outcome(result: SafetensorsContent | Error): string {
 function expectSound(bytes: Uint8Array, { tensors }: SafetensorsContent): void {
   let total = 0;
   for (const { dtype, shape, data } of tensors.values()) {
-    expect(data.length).toBe(shape.reduce((a, b) => a * b, (dtypeBits[dtype] as number) / 8));
+    expect(data.length).toBe(shape.reduce((a, b) => a * b, bytesPerElement(dtypeIn(dtype))));
     total += data.length;
   }
   const header = Number(new DataView(bytes.buffer, bytes.byteOffset).getBigUint64(0, true));

@@ -37,15 +37,15 @@ export async function readPythonBatches(
     const batch = await readDictionary(path);
     const data = batch.get("data");
     const shape = data instanceof PickledArray ? data.shape.join(", ") : "none";
-    if (!(data instanceof PickledArray) || data.type.kind !== "u1" || shape !== `${recordsPerFile}, ${pixels}`) {
-      const found = data instanceof PickledArray && data.type.kind !== "u1" ? `"${data.type.kind}" [${shape}]` : shape;
+    if (!(data instanceof PickledArray) || data.type.dtype !== "uint8" || shape !== `${recordsPerFile}, ${pixels}`) {
+      const found = data instanceof PickledArray && data.type.dtype !== "uint8" ? `"${data.type.dtype}" [${shape}]` : shape;
       throw corruptFile(path, `"data" of bytes [${recordsPerFile}, ${pixels}]`, found);
     }
     images.set(data.data, fileIndex * recordsPerFile * pixels);
     lists.forEach(({ key, name, classes }, position) => {
       const list = labelList(batch.get(key));
       if (!Array.isArray(list) || list.length !== recordsPerFile) {
-        const other = list instanceof PickledArray ? `"${list.type.kind}" [${list.shape.join(", ")}]` : "0";
+        const other = list instanceof PickledArray ? `"${list.type.dtype}" [${list.shape.join(", ")}]` : "0";
         throw corruptFile(path, `${recordsPerFile} "${key}"`, Array.isArray(list) ? `${list.length}` : other);
       }
       list.forEach((label: Pickled, record) => {
@@ -64,7 +64,7 @@ function labelList(given: Pickled | undefined): Pickled | undefined {
   if (!(given instanceof PickledArray)) return given;
   const { shape, type } = given;
   const isList = shape.length === 1 || (shape.length === 2 && shape[1] === 1);
-  return isList && type.kind !== "b1" ? integersOf(given) : given;
+  return isList && type.dtype !== "bool" ? integersOf(given) : given;
 }
 
 /**

@@ -2,6 +2,7 @@
 // what the network is. A checkpoint is such a file too, with the momentum of SGD and the training record added.
 
 import { describe } from "../../core/checks";
+import { arrayOf, dtypes, isNativeDtype, nativeDtypes } from "../../core/dtype";
 import { checkClassNames } from "../../core/class-names";
 import { checkNormalization, type Normalization } from "../../data/normalization";
 import { LibtorchOodError } from "../../core/errors";
@@ -10,7 +11,7 @@ import { formatName } from "../../formats/format-names";
 import { parseJson } from "../../formats/json";
 import { openSafetensors, writeSafetensors, type SafetensorsFile, type SafetensorsInput } from "../../formats/safetensors";
 import type { SafetensorsDtype } from "../../formats/safetensors";
-import type { NativeDtype } from "../../native/surface";
+import { dtypeIn } from "../../formats/safetensors-data";
 import { storedPresetRecord, type PresetRecord } from "../../protocols/preset";
 import { SeenInputs } from "../../data/seen-inputs";
 import { Tensor } from "../../native/tensor";
@@ -36,15 +37,6 @@ export interface NamedTensor {
   tensor: Tensor;
 }
 
-const fileDtypes: Record<NativeDtype, SafetensorsDtype> = {
-  float32: "F32",
-  float64: "F64",
-  int32: "I32",
-  int64: "I64",
-  uint8: "U8",
-  int8: "I8",
-};
-
 /** Writes a model, or with `momentum` a checkpoint, atomically. @throws ERR_IO */
 export async function writeModelFile(
   path: string,
@@ -54,7 +46,7 @@ export async function writeModelFile(
 ): Promise<void> {
   const input = ({ name, tensor }: NamedTensor, prefix = ""): SafetensorsInput => ({
     name: prefix + name,
-    dtype: fileDtypes[tensor.dtype],
+    dtype: dtypes[tensor.dtype].safetensors,
     shape: tensor.shape,
     data: tensor.toArray(),
   });
@@ -121,14 +113,14 @@ export async function openModelFile(path: string): Promise<OpenModelFile> {
   }
 }
 
-/** The typed array of each dtype that a network's file may hold. */
-const arrays = { F32: Float32Array, F64: Float64Array, I32: Int32Array, I64: BigInt64Array, U8: Uint8Array, I8: Int8Array } as const;
-
 async function readTensor(file: SafetensorsFile, name: string): Promise<Tensor> {
   const { dtype, shape } = file.tensors.get(name) as { dtype: SafetensorsDtype; shape: readonly number[] };
-  if (!Object.hasOwn(arrays, dtype)) corrupt(file.path, `${name} to be one of ${Object.keys(arrays).join(", ")}`, dtype);
+  const found = dtypeIn(dtype);
+  if (!isNativeDtype(found)) {
+    corrupt(file.path, `${name} to be one of ${nativeDtypes.map((native) => dtypes[native].safetensors).join(", ")}`, dtype);
+  }
   const { buffer } = await file.read(name); // of its own, so that the only copy is the one into native memory
-  return Tensor.from(new arrays[dtype as keyof typeof arrays](buffer), shape);
+  return Tensor.from(arrayOf(found, buffer), shape);
 }
 
 function corrupt(path: string, expected: string, found: unknown): never {

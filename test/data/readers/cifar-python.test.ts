@@ -59,7 +59,7 @@ describe("CIFAR-10", () => {
   test.each<[string, Buffer, string]>([
     ["floats", typedArray("f8", "<", [10_000], new Uint8Array(80_000)), 'expected an array of integers, found "f8" [10000]'],
     ["a scalar of floats", list([scalar("f8", "<", new Uint8Array(8))]), 'expected a numpy integer, found "f8"'],
-    ["one-hot", typedArray("u1", "|", [10_000, 10], new Uint8Array(100_000)), 'expected 10000 "labels", found "u1" [10000, 10]'],
+    ["one-hot", typedArray("u1", "|", [10_000, 10], new Uint8Array(100_000)), 'expected 10000 "labels", found "uint8" [10000, 10]'],
     ["a negative one", typedArray("i1", "|", [10_000], new Uint8Array(10_000).fill(255)), "from 0 to 9, found -1 in record 0"],
     ["a large one", list([Buffer.from([0x8a, 8, 0, 0, 0, 0, 0, 0, 0, 64])]), "expected an integer below 2^53"],
     ["another length than its type", typedArray("i8", "<", [10_000], new Uint8Array(10_000)), "as many bytes as"],
@@ -70,7 +70,7 @@ describe("CIFAR-10", () => {
 
   test("data of another type, bytes behind the pickle, a key twice", async () => {
     batch({ data: typedArray("i2", "<", [10_000, 3072], new Uint8Array(2 * 10_000 * 3072)) });
-    expect(await failure()).toContain('expected "data" of bytes [10000, 3072], found "i2" [10000, 3072]');
+    expect(await failure()).toContain('expected "data" of bytes [10000, 3072], found "int16" [10000, 3072]');
     const content = dictionary({ data: array(10_000, pixels(10_000, 3)), labels: labels(10_000, 10) });
     writeFileSync(join(root, "test_batch"), Buffer.concat([content, Buffer.from("more")]));
     expect(await failure()).toContain("expected the end of the file, found 4 bytes more");
