@@ -1,24 +1,14 @@
-// The table of figures in docs/reliability.md, which the campaigns and the sanitizers' runs write with `--document`: a row for each figure,
-// the new one in place of that of an earlier run.
+// The figures of docs/results/reliability.md, which the campaigns and the sanitizers' runs write with `--document`: a row for each, the new one in
+// place of that of an earlier run.
 
-import fs from "node:fs";
-import path from "node:path";
-import { fileURLToPath } from "node:url";
-
-const file = path.join(path.dirname(path.dirname(fileURLToPath(import.meta.url))), "docs", "reliability.md");
-const head = "| what | found |\n|---|---|\n";
+import { readNumbers, writeNumbers } from "./results-pages.mjs";
 
 /** @param figures - of `{ what, found }`, `found` an object of numbers and texts, nested as one likes */
 export function documentFigures(figures) {
-  const text = fs.readFileSync(file, "utf8");
-  const start = text.indexOf(head) + head.length;
-  if (start < head.length) throw new Error(`${file}: expected a table with the head ${JSON.stringify(head)}`);
-  const length = text.slice(start).search(/^(?!\|)/m);
-  const end = length < 0 ? text.length : start + length;
-  const rows = new Map();
-  for (const line of text.slice(start, end).split("\n").filter(Boolean)) rows.set(line.split(" | ")[0].slice(2), line);
-  for (const { what, found } of figures) rows.set(what, `| ${what} | ${inWords(found)} |`);
-  fs.writeFileSync(file, text.slice(0, start) + [...rows.values(), ""].join("\n") + text.slice(end));
+  const numbers = readNumbers("reliability");
+  const rows = new Map(numbers.figures.rows);
+  for (const { what, found } of figures) rows.set(what, inWords(found));
+  writeNumbers("reliability", { ...numbers, figures: { ...numbers.figures, rows: [...rows] } });
 }
 
 /** `{ cycles: 2, rssMebibytes: [3, 4], done: { abort: 5 } }`: "cycles 2, rss mebibytes 3 / 4, done (abort 5)". */

@@ -1,6 +1,6 @@
 // `npm run test:asan [-- [--document] FILE...]`: the addon with AddressSanitizer and UndefinedBehaviorSanitizer, and the tests of native code under it: those
 // below, or the given files of jest. Every report of either sanitizer, in whatever process, fails the run. `--document` writes the
-// figures into docs/reliability.md.
+// figures into docs/results/reliability.md.
 //
 // Leaks are not looked for here: V8 leaves most of what it holds to the end of the process. test/reliability/memory.test.ts looks for them.
 

@@ -1,7 +1,7 @@
 // `npm run test:campaigns [-- [--share F] [--seconds N] [--tests PATTERN] [--document] NAME...]`: the reliability tests at full length. NAME chooses
 // among the campaigns below (default: all), --share 0.1 makes a tenth of the repetitions, --seconds is the length of the mixed load (default 60),
 // --tests runs those whose names match. Every figure is printed again at the end and written to build/campaigns.json, with
-// --document also into docs/reliability.md.
+// --document also into docs/results/reliability.md.
 
 import { spawnSync } from "node:child_process";
 import fs from "node:fs";

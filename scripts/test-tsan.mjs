@@ -1,7 +1,7 @@
 // `npm run test:tsan`: the executor, by which every thread of the library meets every other, under ThreadSanitizer. It is compiled with a
 // small program of its own (test/sanitizers/executor_threads.cc) in which every access to memory is watched; the whole addon cannot be, since
 // neither Node nor libtorch is built for that. `--runs N`: of each kind; default 20. `--document`
-// writes the figures into docs/reliability.md.
+// writes the figures into docs/results/reliability.md.
 
 import { spawnSync } from "node:child_process";
 import fs from "node:fs";
