@@ -11,7 +11,7 @@ const pageGlobals = { document: "readonly", window: "readonly", URL: "readonly" 
 const commonJsGlobals = { module: "writable", exports: "writable", require: "readonly", __filename: "readonly", __dirname: "readonly" };
 
 export default defineConfig(
-  globalIgnores(["dist/", "build/", "prebuilds/", "coverage/", "docs/api/", "data/", "runs/", "**/.venv/"]),
+  globalIgnores(["dist/", "build/", "prebuilds/", "coverage/", "data/", "runs/", "**/.venv/"]),
   js.configs.recommended,
   { linterOptions: { reportUnusedDisableDirectives: "error" } },
   { files: ["**/*.mjs"], languageOptions: { globals: nodeGlobals } },

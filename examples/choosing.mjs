@@ -1,5 +1,5 @@
-// Which score, which covariance, which false-alarm rate: measured on the quickstart's images, as docs/choosing.md reads them. A tenth of the
-// training digits is held out to calibrate the detector; everything else is fitted to the other nine tenths.
+// Which score, which covariance, which false-alarm rate: measured on the quickstart's images, as docs/results/scores.md reads them. A tenth of
+// the training digits is held out to calibrate the detector; everything else is fitted to the other nine tenths.
 //
 //   node examples/choosing.mjs [--weights network.safetensors] [--device cuda] [--epochs 2] [--seed 1]
 

@@ -54,7 +54,7 @@ await model.fit(train, {
     ),
 });
 
-// Few images per class and many features: shrunk covariances (docs/choosing.md).
+// Few images per class and many features: shrunk covariances (docs/guide/choosing-a-score.md).
 const detector = await Detector.fit(model, train, {
   calibration: heldOut,
   falseAlarmRate,

@@ -2,7 +2,7 @@
 //   node scripts/build-native.mjs [--output DIR] [--debug | --sanitize]
 //   node scripts/build-native.mjs --tests    (the tests in C++ alone, for scripts/test-native.mjs; the last line is their program)
 // With --debug or --sanitize they go to build/<flavour>/build/Release; LIBTORCH_OOD_PREBUILD=$PWD/build/<flavour> has them loaded.
-// libtorch is found as at run time (docs/installing.md). CMAKE_BUILD_PARALLEL_LEVEL limits the compilers at work.
+// libtorch is found as at run time (docs/guide/install.md). CMAKE_BUILD_PARALLEL_LEVEL limits the compilers at work.
 
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";

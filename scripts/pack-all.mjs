@@ -2,7 +2,7 @@
 //   node scripts/pack-all.mjs [--only library,addon,libtorch] [--version 0.1.1]
 // libtorch-ood: JavaScript, declarations and native sources, with the addons of all platforms as optional dependencies;
 // @libtorch-ood/addon-<platform>: what `npm run prebuild` made here; @libtorch-ood/libtorch-<platform>: the shared libraries of
-// the pinned wheel, stripped. packages.json beside them lists name, version, size and integrity. docs/packaging.md has the reasons.
+// the pinned wheel, stripped. packages.json beside them lists name, version, size and integrity. docs/design/releasing.md has the reasons.
 
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";

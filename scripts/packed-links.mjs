@@ -10,7 +10,7 @@ export function pagesOf(repository) {
 
 /**
  * @param text Markdown.
- * @param page The page's path in the package: "docs/serving.md".
+ * @param page The page's path in the package: "docs/guide/serving.md".
  * @param isPacked Whether the package holds a path.
  * @param base What stands before the path of a file that it does not hold.
  */

@@ -8,16 +8,15 @@ import { packageRoot } from "../../lib/core/package-root";
 
 const { files } = JSON.parse(readFileSync(join(packageRoot, "package.json"), "utf8")) as { files: string[] };
 const packed = [...files, "README.md", "LICENSE", "package.json"];
-const pages = ["README.md", "SECURITY.md", "CHANGELOG.md", ...readdirSync(join(packageRoot, "docs")).map((name) => `docs/${name}`)].filter(
-  (name) => name.endsWith(".md"),
-);
-const base = "https://example.org/blob/v1";
-
-const read = (page: string): string => readFileSync(join(packageRoot, page), "utf8");
 const isPacked = (file: string): boolean => {
   const inside = (name: string): boolean => file === name || file.startsWith(`${name}/`);
   return packed.some(inside) && !packed.some((name) => name.startsWith("!") && inside(name.slice(1)));
 };
+const docs = readdirSync(join(packageRoot, "docs"), { recursive: true, encoding: "utf8" }).map((name) => `docs/${name}`);
+const pages = ["README.md", "SECURITY.md", "CHANGELOG.md", ...docs.filter((name) => name.endsWith(".md") && isPacked(name))];
+const base = "https://example.org/blob/v1";
+
+const read = (page: string): string => readFileSync(join(packageRoot, page), "utf8");
 
 /** Where relative links lead, from the root. */
 function targets(text: string, page: string): string[] {
@@ -49,7 +48,8 @@ test("in the package: relative links lead to what it holds, the others to the re
   const texts = rewritten();
   for (const page of pages)
     for (const target of targets(texts[page]!, page)) expect([page, target, isPacked(target)]).toEqual([page, target, true]);
-  expect(texts["docs/serving.md"]).toContain(`](${base}/examples/server/server.mjs)`);
+  expect(texts["docs/guide/serving.md"]).toContain(`](${base}/examples/server/server.mjs)`);
+  expect(texts["docs/results/reproduction.md"]).toContain(`](${base}/docs/results/reproduction/15000-images/report.md)`);
   expect(texts["README.md"]).toContain(`](${base}/examples/data/README.md)`);
-  expect(texts["README.md"]).toContain("](docs/installing.md)");
+  expect(texts["README.md"]).toContain("](docs/guide/install.md)");
 });
