@@ -1,5 +1,6 @@
-// Everything that can be checked without running the library, side by side: ESLint, Prettier, the types of the tests and of the Electron example, and
-// the direction of the includes in native/; and, where clang-format 14 is installed (other versions format otherwise), the format of the C++.
+// Everything that can be checked without running the library, side by side: ESLint, Prettier, the types of the tests and of the Electron example,
+// the direction of the includes in native/, and the pages; and, where clang-format 14 is installed (other versions format otherwise), the format of
+// the C++.
 
 import { spawn, spawnSync } from "node:child_process";
 import fs from "node:fs";
@@ -13,6 +14,8 @@ const checks = [
   ["node_modules/typescript/bin/tsc", "--noEmit", "-p", "tsconfig.test.json"],
   ["node_modules/typescript/bin/tsc", "-p", "test/examples/electron/tsconfig.json"],
   ["scripts/check-includes.mjs"],
+  ["scripts/check-docs.mjs"],
+  ["scripts/results-pages.mjs", "--check"],
 ];
 
 const results = await Promise.all([
