@@ -1,14 +1,15 @@
 // The arrays that `extract` writes, row by row, before they have their names: .npy files, or the tensors of one .safetensors file.
 
-import { createHash, randomBytes, type Hash } from "node:crypto";
-import { open, stat, unlink, type FileHandle } from "node:fs/promises";
-import { basename, dirname, join } from "node:path";
-import { isLibtorchOodError, LibtorchOodError } from "../core/errors";
-import { openAtomicFile, type AtomicFile } from "../formats/atomic-write";
-import { io, ioError } from "../core/file-errors";
+import { createHash, type Hash } from "node:crypto";
+import { stat } from "node:fs/promises";
+import { join } from "node:path";
+import { bytesOfArray } from "../core/dtype";
+import { isLibtorchOodError } from "../core/errors";
+import { ioError } from "../core/file-errors";
 import { NpyWriter } from "../formats/npy";
-import { openSafetensors, type SafetensorsDtype } from "../formats/safetensors";
-import { formatHeader, tensorByteLength } from "../formats/safetensors-header";
+import { openSafetensors } from "../formats/safetensors";
+import { dtypeIn } from "../formats/safetensors-data";
+import { SafetensorsWriter, type PlannedTensor } from "../formats/safetensors-writer";
 import type { Tensor } from "../native/tensor";
 import { extractionFiles, isRecordedFile, type RecordedFile } from "./extraction-record";
 
@@ -100,7 +101,7 @@ class NpyArrays implements Arrays {
     for (const column of this.columns) {
       const values = column.of(rows);
       await column.writer.write(values);
-      column.hash.update(new Uint8Array(values.buffer, values.byteOffset, values.byteLength));
+      column.hash.update(bytesOfArray(values));
       column.bytes += values.byteLength;
     }
   }
@@ -132,8 +133,7 @@ class NpyArrays implements Arrays {
 }
 
 /**
- * The tensors of one file. How many rows there are is known at the end only, where images are left out: the first tensor is written in its place, the
- * others wait in files without a name, and the header leaves room for the largest numbers.
+ * The tensors of one file. How many rows there are is known at the end only, where images are left out.
  */
 export class TensorArrays implements Arrays {
   #rows = 0;
@@ -141,9 +141,7 @@ export class TensorArrays implements Arrays {
   private constructor(
     readonly name: string,
     private readonly form: ExtractionForm,
-    private readonly headerLength: number,
-    private readonly file: AtomicFile,
-    private readonly waiting: readonly Waiting[],
+    private readonly writer: SafetensorsWriter,
   ) {}
 
   static async open(path: string, form: ExtractionForm): Promise<TensorArrays> {
@@ -154,17 +152,8 @@ export class TensorArrays implements Arrays {
     if (isFolder) throw ioError("write", path, "expected a file, found a folder");
     const longest = { bytes: Number.MAX_SAFE_INTEGER, sha256: "0".repeat(64) };
     const lists = Object.fromEntries(extractionFiles.map((name) => [name, longest]));
-    const headerLength = formatHeader(tensorsOf(path, form, form.count), listsMetadata(lists)).length;
-    const file = await openAtomicFile(path);
-    const waiting: Waiting[] = [];
-    try {
-      for (let i = form.labels ? 2 : 1; i > 0; i--) waiting.push(await Waiting.open(path));
-    } catch (error) {
-      for (const part of waiting) await part.close();
-      await file.discard();
-      throw error;
-    }
-    return new TensorArrays(path, form, headerLength, file, waiting);
+    const most = { tensors: tensorsOf(form, form.count), metadata: listsMetadata(lists) };
+    return new TensorArrays(path, form, await SafetensorsWriter.open(path, most, { growing: true }));
   }
 
   get rows(): number {
@@ -172,60 +161,38 @@ export class TensorArrays implements Arrays {
   }
 
   async write({ features, logits, labels }: ExtractedRows): Promise<void> {
-    const { featureDim } = this.form;
-    await this.file.write(bytesOf(features.toArray() as Float32Array), this.headerLength + this.#rows * featureDim * 4);
-    await this.waiting[0]?.append(bytesOf(logits.toArray() as Float32Array));
-    await this.waiting[1]?.append(bytesOf(BigInt64Array.from(labels, BigInt)));
+    await this.writer.append(this.form.featureName, bytesOfArray(features.toArray()));
+    await this.writer.append("logits", bytesOfArray(logits.toArray()));
+    if (this.form.labels) await this.writer.append("labels", bytesOfArray(BigInt64Array.from(labels, BigInt)));
     this.#rows += features.shape[0] as number;
   }
 
   async finish(lists: Readonly<Record<string, RecordedFile>>): Promise<void> {
-    const tensors = tensorsOf(this.name, this.form, this.#rows);
-    const header = formatHeader(tensors, listsMetadata(lists));
-    const padded = new Uint8Array(this.headerLength).fill(0x20);
-    padded.set(header);
-    new DataView(padded.buffer).setBigUint64(0, BigInt(padded.length - 8), true);
-    await this.file.write(padded, 0);
-    let position = this.headerLength + (tensors[0]?.byteLength ?? 0);
-    for (const part of this.waiting) {
-      await part.readAll(async (bytes) => {
-        await this.file.write(bytes, position);
-        position += bytes.length;
-      });
-    }
+    await this.writer.finish({ tensors: tensorsOf(this.form, this.#rows), metadata: listsMetadata(lists) });
   }
 
   recorded(): Record<string, RecordedFile> {
     return {};
   }
 
-  async commit(): Promise<void> {
-    await this.file.commit();
-    for (const part of this.waiting) await part.close();
+  commit(): Promise<void> {
+    return this.writer.commit();
   }
 
-  async discard(): Promise<void> {
-    await this.file.discard();
-    for (const part of this.waiting) await part.close();
+  discard(): Promise<void> {
+    return this.writer.discard();
   }
 
   written(): WrittenArray[] {
-    return tensorsOf(this.name, this.form, this.#rows).map(({ name, dtype, shape }) => {
-      return { name, file: this.name, dtype: dtype === "F32" ? "float32" : "int64", shape };
-    });
+    return tensorsOf(this.form, this.#rows).map(({ name, dtype, shape }) => ({ name, file: this.name, dtype: dtypeIn(dtype), shape }));
   }
 }
 
-function tensorsOf(path: string, { featureName, featureDim, numClasses, labels }: ExtractionForm, rows: number) {
-  const tensor = (name: string, dtype: SafetensorsDtype, shape: number[]) => {
-    const byteLength = tensorByteLength(dtype, shape);
-    if (byteLength === undefined) throw new LibtorchOodError("ERR_RANGE", `${path}: ${name} [${shape.join(", ")}] is larger than any file`);
-    return { name, dtype, shape, byteLength };
-  };
+function tensorsOf({ featureName, featureDim, numClasses, labels }: ExtractionForm, rows: number): PlannedTensor[] {
   return [
-    tensor(featureName, "F32", [rows, featureDim]),
-    tensor("logits", "F32", [rows, numClasses]),
-    ...(labels ? [tensor("labels", "I64", [rows])] : []),
+    { name: featureName, dtype: "F32", shape: [rows, featureDim] },
+    { name: "logits", dtype: "F32", shape: [rows, numClasses] },
+    ...(labels ? [{ name: "labels", dtype: "I64", shape: [rows] } as const] : []),
   ];
 }
 
@@ -250,54 +217,4 @@ export async function recordedLists(path: string): Promise<Record<string, Record
     if (isLibtorchOodError(error) || error instanceof SyntaxError) return undefined;
     throw error;
   }
-}
-
-/** Bytes that wait for their place, in a file beside the one that they go to. */
-class Waiting {
-  #length = 0;
-  #closed = false;
-
-  private constructor(
-    private readonly path: string,
-    private readonly temporary: string,
-    private readonly handle: FileHandle,
-  ) {}
-
-  static async open(path: string): Promise<Waiting> {
-    const temporary = join(dirname(path), `.${basename(path).slice(0, 40)}.${process.pid}-${randomBytes(6).toString("hex")}.tmp`);
-    const handle = await io("write", path, open(temporary, "wx+"));
-    // Without a name it is gone with this process, however that ends. Where an open file must keep its name, close removes it.
-    await unlink(temporary).catch(() => undefined);
-    return new Waiting(path, temporary, handle);
-  }
-
-  async append(bytes: Uint8Array): Promise<void> {
-    for (let done = 0; done < bytes.length;) {
-      const { bytesWritten } = await io("write", this.path, this.handle.write(bytes, done, bytes.length - done, this.#length));
-      if (bytesWritten === 0) throw ioError("write", this.path, "the file system took no bytes");
-      done += bytesWritten;
-      this.#length += bytesWritten;
-    }
-  }
-
-  async readAll(use: (bytes: Uint8Array) => Promise<void>): Promise<void> {
-    const buffer = new Uint8Array(1 << 20);
-    for (let position = 0; position < this.#length;) {
-      const { bytesRead } = await io("read", this.temporary, this.handle.read(buffer, 0, buffer.length, position));
-      if (bytesRead === 0) throw ioError("read", this.temporary, "it has become shorter");
-      await use(buffer.subarray(0, bytesRead));
-      position += bytesRead;
-    }
-  }
-
-  async close(): Promise<void> {
-    if (this.#closed) return;
-    this.#closed = true;
-    await this.handle.close().catch(() => undefined);
-    await unlink(this.temporary).catch(() => undefined);
-  }
-}
-
-function bytesOf(values: Float32Array | BigInt64Array): Uint8Array {
-  return new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
 }

@@ -1,4 +1,4 @@
-// The JSON header of a safetensors file, read without trusting any of it, and written.
+// The JSON header of a safetensors file, read without trusting any of it.
 //
 // Format: https://github.com/huggingface/safetensors (README, "Format"). The header has a grammar of its own, so it is parsed directly:
 // duplicate keys are seen, keys such as "__proto__" are plain strings in a Map, and memory stays in proportion to the text.
@@ -296,35 +296,4 @@ class HeaderCursor {
 /** True for text that UTF-8 cannot hold. */
 export function hasLoneSurrogate(text: string): boolean {
   return /\p{Surrogate}/u.test(text);
-}
-
-/** What {@link formatHeader} needs of each tensor. */
-export interface HeaderInput {
-  readonly name: string;
-  readonly dtype: SafetensorsDtype;
-  readonly shape: readonly number[];
-  readonly byteLength: number;
-}
-
-/**
- * The start of a file: 8 bytes of length and the header, padded with spaces so that the data begins at a multiple of 8.
- * Tensors lie in the order given. Names and metadata are checked by the caller.
- */
-export function formatHeader(tensors: readonly HeaderInput[], metadata: ReadonlyMap<string, string>): Uint8Array {
-  const members: string[] = [];
-  if (metadata.size > 0) {
-    const pairs = [...metadata].map(([key, value]) => `${JSON.stringify(key)}:${JSON.stringify(value)}`);
-    members.push(`"__metadata__":{${pairs.join(",")}}`);
-  }
-  let begin = 0;
-  for (const { name, dtype, shape, byteLength } of tensors) {
-    const end = begin + byteLength;
-    members.push(`${JSON.stringify(name)}:{"dtype":"${dtype}","shape":[${shape.join(",")}],"data_offsets":[${begin},${end}]}`);
-    begin = end;
-  }
-  const json = new TextEncoder().encode(`{${members.join(",")}}`);
-  const bytes = new Uint8Array(8 + Math.ceil(json.length / 8) * 8).fill(0x20);
-  new DataView(bytes.buffer).setBigUint64(0, BigInt(bytes.length - 8), true);
-  bytes.set(json, 8);
-  return bytes;
 }

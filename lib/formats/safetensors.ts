@@ -5,22 +5,20 @@ import { describe, fail, isRevoked, optionsObject, string } from "../core/checks
 import { maxDimensions } from "../core/dtype";
 import { LibtorchOodError } from "../core/errors";
 import { bytesOf, shortList } from "../core/lists";
-import { writeFileAtomically } from "./atomic-write";
 import { contentBytes } from "./content-kind";
 import { allocateBytes, openRegularFile, readExactly } from "./regular-file";
 import { isSafetensorsDtype, safetensorsDtypes, toBytes, type SafetensorsArray, type SafetensorsDtype } from "./safetensors-data";
 import {
-  formatHeader,
   hasLoneSurrogate,
   headerLength,
   maxHeaderBytes,
   parseHeader,
   parseHeaderInTurns,
   tensorByteLength,
-  type HeaderInput,
   type SafetensorsEntry,
   type SafetensorsHeader,
 } from "./safetensors-header";
+import { formatHeader, headerTooLong, writeTensors, type PlannedTensor, type SafetensorsPlan } from "./safetensors-writer";
 
 export { toValues, type SafetensorsArray, type SafetensorsDtype, type ValuesOfDtype } from "./safetensors-data";
 export type { SafetensorsEntry } from "./safetensors-header";
@@ -176,12 +174,15 @@ export async function writeSafetensors(
   tensors: Iterable<SafetensorsInput>,
   options?: SafetensorsWriteOptions,
 ): Promise<void> {
-  await writeFileAtomically(string(path, "path"), chunksOf(safetensorsParts(tensors, options)));
+  const file = string(path, "path");
+  const { plan, data } = planOf(tensors, options);
+  await writeTensors(file, plan, dataOf(data));
 }
 
 /** The bytes that {@link writeSafetensors} writes, in memory. */
 export function serializeSafetensors(tensors: Iterable<SafetensorsInput>, options?: SafetensorsWriteOptions): Uint8Array {
-  const chunks = [...chunksOf(safetensorsParts(tensors, options))];
+  const { plan, data } = planOf(tensors, options);
+  const chunks = [formatHeader(plan), ...data.map(({ bytes }) => bytes)];
   const length = chunks.reduce((sum, chunk) => sum + chunk.length, 0);
   const bytes = allocateBytes(length, "safetensors");
   let position = 0;
@@ -192,10 +193,16 @@ export function serializeSafetensors(tensors: Iterable<SafetensorsInput>, option
   return bytes;
 }
 
-function safetensorsParts(tensors: Iterable<SafetensorsInput>, options?: SafetensorsWriteOptions) {
+interface TensorData {
+  readonly name: string;
+  readonly bytes: Uint8Array;
+  readonly byteLength: number;
+}
+
+function planOf(tensors: Iterable<SafetensorsInput>, options?: SafetensorsWriteOptions): { plan: SafetensorsPlan; data: TensorData[] } {
   const { metadata } = optionsObject(options, "options", ["metadata"]);
-  const inputs: HeaderInput[] = [];
-  const data: { name: string; bytes: Uint8Array; byteLength: number }[] = [];
+  const planned: PlannedTensor[] = [];
+  const data: TensorData[] = [];
   const names = new Set<string>();
   let headerLength = 2;
   const list: unknown = tensors;
@@ -221,39 +228,28 @@ function safetensorsParts(tensors: Iterable<SafetensorsInput>, options?: Safeten
       const expected = `${byteLength ?? "more than 2^53"} bytes for ${dtype} [${shape.join(", ")}]`;
       throw new LibtorchOodError("ERR_SHAPE", `data of ${describe(name)}: expected ${expected}, found ${bytes.length} bytes`);
     }
-    inputs.push({ name, dtype, shape, byteLength });
+    planned.push({ name, dtype, shape });
     headerLength += leastEntryBytes + name.length;
     if (headerLength > maxHeaderBytes) throw headerTooLong("more"); // known before an endless list has filled the memory
 
     data.push({ name, bytes, byteLength });
   }
-  const header = formatHeader(inputs, metadataMap(metadata));
-  if (header.length - 8 > maxHeaderBytes) throw headerTooLong(`${header.length - 8}`);
-  return { header, data };
+  return { plan: { tensors: planned, metadata: metadataMap(metadata) }, data };
 }
 
 /** One by one, as they are written: the arrays are the caller's. @throws ERR_SHAPE where the memory of one has gone since the header was made */
-function* chunksOf({ header, data }: ReturnType<typeof safetensorsParts>): Generator<Uint8Array> {
-  yield header;
+function* dataOf(data: readonly TensorData[]): Generator<[string, Uint8Array]> {
   for (const { name, bytes, byteLength } of data) {
     if (bytes.length !== byteLength) {
-      fail(
-        "ERR_SHAPE",
-        `data of ${describe(name)}`,
-        `${byteLength} bytes until they are written (has their buffer been transferred?)`,
-        bytes,
-      );
+      const expected = `${byteLength} bytes until they are written (has their buffer been transferred?)`;
+      fail("ERR_SHAPE", `data of ${describe(name)}`, expected, bytes);
     }
-    yield bytes;
+    yield [name, bytes];
   }
 }
 
 /** Of an entry with an empty name and shape. */
 const leastEntryBytes = '"":{"dtype":"F4","shape":[],"data_offsets":[0,0]},'.length;
-
-function headerTooLong(found: string): LibtorchOodError {
-  return new LibtorchOodError("ERR_RANGE", `safetensors header: expected at most ${maxHeaderBytes} bytes, found ${found}`);
-}
 
 function metadataMap(metadata: SafetensorsWriteOptions["metadata"]): Map<string, string> {
   if (metadata === undefined) return new Map();

@@ -1,20 +1,16 @@
 // The file of fitted numbers: a .safetensors file of named arrays, whose metadata holds as JSON what they are.
 
 import { describe, string } from "../core/checks";
-import { arrayOf, bytesOfArray, dtypes } from "../core/dtype";
 import { isLibtorchOodError, LibtorchOodError } from "../core/errors";
-import { writeFileAtomically } from "./atomic-write";
 import { corruptFile } from "../core/file-errors";
 import { formatName } from "./format-names";
 import { parseJson } from "./json";
 import { openSafetensors } from "./safetensors";
-import { dtypeIn } from "./safetensors-data";
-import { formatHeader, maxHeaderBytes, tensorByteLength } from "./safetensors-header";
-import { native, type NativeNamedTensor, type NativeTensor } from "../native/surface";
-import { callNative } from "../native/call";
+import { readNativeTensor, writeNativeTensors } from "./tensor-file";
+import type { NativeNamedTensor } from "../native/surface";
 
-/** Copied out of native memory at once, between turns of the event loop: about a millisecond. */
-const bytesPerTurn = 1 << 22;
+/** Of fitted numbers. */
+const stateDtypes = ["float32", "float64", "int64"] as const;
 
 /** Writes the arrays atomically; a piece of one is in JavaScript's memory at a time. @throws ERR_IO, ERR_RANGE, ERR_OPTION */
 export async function writeStateFile(
@@ -23,42 +19,12 @@ export async function writeStateFile(
   description: object,
   state: readonly NativeNamedTensor[],
 ): Promise<void> {
-  const tensors = state.map(({ name, tensor }) => {
-    const dtype = dtypes[tensor.dtype].safetensors;
-    return { name, dtype, shape: tensor.shape, byteLength: tensorByteLength(dtype, tensor.shape) as number };
-  });
   const metadata = new Map([
     ["format", format],
     ["version", "1"],
     ["description", JSON.stringify(description)],
   ]);
-  const header = formatHeader(tensors, metadata);
-  if (header.length - 8 > maxHeaderBytes) {
-    throw new LibtorchOodError("ERR_RANGE", `${path}: expected a header of at most ${maxHeaderBytes} bytes, found ${header.length - 8}`);
-  }
-  await writeFileAtomically(string(path, "path"), fileBytes(header, state));
-}
-
-function* fileBytes(header: Uint8Array, state: readonly NativeNamedTensor[]): Generator<Uint8Array> {
-  yield header;
-  for (const { tensor } of state) yield* tensorBytes(tensor);
-}
-
-/** The bytes in pieces of whole rows; the writer waits for the disk after each. */
-function* tensorBytes(tensor: NativeTensor): Generator<Uint8Array> {
-  const [rows] = tensor.shape;
-  const bytes = tensorByteLength(dtypes[tensor.dtype].safetensors, tensor.shape) ?? 0;
-  if (rows === undefined || bytes <= bytesPerTurn) {
-    yield bytesOfArray(tensor.toTypedArray());
-    return;
-  }
-  const step = Math.max(1, Math.floor(bytesPerTurn / (bytes / rows)));
-  for (let start = 0; start < rows; start += step) {
-    const piece = tensor.slice(start, Math.min(start + step, rows));
-    const values = piece.toTypedArray();
-    piece.dispose();
-    yield bytesOfArray(values);
-  }
+  await writeNativeTensors(string(path, "path"), state, metadata);
 }
 
 export interface StateFile {
@@ -77,11 +43,9 @@ export async function readStateFile(path: string, format: string): Promise<State
     if (version !== "1") corrupt(path, "metadata version", '"1"', version);
     const description = parseObject(path, file.metadata.get("description"));
     const state: NativeNamedTensor[] = [];
-    for (const [name, { dtype, shape }] of file.tensors) {
-      const kind = dtypeIn(dtype);
-      if (kind !== "float32" && kind !== "float64" && kind !== "int64") corrupt(path, name, "F32, F64 or I64", dtype);
-      const data = arrayOf(kind, (await file.read(name)).buffer);
-      state.push({ name, tensor: callNative(() => new (native().Tensor)(data, shape, kind)) });
+    for (const name of file.tensors.keys()) {
+      const refuse = (expected: string, found: string) => corrupt(path, name, `one of ${expected}`, found);
+      state.push({ name, tensor: await readNativeTensor(file, name, stateDtypes, refuse) });
     }
     return { description, state };
   } finally {

@@ -2,16 +2,15 @@
 // what the network is. A checkpoint is such a file too, with the momentum of SGD and the training record added.
 
 import { describe } from "../../core/checks";
-import { arrayOf, dtypes, isNativeDtype, nativeDtypes } from "../../core/dtype";
+import { nativeDtypes } from "../../core/dtype";
 import { checkClassNames } from "../../core/class-names";
 import { checkNormalization, type Normalization } from "../../data/normalization";
 import { LibtorchOodError } from "../../core/errors";
 import { corruptFile } from "../../core/file-errors";
 import { formatName } from "../../formats/format-names";
 import { parseJson } from "../../formats/json";
-import { openSafetensors, writeSafetensors, type SafetensorsFile, type SafetensorsInput } from "../../formats/safetensors";
-import type { SafetensorsDtype } from "../../formats/safetensors";
-import { dtypeIn } from "../../formats/safetensors-data";
+import { openSafetensors, type SafetensorsFile } from "../../formats/safetensors";
+import { readNativeTensor, writeNativeTensors } from "../../formats/tensor-file";
 import { storedPresetRecord, type PresetRecord } from "../../protocols/preset";
 import { SeenInputs } from "../../data/seen-inputs";
 import { Tensor } from "../../native/tensor";
@@ -44,15 +43,14 @@ export async function writeModelFile(
   state: readonly NamedTensor[],
   momentum: readonly NamedTensor[] = [],
 ): Promise<void> {
-  const input = ({ name, tensor }: NamedTensor, prefix = ""): SafetensorsInput => ({
-    name: prefix + name,
-    dtype: dtypes[tensor.dtype].safetensors,
-    shape: tensor.shape,
-    data: tensor.toArray(),
-  });
-  await writeSafetensors(path, [...state.map((entry) => input(entry)), ...momentum.map((entry) => input(entry, momentumPrefix))], {
-    metadata: { format, version: formatVersion, model: JSON.stringify(description) },
-  });
+  const tensors = [...state, ...momentum.map(({ name, tensor }) => ({ name: momentumPrefix + name, tensor }))];
+  const metadata = new Map([
+    ["format", format],
+    ["version", formatVersion],
+    ["model", JSON.stringify(description)],
+  ]);
+  const handles = tensors.map(({ name, tensor }) => ({ name, tensor: Tensor.handle(tensor, name) }));
+  await writeNativeTensors(path, handles, metadata);
 }
 
 /** What the file of a network says of it: {@link describeModelFile}. */
@@ -69,10 +67,10 @@ export interface ModelFileSummary {
 
 /** What a file says of its network; no weight is read. @throws ERR_CORRUPT_FILE, ERR_IO */
 export async function describeModelFile(path: string): Promise<ModelFileSummary> {
-  const { description, dtype, close } = await openModelFile(path);
-  await close();
-  const { architecture, normalization, classNames, preset, training } = description;
-  return { architecture, normalization, classNames, preset, dtype, epochsDone: training?.epochsDone };
+  const file = await openModelFile(path);
+  await file.close();
+  const { architecture, normalization, classNames, preset, training } = file.description;
+  return { architecture, normalization, classNames, preset, dtype: file.dtype, epochsDone: training?.epochsDone };
 }
 
 /** A model file that has been opened: its description is checked, its tensors are still to be read. */
@@ -95,7 +93,9 @@ export async function openModelFile(path: string): Promise<OpenModelFile> {
       const tensors: NamedTensor[] = [];
       for (const stored of file.tensors.keys()) {
         const name = wanted(stored);
-        if (name !== undefined) tensors.push({ name, tensor: await readTensor(file, stored) });
+        if (name === undefined) continue;
+        const refuse = (expected: string, found: string) => corrupt(path, `${stored} to be one of ${expected}`, found);
+        tensors.push({ name, tensor: new Tensor(await readNativeTensor(file, stored, nativeDtypes, refuse)) });
       }
       return tensors;
     };
@@ -111,16 +111,6 @@ export async function openModelFile(path: string): Promise<OpenModelFile> {
     await file.close();
     throw error;
   }
-}
-
-async function readTensor(file: SafetensorsFile, name: string): Promise<Tensor> {
-  const { dtype, shape } = file.tensors.get(name) as { dtype: SafetensorsDtype; shape: readonly number[] };
-  const found = dtypeIn(dtype);
-  if (!isNativeDtype(found)) {
-    corrupt(file.path, `${name} to be one of ${nativeDtypes.map((native) => dtypes[native].safetensors).join(", ")}`, dtype);
-  }
-  const { buffer } = await file.read(name); // of its own, so that the only copy is the one into native memory
-  return Tensor.from(arrayOf(found, buffer), shape);
 }
 
 function corrupt(path: string, expected: string, found: unknown): never {
