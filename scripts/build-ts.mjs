@@ -1,15 +1,17 @@
-// Compiles lib/ into dist/ (CommonJS with declarations), and makes dist/index.mjs and dist/index.d.mts, which re-export
+// Lists the scores, compiles lib/ into dist/ (CommonJS with declarations), and makes dist/index.mjs and dist/index.d.mts, which re-export
 // dist/index.js name by name: `import` and `require` share one copy of every class.
 
 import fs from "node:fs";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import ts from "typescript";
+import writeScoreIndex from "./score-index.mjs";
 
 const root = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
 const dist = path.join(root, "dist");
 const entry = path.join(root, "lib", "index.ts");
 
+writeScoreIndex();
 const { options, fileNames } = configuration();
 const program = ts.createProgram(fileNames, options);
 const emitted = program.emit();

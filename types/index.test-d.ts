@@ -218,26 +218,38 @@ expectError(new LibtorchOodError("ERR_UNKNOWN", "not a code"));
 
 // scores
 const outputs: scores.ModelOutputs = { features: tensor, logits: { data: new Float32Array(4), shape: [2, 2] } };
-expectType<Promise<scores.Vim>>(scores.fit("vim", { features: tensor, logits: tensor, weight: tensor, bias: tensor }, { dimension: 1 }));
-expectType<Promise<scores.LogitScore>>(scores.fit("energy"));
-expectType<Promise<scores.NearestNeighbours>>(scores.fit("nearest-neighbours", { features: tensor }, { k: 5, from: "rawFeatures" }));
-expectType<Promise<scores.Mahalanobis>>(scores.fit("mahalanobis", { features: tensor, labels: [0, 1] }));
+expectType<Promise<scores.ScoreOf["vim"]>>(
+  scores.fit("vim", { features: tensor, logits: tensor, weight: tensor, bias: tensor }, { dimension: 1 }),
+);
+expectType<Promise<scores.ScoreOf["energy"]>>(scores.fit("energy"));
+expectType<Promise<scores.ScoreOf["nearest-neighbours"]>>(
+  scores.fit("nearest-neighbours", { features: tensor }, { k: 5, from: "rawFeatures" }),
+);
+expectType<Promise<scores.ScoreOf["mahalanobis"]>>(scores.fit("mahalanobis", { features: tensor, labels: [0, 1] }));
 declare const score: scores.Score;
 expectType<Promise<Float64Array>>(score.score(outputs, { signal: new AbortController().signal }));
 expectType<scores.ScoreName>(score.name);
 expectAssignable<scores.Score>({} as scores.ScoreOf[scores.ScoreName]);
-expectType<readonly (keyof scores.ModelOutputs)[]>(scores.requirements("vim").score);
-expectType<Promise<scores.GaussianMixtureScore>>(
+expectType<readonly ("features" | "rawFeatures" | "logits")[]>(scores.requirements("vim").score);
+expectType<Promise<scores.ScoreOf["gaussian-mixture"]>>(
   scores.fit("gaussian-mixture", { features: tensor, labels: [0, 1] }, { covariance: "oas" }),
 );
-expectType<GaussianMixture>({} as scores.GaussianMixtureScore["mixture"]);
+expectType<GaussianMixture>({} as scores.ScoreOf["gaussian-mixture"]["mixture"]);
+expectType<number>({} as scores.ScoreOf["vim"]["alpha"]);
+expectType<number | undefined>({} as scores.ScoreOptions["vim"]["dimension"]);
+expectAssignable<scores.ScoreOptions["gaussian-mixture"]>({ jitter: 1e-3, prior: "uniform" });
+expectError<scores.ScoreOptions["gaussian-mixture"]>({ jitter: "some" });
+expectError<scores.ScoreOptions["nearest-neighbours"]>({ k: "5" });
+expectType<string>(scores.describe("energy").formula);
+expectType<readonly scores.ScoreOptionDescription[]>(scores.describe("energy").options);
+expectError(scores.describe("knn"));
 expectError(scores.fit("knn", { features: tensor }));
 expectError(scores.fit("vim", { features: tensor }, { k: 5 }));
 expectError(scores.fit("max-logit", {}, { temperature: 2 }));
 expectError(scores.fit("mahalanobis", { feature: tensor }));
 expectError(score.score({ labels: [0] }));
 expectType<Promise<Float64Array>>(score.score(extraction));
-expectType<Promise<scores.Mahalanobis>>(scores.fit("mahalanobis", extraction));
+expectType<Promise<scores.ScoreOf["mahalanobis"]>>(scores.fit("mahalanobis", extraction));
 
 // files
 expectType<Promise<files.Npy>>(files.readNpy("features.npy"));

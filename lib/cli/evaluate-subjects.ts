@@ -17,7 +17,7 @@ import { readClassesBeside } from "./extracted-classes";
 import { classify, extractEvidence } from "./evidence";
 import { given } from "./option-values";
 import { predictRows } from "./predictions";
-import { chosenScores, optionsOf, type ScoreChoice, type ScoreOptionList } from "./score-choice";
+import { chosenScores, optionsOf, takes, type ScoreChoice, type ScoreOptionList } from "./score-choice";
 import type { Session } from "./session";
 
 /** What a set came to. */
@@ -192,9 +192,8 @@ async function fitAll(
   const failed: { score: ScoreName; reason: string }[] = [];
   for (const name of names) {
     const own = optionsOf(options, name);
-    const fitted = requirements(name, own).fit.length > 0;
     try {
-      const fitting = fit(name, training, { ...(fitted ? given({ device: options.device, signal }) : {}), ...own });
+      const fitting = fit(name, training, { ...(takes(name, "device") ? given({ device: options.device }) : {}), signal, ...own });
       scores.set(name, await located(where, fitting));
     } catch (error) {
       if (!all || !isLibtorchOodError(error) || !["ERR_NOT_POSITIVE_DEFINITE", "ERR_RANGE"].includes(error.code)) throw error;

@@ -19,7 +19,7 @@ import { evaluateJson, evaluateText, type Looked } from "./evaluate-result";
 import { detectorSubject, featuresSubject, networkSubject, type Subject, type SubjectOptions } from "./evaluate-subjects";
 import { fileFormat } from "./file-format";
 import { choice, given, precisionOption, realNumber, wholeNumber } from "./option-values";
-import { scoreChoice, scoreOption } from "./score-choice";
+import { scoreChoice, scoreOption, scoreOptionsHelp } from "./score-choice";
 import { addSessionOptions, exitCodesHelp, runSession, type Session, type SessionOptions } from "./session";
 import { maxPixelsOption, skipErrorsOption } from "./skipped";
 import { splitByShares, type SplitParts } from "./split";
@@ -57,6 +57,8 @@ Images of another size or number of channels than the network's are resized and 
 
 A set of which more than 1 in 100 inputs were trained on, fitted to or calibrated on is refused (--allow-overlap takes it); fewer give a warning.
 The files of "train" and "fit" say which they were.
+
+${scoreOptionsHelp()}
 
 ${dataHelp}
 

@@ -6,7 +6,7 @@ import { Command } from "commander";
 import { Detector, type NamedInputs, type SelfTest } from "../detector/detector";
 import { setThreads } from "../native/device";
 import { LibtorchOodError } from "../core/errors";
-import type { Covariance } from "../statistics/gaussian-mixture";
+import { covariances, type Covariance } from "../statistics/gaussian-mixture";
 import { imageResizes, type ImageResize } from "../images/decode";
 import type { Precision } from "../native/precision";
 import { presetNames, type PresetName } from "../protocols/preset";
@@ -18,6 +18,7 @@ import { labelsIn, readClassesBeside } from "./extracted-classes";
 import { requireOutput } from "./output-files";
 import { choice, given, keyValue, precisionOption, realNumber, wholeNumber } from "./option-values";
 import { pathTo } from "./path-option";
+import { scoreOptionsHelp } from "./score-choice";
 import { addSessionOptions, exitCodesHelp, runSession, type Session, type SessionOptions } from "./session";
 import { maxPixelsOption, skipErrorsOption, skippedText } from "./skipped";
 import { splitByShares } from "./split";
@@ -53,6 +54,8 @@ const help = `
 A detector needs the images that the network was trained on and, for its p-values and false-alarm rate, others of the same kind that it was not
 trained on. If "train" held a share out (--validation 0.1 --seed 1), "--calibration 0.1 --seed 1" takes exactly those. A folder that has to serve for
 everything is split three ways: give --validation, --calibration and --test with the same shares and --seed to train, fit and evaluate.
+
+${scoreOptionsHelp()}
 
 ${dataHelp}
 
@@ -100,9 +103,7 @@ export function fitCommand(): Command {
     .optionsGroup("Score:")
     .addOption(choice("--score <name>", "(default gaussian-mixture)", scoreNames))
     .addOption(choice("--preset <name>", "choices of a publication for the mixture", presetNames))
-    .addOption(
-      choice("--covariance <name>", "of the mixture (default full)", ["full", "tied", "diagonal", "ledoit-wolf", "oas", "low-rank"]),
-    )
+    .addOption(choice("--covariance <name>", "of the mixture (default full)", covariances))
     .option("--score-option <name=value>", "any other option of the score, as rank=32 or prior=uniform; may be given again", keyValue)
     .option("--false-alarm-rate <share>", "of familiar images that may be flagged (default 0.05)", realNumber)
     .option("--minimum-accuracy <share>", "of calibration inputs named rightly, below which a warning is given (default 0.5)", realNumber)

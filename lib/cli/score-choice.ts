@@ -2,7 +2,7 @@
 
 import { InvalidArgumentError } from "commander";
 import { LibtorchOodError } from "../core/errors";
-import { names, type ScoreName } from "../scores";
+import { describe, names, type ScoreName } from "../scores";
 import { keyValue } from "./option-values";
 
 export type ScoreChoice = "all" | readonly ScoreName[];
@@ -27,6 +27,25 @@ export function scoreOption(text: string, before: ScoreOptionList = new Map()): 
   }
   const key = score as ScoreName | undefined;
   return new Map([...before, [key, keyValue(rest, before.get(key))]]);
+}
+
+/** Whether a score has an option of that name. */
+export function takes(score: ScoreName, option: string): boolean {
+  return describe(score).options.some(({ name }) => name === option);
+}
+
+/** The options of all scores, for a help text; each is listed once, with the scores that take it. */
+export function scoreOptionsHelp(): string {
+  const takenBy = new Map<string, ScoreName[]>();
+  for (const score of names) {
+    for (const { name, expected } of describe(score).options) {
+      if (name === "device") continue; // an option of the command itself
+      const line = `${name}: ${expected}`;
+      takenBy.set(line, [...(takenBy.get(line) ?? []), score]);
+    }
+  }
+  const lines = [...takenBy].map(([line, scores]) => `  ${line} (${scores.join(", ")})`);
+  return ["Options of scores, for --score-option:", ...lines.sort()].join("\n");
 }
 
 interface Chosen {

@@ -2,8 +2,8 @@
 
 import { finite } from "../core/checks";
 import { LibtorchOodError } from "../core/errors";
-import { RelativeMahalanobis } from "../scores/mahalanobis";
-import type { Score, ScoreName } from "../scores/score";
+import { definitionOf } from "../scores/registry";
+import type { Score } from "../scores/score";
 import { pick, type Tensors } from "./evidence";
 import { located } from "./located";
 
@@ -68,12 +68,9 @@ export async function calibrate(score: Score, evidence: Tensors, { numClasses, f
   return { scores, sorted, warnings: tieWarnings(sorted, falseAlarmRate) };
 }
 
-/** Scores that compare classes with one another, and are the same number for every input where there is but one. */
-const comparingClasses: readonly ScoreName[] = ["max-softmax", "entropy", "relative-mahalanobis"];
-
 function requireDifferent(score: Score, sorted: Float64Array, numClasses: number): void {
-  const classes = score instanceof RelativeMahalanobis ? score.classesWithSamples : numClasses;
-  const oneClass = classes === 1 && comparingClasses.includes(score.name); // but for rounding, so their scores need no look
+  const classes = score.classesWithSamples ?? numClasses;
+  const oneClass = classes === 1 && definitionOf(score.name).comparesClasses === true; // but for rounding, so their scores need no look
   if (!oneClass && (sorted.length < 2 || sorted[0] !== sorted.at(-1))) return;
   const found = `${sorted[0]} for all ${sorted.length} inputs`;
   const why = oneClass ? ": with one class it is the same for every input" : "";

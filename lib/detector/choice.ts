@@ -5,8 +5,7 @@ import { checkClassNames } from "../core/class-names";
 import { LibtorchOodError } from "../core/errors";
 import { classesIn } from "../native/labels-tensor";
 import { presetOf, withPreset, type PresetRecord } from "../protocols/preset";
-import { requirements, type ScoreOptions } from "../scores/fit";
-import type { ScoreName } from "../scores/score";
+import { definitionOf, type ScoreName, type ScoreOptions } from "../scores/registry";
 import type { Tensor } from "../native/tensor";
 import type { CommonFitOptions } from "./options";
 
@@ -27,7 +26,7 @@ export function chooseScore<N extends ScoreName>(given: CommonFitOptions<N>) {
   return { name, scoreOptions: { ...options, preset: preset.name }, record };
 }
 
-/** Scores with classes are told how many, since the last ones may have no samples; all are told the device. */
+/** Scores that take a number of classes are told it, since the last ones may have no samples; those that take a device, the device. */
 export function withClasses<N extends ScoreName>(
   name: N,
   options: ScoreOptions[N],
@@ -35,9 +34,9 @@ export function withClasses<N extends ScoreName>(
   device: string,
   signal: AbortSignal | undefined,
 ): ScoreOptions[N] {
-  const classes = ["gaussian-mixture", "mahalanobis", "relative-mahalanobis"].includes(name) ? { numClasses } : {};
-  const fitted = requirements(name, options).fit.length > 0 ? { device, signal } : {};
-  return { ...classes, ...fitted, ...options };
+  const known = { numClasses, device };
+  const taken = Object.entries(known).filter(([option]) => option in definitionOf(name).options);
+  return { ...(Object.fromEntries(taken) as Partial<typeof known>), signal, ...options };
 }
 
 /** As many as the logits have columns, else as there are names, else labels, else none; the others have to agree. */

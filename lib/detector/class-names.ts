@@ -2,7 +2,7 @@
 
 import type { GaussianMixture } from "../statistics/gaussian-mixture";
 import { maxLogit, predictedClass, softmaxConfidence } from "../metrics/logit-scores";
-import { GaussianMixtureScore } from "../scores/gaussian-mixture-score";
+import type { ScoreOf } from "../scores/registry";
 import { scoreRows } from "../scores/rows";
 import type { Score } from "../scores/score";
 import type { Tensor } from "../native/tensor";
@@ -12,6 +12,11 @@ export interface Naming {
   score: Score;
   classifier: GaussianMixture | undefined;
   labelsFrom: "logits" | "score" | "classifier" | "none";
+}
+
+/** The score as the Gaussian mixture that it is, which can name classes; undefined for other scores. */
+export function asMixture(score: Score): ScoreOf["gaussian-mixture"] | undefined {
+  return score.name === "gaussian-mixture" ? (score as ScoreOf["gaussian-mixture"]) : undefined;
 }
 
 /** Class and probability of each row; undefined for a detector that names none. @throws ERR_NON_FINITE, ERR_ABORTED */
@@ -26,9 +31,9 @@ export async function nameClasses(
     const confidences = await scoreRows(logits, "logits", signal, softmaxConfidence);
     return { labels: await scoreRows(logits, "logits", signal, predictedClass), confidences };
   }
-  const own = score instanceof GaussianMixtureScore ? score : undefined;
-  const mixture = classifier ?? (own as GaussianMixtureScore).mixture;
-  const features = evidence[classifier ? "features" : (own as GaussianMixtureScore).from] as Tensor;
+  const own = asMixture(score) as ScoreOf["gaussian-mixture"];
+  const mixture = classifier ?? own.mixture;
+  const features = evidence[classifier ? "features" : own.from] as Tensor;
   const posterior = await mixture.responsibilities(features, { signal });
   try {
     const labels = await scoreRows(posterior, "posterior", signal, predictedClass);

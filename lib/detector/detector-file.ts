@@ -6,7 +6,7 @@ import { computePrecisions, type ComputePrecision } from "../native/precision";
 import { storedPresetRecord, type PresetRecord } from "../protocols/preset";
 import { imageResizes, resizeKernel, type ImageResize } from "../images/decode";
 import { parseModelDescription, requireSizes, type ModelDescription } from "../models/resnet/model-file";
-import { names as scoreNames } from "../scores/fit";
+import { names as scoreNames } from "../scores/registry";
 import { SeenInputs } from "../data/seen-inputs";
 import type { ModelOutputs, ScoreName } from "../scores/score";
 import type { CalibrationReport } from "./calibration-report";

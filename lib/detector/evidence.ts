@@ -6,7 +6,8 @@ import { LibtorchOodError } from "../core/errors";
 import { modelOutputs } from "../core/model-outputs";
 import type { ImageFailure } from "../images/failure";
 import type { ResNet, Images } from "../models/resnet/resnet";
-import { outputCompanions, type ModelOutputs } from "../scores/score";
+import { outputCompanions } from "../scores/given";
+import type { ModelOutputs } from "../scores/score";
 import { Tensor, toTensor } from "../native/tensor";
 
 export type Tensors = Partial<Record<keyof ModelOutputs, Tensor>>;

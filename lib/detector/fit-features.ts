@@ -9,12 +9,12 @@ import { isModelOutput, modelOutputs } from "../core/model-outputs";
 import { labelsTensor } from "../native/labels-tensor";
 import { tensorRows, type Rows } from "../data/seen-inputs";
 import { fit as fitScore, requirements } from "../scores/fit";
-import { GaussianMixtureScore } from "../scores/gaussian-mixture-score";
-import { outputCompanions, type ModelOutputs, type Score, type ScoreName, type TrainingOutputs } from "../scores/score";
+import { outputCompanions } from "../scores/given";
+import type { ModelOutputs, Score, ScoreName, TrainingOutputs } from "../scores/score";
 import { toTensor, type ArrayWithShape, type Tensor } from "../native/tensor";
 import { calibrate, checkFalseAlarmRate, defaultFalseAlarmRate } from "./calibration";
 import { chooseScore, classCount, withClasses } from "./choice";
-import type { Naming } from "./class-names";
+import { asMixture, type Naming } from "./class-names";
 import { disposeAll, held, pick, requireLogits, takeEvidence, unique, type Tensors } from "./evidence";
 import { examine } from "./examine";
 import { generatedFeatures } from "./generated-inputs";
@@ -71,9 +71,10 @@ export async function fitToFeatures<N extends ScoreName>(options: DetectorFeatur
     const rowsOf = ({ evidence }: typeof training): Rows => tensorRows(evidence[kind] as Tensor);
     const compared = await compareInputs(rowsOf(training), rowsOf(calibration), boolean(given.allowOverlap ?? false, "allowOverlap"));
     score = await fitScore(name, all, withClasses(name, scoreOptions, numClasses, device, signal));
-    if (score instanceof GaussianMixtureScore && labelsFrom === "score" && score.mixture.numClasses !== numClasses) {
+    const own = labelsFrom === "score" ? asMixture(score)?.mixture : undefined;
+    if (own !== undefined && own.numClasses !== numClasses) {
       const expected = `${numClasses}, as there are names or labels`;
-      throw new LibtorchOodError("ERR_SHAPE", `scoreOptions.numClasses: expected ${expected}, found ${score.mixture.numClasses}`);
+      throw new LibtorchOodError("ERR_SHAPE", `scoreOptions.numClasses: expected ${expected}, found ${own.numClasses}`);
     }
     if (labelsFrom === "classifier") {
       const options = { covariance: "tied", numClasses, device, signal } as const;

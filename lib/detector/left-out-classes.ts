@@ -4,8 +4,9 @@
 import { setImmediate as turn } from "node:timers/promises";
 import { isLibtorchOodError } from "../core/errors";
 import { isModelOutput, modelOutputs } from "../core/model-outputs";
-import { fit as fitScore, requirements, type ScoreOptions } from "../scores/fit";
-import type { ModelOutputs, ScoreName, TrainingOutputs } from "../scores/score";
+import { fit as fitScore, requirements } from "../scores/fit";
+import { definitionOf, type ScoreName, type ScoreOptions } from "../scores/registry";
+import type { ModelOutputs, TrainingOutputs } from "../scores/score";
 import type { Tensor } from "../native/tensor";
 import { calibrate, pValue } from "./calibration";
 import { withClasses } from "./choice";
@@ -45,7 +46,8 @@ const mostElements = 1 << 25;
 /** Of at most ten classes, evenly spread; fewer, or none, where fits cost too much. Classes that cannot be left out are passed over. */
 export async function leaveClassesOut<N extends ScoreName>(source: LeftOutSource<N>): Promise<LeftOutClass[]> {
   const { calibrationLabels, numClasses } = source;
-  if (source.name === "feature-norm") return []; // it knows of no classes, nor does a network's length of features change without one
+  const needs = requirements(source.name, source.scoreOptions);
+  if (needs.fit.length === 0 && !needs.score.includes("logits")) return []; // what it looks at is the same without a class
   const present = [...new Set(Array.from(calibrationLabels))].sort((a, b) => a - b);
   if (numClasses < 2 || present.length < 2) return [];
   const limit = Math.min(mostClasses, Math.floor(budget / Math.max(1, costOf(source))));
@@ -63,9 +65,9 @@ function costOf<N extends ScoreName>({ name, scoreOptions, training, calibration
   if (kind === undefined) return 0;
   const [rows, columns] = (training[kind] as Tensor).shape as [number, number];
   if (rows * columns > mostElements) return Infinity;
-  const held = Math.min(mostCalibrationInputs, calibration[kind]?.shape[0] ?? 0);
-  if (name === "nearest-neighbours") return held * rows * columns;
-  return (name === "vim" ? 10 : 1) * rows * columns * columns; // a singular value decomposition takes several passes
+  const inputs = Math.min(mostCalibrationInputs, calibration[kind]?.shape[0] ?? 0);
+  const { multiplications } = definitionOf(name);
+  return multiplications?.({ rows, columns, inputs }) ?? rows * columns ** 2;
 }
 
 async function leaveOut<N extends ScoreName>(source: LeftOutSource<N>, label: number): Promise<LeftOutClass | undefined> {

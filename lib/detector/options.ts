@@ -7,7 +7,7 @@ import type { ImageFailure } from "../images/failure";
 import type { Labels } from "../core/labels";
 import type { Precision } from "../native/precision";
 import type { PresetName } from "../protocols/preset";
-import type { ScoreOptions } from "../scores/fit";
+import type { ScoreOptions } from "../scores/registry";
 import type { ModelOutputs, ScoreName, TrainingOutputs } from "../scores/score";
 
 /** What a detector says of one input. */

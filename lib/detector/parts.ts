@@ -3,11 +3,11 @@
 import type { LibtorchOodError } from "../core/errors";
 import type { GaussianMixture } from "../statistics/gaussian-mixture";
 import type { ResNet } from "../models/resnet/resnet";
-import { GaussianMixtureScore } from "../scores/gaussian-mixture-score";
 import type { Score } from "../scores/score";
 import { corrupt } from "../formats/state-file";
 import { Tensor } from "../native/tensor";
 import { checkFalseAlarmRate } from "./calibration";
+import { asMixture } from "./class-names";
 import type { DetectorDescription } from "./detector-file";
 import { pick } from "./evidence";
 
@@ -23,13 +23,14 @@ export type Parts = Omit<DetectorDescription, "network" | "score" | "classifier"
 /** Parts of one detector fit together; a probe shows what the descriptions alone do not. @throws ERR_CORRUPT_FILE */
 export async function requireConsistent(path: string, parts: Parts): Promise<void> {
   const { network, score, classifier, labelsFrom, evidence, classNames, calibrationScores, falseAlarmRate } = parts;
-  const mixture = classifier ?? (score instanceof GaussianMixtureScore ? score.mixture : undefined);
+  const own = asMixture(score)?.mixture;
+  const mixture = classifier ?? own;
   const classes = classNames.length;
   const missing = score.needs.find((kind) => !evidence.includes(kind));
   if (missing !== undefined) corrupt(path, "evidence", `${missing}, which the score needs`, evidence.join(", "));
   if (labelsFrom === "logits" ? !evidence.includes("logits") : labelsFrom !== "none" && mixture === undefined)
     corrupt(path, "labelsFrom", "a source there is", labelsFrom);
-  if (labelsFrom === "score" && (classifier !== undefined || !(score instanceof GaussianMixtureScore))) {
+  if (labelsFrom === "score" && (classifier !== undefined || own === undefined)) {
     corrupt(path, "labelsFrom", "a source there is", labelsFrom);
   }
   if (labelsFrom === "classifier" && (classifier === undefined || !evidence.includes("features"))) {

@@ -1,132 +1,59 @@
 // The one way to a score: its name, what it is fitted to, and its options; and back from what a file held.
 
-import { oneOf, optionsObject } from "../core/checks";
-import { FeatureNorm, featureNormOptionKeys, type FeatureNormOptions } from "./feature-norm";
-import { gaussianMixtureOptionKeys, GaussianMixtureScore, type GaussianMixtureScoreOptions } from "./gaussian-mixture-score";
-import { LogitScore, logitOptionKeys, type LogitScoreOptions } from "./logit-score";
-import { Mahalanobis, mahalanobisOptionKeys, RelativeMahalanobis, type MahalanobisOptions } from "./mahalanobis";
-import { NearestNeighbours, nearestNeighboursOptionKeys, type NearestNeighboursOptions } from "./nearest-neighbours";
-import {
-  resolveSource,
-  trainingKeys,
-  type ModelOutputs,
-  type Score,
-  type ScoreName,
-  type ScoreState,
-  type SourceOptions,
-  type TrainingOutputs,
-} from "./score";
-import { Vim, vimOptionKeys, type VimOptions } from "./vim";
+import { LibtorchOodError } from "../core/errors";
+import type { ModelOutput } from "../core/model-outputs";
+import type { Fitted } from "./define";
+import { withOutputs, withTraining } from "./given";
+import { definitionOf, needsOf, resolveOptions, type AnyDefinition, type ScoreName, type ScoreOf, type ScoreOptions } from "./registry";
+import type { ModelOutputs, Requirements, Score, ScoreCallOptions, ScoreState, TrainingOutputs } from "./score";
 
-/** The options of each score. */
-export interface ScoreOptions {
-  "gaussian-mixture": GaussianMixtureScoreOptions;
-  "max-softmax": LogitScoreOptions;
-  "max-logit": Omit<LogitScoreOptions, "temperature">;
-  entropy: LogitScoreOptions;
-  energy: LogitScoreOptions;
-  mahalanobis: MahalanobisOptions;
-  "relative-mahalanobis": MahalanobisOptions;
-  "nearest-neighbours": NearestNeighboursOptions;
-  vim: VimOptions;
-  "feature-norm": FeatureNormOptions;
+/** Any score, around what its definition made. */
+class FittedScore implements Score {
+  readonly name: ScoreName;
+  readonly needs: readonly ModelOutput[];
+  readonly warnings: readonly string[];
+  readonly #fitted: Fitted<object>;
+  #disposed = false;
+
+  constructor(name: ScoreName, needs: readonly ModelOutput[], fitted: Fitted<object>) {
+    this.name = name;
+    this.needs = needs;
+    this.warnings = fitted.warnings ?? [];
+    this.#fitted = fitted;
+    Object.assign(this, fitted.facts);
+  }
+
+  async score(outputs: ModelOutputs, options: ScoreCallOptions = {}): Promise<Float64Array> {
+    return withOutputs({ score: this.name, needs: this.needs }, outputs, options, (given, signal) => {
+      this.#requireLive();
+      return this.#fitted.score(given, signal);
+    });
+  }
+
+  async state(): Promise<ScoreState> {
+    this.#requireLive();
+    return this.#fitted.state();
+  }
+
+  dispose(): void {
+    this.#disposed = true;
+    this.#fitted.dispose?.();
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+
+  #requireLive(): void {
+    if (this.#disposed) throw new LibtorchOodError("ERR_DISPOSED", `${this.name}: it has been disposed`);
+  }
 }
-
-/** The class of each score. */
-export interface ScoreOf {
-  "gaussian-mixture": GaussianMixtureScore;
-  "max-softmax": LogitScore;
-  "max-logit": LogitScore;
-  entropy: LogitScore;
-  energy: LogitScore;
-  mahalanobis: Mahalanobis;
-  "relative-mahalanobis": RelativeMahalanobis;
-  "nearest-neighbours": NearestNeighbours;
-  vim: Vim;
-  "feature-norm": FeatureNorm;
-}
-
-interface Kind<N extends ScoreName> {
-  fit(training: TrainingOutputs, options?: ScoreOptions[N]): Promise<ScoreOf[N]>;
-  restore(state: ScoreState, device: string, where: string): Promise<ScoreOf[N]>;
-  /** Every option there is. */
-  optionKeys: readonly string[];
-  /** What fit() looks at, and score(). */
-  requirements(options?: ScoreOptions[N]): Requirements;
-}
-
-/** What a score looks at; `bias` counts as given where the last layer has none. */
-export interface Requirements {
-  fit: readonly (keyof TrainingOutputs)[];
-  score: readonly (keyof ModelOutputs)[];
-}
-
-const logitScore = <N extends "max-softmax" | "max-logit" | "entropy" | "energy">(name: N) => ({
-  fit: async (_: TrainingOutputs, options?: ScoreOptions[N]) => Promise.resolve(LogitScore.create(name, options)),
-  restore: async (state: ScoreState, _: string, where: string) => Promise.resolve(LogitScore.restore(name, state, where)),
-  optionKeys: logitOptionKeys(name),
-  requirements: (): Requirements => ({ fit: [], score: ["logits"] }),
-});
-
-const withLabels = (options: SourceOptions = {}): Requirements => {
-  const { from } = resolveSource(options);
-  return { fit: [from, "labels"], score: [from] };
-};
-
-const kinds: { [N in ScoreName]: Kind<N> } = {
-  "gaussian-mixture": {
-    fit: (training, options) => GaussianMixtureScore.fit(training, options),
-    restore: (state, device, where) => GaussianMixtureScore.restore(state, device, where),
-    optionKeys: gaussianMixtureOptionKeys,
-    requirements: withLabels,
-  },
-  "max-softmax": logitScore("max-softmax"),
-  "max-logit": logitScore("max-logit"),
-  entropy: logitScore("entropy"),
-  energy: logitScore("energy"),
-  mahalanobis: {
-    fit: (training, options) => Mahalanobis.fit(training, options),
-    restore: (state, device, where) => Mahalanobis.restore(state, device, where),
-    optionKeys: mahalanobisOptionKeys,
-    requirements: withLabels,
-  },
-  "relative-mahalanobis": {
-    fit: (training, options) => RelativeMahalanobis.fit(training, options),
-    restore: (state, device, where) => RelativeMahalanobis.restore(state, device, where),
-    optionKeys: mahalanobisOptionKeys,
-    requirements: withLabels,
-  },
-  "nearest-neighbours": {
-    fit: (training, options) => NearestNeighbours.fit(training, options),
-    restore: (state, device, where) => NearestNeighbours.restore(state, device, where),
-    optionKeys: nearestNeighboursOptionKeys,
-    requirements: (options = {}) => {
-      const { from } = resolveSource(options);
-      return { fit: [from], score: [from] };
-    },
-  },
-  vim: {
-    fit: (training, options) => Vim.fit(training, options),
-    restore: (state, device, where) => Vim.restore(state, device, where),
-    optionKeys: vimOptionKeys,
-    requirements: () => ({ fit: ["features", "logits", "weight", "bias"], score: ["features", "logits"] }),
-  },
-  "feature-norm": {
-    fit: async (_, options) => Promise.resolve(FeatureNorm.create(options)),
-    restore: async () => Promise.resolve(FeatureNorm.create()),
-    optionKeys: featureNormOptionKeys,
-    requirements: () => ({ fit: [], score: ["rawFeatures"] }),
-  },
-};
-
-/** The names of all scores. */
-export const names = Object.freeze(Object.keys(kinds) as ScoreName[]);
 
 /**
  * Fits a score; {@link requirements} says to what. Those of logits alone and `"feature-norm"` are fitted to nothing.
  *
- * @param name - `"gaussian-mixture"` (the method of this library), `"max-softmax"`, `"max-logit"`, `"entropy"`, `"energy"`, `"mahalanobis"`,
- *   `"relative-mahalanobis"`, `"nearest-neighbours"`, `"vim"` or `"feature-norm"`
+ * @param name - one of `scores.names`; `"gaussian-mixture"` is the method of this library
+ * @param options - those that the score declares (see the table of scores in the documentation), and `signal`
  * @throws ERR_OPTION for an unknown name or option, or where outputs are missing; ERR_NON_FINITE naming the row, ERR_SHAPE, ERR_DTYPE, ERR_RANGE,
  *   ERR_ABORTED, ERR_DEVICE; ERR_NOT_POSITIVE_DEFINITE where features do not vary within classes
  *
@@ -135,23 +62,25 @@ export const names = Object.freeze(Object.keys(kinds) as ScoreName[]);
  * metrics.auroc(await vim.score({ features: test.features, logits: test.logits }), await vim.score({ features: ood.features, logits: ood.logits }));
  */
 export async function fit<N extends ScoreName>(name: N, training: TrainingOutputs = {}, options?: ScoreOptions[N]): Promise<ScoreOf[N]> {
-  const kind = kinds[oneOf(name, "name", names)];
-  optionsObject(training, "training", trainingKeys as readonly (keyof TrainingOutputs)[]);
-  return kind.fit(training, options) as Promise<ScoreOf[N]>;
+  const definition = definitionOf(name);
+  const resolved = resolveOptions(definition, options);
+  const needs = needsOf(definition, resolved);
+  return withTraining({ score: name, needs: needs.fit }, training, async (given) => {
+    return new FittedScore(name, needs.score, await definition.fit(given, resolved)) as Score as ScoreOf[N];
+  });
 }
 
 /**
  * Which outputs `fit` and `score` of a score look at under the options, so that nothing else need be extracted.
  *
- * @throws ERR_OPTION
+ * @throws ERR_OPTION, ERR_RANGE, ERR_NON_FINITE
  *
  * @example
  * scores.requirements("vim"); // { fit: ["features", "logits", "weight", "bias"], score: ["features", "logits"] }
  */
 export function requirements<N extends ScoreName>(name: N, options?: ScoreOptions[N]): Requirements {
-  const kind = kinds[oneOf(name, "name", names)];
-  optionsObject<Record<string, unknown>>(options as Record<string, unknown> | undefined, "options", kind.optionKeys);
-  return kind.requirements(options);
+  const definition = definitionOf(name);
+  return needsOf(definition, resolveOptions(definition, options));
 }
 
 /**
@@ -159,5 +88,13 @@ export function requirements<N extends ScoreName>(name: N, options?: ScoreOption
  * @throws ERR_CORRUPT_FILE
  */
 export async function restoreScore(name: ScoreName, state: ScoreState, device: string, where: string): Promise<Score> {
-  return kinds[oneOf(name, "name", names)].restore(state, device, where);
+  const definition = definitionOf(name);
+  const fitted = await definition.restore(state, device, where);
+  return new FittedScore(name, needsOf(definition, optionsAmong(definition, fitted)).score, fitted);
+}
+
+/** Of the options, those that the fitted score tells: they say what it needs. */
+function optionsAmong({ options }: AnyDefinition, { facts }: Fitted<object>) {
+  const told = facts as Record<string, unknown>;
+  return Object.fromEntries(Object.entries(options).map(([name, option]) => [name, name in told ? told[name] : option.default]));
 }

@@ -1,16 +1,24 @@
 // What a restored score reads from a file: descriptions and tensors that may be damaged.
 
-import { isModelOutput, modelOutputs, type ModelOutput } from "../core/model-outputs";
 import type { NativeNamedTensor } from "../native/surface";
 import { corrupt } from "../formats/state-file";
+import type { ScoreOption } from "./option";
 
 export { corrupt as damaged, restoring } from "../formats/state-file";
 
-/** Which outputs a score was fitted on. @throws ERR_CORRUPT_FILE */
-export function storedSource(description: Record<string, unknown>, where: string): ModelOutput {
-  const { from } = description;
-  if (typeof from !== "string" || !isModelOutput(from)) corrupt(where, "from", modelOutputs.join(", "), from);
-  return from;
+/** The value of an option that a score was fitted with. @throws ERR_CORRUPT_FILE */
+export function storedOption<V, R extends V | undefined>(
+  description: Record<string, unknown>,
+  key: string,
+  option: ScoreOption<V, R>,
+  where: string,
+): V {
+  const value = description[key];
+  try {
+    return option.check(value, key);
+  } catch {
+    return corrupt(where, key, option.expected, value);
+  }
 }
 
 /** A nested description. @throws ERR_CORRUPT_FILE */

@@ -62,11 +62,14 @@ export interface GaussianMixtureFitOptions extends GaussianMixtureOptions {
 }
 
 const format = "libtorch-ood/gaussian-mixture";
-const covariances = ["full", "tied", "diagonal", "ledoit-wolf", "oas", "low-rank"] as const;
-const priors = ["empirical", "uniform", "none"] as const;
+/** @internal */
+export const covariances = ["full", "tied", "diagonal", "ledoit-wolf", "oas", "low-rank"] as const;
+/** @internal */
+export const priors = ["empirical", "uniform", "none"] as const;
+/** @internal Jitter may be a number as well. */
+export const jitterRules = ["relative", "relative-shared", "ddu"] as const;
 const optionKeys = ["preset", "covariance", "prior", "jitter", "rank", "signal"] as const;
-/** @internal Every option of {@link GaussianMixture.fit}. */
-export const fitOptionKeys = [...optionKeys, "numClasses", "device"] as const;
+const fitOptionKeys = [...optionKeys, "numClasses", "device"] as const;
 const scatterFor: Record<Covariance, Scatter> = {
   full: "full",
   tied: "pooled",
@@ -268,7 +271,7 @@ export class GaussianMixture {
     }
     if (!covariances.includes(covariance as Covariance)) corrupt(where, "covariance", covariances.join(", "), covariance);
     if (!priors.includes(prior as Prior)) corrupt(where, "prior", priors.join(", "), prior);
-    if (typeof jitterRule !== "number" && !["relative", "relative-shared", "ddu"].includes(jitterRule as string)) {
+    if (typeof jitterRule !== "number" && !(jitterRules as readonly unknown[]).includes(jitterRule)) {
       corrupt(where, "jitterRule", "a jitter rule", jitterRule);
     }
     const greatest = featureDim as number;
@@ -328,7 +331,7 @@ function resolve(given: GaussianMixtureOptions): Rules & { signal: AbortSignal |
   oneOf(covariance, "covariance", covariances);
   oneOf(prior, "prior", priors);
   if (typeof jitter === "number") finite(jitter, "jitter", 0);
-  else oneOf(jitter, "jitter", ["relative", "relative-shared", "ddu"]);
+  else oneOf(jitter, "jitter", jitterRules);
   if ((covariance === "low-rank") !== (rank !== undefined)) {
     throw new LibtorchOodError("ERR_OPTION", `rank: expected with covariance "low-rank" and with no other, found ${describe(rank)}`);
   }

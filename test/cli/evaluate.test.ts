@@ -52,7 +52,7 @@ test("all scores at once are what each is alone; an option is of the score that 
 test("without --train, all is what needs no fit; one that was named is an error", async () => {
   const sets = ["--test", digits, "--ood", clothes, "--subset", "100", ...threads];
   const found = await json<Printed>(["evaluate", network, "--score", "all", ...sets]);
-  expect(Object.keys(found.scores)).toEqual(["max-softmax", "max-logit", "entropy", "energy", "feature-norm"]);
+  expect(Object.keys(found.scores)).toEqual(["energy", "entropy", "feature-norm", "max-logit", "max-softmax"]);
   expect(found.leftOut.map(({ score }) => score)).toContain("vim");
   for (const [args, message] of [
     [["--score", "energy,vim"], /^ERR_OPTION: --train: expected the training images/],

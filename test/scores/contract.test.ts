@@ -1,8 +1,13 @@
 // What holds for every score alike: outputs that are checked, state that survives, disposal, abort, an event loop that turns.
 
+import { readdirSync } from "node:fs";
+import { basename, join } from "node:path";
+import { packageRoot } from "../../lib/core/package-root";
+import { auroc } from "../../lib/metrics";
 import * as linalg from "../../lib/statistics/linalg";
 import * as scores from "../../lib/scores";
 import { restoreScore } from "../../lib/scores/fit";
+import { definitionOf } from "../../lib/scores/registry";
 import type { ModelOutputs, ScoreName, TrainingOutputs } from "../../lib/scores";
 import { Tensor } from "../../lib/native/tensor";
 import { set } from "../support/feature-sets";
@@ -21,22 +26,54 @@ const training: TrainingOutputs = {
 };
 const outputs: ModelOutputs = { features: s.queries, rawFeatures: s.queries, logits: logits(6, "query logits") };
 
-test("there are ten", () => {
-  expect([...scores.names].sort()).toEqual(
-    [
-      "energy",
-      "entropy",
-      "feature-norm",
-      "gaussian-mixture",
-      "mahalanobis",
-      "max-logit",
-      "max-softmax",
-      "nearest-neighbours",
-      "relative-mahalanobis",
-      "vim",
-    ].sort(),
-  );
+test("there is a score for each file in definitions/, by the name of the file", () => {
+  const files = readdirSync(join(packageRoot, "lib", "scores", "definitions")).map((file) => basename(file, ".ts"));
+  expect(scores.names).toEqual(files.sort());
+  for (const name of ["energy", "gaussian-mixture", "max-softmax", "nearest-neighbours", "vim"]) expect(scores.names).toContain(name);
 });
+
+/**
+ * Clusters, one per class, which logits tell apart; and inputs between the clusters: short features off the plane of the class means, and logits
+ * close to one another.
+ */
+const clusters = (() => {
+  const [classes, dimensions, rows] = [4, 8, 240];
+  const direction = (c: number, j: number) => (j === c ? 4 : j < classes ? 0 : 0.5);
+  const made = (name: string, center: (c: number, j: number) => number, spread: number, logit: number) => {
+    const noise = uniform(`clusters ${name}`, rows * (dimensions + classes));
+    const features = Float64Array.from({ length: rows * dimensions }, (_, i) => {
+      return center(Math.floor(i / dimensions) % classes, i % dimensions) + spread * (noise[i] as number);
+    });
+    const logits = Float64Array.from({ length: rows * classes }, (_, i) => {
+      const own = Math.floor(i / classes) % classes === i % classes;
+      return (own ? logit : 0) + 0.2 * (noise[rows * dimensions + i] as number);
+    });
+    const matrix = { data: features, shape: [rows, dimensions] };
+    return { features: matrix, rawFeatures: matrix, logits: { data: logits, shape: [rows, classes] } };
+  };
+  const labels = Int32Array.from({ length: rows }, (_, i) => i % classes);
+  const weight = {
+    data: Float64Array.from({ length: classes * dimensions }, (_, i) => direction(Math.floor(i / dimensions), i % dimensions)),
+  };
+  return {
+    training: { ...made("training", direction, 0.3, 8), labels, weight: { ...weight, shape: [classes, dimensions] } },
+    inside: made("inside", direction, 0.3, 8),
+    outside: made("outside", () => 0, 2, 1),
+  };
+})();
+
+/** Whether a description may hold that value: such as an option has, or nothing where there were no labels. */
+function isPossible(name: ScoreName, key: string, value: unknown): boolean {
+  if (key === "k") return false; // 1e9 of them are more than there are points
+  if (key === "temperature") return value === 1e9; // of max-logit, which has no such option, as well
+  if (key === "smallestClass") return value === undefined;
+  try {
+    const option = definitionOf(name).options[key];
+    return option?.check(value, key) === value && option !== undefined && value !== undefined;
+  } catch {
+    return false;
+  }
+}
 
 describe.each([...scores.names])("%s", (name) => {
   test("needs what its requirements say, and nothing else", async () => {
@@ -68,6 +105,12 @@ describe.each([...scores.names])("%s", (name) => {
     }
   });
 
+  test("inputs like the training inputs score higher than far ones", async () => {
+    using score = await scores.fit(name, clusters.training);
+    const [inside, outside] = [await score.score(clusters.inside), await score.score(clusters.outside)];
+    expect(auroc(inside, outside)).toBeGreaterThan(0.9);
+  });
+
   test("comes back from its state with the same answers to the last bit", async () => {
     using score = await scores.fit(name, training);
     const state = await score.state();
@@ -84,7 +127,7 @@ describe.each([...scores.names])("%s", (name) => {
     const { description, tensors } = await score.state();
     for (const key of Object.keys(description)) {
       for (const value of [undefined, null, -1, "?", [], 1e9]) {
-        if ((key === "temperature" && value === 1e9) || (key === "smallestClass" && value === undefined)) continue;
+        if (isPossible(name, key, value)) continue;
         const damaged = { description: { ...description, [key]: value }, tensors };
         await expect(restoreScore(name, damaged, "cpu", "a file")).rejects.toEqual(refused("ERR_CORRUPT_FILE", "a file"));
       }

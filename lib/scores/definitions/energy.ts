@@ -1,0 +1,21 @@
+// The negative free energy of the logits: a soft maximum, which unlike the softmax keeps their size.
+
+import { energy as energyOf } from "../../metrics/logit-scores";
+import { defineScore } from "../define";
+import { ofLogits, temperatureOption } from "../logits";
+import { storedOption } from "../stored";
+
+const made = (temperature: number) => ofLogits(temperature, (logits) => energyOf(logits, { temperature }));
+
+/** T·logsumexp(l / T), Liu et al. 2020. */
+export const energy = defineScore({
+  name: "energy",
+  formula: "T·logsumexp(l / T)",
+  source: "Liu et al. 2020",
+  cost: "C per input",
+  chooseWhere: "logits are all there is",
+  options: { temperature: temperatureOption },
+  needs: { fit: [], score: ["logits"] },
+  fit: (_, { temperature }) => made(temperature),
+  restore: ({ description }, _, where) => made(storedOption(description, "temperature", temperatureOption, where)),
+});

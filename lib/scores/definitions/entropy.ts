@@ -1,0 +1,22 @@
+// The negative entropy of the softmax: high where the classifier's probability lies on few classes.
+
+import { softmaxEntropy } from "../../metrics/logit-scores";
+import { defineScore } from "../define";
+import { ofLogits, temperatureOption } from "../logits";
+import { storedOption } from "../stored";
+
+const made = (temperature: number) => ofLogits(temperature, (logits) => softmaxEntropy(logits, { temperature }).map((value) => -value));
+
+/** Σ_c p_c ln p_c with p = softmax(l / T), in nats. */
+export const entropy = defineScore({
+  name: "entropy",
+  formula: "Σ_c p_c ln p_c with p = softmax(l / T)",
+  source: "the baseline of Mukhoti et al. 2021",
+  cost: "C per input",
+  chooseWhere: "logits are all there is",
+  options: { temperature: temperatureOption },
+  needs: { fit: [], score: ["logits"] },
+  comparesClasses: true,
+  fit: (_, { temperature }) => made(temperature),
+  restore: ({ description }, _, where) => made(storedOption(description, "temperature", temperatureOption, where)),
+});

@@ -1,0 +1,22 @@
+// Maximum softmax probability: how sure the classifier is of its answer. The baseline of the field.
+
+import { softmaxConfidence } from "../../metrics/logit-scores";
+import { defineScore } from "../define";
+import { ofLogits, temperatureOption } from "../logits";
+import { storedOption } from "../stored";
+
+const made = (temperature: number) => ofLogits(temperature, (logits) => softmaxConfidence(logits, { temperature }));
+
+/** max_c softmax(l / T)_c, Hendrycks and Gimpel 2017. */
+export const maxSoftmax = defineScore({
+  name: "max-softmax",
+  formula: "max_c softmax(l / T)_c",
+  source: "Hendrycks and Gimpel 2017",
+  cost: "C per input",
+  chooseWhere: "logits are all there is; the baseline to beat",
+  options: { temperature: temperatureOption },
+  needs: { fit: [], score: ["logits"] },
+  comparesClasses: true,
+  fit: (_, { temperature }) => made(temperature),
+  restore: ({ description }, _, where) => made(storedOption(description, "temperature", temperatureOption, where)),
+});

@@ -1,0 +1,106 @@
+// The distance to the k-th nearest training feature.
+
+import { LibtorchOodError } from "../../core/errors";
+import { integersOf, type Labels } from "../../core/labels";
+import type { ModelOutput } from "../../core/model-outputs";
+import { callNative, runNative } from "../../native/call";
+import { labelsTensor } from "../../native/labels-tensor";
+import { native, type NativeNearestNeighbours } from "../../native/surface";
+import { Tensor } from "../../native/tensor";
+import { defineScore, type Fitted } from "../define";
+import { booleanOption, deviceOption, fromOption, integerOption } from "../option";
+import { damaged, restoring, storedInteger, storedOption } from "../stored";
+
+/** OpenOOD has 50 for CIFAR; the paper chooses it on validation data. */
+const kOption = integerOption({
+  minimum: 1,
+  default: 50,
+  description: "Which neighbour's distance counts, at most the number of training features. `warnings` says where it exceeds a class.",
+});
+
+/** The paper finds it decisive. */
+const normalizeOption = booleanOption({
+  default: true,
+  description: "Divide every feature by its length first; one of zeros stays.",
+});
+
+/**
+ * −‖z/‖z‖ − z_k/‖z_k‖‖₂, z_k the k-th nearest of the training features, Sun et al. 2022 (OpenOOD gives the square, in float32, which orders
+ * alike). The search is exact: matrix products in float32 with a bound on their rounding leave a few candidates, which are measured again in float64
+ * from differences; where they leave many, as under collapse, finer products come between.
+ * All training features are kept, in the dtype they came in. Where k exceeds the samples of a class, that class's own inputs are measured to other
+ * classes: with `labels` in the training outputs, `warnings` says so.
+ */
+export const nearestNeighbours = defineScore({
+  name: "nearest-neighbours",
+  formula: "−‖z/‖z‖ − z_k/‖z_k‖‖₂, z_k the k-th nearest training feature",
+  source: "Sun et al. 2022",
+  cost: "N·d per input, all N training features in memory and in the file",
+  chooseWhere: "classes are not Gaussian, or there are no labels; features of another model",
+  options: { k: kOption, normalize: normalizeOption, from: fromOption, device: deviceOption },
+  needs: ({ from }) => ({ fit: [from], score: [from] }),
+  multiplications: ({ rows, columns, inputs }) => inputs * rows * columns,
+  async fit(given, { k, normalize, from, device, signal }) {
+    const rows = given[from].shape[0] as number;
+    if (k > rows) throw new LibtorchOodError("ERR_RANGE", `k: expected at most ${rows}, as there are training features, found ${k}`);
+    const { labels } = given as { labels?: Labels };
+    const smallestClass = labels === undefined ? undefined : smallestCount(labels, rows);
+    const handle = callNative(() => new (native().NearestNeighbours)(device));
+    const features = Tensor.handle(given[from], from);
+    await runNative(signal, (control) => handle.fit(control, features, { k, normalize }));
+    return fitted(handle, { from, k, normalize, smallestClass });
+  },
+  async restore({ description, tensors }, device, where) {
+    const from = storedOption(description, "from", fromOption, where);
+    const k = storedOption(description, "k", kOption, where);
+    const normalize = storedOption(description, "normalize", normalizeOption, where);
+    const points = tensors.find(({ name }) => name === "points")?.tensor;
+    if (points === undefined) damaged(where, "points", "an array of that name", undefined);
+    const handle = callNative(() => new (native().NearestNeighbours)(device));
+    await restoring(where, () => runNative(undefined, (control) => handle.fit(control, points, { k, normalize })));
+    // Absent where the score was fitted without labels.
+    const smallestClass = description.smallestClass === undefined ? undefined : storedInteger(description, "smallestClass", 1, where);
+    const [rows] = points.shape as [number];
+    if (smallestClass !== undefined && smallestClass > rows) damaged(where, "smallestClass", `at most ${rows}`, smallestClass);
+    return fitted(handle, { from, k, normalize, smallestClass });
+  },
+});
+
+/** What can be read of it. */
+interface Facts {
+  /** To which outputs it was fitted. */
+  from: ModelOutput;
+  k: number;
+  normalize: boolean;
+  /** Samples of the smallest class, where labels were given. */
+  smallestClass: number | undefined;
+}
+
+function fitted(handle: NativeNearestNeighbours, facts: Facts): Fitted<Facts> {
+  const { from, k, smallestClass } = facts;
+  return {
+    facts,
+    warnings:
+      smallestClass === undefined || k <= smallestClass
+        ? []
+        : [`k is ${k}, but the smallest class has ${smallestClass} samples: the distances of its own inputs are to other classes`],
+    async score(given, signal) {
+      const features = Tensor.handle(given[from], from);
+      const distances = await runNative(signal, (control) => handle.distances(control, features));
+      return (distances.toTypedArray() as Float64Array).map((distance) => -distance);
+    },
+    async state() {
+      return { description: { ...facts }, tensors: await runNative(undefined, (control) => handle.state(control)) };
+    },
+    dispose: () => handle.dispose(),
+  };
+}
+
+/** Samples of the smallest class that has any. @throws ERR_SHAPE unless there is a label per row, ERR_DTYPE */
+function smallestCount(labels: Labels, rows: number): number {
+  const list = integersOf(labelsTensor(labels, "labels"), "labels");
+  if (list.length !== rows) throw new LibtorchOodError("ERR_SHAPE", `labels: expected ${rows}, one per row, found ${list.length}`);
+  const counts = new Map<number | bigint, number>();
+  for (let i = 0; i < list.length; i++) counts.set(list[i] as number, (counts.get(list[i] as number) ?? 0) + 1);
+  return [...counts.values()].reduce((least, count) => Math.min(least, count));
+}

@@ -1,0 +1,84 @@
+// The Mahalanobis score relative to a background, one Gaussian of all training features: directions in which all classes vary cancel out.
+
+import type { ModelOutput } from "../../core/model-outputs";
+import { defineScore, type Fitted } from "../define";
+import { deviceOption, fromOption, numClassesOption } from "../option";
+import { SharedCovariance } from "../shared-covariance";
+import { damaged, storedObject, storedOption, withoutPrefix, withPrefix } from "../stored";
+
+/**
+ * (z − u)ᵀ S₀⁻¹ (z − u) − min_c (z − u_c)ᵀ S⁻¹ (z − u_c), Ren et al. 2021, with the mean u and covariance S₀ = Σ (z − u)(z − u)ᵀ / N of all
+ * training features. Jitter as for `"mahalanobis"`, each covariance for itself.
+ */
+export const relativeMahalanobis = defineScore({
+  name: "relative-mahalanobis",
+  formula: "(z − u)ᵀ S₀⁻¹ (z − u) − min_c (z − u_c)ᵀ S⁻¹ (z − u_c)",
+  source: "Ren et al. 2021",
+  cost: "2·d² + C·d per input",
+  chooseWhere: "all classes share directions that vary much (near sets)",
+  options: { numClasses: numClassesOption, from: fromOption, device: deviceOption },
+  needs: ({ from }) => ({ fit: [from, "labels"], score: [from] }),
+  comparesClasses: true,
+  async fit(given, { from, ...options }) {
+    const together = new Int32Array(given[from].shape[0] as number);
+    const classes = await SharedCovariance.fit(given[from], given.labels, options);
+    try {
+      return fitted(classes, await SharedCovariance.fit(given[from], together, { ...options, numClasses: 1 }), from);
+    } catch (error) {
+      classes.dispose();
+      throw error;
+    }
+  },
+  async restore({ description, tensors }, device, where) {
+    const from = storedOption(description, "from", fromOption, where);
+    const part = (key: string) => {
+      const state = { description: storedObject(description, key, where), tensors: withoutPrefix(tensors, `${key}.`) };
+      return SharedCovariance.restore(state, device, where);
+    };
+    const [classes, background] = [await part("classes"), await part("background")];
+    const [own, other] = [classes.mixture.featureDim, background.mixture.featureDim];
+    if (own !== other) damaged(where, "background.featureDim", String(own), other);
+    return fitted(classes, background, from);
+  },
+});
+
+/** What can be read of it. */
+interface Facts {
+  /** To which outputs it was fitted. */
+  from: ModelOutput;
+  /** What was added to the diagonal of S. */
+  jitter: number;
+  /** What was added to the diagonal of S₀. */
+  backgroundJitter: number;
+  /** How many classes had samples; with one the score is the same for every input. */
+  classesWithSamples: number;
+}
+
+function fitted(classes: SharedCovariance, background: SharedCovariance, from: ModelOutput): Fitted<Facts> {
+  const { jitter, classesWithSamples } = classes;
+  const oneClass = "all samples are of one class: the score is 0 for every input, but for rounding";
+  return {
+    facts: { from, jitter, backgroundJitter: background.jitter, classesWithSamples },
+    warnings: [
+      ...classes.warnings,
+      ...(classesWithSamples === 1 ? [oneClass] : []),
+      ...background.warnings.map((warning) => `background: ${warning}`),
+    ],
+    async score(given, signal) {
+      const both = [classes, background].map((part) => part.leastSquaredDistance(given[from], signal));
+      const [own, apart] = (await Promise.all(both)) as [Float64Array, Float64Array];
+      return own.map((distance, i) => (apart[i] as number) - distance);
+    },
+    async state() {
+      const [own, other] = [await classes.mixture.state(), await background.mixture.state()];
+      return {
+        description: { from, classes: own.description, background: other.description },
+        tensors: [...withPrefix(own.tensors, "classes."), ...withPrefix(other.tensors, "background.")],
+      };
+    },
+    dispose() {
+      classes.dispose();
+      background.dispose();
+    },
+  };
+}
