@@ -52,6 +52,11 @@ test.each([
 
 test.each([
   ["700 words, and more of them in code", "docs/guide/install.md", `${words(700)}\n\`\`\`js\n${words(100)}\`\`\`\n\n    indented code\n`],
+  [
+    "700 words, and more of them in made tables",
+    "docs/guide/install.md",
+    `${words(700)}\n<!-- a: begin -->\n${words(100)}<!-- a: end -->\n`,
+  ],
   ["120 characters", "docs/design/files.md", `${"é".repeat(120)}\n`],
   ["long lines of tables that a script makes", "docs/a.md", `<!-- table a/b: begin -->\n${"x".repeat(200)}\n<!-- table a/b: end -->\n`],
   ["long lines of the reference", "docs/reference/README.md", `${"x".repeat(200)}\n`],

@@ -13,7 +13,7 @@ export const energy = defineScore({
   formula: "T·logsumexp(l / T)",
   source: "Liu et al. 2020",
   cost: "C per input",
-  chooseWhere: "logits are all there is",
+  chooseWhere: "only logits are available",
   options: { temperature: temperatureOption },
   needs: { fit: [], score: ["logits"] },
   fit: (_, { temperature }) => made(temperature),

@@ -13,7 +13,7 @@ export const entropy = defineScore({
   formula: "Σ_c p_c ln p_c with p = softmax(l / T)",
   source: "the baseline of Mukhoti et al. 2021",
   cost: "C per input",
-  chooseWhere: "logits are all there is",
+  chooseWhere: "only logits are available",
   options: { temperature: temperatureOption },
   needs: { fit: [], score: ["logits"] },
   comparesClasses: true,

@@ -13,7 +13,7 @@ export const gaussianMixture = defineScore({
   formula: "logsumexp_c [log N(z; u_c, Σ_c) + log q(c)]",
   source: "Mukhoti et al. 2021",
   cost: "C·d² per input, C·d² memory",
-  chooseWhere: "there are labels and the features are L2-normalised; it also gives a density and a posterior",
+  chooseWhere: "this library trained the network; it also gives a density and a posterior",
   options: {
     covariance: choiceOption(covariances, { otherwise: '"full"', description: "How the covariance of each class is estimated." }),
     prior: choiceOption(priors, { otherwise: '"empirical"', description: "The probability of each class in the mixture." }),

@@ -11,7 +11,7 @@ export const maxLogit = defineScore({
   formula: "max_c l_c",
   source: "Hendrycks et al. 2022",
   cost: "C per input",
-  chooseWhere: "logits are all there is",
+  chooseWhere: "only logits are available",
   options: {},
   needs: { fit: [], score: ["logits"] },
   fit: () => ofLogits(1, largest),

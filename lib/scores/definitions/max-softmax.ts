@@ -13,7 +13,7 @@ export const maxSoftmax = defineScore({
   formula: "max_c softmax(l / T)_c",
   source: "Hendrycks and Gimpel 2017",
   cost: "C per input",
-  chooseWhere: "logits are all there is; the baseline to beat",
+  chooseWhere: "a baseline is wanted, which every other score should beat",
   options: { temperature: temperatureOption },
   needs: { fit: [], score: ["logits"] },
   comparesClasses: true,

@@ -36,7 +36,7 @@ export const nearestNeighbours = defineScore({
   formula: "−‖z/‖z‖ − z_k/‖z_k‖‖₂, z_k the k-th nearest training feature",
   source: "Sun et al. 2022",
   cost: "N·d per input, all N training features in memory and in the file",
-  chooseWhere: "classes are not Gaussian, or there are no labels; features of another model",
+  chooseWhere: "classes are not compact, there are no labels, or the features are another model's",
   options: { k: kOption, normalize: normalizeOption, from: fromOption, device: deviceOption },
   needs: ({ from }) => ({ fit: [from], score: [from] }),
   multiplications: ({ rows, columns, inputs }) => inputs * rows * columns,

@@ -15,7 +15,7 @@ export const relativeMahalanobis = defineScore({
   formula: "(z − u)ᵀ S₀⁻¹ (z − u) − min_c (z − u_c)ᵀ S⁻¹ (z − u_c)",
   source: "Ren et al. 2021",
   cost: "2·d² + C·d per input",
-  chooseWhere: "all classes share directions that vary much (near sets)",
+  chooseWhere: "the other set is close to the training set: directions that all classes share do not count",
   options: { numClasses: numClassesOption, from: fromOption, device: deviceOption },
   needs: ({ from }) => ({ fit: [from, "labels"], score: [from] }),
   comparesClasses: true,

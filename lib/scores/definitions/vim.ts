@@ -18,7 +18,7 @@ export const vim = defineScore({
   formula: "logsumexp(l) − α·‖Rᵀ(z − o)‖₂",
   source: "Wang et al. 2022",
   cost: "d·(d − D) per input",
-  chooseWhere: "the last layer is at hand; it sees what leaves the training features' main directions",
+  chooseWhere: "the last layer is available; it sees what leaves the main directions of the training features",
   options: {
     dimension: integerOption({
       minimum: 1,

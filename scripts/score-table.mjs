@@ -1,0 +1,74 @@
+// Writes the tables of scores and of their options into the guide, from what each score says of itself (dist/, as npm run build:ts makes it). With
+// --check it writes nothing, and fails where the guide has others.
+
+import fs from "node:fs";
+import path from "node:path";
+import { fileURLToPath } from "node:url";
+import { scores } from "../dist/index.mjs";
+
+const guide = "docs/guide/choosing-a-score.md";
+const [begin, end] = ["<!-- scores: begin -->", "<!-- scores: end -->"];
+
+const root = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
+const file = path.join(root, guide);
+const text = fs.readFileSync(file, "utf8");
+const [from, to] = [text.indexOf(begin) + begin.length, text.indexOf(end)];
+if (from < begin.length || to < from) throw new Error(`${guide}: expected ${begin} and ${end}`);
+const current = `${text.slice(0, from)}\n\n${tables()}\n\n${text.slice(to)}`;
+if (!process.argv.includes("--check")) fs.writeFileSync(file, current);
+else if (text !== current) {
+  console.error(
+    `${guide}: the tables of scores are not those of the library; npm run build:ts && node scripts/score-table.mjs writes them`,
+  );
+  process.exitCode = 1;
+}
+
+function tables() {
+  const described = scores.names.map((name) => scores.describe(name));
+  return `${scoreTable(described)}\n\n${optionTable(described)}`;
+}
+
+function scoreTable(described) {
+  const rows = described.map(({ name, formula, source, cost, chooseWhere, requirements }) => {
+    const fitted = requirements.fit.length === 0 ? "nothing" : listed(requirements.fit);
+    return [`\`${name}\``, formula, listed(requirements.score), fitted, cost, chooseWhere, source];
+  });
+  return table(["score", "formula", "looks at", "fitted to", "costs", "choose it where", "source"], rows);
+}
+
+/** Each option once for the scores that declare it alike. */
+function optionTable(described) {
+  const rows = new Map();
+  for (const { name, options } of described) {
+    for (const { name: option, expected, default: value, otherwise, description } of options) {
+      const row = [
+        `\`${option}\``,
+        code(expected),
+        value === undefined ? code(otherwise ?? "none") : `\`${JSON.stringify(value)}\``,
+        description,
+      ];
+      const key = row.join("|");
+      rows.set(key, { row, takenBy: [...(rows.get(key)?.takenBy ?? []), name] });
+    }
+  }
+  const sorted = [...rows.values()].sort((a, b) => (a.row[0] < b.row[0] ? -1 : a.row[0] > b.row[0] ? 1 : 0));
+  return table(
+    ["option", "of", "values", "default", "what it does"],
+    sorted.map(({ row: [option, ...rest], takenBy }) => [option, listed(takenBy), ...rest]),
+  );
+}
+
+function table(head, rows) {
+  return [head, head.map(() => "---"), ...rows]
+    .map((cells) => `| ${cells.map((cell) => cell.replaceAll("|", "\\|")).join(" | ")} |`)
+    .join("\n");
+}
+
+function listed(names) {
+  return names.map((name) => `\`${name}\``).join(", ");
+}
+
+/** Words in quotation marks as code. */
+function code(words) {
+  return words.replace(/"[^"]*"/g, "`$&`");
+}
