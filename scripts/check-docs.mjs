@@ -76,12 +76,13 @@ function headingsOf(page) {
   );
 }
 
-/** The lines with those between the markers of a script empty. */
+/** The lines with those between the markers of a script empty, and the markers. */
 function withoutMade(lines) {
   let made = false;
   return lines.map((line) => {
-    if (/^<!-- .*: (begin|end) -->$/.test(line)) made = line.endsWith("begin -->");
-    return made ? "" : line;
+    const marker = /^<!-- .*: (begin|end) -->$/.exec(line);
+    if (marker !== null) made = marker[1] === "begin";
+    return made || marker !== null ? "" : line;
   });
 }
 
