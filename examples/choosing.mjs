@@ -30,23 +30,21 @@ const model = stored ? await ResNet.load(options.weights, { device: options.devi
 if (options.weights && !stored) await model.save(options.weights);
 const { indices: trainedOn } = await model.overlap(heldOut);
 if (trainedOn.length > 0) throw new Error(`${options.weights} was trained on ${trainedOn.length} of the digits that are held out here`);
-const [training, calibration, digits, others] = await extractAll(model, [fitted, heldOut, test, clothes]);
-const [rawDigits, rawOthers] = await extractAll(model, [test, clothes], { features: "raw" });
+const outputs = ["features", "rawFeatures", "logits"];
+const [training, calibration, digits, others] = await extractAll(model, [fitted, heldOut, test, clothes], { outputs });
 const labels = metrics.predictedClass(matrix(digits.logits));
 console.log(`accuracy on digits ${metrics.accuracy(labels, digits.labels).toFixed(4)}\n`);
 
 const fitTo = { ...training, ...(await model.head()) };
-const known = { features: digits.features, logits: digits.logits, rawFeatures: rawDigits.features };
-const strange = { features: others.features, logits: others.logits, rawFeatures: rawOthers.features };
 
 const shrunk = { covariance: "ledoit-wolf" };
 const mixture = await GaussianMixture.fit(training.features, training.labels, shrunk);
-const reference = { known: await mixture.logDensity(known.features), strange: await mixture.logDensity(strange.features) };
+const reference = { known: await mixture.logDensity(digits.features), strange: await mixture.logDensity(others.features) };
 
 heading("Scores, all options default but the mixture's covariance, ledoit-wolf");
 for (const name of scores.names) {
   const score = await scores.fit(name, fitTo, name === "gaussian-mixture" ? shrunk : undefined);
-  row(name, { known: await score.score(known), strange: await score.score(strange) });
+  row(name, { known: await score.score(digits), strange: await score.score(others) });
   for (const warning of score.warnings) console.log(`    ${warning}`);
 }
 
@@ -55,8 +53,8 @@ for (const covariance of ["full", "tied", "diagonal", "ledoit-wolf", "oas", "low
   const rank = covariance === "low-rank" ? 32 : undefined;
   const fit = await GaussianMixture.fit(training.features, training.labels, { covariance, rank });
   row(rank ? `${covariance}, rank ${rank}` : covariance, {
-    known: await fit.logDensity(known.features),
-    strange: await fit.logDensity(strange.features),
+    known: await fit.logDensity(digits.features),
+    strange: await fit.logDensity(others.features),
   });
   if (Math.max(...fit.shrinkage) > 0) console.log(`    shrinkage ${range(fit.shrinkage, (value) => value.toFixed(2))}`);
   if (Math.max(...fit.jitter) > 0) console.log(`    jitter ${range(fit.jitter, (value) => value.toExponential(0))}`);

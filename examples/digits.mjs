@@ -39,15 +39,15 @@ export async function trainNetwork(images, { device: where, epochs, seed, l2 = t
   return model;
 }
 
-/** `{ features, logits, labels }` of each set of images; `features: "raw"` for those before their norm is divided out. */
-export async function extractAll(model, sets, { features = "normalized" } = {}) {
+/** `{ features, logits, labels }` of each set of images, or other `outputs`. */
+export async function extractAll(model, sets, { outputs = ["features", "logits"] } = {}) {
   const total = sets.reduce((sum, { length }) => sum + length, 0);
   return withBar("extracting", total, async (bar) => {
     const results = [];
     let before = 0;
     for (const images of sets) {
       const onProgress = (done) => bar.update(before + done, { note: "" });
-      results.push(await model.extract(images, { features, precision: "auto", onProgress }));
+      results.push(await model.extract(images, { outputs, precision: "auto", onProgress }));
       before += images.length;
     }
     return results;

@@ -99,6 +99,17 @@ expectType<Promise<Extraction>>(model.extract("image.png"));
 expectType<Promise<Extraction>>(
   model.extract([Buffer.alloc(1), { data: new Uint8ClampedArray(4), width: 1, height: 1 }], { resize: "squash" }),
 );
+expectType<Promise<Extraction<readonly ["rawFeatures", "logits"]>>>(model.extract(test, { outputs: ["rawFeatures", "logits"] }));
+expectType<Promise<void>>(
+  model.extract(test, { outputs: ["rawFeatures"], batchSize: 8 }).then((asked) => {
+    expectType<Tensor>(asked.rawFeatures);
+    expectType<Tensor | undefined>(asked.features);
+  }),
+);
+declare const someOutputs: ("features" | "logits")[];
+expectType<Promise<void>>(model.extract(test, { outputs: someOutputs }).then((asked) => expectType<Tensor | undefined>(asked.features)));
+expectError(model.extract(test, { outputs: ["pooled"] }));
+expectError(model.extract(test, { features: "raw" }));
 expectError(model.extract(7));
 expectError(model.extract("image.png", { resize: "crop" }));
 

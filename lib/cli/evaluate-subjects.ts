@@ -4,6 +4,7 @@ import type { Dataset } from "../data";
 import { Detector } from "../detector/detector";
 import { located } from "../detector/located";
 import { isLibtorchOodError, LibtorchOodError } from "../core/errors";
+import { modelOutputs } from "../core/model-outputs";
 import { resolvePrecision, type Precision } from "../native/precision";
 import { ResNet } from "../models/resnet/resnet";
 import { fit, requirements, type ModelOutputs, type Score, type ScoreName, type TrainingOutputs } from "../scores";
@@ -14,7 +15,7 @@ import { readData, type DataSpec } from "./data-sets";
 import type { Inputs, Reading } from "./evaluate-inputs";
 import { readEvidence } from "./evaluate-inputs";
 import { readClassesBeside } from "./extracted-classes";
-import { classify, extractEvidence } from "./evidence";
+import { classify } from "./classify";
 import { given } from "./option-values";
 import { predictRows } from "./predictions";
 import { chosenScores, optionsOf, takes, type ScoreChoice, type ScoreOptionList } from "./score-choice";
@@ -104,8 +105,10 @@ export async function networkSubject(file: string, options: SubjectOptions, sess
   const reading = { imageSize, channels };
   const precision = resolvePrecision(options.precision ?? "auto", model.device);
   const extractOptions = given({ batchSize: options.batchSize, precision, signal });
-  const extract = (data: Dataset, kinds: Parameters<typeof extractEvidence>[2]) =>
-    extractEvidence(model, data, kinds, { ...extractOptions, onProgress: (done) => progress.update(done) });
+  const extract = (data: Dataset, keys: readonly (keyof TrainingOutputs)[]) => {
+    const outputs = modelOutputs.filter((output) => output === "logits" || keys.includes(output));
+    return model.extract(data, { outputs, ...extractOptions, onProgress: (done) => progress.update(done) });
+  };
   const chosen = chosenScores(options.score, (name) => {
     const needed = requirements(name, optionsOf(options, name)).fit.length > 0;
     return needed && options.train === undefined && options.trainingPart === undefined
@@ -114,7 +117,7 @@ export async function networkSubject(file: string, options: SubjectOptions, sess
   });
   const needs = chosen.names.map((name) => requirements(name, optionsOf(options, name)));
   const fitted = [...new Set(needs.flatMap((need) => need.fit))];
-  const looked = [...new Set([...needs.flatMap((need) => need.score), "logits" as const])];
+  const looked = needs.flatMap((need) => need.score);
   let training: TrainingOutputs = {};
   let seen = model.trainedOn;
   const { train, trainingPart } = options;
@@ -136,10 +139,10 @@ export async function networkSubject(file: string, options: SubjectOptions, sess
     },
     overlap: ({ rows }) => seen.among(imageRows(rows as Dataset)),
     score: async ({ rows }) => {
-      const evidence = await extract(rows as Dataset, looked);
-      const found = await scoreAll(scores, evidence, signal);
-      const answers = await classify(evidence.logits, signal);
-      for (const tensor of new Set(Object.values(evidence) as (Tensor | undefined)[])) tensor?.dispose();
+      const { features, rawFeatures, logits } = await extract(rows as Dataset, looked);
+      const found = await scoreAll(scores, { features, rawFeatures, logits }, signal);
+      const answers = await classify(logits as Tensor, signal);
+      for (const tensor of [features, rawFeatures, logits]) tensor?.dispose();
       return { scores: found, answers, flagged: undefined };
     },
   };

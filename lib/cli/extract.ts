@@ -8,10 +8,12 @@ import { listed } from "../core/checks";
 import { listImageFolder } from "../data/image-folder";
 import { setThreads } from "../native/device";
 import { LibtorchOodError } from "../core/errors";
+import type { ModelOutput } from "../core/model-outputs";
 import type { Path } from "../formats/path-text";
 import { imageResizes, resizeKernel, type ImageResize } from "../images/decode";
 import type { ImageFailure } from "../images/failure";
 import type { Precision } from "../native/precision";
+import type { Tensor } from "../native/tensor";
 import { ResNet, type ExtractionChunk, type ImageChunk } from "../models/resnet/resnet";
 import { dataHelp, dataSpec, randomIndices, randomSubset, readConformed, type DataSpec } from "./data-sets";
 import { readClassNames } from "./extracted";
@@ -158,25 +160,28 @@ async function extract(path: string, images: readonly string[], options: Extract
   let used: ExtractionChunk["precision"] | undefined;
   try {
     progress.start("extracting", count);
-    const { resize, batchSize, features, precision } = options;
-    const sink = async (chunk: ExtractionChunk) => {
+    const { resize, batchSize, precision } = options;
+    const sink = async (chunk: ExtractionChunk<readonly ModelOutput[]>) => {
       const left = new Map(chunk.skipped.map((failure) => [failure.index, failure]));
-      const end = seen + (chunk.features.shape[0] as number) + left.size;
-      const kept = (files ?? []).slice(seen, end).filter((_, i) => !left.has(seen + i));
-      const unnamed = kept[chunk.labels.indexOf(-1)]; // was missing when the list was made, and is there now
+      const [features, logits] = [chunk[featureName], chunk.logits] as [Tensor, Tensor];
+      const kept = features.shape[0] as number;
+      const end = seen + kept + left.size;
+      const images = (files ?? []).slice(seen, end).filter((_, i) => !left.has(seen + i));
+      const unnamed = images[chunk.labels.indexOf(-1)]; // was missing when the list was made, and is there now
       if (unnamed !== undefined) throw noClass(unnamed, classNames ?? []);
-      const names = kept.map(({ name }) => name);
+      const names = images.map(({ name }) => name);
       writing = true;
-      await writer.write({ ...chunk, names, skipped: chunk.skipped.map((failure) => named(failure, files)) });
+      await writer.write({ features, logits, labels: chunk.labels, names, skipped: chunk.skipped.map((failure) => named(failure, files)) });
       writing = false;
       seen = end;
       used = chunk.precision;
-      rows = chunk.offset + (chunk.features.shape[0] as number);
+      rows = chunk.offset + kept;
       peak = Math.max(peak, process.memoryUsage.rss());
       progress.update(seen, `${Math.round(seen / ((performance.now() - start) / 1000))} images/s`);
     };
     const onError = skipped === undefined ? ("throw" as const) : (failure: ImageFailure) => skipped.add(named(failure, files));
-    const stream = model.extractStream(subject.chunks, sink, given({ resize, batchSize, features, precision, onError, maxPixels, signal }));
+    const outputs = [featureName, "logits"] as const;
+    const stream = model.extractStream(subject.chunks, sink, given({ outputs, resize, batchSize, precision, onError, maxPixels, signal }));
     await hinted(stream, skipped, () => (writing ? undefined : `${seen} of ${count} images had been computed, and nothing was written; `));
     session.throwIfAborted();
     if (rows === 0) {

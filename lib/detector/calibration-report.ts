@@ -4,7 +4,7 @@
 import { scoreRows } from "../scores/rows";
 import type { Tensor } from "../native/tensor";
 import { nameClasses, type Naming } from "./class-names";
-import type { Tensors } from "./evidence";
+import type { Tensors } from "./outputs";
 import { rowsAt, spread } from "./rows-at";
 
 /** How a set of inputs was named. */

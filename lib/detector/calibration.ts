@@ -4,7 +4,7 @@ import { finite } from "../core/checks";
 import { LibtorchOodError } from "../core/errors";
 import { definitionOf } from "../scores/registry";
 import type { Score } from "../scores/score";
-import { pick, type Tensors } from "./evidence";
+import { pick, type Tensors } from "./outputs";
 import { located } from "./located";
 
 export const defaultFalseAlarmRate = 0.05;

@@ -6,7 +6,7 @@ import type { ScoreOf } from "../scores/registry";
 import { scoreRows } from "../scores/rows";
 import type { Score } from "../scores/score";
 import type { Tensor } from "../native/tensor";
-import type { Tensors } from "./evidence";
+import type { Tensors } from "./outputs";
 
 export interface Naming {
   score: Score;

@@ -6,7 +6,7 @@ import { checkFalseAlarmRate, pValue } from "./calibration";
 import type { CalibrationReport } from "./calibration-report";
 import { nameClasses } from "./class-names";
 import { readDetectorFile, writeDetectorFile, type DetectorDescription } from "./detector-file";
-import { disposeAll, extractEvidence, isEvidence, isRaw, pick, requireLogits, takeEvidence, tensorsOf, type Tensors } from "./evidence";
+import { disposeAll, isModelOutputs, pick, requireLogits, takeOutputs, tensorsOf, type Tensors } from "./outputs";
 import { fitToFeatures } from "./fit-features";
 import { fitToImages } from "./fit-images";
 import type { DetectorFeatures, DetectorFitOptions, PredictOptions, Prediction } from "./options";
@@ -152,28 +152,24 @@ export class Detector {
     }
     const owned: Tensor[] = [];
     try {
-      let evidence: Tensors;
-      if (isEvidence(input)) {
-        if (network?.architecture.l2Normalize && this.evidence.includes("features") && isRaw(input)) {
-          const expected = "normalized ones, as the score was fitted to";
-          throw new LibtorchOodError("ERR_OPTION", `input.features: expected ${expected}, found those of extract with features: "raw"`);
-        }
-        evidence = takeEvidence(input, this.evidence, "input", owned).evidence;
+      let outputs: Tensors;
+      if (isModelOutputs(input)) {
+        outputs = takeOutputs(input, this.evidence, "input", owned).outputs;
       } else if (network === undefined) {
         const features = input as Tensor | ArrayWithShape;
         if (this.evidence.length > 1) {
           fail("ERR_OPTION", "input", `{ ${this.evidence.join(", ")} }`, input);
         }
-        evidence = takeEvidence({ [this.evidence[0] as keyof ModelOutputs]: features }, this.evidence, "input", owned).evidence;
+        outputs = takeOutputs({ [this.evidence[0] as keyof ModelOutputs]: features }, this.evidence, "input", owned).outputs;
       } else {
-        evidence = await extractEvidence(network, input, this.evidence, { ...extraction, batchSize, maxPixels, onError, signal });
-        owned.push(...tensorsOf(evidence));
+        outputs = await network.extract(input, { outputs: this.evidence, ...extraction, batchSize, maxPixels, onError, signal });
+        owned.push(...tensorsOf(outputs));
       }
-      const count = evidence[this.evidence[0] as keyof ModelOutputs]?.shape[0] ?? 0;
-      requireLogits(evidence, this.classNames.length, "input");
+      const count = outputs[this.evidence[0] as keyof ModelOutputs]?.shape[0] ?? 0;
+      requireLogits(outputs, this.classNames.length, "input");
       if (count === 0) return [];
-      const scores = await score.score(pick(evidence, score.needs), { signal });
-      const named = await nameClasses(this.#parts, evidence, signal);
+      const scores = await score.score(pick(outputs, score.needs), { signal });
+      const named = await nameClasses(this.#parts, outputs, signal);
       return Array.from(scores, (value, i) => {
         const p = pValue(calibrationScores, value);
         const label = named?.labels[i];
@@ -209,9 +205,9 @@ export class Detector {
     const kind = this.evidence[0] as keyof ModelOutputs;
     const owned: Tensor[] = [];
     try {
-      const given = isEvidence(input) ? input : { [kind]: input as Tensor | ArrayWithShape };
-      const { evidence } = takeEvidence(given, [kind], "input", owned);
-      return await seen.among(tensorRows(evidence[kind] as Tensor));
+      const given = isModelOutputs(input) ? input : { [kind]: input as Tensor | ArrayWithShape };
+      const { outputs } = takeOutputs(given, [kind], "input", owned);
+      return await seen.among(tensorRows(outputs[kind] as Tensor));
     } finally {
       disposeAll(owned);
     }

@@ -5,7 +5,7 @@ import type { Tensor } from "../native/tensor";
 import { calibrationWarnings, nameInputs, reportOf, type CalibrationReport, type Circumstances } from "./calibration-report";
 import { pValue } from "./calibration";
 import type { Naming } from "./class-names";
-import { disposeAll, pick, tensorsOf, type Tensors } from "./evidence";
+import { disposeAll, pick, tensorsOf, type Tensors } from "./outputs";
 import { leaveClassesOut, type LeftOutSource } from "./left-out-classes";
 import type { SelfTestRecord } from "./self-test";
 

@@ -15,7 +15,7 @@ import { toTensor, type ArrayWithShape, type Tensor } from "../native/tensor";
 import { calibrate, checkFalseAlarmRate, defaultFalseAlarmRate } from "./calibration";
 import { chooseScore, classCount, withClasses } from "./choice";
 import { asMixture, type Naming } from "./class-names";
-import { disposeAll, held, pick, requireLogits, takeEvidence, unique, type Tensors } from "./evidence";
+import { disposeAll, held, pick, requireLogits, takeOutputs, unique } from "./outputs";
 import { examine } from "./examine";
 import { generatedFeatures } from "./generated-inputs";
 import { commonKeys, examinationOptions, type DetectorFeatures } from "./options";
@@ -50,25 +50,25 @@ export async function fitToFeatures<N extends ScoreName>(options: DetectorFeatur
   let score: Score | undefined;
   let classifier: GaussianMixture | undefined;
   try {
-    const calibration = takeEvidence(given.calibration, scored, "calibration", owned);
-    const training = takeEvidence(given, unique<keyof ModelOutputs>([...needs.fit.filter(isModelOutput), ...scored]), "training", owned);
+    const calibration = takeOutputs(given.calibration, scored, "calibration", owned);
+    const training = takeOutputs(given, unique<keyof ModelOutputs>([...needs.fit.filter(isModelOutput), ...scored]), "training", owned);
     const falseAlarmRate = checkFalseAlarmRate(given.falseAlarmRate ?? defaultFalseAlarmRate, calibration.rows);
     const labels = hasLabels ? held(labelsTensor(given.labels as Labels, "labels"), given.labels, owned) : undefined;
     if (labels !== undefined && labels.size !== training.rows) {
       throw new LibtorchOodError("ERR_SHAPE", `labels: expected ${training.rows}, one per row, found ${labels.size}`);
     }
     const names = given.classNames === undefined ? undefined : checkClassNames(given.classNames);
-    const numClasses = classCount(names, training.evidence.logits, labels);
+    const numClasses = classCount(names, training.outputs.logits, labels);
     const calibrationLabels = takeCalibrationLabels(given.calibration.labels, calibration.rows, labelsFrom === "none" ? 0 : numClasses);
-    requireLogits(calibration.evidence, numClasses, "calibration");
+    requireLogits(calibration.outputs, numClasses, "calibration");
     const layer = (key: "weight" | "bias") => {
       const value: Tensor | ArrayWithShape | undefined = given[key];
       return value === undefined ? undefined : held(toTensor(value, key), value, owned);
     };
     const [weight, bias] = [layer("weight"), layer("bias")];
-    const all: TrainingOutputs = { ...training.evidence, labels, weight, bias };
+    const all: TrainingOutputs = { ...training.outputs, labels, weight, bias };
     const kind = scored[0] as keyof ModelOutputs;
-    const rowsOf = ({ evidence }: typeof training): Rows => tensorRows(evidence[kind] as Tensor);
+    const rowsOf = ({ outputs }: typeof training): Rows => tensorRows(outputs[kind] as Tensor);
     const compared = await compareInputs(rowsOf(training), rowsOf(calibration), boolean(given.allowOverlap ?? false, "allowOverlap"));
     score = await fitScore(name, all, withClasses(name, scoreOptions, numClasses, device, signal));
     const own = labelsFrom === "score" ? asMixture(score)?.mixture : undefined;
@@ -80,16 +80,16 @@ export async function fitToFeatures<N extends ScoreName>(options: DetectorFeatur
       const options = { covariance: "tied", numClasses, device, signal } as const;
       classifier = await GaussianMixture.fit(all.features as Tensor, labels as Tensor, options);
     }
-    const { scores, sorted, warnings } = await calibrate(score, calibration.evidence, { numClasses, falseAlarmRate, signal });
+    const { scores, sorted, warnings } = await calibrate(score, calibration.outputs, { numClasses, falseAlarmRate, signal });
     const naming: Naming = { score, classifier, labelsFrom };
     const examination = await examine({
       naming,
       name,
       scoreOptions,
-      training: { ...training.evidence, weight, bias },
-      trainingSample: pick(training.evidence, scored) as Tensors,
+      training: { ...training.outputs, weight, bias },
+      trainingSample: pick(training.outputs, scored),
       labels: labels && Array.from(labels.toArray(), Number),
-      calibration: calibration.evidence,
+      calibration: calibration.outputs,
       calibrationLabels,
       scores,
       numClasses,
@@ -97,7 +97,7 @@ export async function fitToFeatures<N extends ScoreName>(options: DetectorFeatur
       device,
       signal,
       circumstances: { minimumAccuracy, noun: "input", foreign: labelsFrom === "logits" },
-      generated: selfTest ? () => generatedFeatures(calibration.evidence, score?.needs ?? []) : undefined,
+      generated: selfTest ? () => generatedFeatures(calibration.outputs, score?.needs ?? []) : undefined,
     });
     return {
       network: undefined,

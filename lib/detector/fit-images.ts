@@ -4,13 +4,13 @@ import { boolean, fail, optionalFunction, optionalSignal, optionsObject } from "
 import { labelsAmong, labelsFor } from "../data/class-labels";
 import type { Dataset } from "../data/dataset";
 import { LibtorchOodError } from "../core/errors";
-import { isModelOutput } from "../core/model-outputs";
+import { isModelOutput, type ModelOutput } from "../core/model-outputs";
 import { checkPrecision, resolvePrecision } from "../native/precision";
 import { ResNet } from "../models/resnet/resnet";
 import { requireDataset } from "../data/dataset";
 import { imageRows } from "../data/seen-inputs";
 import { fit as fitScore, requirements } from "../scores/fit";
-import type { ModelOutputs, Score, ScoreName, TrainingOutputs } from "../scores/score";
+import type { Score, ScoreName, TrainingOutputs } from "../scores/score";
 import { Tensor } from "../native/tensor";
 import { calibrate, checkFalseAlarmRate, defaultFalseAlarmRate } from "./calibration";
 import { chooseScore, withClasses } from "./choice";
@@ -18,7 +18,7 @@ import type { Extraction } from "./detector-file";
 import { examine } from "./examine";
 import { noiseImages, shuffledImages } from "./generated-inputs";
 import { spread } from "./rows-at";
-import { disposeAll, extractEvidence, extractions, tensorsOf, unique } from "./evidence";
+import { disposeAll, pick, tensorsOf, unique, type Tensors } from "./outputs";
 import { commonKeys, examinationOptions, type DetectorFitOptions } from "./options";
 import { compareInputs } from "./overlap";
 import type { Parts } from "./parts";
@@ -42,7 +42,7 @@ export async function fitToImages<N extends ScoreName>(model: ResNet, train: Dat
     resize: given.resize ?? usualResize(train),
   };
   const needs = requirements(name, scoreOptions);
-  const scored = unique<keyof ModelOutputs>([...needs.score, "logits"]);
+  const scored = unique<ModelOutput>([...needs.score, "logits"]);
   const fitted = needs.fit.filter(isModelOutput);
 
   const allowOverlap = boolean(given.allowOverlap ?? false, "allowOverlap");
@@ -63,32 +63,23 @@ export async function fitToImages<N extends ScoreName>(model: ResNet, train: Dat
   const owned: Tensor[] = [];
   try {
     const compared = await compareInputs(imageRows(train), imageRows(calibration), allowOverlap, network.trainedOn);
-    const passes = (kinds: readonly (keyof ModelOutputs)[]): number => extractions(kinds).length;
-    // Logits of training images come with any pass over them; where the score is fitted to none, some images are looked at for them.
+    // Logits of training images come with the pass over them; where the score is fitted to none, some images are looked at for them.
     const sampled = spread(train.length, fitted.length > 0 ? train.length : trainingSample);
     const sample = fitted.length > 0 ? train : train.subset(sampled);
-    const trainingKinds = unique<keyof ModelOutputs>([...fitted, "logits"]);
+    const trainingKinds = unique<ModelOutput>([...fitted, "logits"]);
     const generated = selfTest ? [noiseImages(calibration), shuffledImages(calibration)] : [];
-    const total =
-      passes(trainingKinds) * sample.length + passes(scored) * [calibration, ...generated].reduce((sum, { length }) => sum + length, 0);
+    const total = [sample, calibration, ...generated].reduce((sum, { length }) => sum + length, 0);
     let before = 0;
-    const read = async (images: Dataset, kinds: readonly (keyof ModelOutputs)[]) => {
+    const read = async (images: Dataset, outputs: readonly ModelOutput[]): Promise<Tensors> => {
       const report = onProgress && ((done: number) => onProgress(before + done, total));
-      const evidence = await extractEvidence(
-        network,
-        images,
-        kinds,
-        { ...extraction, batchSize: given.batchSize, signal, onProgress: report },
-        (done) => {
-          before += done;
-        },
-      );
-      owned.push(...tensorsOf(evidence));
-      return evidence;
+      const extracted = await network.extract(images, { outputs, ...extraction, batchSize: given.batchSize, signal, onProgress: report });
+      owned.push(...tensorsOf(extracted));
+      before += images.length;
+      return pick(extracted, outputs);
     };
-    const trainingEvidence = await read(sample, trainingKinds);
+    const trainingOutputs = await read(sample, trainingKinds);
     const training: TrainingOutputs & { weight?: Tensor; bias?: Tensor | undefined } = {
-      ...(fitted.length > 0 ? trainingEvidence : {}),
+      ...(fitted.length > 0 ? trainingOutputs : {}),
       labels: trained.labels,
     };
     const { weight, bias } = await network.head();
@@ -103,8 +94,8 @@ export async function fitToImages<N extends ScoreName>(model: ResNet, train: Dat
       naming,
       name,
       scoreOptions,
-      training: { ...trainingEvidence, weight: training.weight, bias: training.bias },
-      trainingSample: { logits: trainingEvidence.logits },
+      training: { ...trainingOutputs, weight: training.weight, bias: training.bias },
+      trainingSample: { logits: trainingOutputs.logits },
       labels: Int32Array.from(sampled, (row) => trained.labels[row] as number),
       calibration: held,
       calibrationLabels: heldOut.labels,

@@ -6,7 +6,7 @@ import { randomPermutation } from "../core/random-permutation";
 import { seededUint32 } from "../core/random";
 import type { ModelOutputs } from "../scores/score";
 import { Tensor } from "../native/tensor";
-import type { Tensors } from "./evidence";
+import type { Tensors } from "./outputs";
 import { rowsAt, spread } from "./rows-at";
 
 /** Of each kind: enough to tell a share to within a tenth. */

@@ -10,7 +10,7 @@ import type { ModelOutputs, TrainingOutputs } from "../scores/score";
 import type { Tensor } from "../native/tensor";
 import { calibrate, pValue } from "./calibration";
 import { withClasses } from "./choice";
-import { disposeAll, pick, type Tensors } from "./evidence";
+import { disposeAll, pick, type Tensors } from "./outputs";
 import { rowsAt, spread } from "./rows-at";
 
 /** p-values of the inputs of a class under the detector without it. */

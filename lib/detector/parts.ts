@@ -9,7 +9,7 @@ import { Tensor } from "../native/tensor";
 import { checkFalseAlarmRate } from "./calibration";
 import { asMixture } from "./class-names";
 import type { DetectorDescription } from "./detector-file";
-import { pick } from "./evidence";
+import { pick } from "./outputs";
 
 export type Parts = Omit<DetectorDescription, "network" | "score" | "classifier"> & {
   network: ResNet | undefined;

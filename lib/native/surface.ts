@@ -2,6 +2,7 @@
 // same name in native/. Every asynchronous call takes a NativeJobControl (or undefined) first and returns a promise.
 
 import type { NativeArray, NativeDtype } from "../core/dtype";
+import type { ModelOutput } from "../core/model-outputs";
 import { loadAddon } from "./libtorch/load";
 
 export type { NativeArray, NativeDtype } from "../core/dtype";
@@ -104,12 +105,13 @@ export interface NativeEpochEvent {
 
 /** native/binding/extractor.cc: a snapshot of a network with batch norm and spectral norm folded into the convolutions. */
 export interface NativeExtractor {
+  /** One pass over the images; gives those of the outputs that are asked for. */
   extract(
     control: NativeJobControl | undefined,
     images: NativeTensor,
-    options: { batchSize: number; normalization: NativeNormalization; rawFeatures: boolean },
+    options: { batchSize: number; normalization: NativeNormalization; outputs: Readonly<Record<ModelOutput, boolean>> },
     onProgress: ((done: number) => void) | undefined,
-  ): Promise<{ features: NativeTensor; logits: NativeTensor }>;
+  ): Promise<Partial<Record<ModelOutput, NativeTensor>>>;
   dispose(): void;
 }
 

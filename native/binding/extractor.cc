@@ -11,6 +11,17 @@
 
 namespace ood {
 
+namespace {
+
+WantedOutputs outputs_argument(const Napi::Value& value) {
+  const Napi::Object object = object_argument(value, "outputs");
+  return {.raw_features = boolean_argument(object.Get("rawFeatures"), "outputs.rawFeatures"),
+          .features = boolean_argument(object.Get("features"), "outputs.features"),
+          .logits = boolean_argument(object.Get("logits"), "outputs.logits")};
+}
+
+}  // namespace
+
 void Extractor::define(Napi::Env env, Napi::Object exports) {
   const Napi::Function constructor =
       DefineClass(env, "Extractor", {method<&Extractor::extract>("extract"), dispose_method()});
@@ -23,7 +34,7 @@ Napi::Value Extractor::wrap(Napi::Env env, std::shared_ptr<const FoldedNetwork> 
   return object;
 }
 
-// extract(control, images, { batchSize, normalization, rawFeatures }, onProgress)
+// extract(control, images, { batchSize, normalization, outputs: { features, rawFeatures, logits } }, onProgress)
 Napi::Value Extractor::extract(const Napi::CallbackInfo& info) {
   const std::shared_ptr<const FoldedNetwork>& network = live();
   const Architecture& architecture = network->architecture();
@@ -32,7 +43,7 @@ Napi::Value Extractor::extract(const Napi::CallbackInfo& info) {
   ExtractionOptions options;
   options.batch_size = integer_argument(object.Get("batchSize"), "batchSize", 1, 1 << 20);
   options.normalization = normalization_argument(object.Get("normalization"), architecture.in_channels);
-  options.raw_features = boolean_argument(object.Get("rawFeatures"), "rawFeatures");
+  options.outputs = outputs_argument(object.Get("outputs"));
   const bool reports = info[3].IsFunction();
   return submit(
       info, network->device(),
@@ -42,10 +53,11 @@ Napi::Value Extractor::extract(const Napi::CallbackInfo& info) {
           job.post([done](Napi::Env env) -> Napi::Value { return Napi::Number::New(env, static_cast<double>(done)); });
         });
       },
-      [](Napi::Env env, Extraction& extraction) -> Napi::Value {
+      [](Napi::Env env, NetworkOutput& output) -> Napi::Value {
         Napi::Object result = Napi::Object::New(env);
-        result.Set("features", Tensor::wrap(env, extraction.features));
-        result.Set("logits", Tensor::wrap(env, extraction.logits));
+        if (output.features.defined()) result.Set("features", Tensor::wrap(env, output.features));
+        if (output.raw_features.defined()) result.Set("rawFeatures", Tensor::wrap(env, output.raw_features));
+        if (output.logits.defined()) result.Set("logits", Tensor::wrap(env, output.logits));
         return result;
       },
       info[3]);

@@ -1,4 +1,4 @@
-// The native class Extractor: features and logits of many images, from a folded snapshot of a network.
+// The native class Extractor: what a folded snapshot of a network gives of many images.
 #pragma once
 
 #include <napi.h>

@@ -1,4 +1,4 @@
-// Features and logits of many images.
+// What a folded network gives of many images.
 #include "models/extraction.h"
 
 #include <ATen/ATen.h>
@@ -9,24 +9,48 @@
 
 namespace ood {
 
-Task<Extraction> extract(std::shared_ptr<const FoldedNetwork> network, at::Tensor images, ExtractionOptions options,
-                         Poll poll, std::function<void(int64_t done)> report) {
+namespace {
+
+struct NamedOutput {
+  at::Tensor NetworkOutput::*tensor;
+  bool wanted;
+  int64_t columns;
+  const char* name;
+};
+
+}  // namespace
+
+Task<NetworkOutput> extract(std::shared_ptr<const FoldedNetwork> network, at::Tensor images, ExtractionOptions options,
+                            Poll poll, std::function<void(int64_t done)> report) {
   const int64_t count = images.size(0);
-  const auto dtype = at::TensorOptions(network->output_dtype());
-  Extraction result{at::empty({count, network->feature_dim()}, dtype),
-                    at::empty({count, network->num_classes()}, dtype)};
+  const WantedOutputs& wanted = options.outputs;
+  const NamedOutput outputs[] = {
+      {&NetworkOutput::features, wanted.features, network->feature_dim(), "features"},
+      {&NetworkOutput::raw_features, wanted.raw_features, network->feature_dim(), "rawFeatures"},
+      {&NetworkOutput::logits, wanted.logits, network->num_classes(), "logits"},
+  };
+  NetworkOutput result;
+  for (const NamedOutput& output : outputs) {
+    if (output.wanted) result.*output.tensor = at::empty({count, output.columns}, network->output_dtype());
+  }
   if (images.is_floating_point()) require_finite(images, "images");
   for (int64_t start = 0; start < count; start += options.batch_size) {
     if (start > 0) co_await next_turn;
     const int64_t end = std::min(start + options.batch_size, count);
     const at::Tensor batch = images.slice(0, start, end).to(network->device());
-    const NetworkOutput output =
-        network->forward(normalise(batch, options.normalization, network->output_dtype()), poll);
-    result.features.slice(0, start, end).copy_(options.raw_features ? output.raw_features : output.features);
-    result.logits.slice(0, start, end).copy_(output.logits);
+    const NetworkOutput found =
+        network->forward(normalise(batch, options.normalization, network->output_dtype()), wanted, poll);
+    for (const NamedOutput& output : outputs) {
+      if (output.wanted) (result.*output.tensor).slice(0, start, end).copy_(found.*output.tensor);
+    }
     report(end);
   }
-  require_finite(result.features, "features");  // a network with NaN or infinite weights must not give scores
+  // A network with NaN or infinite weights must not give scores; what spoils one output spoils those after it.
+  for (const NamedOutput& output : outputs) {
+    if (!output.wanted) continue;
+    require_finite(result.*output.tensor, output.name);
+    break;
+  }
   co_return result;
 }
 

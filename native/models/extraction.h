@@ -1,4 +1,4 @@
-// Features and logits of many images, by a folded network.
+// What a folded network gives of many images: features, raw features, logits.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -17,16 +17,13 @@ namespace ood {
 struct ExtractionOptions {
   int64_t batch_size = 1;
   Normalization normalization;
-  bool raw_features = false;  // before L2 normalisation
+  WantedOutputs outputs;
 };
 
-struct Extraction {
-  at::Tensor features, logits;  // [N, d], [N, C] in host memory, of the network's output dtype
-};
-
-// Of images [N, C, H, W], uint8 or float32/float64 in 0 … 1, a batch per step; `report` is told how many are done,
-// after each. ERR_NON_FINITE where images, or the features made of them, hold NaN or infinity.
-Task<Extraction> extract(std::shared_ptr<const FoldedNetwork> network, at::Tensor images, ExtractionOptions options,
-                         Poll poll, std::function<void(int64_t done)> report);
+// One pass over images [N, C, H, W], uint8 or float32/float64 in 0 … 1, a batch per step; `report` is told how many are
+// done, after each. What is wanted comes in host memory, of the network's output dtype. ERR_NON_FINITE where images, or
+// the features made of them (the logits, where no features are wanted), hold NaN or infinity.
+Task<NetworkOutput> extract(std::shared_ptr<const FoldedNetwork> network, at::Tensor images, ExtractionOptions options,
+                            Poll poll, std::function<void(int64_t done)> report);
 
 }  // namespace ood

@@ -47,7 +47,7 @@ at::Tensor FoldedNetwork::shortcut_of(const ResidualBlock& block, const at::Tens
       .contiguous(at::MemoryFormat::ChannelsLast);
 }
 
-NetworkOutput FoldedNetwork::forward(const at::Tensor& x, const Poll& poll) const {
+NetworkOutput FoldedNetwork::forward(const at::Tensor& x, const WantedOutputs& wanted, const Poll& poll) const {
   const at::NoGradGuard no_grad;
   const Activation activation = architecture_.activation();
   at::Tensor out = stem_->forward(x.to(dtype_).contiguous(at::MemoryFormat::ChannelsLast), activation);
@@ -59,10 +59,13 @@ NetworkOutput FoldedNetwork::forward(const at::Tensor& x, const Poll& poll) cons
     for (size_t i = 0; i + 1 < block.layers.size(); ++i) inner = block.layers[i].forward(inner, activation);
     out = block.layers.back().forward_and_add(inner, residual, activation);
   }
+  const at::Tensor pooled = out.mean({2, 3}, /*keepdim=*/false, fc_weight_.scalar_type());
   NetworkOutput output;
-  output.raw_features = out.mean({2, 3}, /*keepdim=*/false, fc_weight_.scalar_type());
-  output.features = architecture_.l2_normalize ? l2_normalised(output.raw_features) : output.raw_features;
-  output.logits = at::linear(output.features, fc_weight_, fc_bias_);
+  if (wanted.raw_features) output.raw_features = pooled;
+  if (!wanted.features && !wanted.logits) return output;
+  const at::Tensor features = architecture_.l2_normalize ? l2_normalised(pooled) : pooled;
+  if (wanted.features) output.features = features;
+  if (wanted.logits) output.logits = at::linear(features, fc_weight_, fc_bias_);
   return output;
 }
 

@@ -12,6 +12,13 @@
 
 namespace ood {
 
+// Which of a NetworkOutput are computed; the others stay undefined.
+struct WantedOutputs {
+  bool raw_features = false;
+  bool features = false;
+  bool logits = false;
+};
+
 class FoldedNetwork {
  public:
   // Copies what it needs: later training of `network` does not show here. The body computes in `dtype`
@@ -19,7 +26,7 @@ class FoldedNetwork {
   FoldedNetwork(const Network& network, at::ScalarType dtype);
 
   // x [N, channels, H, W], normalised, of any floating dtype.
-  NetworkOutput forward(const at::Tensor& x, const Poll& poll) const;
+  NetworkOutput forward(const at::Tensor& x, const WantedOutputs& wanted, const Poll& poll) const;
 
   at::Device device() const { return fc_weight_.device(); }
   at::ScalarType dtype() const { return dtype_; }

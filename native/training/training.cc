@@ -213,7 +213,7 @@ double Training::mean_loss() {
 void Training::validate_batch(const FoldedNetwork& evaluation, int64_t start, int64_t end) {
   const at::Tensor images =
       normalise(validation_images_.slice(0, start, end), options_.normalization, options_.compute_dtype);
-  const at::Tensor logits = evaluation.forward(images, poll_).logits;
+  const at::Tensor logits = evaluation.forward(images, {.logits = true}, poll_).logits;
   validation_correct_.add_(logits.argmax(1).eq(validation_labels_.slice(0, start, end)).sum());
 }
 

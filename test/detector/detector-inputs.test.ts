@@ -36,16 +36,17 @@ describe("what model.extract gives goes in as it is", () => {
 
   test("raw features for feature-norm, which a network that does not normalise gives anyway", async () => {
     const norm = await scores.fit("feature-norm");
-    const raw = await model.extract(fresh, { features: "raw" });
-    const lengths = await norm.score({ rawFeatures: raw.features });
+    const outputs = ["rawFeatures", "logits"] as const;
+    const raw = await model.extract(fresh, { outputs });
+    const lengths = await norm.score({ rawFeatures: raw.rawFeatures });
     expect(await norm.score(raw)).toEqual(lengths);
-    await model.extractStream([fresh], async (chunk) => expect(await norm.score(chunk)).toEqual(lengths), { features: "raw" });
+    await model.extractStream([fresh], async (chunk) => expect(await norm.score(chunk)).toEqual(lengths), { outputs });
     expect(await libraryFailureOf(async () => norm.score(await model.extract(fresh)))).toMatchObject({ code: "ERR_OPTION" });
     const plain = await tinyNetwork({ l2Normalize: false, seed: 1 });
     const extraction = await plain.extract(fresh);
     expect(await norm.score(extraction)).toEqual(await norm.score({ rawFeatures: extraction.features }));
     plain.dispose();
-    const [training, calibration] = [await model.extract(train, { features: "raw" }), await model.extract(held, { features: "raw" })];
+    const [training, calibration] = [await model.extract(train, { outputs }), await model.extract(held, { outputs })];
     using detector = await Detector.fromFeatures({ ...training, calibration, score: "feature-norm" });
     expect((await detector.predict(raw)).map(({ score }) => score)).toEqual([...lengths]);
   });
@@ -53,8 +54,10 @@ describe("what model.extract gives goes in as it is", () => {
   test("raw features are refused by a detector that was fitted to normalised ones", async () => {
     const options = { calibration: held, score: "nearest-neighbours", scoreOptions: { k: 3 }, selfTest: false } as const;
     using detector = await Detector.fit(model, train, options);
-    const { code, message } = await libraryFailureOf(async () => detector.predict(await model.extract(fresh, { features: "raw" })));
-    expect([code, message]).toEqual(["ERR_OPTION", expect.stringMatching(/^input\.features: expected normalized ones/)]);
+    const { code, message } = await libraryFailureOf(async () =>
+      detector.predict(await model.extract(fresh, { outputs: ["rawFeatures", "logits"] })),
+    );
+    expect([code, message]).toEqual(["ERR_OPTION", expect.stringMatching(/^input\.features: expected it for this detector, found none/)]);
   });
 
   test("images without labels have an empty list of them, which counts as none", async () => {

@@ -5,6 +5,8 @@ import { checkClassNames } from "../../core/class-names";
 import { Dataset } from "../../data/dataset";
 import { checkNormalization, type Normalization } from "../../data/normalization";
 import { LibtorchOodError } from "../../core/errors";
+import { shortList } from "../../core/lists";
+import { modelOutputs, type ModelOutput } from "../../core/model-outputs";
 import {
   native,
   type NativeEpochEvent,
@@ -68,7 +70,15 @@ export interface ResNetOptions extends ArchitectureOptions {
   signal?: AbortSignal;
 }
 
-export interface ExtractOptions {
+/** What extraction gives unless told otherwise. */
+export type DefaultOutputs = readonly ["features", "logits"];
+
+export interface ExtractOptions<Outputs extends readonly ModelOutput[] = DefaultOutputs> {
+  /**
+   * What to compute, all in one pass: "features" as the last layer sees them (divided by their norm where `l2Normalize` is on), "rawFeatures" as
+   * pooled, "logits". Default `["features", "logits"]`.
+   */
+  outputs?: Outputs;
   /** Images per forward pass. Default 64. */
   batchSize?: number;
   /**
@@ -76,8 +86,6 @@ export interface ExtractOptions {
    * float32. Default "float32" (a float64 network is always read in float64).
    */
   precision?: Precision;
-  /** "normalized": what the last layer sees (divided by their norm where `l2Normalize` is on); "raw": as pooled. Default "normalized". */
-  features?: "normalized" | "raw";
   /** Of files and RGBA pixels that have not the network's size, antialiased (a Dataset or tensor must have it). Default "center-crop". */
   resize?: ImageResize;
   /** What becomes of images that cannot be decoded: see {@link OnError}. Default: "throw". */
@@ -90,18 +98,26 @@ export interface ExtractOptions {
   signal?: AbortSignal;
 }
 
-export interface ExtractAllOptions extends ExtractOptions {
+export interface ExtractAllOptions<Outputs extends readonly ModelOutput[] = DefaultOutputs> extends ExtractOptions<Outputs> {
   /** Images done, of all. The call ends when the promises that it returns have settled, or by an abort; it may end the call by throwing. */
   onProgress?: (done: number, total: number) => void | Promise<void>;
 }
 
-export interface Extraction {
-  /** [N, d], float32 (float64 for a float64 network). */
-  features: Tensor;
-  /** The same tensor where it is raw: with `features: "raw"`, and of a network that does not normalise. So `"feature-norm"` takes an extraction as it is. */
-  rawFeatures?: Tensor;
-  /** [N, C], of the same dtype. */
-  logits: Tensor;
+/**
+ * What {@link ResNet.extract} gives: a Tensor for each output that was asked for, float32 (float64 for a float64 network), and what is known of the
+ * images. `features` and `rawFeatures` are [N, d], `logits` [N, C].
+ *
+ * A network that does not normalise has one matrix of features: where either name is asked for, both are there, as the same Tensor.
+ */
+export type Extraction<Outputs extends readonly ModelOutput[] = DefaultOutputs> = ExtractedImages &
+  Record<Stated<Outputs>, Tensor> &
+  Partial<Record<Exclude<ModelOutput, Stated<Outputs>>, Tensor>>;
+
+/** The names in a list that is written out; of a list that is known only at run time, none can be relied on. */
+type Stated<Outputs extends readonly ModelOutput[]> = number extends Outputs["length"] ? never : Outputs[number];
+
+/** What an {@link Extraction} says of its images. */
+export interface ExtractedImages {
   /** [N]: the data set's labels; empty where none were given. */
   labels: Int32Array;
   /** Images that are not among the N rows, with `onError`; the rows keep the order of the others. In a stream `index` counts from its first image. */
@@ -111,9 +127,7 @@ export interface Extraction {
 }
 
 /** One chunk of {@link ResNet.extractStream}: an {@link Extraction} and the number of rows before it. */
-export interface ExtractionChunk extends Extraction {
-  offset: number;
-}
+export type ExtractionChunk<Outputs extends readonly ModelOutput[] = DefaultOutputs> = Extraction<Outputs> & { offset: number };
 
 /** What {@link ResNet.extractStream} reads: images, with labels where there are any. */
 export type ImageChunk = Images | { images: Exclude<Images, Dataset>; labels: Int32Array };
@@ -143,7 +157,7 @@ interface PreparedFit {
   adopt(): void;
 }
 
-const extractKeys = ["batchSize", "precision", "features", "resize", "onError", "maxPixels", "signal"] as const;
+const extractKeys = ["outputs", "batchSize", "precision", "resize", "onError", "maxPixels", "signal"] as const;
 
 /**
  * A residual network in native memory. Made by {@link ResNet.create} or {@link ResNet.load}; freed by {@link dispose} or
@@ -498,19 +512,28 @@ export class ResNet {
   }
 
   /**
-   * Features and logits of many images, without augmentation, in evaluation mode. Batch norm and spectral norm are folded
-   * into the convolutions once per call.
+   * Features and logits of many images, without augmentation, in evaluation mode. The network runs once for all outputs. Batch norm and spectral norm
+   * are folded into the convolutions once per call.
    *
    * @param images - a Dataset; [N, C, H, W] as uint8 or as floats in 0 … 1; or one image or several as encoded PNG, JPEG or WebP bytes, paths,
    *   `file:` URLs, Blobs or RGBA `{ data, width, height }`, which are decoded and resized by sharp (an optional peer dependency) off the JavaScript thread
    * @throws ERR_SHAPE, ERR_DTYPE, ERR_NON_FINITE (images, or a network that gives NaN), ERR_OPTION without normalisation constants,
-   *   ERR_ABORTED, ERR_DISPOSED, ERR_OUT_OF_MEMORY; ERR_CORRUPT_FILE, ERR_IO and ERR_SHARP_NOT_FOUND for images that have to be decoded
+   *   or for an unknown output, one that is named twice or none at all, ERR_ABORTED, ERR_DISPOSED, ERR_OUT_OF_MEMORY; ERR_CORRUPT_FILE, ERR_IO and
+   *   ERR_SHARP_NOT_FOUND for images that have to be decoded
+   * @example
+   * const { features, rawFeatures, logits } = await model.extract(test, { outputs: ["features", "rawFeatures", "logits"] });
    */
-  extract(images: Images, options?: ExtractAllOptions): Promise<Extraction> {
+  extract<const Outputs extends readonly ModelOutput[] = DefaultOutputs>(
+    images: Images,
+    options?: ExtractAllOptions<Outputs>,
+  ): Promise<Extraction<Outputs>> {
     return calledFrom(this.extract, () => this.#extract(images, options));
   }
 
-  async #extract(images: Images, options?: ExtractAllOptions): Promise<Extraction> {
+  async #extract<Outputs extends readonly ModelOutput[]>(
+    images: Images,
+    options: ExtractAllOptions<Outputs> | undefined,
+  ): Promise<Extraction<Outputs>> {
     const checked = optionsObject(options, "extract options", [...extractKeys, "onProgress"]);
     const onProgress = optionalFunction(checked.onProgress, "onProgress");
     const labels = images instanceof Dataset ? Int32Array.from(requireDataset(images, "images").labels) : new Int32Array(0);
@@ -520,7 +543,7 @@ export class ResNet {
       extractor = await this.#extractor(checked);
       const { tensor, skipped } = await input.taken;
       const extracted = await extractor.extract(tensor, onProgress);
-      return { ...extracted, labels, skipped, precision: extractor.precision };
+      return { ...extracted, labels, skipped, precision: extractor.precision } as Extraction<Outputs>;
     } finally {
       extractor?.dispose();
       await input.dispose();
@@ -538,18 +561,18 @@ export class ResNet {
    * @returns the number of rows, and the images that were skipped
    * @throws what {@link extract} throws, and what source or sink throws (the source is then closed)
    */
-  extractStream(
+  extractStream<const Outputs extends readonly ModelOutput[] = DefaultOutputs>(
     source: AsyncIterable<ImageChunk> | Iterable<ImageChunk>,
-    sink: (chunk: ExtractionChunk) => unknown,
-    options?: ExtractOptions,
+    sink: (chunk: ExtractionChunk<Outputs>) => unknown,
+    options?: ExtractOptions<Outputs>,
   ): Promise<{ count: number; skipped: ImageFailure[] }> {
     return calledFrom(this.extractStream, () => this.#extractStream(source, sink, options));
   }
 
-  async #extractStream(
+  async #extractStream<Outputs extends readonly ModelOutput[]>(
     source: AsyncIterable<ImageChunk> | Iterable<ImageChunk>,
-    sink: (chunk: ExtractionChunk) => unknown,
-    options: ExtractOptions | undefined,
+    sink: (chunk: ExtractionChunk<Outputs>) => unknown,
+    options: ExtractOptions<Outputs> | undefined,
   ): Promise<{ count: number; skipped: ImageFailure[] }> {
     const checked = optionsObject(options, "extract options", extractKeys);
     if (typeof sink !== "function") fail("ERR_OPTION", "sink", "a function", sink);
@@ -576,9 +599,8 @@ export class ResNet {
         } finally {
           await input.dispose();
         }
-        const { features, logits } = extraction;
         try {
-          const rows = features.shape[0] ?? 0;
+          const rows = rowsOf(extraction);
           const total = rows + skipped.length;
           if (labels !== undefined && labels.length !== total) {
             throw new LibtorchOodError("ERR_SHAPE", `labels: expected ${total}, one per image, found ${labels.length}`);
@@ -587,12 +609,12 @@ export class ResNet {
           const kept = labels === undefined ? new Int32Array(0) : left.size === 0 ? labels : labels.filter((_, i) => !left.has(i));
           const moved = skipped.map((failure) => ({ ...failure, index: failure.index + imagesBefore }));
           for (const failure of moved) all.push({ ...failure });
-          await sink({ ...extraction, labels: kept, skipped: moved, precision: extractor.precision, offset: count });
+          const chunk = { ...extraction, labels: kept, skipped: moved, precision: extractor.precision, offset: count };
+          await sink(chunk as ExtractionChunk<Outputs>);
           count += rows;
           imagesBefore += total;
         } finally {
-          features.dispose();
-          logits.dispose();
+          for (const tensor of Object.values(extraction)) tensor.dispose();
         }
       }
       return { count, skipped: all };
@@ -710,7 +732,7 @@ export class ResNet {
     this.dispose();
   }
 
-  #imageTarget({ resize, maxPixels, signal }: ExtractOptions): ImageTarget {
+  #imageTarget({ resize, maxPixels, signal }: AnyExtractOptions): ImageTarget {
     const { inChannels, imageSize } = this.architecture;
     return {
       channels: inChannels,
@@ -721,9 +743,9 @@ export class ResNet {
     };
   }
 
-  async #extractor(options: ExtractOptions): Promise<BoundExtractor> {
+  async #extractor(options: AnyExtractOptions): Promise<BoundExtractor> {
+    const outputs = checkOutputs(options.outputs ?? defaultOutputs);
     const asked = checkPrecision(options.precision);
-    const features = oneOf(options.features ?? "normalized", "features", ["normalized", "raw"] as const);
     const batchSize = integer(options.batchSize ?? 64, "batchSize", 1, 1 << 20);
     const signal = optionalSignal(options.signal, "signal");
     const normalization = this.#normalization;
@@ -733,8 +755,8 @@ export class ResNet {
     const precision = this.dtype === "float64" ? "float64" : resolvePrecision(asked, this.device);
     if (precision !== "float64") warnIfSlow(precision, this.device);
     const handle = await runNative(signal, (control) => this.#native.extractor(control, { precision }));
-    const isRaw = features === "raw" || !this.architecture.l2Normalize;
-    return new BoundExtractor(given(handle), precision, { batchSize, normalization, rawFeatures: features === "raw" }, isRaw, signal);
+    const { l2Normalize } = this.architecture;
+    return new BoundExtractor(given(handle), precision, { batchSize, normalization }, outputs, l2Normalize, signal);
   }
 
   /** Has a call that computes first keep the network, so that it ends as it would when this is disposed of meanwhile. */
@@ -811,6 +833,28 @@ export class ResNet {
   }
 }
 
+type AnyExtractOptions = ExtractOptions<readonly ModelOutput[]>;
+type ExtractedOutputs = Partial<Record<ModelOutput, Tensor>>;
+
+const defaultOutputs: DefaultOutputs = ["features", "logits"];
+
+/** @throws ERR_OPTION for anything but a list of outputs, each named once */
+function checkOutputs(value: unknown): ReadonlySet<ModelOutput> {
+  const list = shortList(value, 16);
+  if (list === undefined || list.length === 0) fail("ERR_OPTION", "outputs", `a list of ${modelOutputs.join(", ")}`, value);
+  const outputs = new Set<ModelOutput>();
+  for (const [i, name] of list.entries()) {
+    const output = oneOf(name, `outputs[${i}]`, modelOutputs);
+    if (outputs.has(output)) fail("ERR_OPTION", `outputs[${i}]`, "each output once", output);
+    outputs.add(output);
+  }
+  return outputs;
+}
+
+function rowsOf(extracted: ExtractedOutputs): number {
+  return Object.values(extracted)[0]?.shape[0] ?? 0;
+}
+
 /** The images of one extraction, taken when this is made. */
 class Input {
   readonly taken: Promise<NativeImages>;
@@ -837,32 +881,37 @@ class BoundExtractor {
   constructor(
     private readonly handle: NativeExtractor,
     readonly precision: Extraction["precision"],
-    private readonly options: { batchSize: number; normalization: NativeNormalization; rawFeatures: boolean },
-    private readonly isRaw: boolean,
+    private readonly options: { batchSize: number; normalization: NativeNormalization },
+    private readonly outputs: ReadonlySet<ModelOutput>,
+    private readonly normalizes: boolean,
     private readonly signal: AbortSignal | undefined,
   ) {}
 
-  async extract(
-    images: NativeTensor,
-    onProgress?: ExtractAllOptions["onProgress"],
-  ): Promise<Pick<Extraction, "features" | "rawFeatures" | "logits">> {
+  async extract(images: NativeTensor, onProgress?: ExtractAllOptions["onProgress"]): Promise<ExtractedOutputs> {
+    const raw = this.outputs.has("rawFeatures");
+    const outputs = {
+      features: this.outputs.has("features") || (raw && !this.normalizes),
+      rawFeatures: raw && this.normalizes,
+      logits: this.outputs.has("logits"),
+    };
     let guard: CallbackGuard | undefined;
     try {
       const total = images.shape[0] ?? 0;
-      const { features, logits } = await runNative(this.signal, (control) => {
+      const found = await runNative(this.signal, (control) => {
         guard = new CallbackGuard(() => control.cancel());
         const report = onProgress && guard.wrap((done: number) => onProgress(done, total));
-        return this.handle.extract(control, images, this.options, report && ((done) => void report(done)));
+        return this.handle.extract(control, images, { ...this.options, outputs }, report && ((done) => void report(done)));
       });
       try {
         await guard?.finish(this.signal);
       } catch (error) {
-        features.dispose();
-        logits.dispose();
+        for (const tensor of Object.values(found)) tensor.dispose();
         throw error;
       }
-      const own = new Tensor(features);
-      return { features: own, ...(this.isRaw && { rawFeatures: own }), logits: new Tensor(logits) };
+      const extracted: ExtractedOutputs = {};
+      for (const [name, tensor] of Object.entries(found) as [ModelOutput, NativeTensor][]) extracted[name] = new Tensor(tensor);
+      if (extracted.features !== undefined && !this.normalizes) extracted.rawFeatures = extracted.features;
+      return extracted;
     } catch (error) {
       guard?.rethrow();
       throw error;

@@ -117,9 +117,9 @@ describe("numbers", () => {
   });
 
   test("options are those of extract()", async () => {
-    const options = { features: "raw", precision: "bfloat16", batchSize: 5 } as const;
+    const options = { outputs: ["rawFeatures"], precision: "bfloat16", batchSize: 5 } as const;
     const expected = await model.extract(data, options);
-    await model.extractStream([data], ({ features }) => expect(features.toArray()).toEqual(expected.features.toArray()), options);
+    await model.extractStream([data], ({ rawFeatures }) => expect(rawFeatures.toArray()).toEqual(expected.rawFeatures.toArray()), options);
   });
 
   test("the weights are those at the start of the call", async () => {

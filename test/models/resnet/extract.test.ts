@@ -64,13 +64,11 @@ describe.each(switches)("the folded network equals the unfolded one: %s", (_, op
   const compare = async (model: ResNet, expectedOf: ResNet, tolerance: number, precision?: "bfloat16") => {
     const { data, normalised } = picture(options);
     const expected = await expectedOf.forward(normalised);
-    const found = await model.extract(data, { precision, batchSize: 4 });
+    const found = await model.extract(data, { precision, batchSize: 4, outputs: ["features", "rawFeatures", "logits"] });
     expect(distance(found.features, expected.features)).toBeLessThan(tolerance);
     expect(distance(found.logits, expected.logits)).toBeLessThan(tolerance);
     expect([...found.labels]).toEqual([...data.labels]);
-    const raw = await model.extract(data, { precision, features: "raw" });
-    expect(distance(raw.features, expected.rawFeatures)).toBeLessThan(tolerance);
-    expect(distance(raw.logits, expected.logits)).toBeLessThan(tolerance);
+    expect(distance(found.rawFeatures, expected.rawFeatures)).toBeLessThan(tolerance);
     expect(found.features.dtype).toBe(model.dtype);
   };
 
@@ -124,7 +122,7 @@ test("features of 1e25 are normalised like any others", async () => {
   );
   await model.setWeights(weights);
   const { data, normalised } = picture({});
-  const raw = (await model.extract(data, { features: "raw" })).features;
+  const raw = (await model.extract(data, { outputs: ["rawFeatures"] })).rawFeatures;
   const [rows, columns] = raw.shape as [number, number];
   const values = numbers(raw);
   expect(Math.max(...values)).toBeGreaterThan(1e23);
@@ -136,6 +134,57 @@ test("features of 1e25 are normalised like any others", async () => {
     expect(distance(features, Tensor.from(Float64Array.from(expected), [rows, columns]))).toBeLessThan(1e-5);
   }
   model.dispose();
+});
+
+// The outputs of one pass are those of a pass for each, to the last bit; the network runs once for all.
+describe.each([
+  ["a network that normalises", {}],
+  ["one that does not", { l2Normalize: false }],
+] as [string, Partial<ResNetOptions>][])("outputs: %s", (_, options) => {
+  const { data } = picture(options, 20);
+  const all = ["features", "rawFeatures", "logits"] as const;
+
+  test.each([
+    ["float32", "float32"],
+    ["float32", "bfloat16"],
+    ["float64", "float32"],
+  ] as const)("a %s network, convolutions in %s", async (dtype, precision) => {
+    const model = await network({ ...options, dtype });
+    const reports: [number, number][] = [];
+    const onProgress = (done: number, total: number) => void reports.push([done, total]);
+    const together = await model.extract(data, { outputs: all, precision, batchSize: 8, onProgress });
+    expect(reports).toEqual([8, 16, 20].map((done) => [done, 20]));
+    for (const output of all) {
+      const alone = (await model.extract(data, { outputs: [output], precision, batchSize: 8 }))[output];
+      expect(alone?.dtype).toBe(dtype);
+      expect(alone?.toArray()).toEqual(together[output].toArray());
+    }
+    const usual = await model.extract(data, { precision, batchSize: 8 });
+    expect([usual.features.toArray(), usual.logits.toArray()]).toEqual([together.features.toArray(), together.logits.toArray()]);
+    model.dispose();
+  });
+
+  test("what is not asked for is not there, but for features that are raw ones", async () => {
+    const model = await network(options);
+    const rest = ["labels", "precision", "skipped"];
+    const features = model.architecture.l2Normalize ? undefined : ["features", "rawFeatures"];
+    const expected: Record<string, string[]> = {
+      features: features ?? ["features"],
+      rawFeatures: features ?? ["rawFeatures"],
+      logits: ["logits"],
+    };
+    for (const output of all) {
+      const extraction = await model.extract(data, { outputs: [output] });
+      expect(Object.keys(extraction).sort()).toEqual([...(expected[output] as string[]), ...rest].sort());
+      if (features !== undefined) expect(extraction.features).toBe(extraction.rawFeatures);
+      await model.extractStream(
+        [data],
+        (chunk) => expect(Object.keys(chunk).sort()).toEqual([...Object.keys(extraction), "offset"].sort()),
+        { outputs: [output] },
+      );
+    }
+    model.dispose();
+  });
 });
 
 describe("one network", () => {
@@ -186,7 +235,7 @@ describe("one network", () => {
   test("normalised features have norm 1, raw ones their direction", async () => {
     const d = model.featureDim;
     const normalised = numbers((await model.extract(data)).features);
-    const raw = numbers((await model.extract(data, { features: "raw" })).features);
+    const raw = numbers((await model.extract(data, { outputs: ["rawFeatures"] })).rawFeatures);
     for (let row = 0; row < 20; row++) {
       const unit = normalised.slice(row * d, (row + 1) * d);
       const free = raw.slice(row * d, (row + 1) * d);
@@ -253,8 +302,9 @@ describe("one network", () => {
     const fresh = await tinyNetwork({ seed: 6 });
     await fresh.setWeights(await changed.weights());
     expect((await fresh.extract(data)).features.toArray()).toEqual(after);
-    const [raw, rounded] = [await changed.extract(data, { features: "raw" }), await changed.extract(data, { precision: "bfloat16" })];
-    expect(raw.features.toArray()).not.toEqual(after);
+    const { rawFeatures } = await changed.extract(data, { outputs: ["rawFeatures"] });
+    const rounded = await changed.extract(data, { precision: "bfloat16" });
+    expect(rawFeatures.toArray()).not.toEqual(after);
     expect(rounded.features.toArray()).not.toEqual(after);
     expect((await changed.extract(data)).features.toArray()).toEqual(after);
     changed.dispose();

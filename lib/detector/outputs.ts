@@ -1,0 +1,80 @@
+// The model outputs that a detector looks at, taken from the caller or from an extraction, as Tensors that agree in rows and columns.
+
+import { fail, optionsObject } from "../core/checks";
+import { Dataset } from "../data/dataset";
+import { LibtorchOodError } from "../core/errors";
+import { modelOutputs, type ModelOutput } from "../core/model-outputs";
+import type { Images } from "../models/resnet/resnet";
+import { outputCompanions } from "../scores/given";
+import type { ModelOutputs } from "../scores/score";
+import { Tensor, toTensor } from "../native/tensor";
+
+export type Tensors = Partial<Record<ModelOutput, Tensor>>;
+
+/**
+ * The outputs as Tensors, all of as many rows. They are `owned` here, those of the caller as views: the caller may dispose of theirs before the work
+ * is done. What else an extraction holds is not looked at.
+ */
+export function takeOutputs(
+  given: ModelOutputs,
+  kinds: readonly (keyof ModelOutputs)[],
+  where: string,
+  owned: Tensor[],
+): { outputs: Tensors; rows: number } {
+  if (typeof given !== "object" || given === null) fail("ERR_OPTION", where, "an object of features", given);
+  const known = [...modelOutputs, ...outputCompanions] as readonly (keyof ModelOutputs)[];
+  if (where !== "training") optionsObject(given, where, known);
+  const outputs: Tensors = {};
+  let rows: number | undefined;
+  for (const kind of kinds) {
+    const value = given[kind];
+    const name = where === "training" ? kind : `${where}.${kind}`;
+    if (value === undefined) throw new LibtorchOodError("ERR_OPTION", `${name}: expected it for this detector, found none`);
+    const tensor = held(toTensor(value, name), value, owned);
+    const [found, columns] = tensor.shape;
+    // Rows without columns take no memory, so that there may be 2^52 of them.
+    if (tensor.shape.length !== 2 || (columns === 0 && found !== 0)) {
+      throw new LibtorchOodError("ERR_SHAPE", `${name}: expected [N, columns], found [${tensor.shape.join(", ")}]`);
+    }
+    rows ??= found;
+    if (found !== rows) throw new LibtorchOodError("ERR_SHAPE", `${name}: expected ${rows} rows as in ${kinds[0]}, found ${found}`);
+    outputs[kind] = tensor;
+  }
+  return { outputs, rows: rows ?? 0 };
+}
+
+/** A tensor to use over more than one call: that of the caller as a view of its own, so that both may be disposed of. */
+export function held(tensor: Tensor, given: unknown, owned: Tensor[]): Tensor {
+  const own = tensor === given && tensor.shape.length > 0 ? tensor.slice(0) : tensor;
+  if (own !== given) owned.push(own);
+  return own;
+}
+
+/** Logits have a column per class, or the label would name none. */
+export function requireLogits({ logits }: Tensors, numClasses: number, where: string): void {
+  if (logits === undefined || logits.shape[1] === numClasses) return;
+  const expected = `${numClasses} columns, as there are classes`;
+  throw new LibtorchOodError("ERR_SHAPE", `${where}.logits: expected ${expected}, found ${logits.shape[1]}`);
+}
+
+export function isModelOutputs(input: Images | ModelOutputs): input is ModelOutputs {
+  if (typeof input !== "object" || input === null || Tensor.is(input) || input instanceof Dataset || Array.isArray(input)) return false;
+  return !ArrayBuffer.isView(input) && !("data" in input) && modelOutputs.some((kind) => kind in input);
+}
+
+/** These outputs alone: an extraction holds more than its tensors. */
+export function pick(outputs: Tensors, kinds: readonly ModelOutput[]): Tensors {
+  return Object.fromEntries(kinds.map((kind) => [kind, outputs[kind]]));
+}
+
+export function unique<T>(values: readonly T[]): T[] {
+  return [...new Set(values)];
+}
+
+export function tensorsOf(evidence: ModelOutputs): Tensor[] {
+  return modelOutputs.map((kind) => evidence[kind]).filter((value): value is Tensor => Tensor.is(value));
+}
+
+export function disposeAll(values: readonly { dispose(): void }[]): void {
+  for (const value of values) value.dispose();
+}
