@@ -4,6 +4,7 @@ import { describe, fail, isRevoked } from "../core/checks";
 import { arrayNames, dtypeOf, isNativeDtype, maxDimensions, nativeDtypes } from "../core/dtype";
 import { LibtorchOodError } from "../core/errors";
 import { shortList } from "../core/lists";
+import type { Scope } from "../core/scope";
 import { native, type NativeArray, type NativeDtype, type NativeTensor } from "./surface";
 import { callNative, given } from "./call";
 
@@ -115,6 +116,17 @@ export function toTensor(value: Tensor | ArrayWithShape, name: string): Tensor {
   if (Tensor.is(value)) return value;
   if (typeof value === "object" && value !== null && ArrayBuffer.isView(value.data)) return Tensor.from(value.data, value.shape);
   fail("ERR_OPTION", name, "a Tensor or { data: typed array, shape }", value);
+}
+
+/**
+ * A tensor for a call that goes on while the caller may dispose of theirs: what was made of their value, or their memory under a handle of its own. The
+ * scope owns it.
+ *
+ * @param made - of `given`, or `given` itself
+ */
+export function heldIn(scope: Scope, made: Tensor, given: unknown): Tensor {
+  const own = made === given ? made.hold() : made;
+  return own === given ? own : scope.own(own);
 }
 
 function checkShape(shape: unknown): number[] {

@@ -8,7 +8,8 @@ import { labelsTensor } from "../native/labels-tensor";
 import { native, type NativeClassStatistics } from "../native/surface";
 import { callNative, runNative } from "../native/call";
 import { corrupt, readStateFile, restoring, writeStateFile } from "../formats/state-file";
-import { Tensor, toTensor, type ArrayWithShape } from "../native/tensor";
+import { heldIn, Tensor, toTensor, type ArrayWithShape } from "../native/tensor";
+import { Scope } from "../core/scope";
 
 /**
  * What is kept of the spread within classes: `"full"` one d×d matrix per class, `"pooled"` one d×d matrix in all,
@@ -71,16 +72,12 @@ export class ClassStatistics {
    */
   async update(features: Tensor | ArrayWithShape, labels: Labels, options: { signal?: AbortSignal } = {}): Promise<void> {
     const signal = signalOf(options);
-    const x = ownTensor(toTensor(features, "features"), features);
-    const y = ownTensor(labelsTensor(labels, "labels"), labels);
-    const [rows, classes] = [Tensor.handle(x, "features"), Tensor.handle(y, "labels")];
-    try {
-      await this.#inTurn(() => runNative(signal, (control) => this.#native.update(control, rows, classes)));
-    } finally {
-      // A stream of batches must not wait for the collector to give these copies back.
-      if (x !== features) x.dispose();
-      if (y !== labels) y.dispose();
-    }
+    // A stream of batches must not wait for the collector to give these copies back.
+    await Scope.run((scope) => {
+      const rows = Tensor.handle(heldIn(scope, toTensor(features, "features"), features), "features");
+      const classes = Tensor.handle(heldIn(scope, labelsTensor(labels, "labels"), labels), "labels");
+      return this.#inTurn(() => runNative(signal, (control) => this.#native.update(control, rows, classes)));
+    });
   }
 
   /**
@@ -194,11 +191,6 @@ export class ClassStatistics {
     this.#last = result.catch(() => undefined);
     return result;
   }
-}
-
-/** A Tensor that stays until the call's turn comes, also where the caller disposes of theirs. */
-function ownTensor(made: Tensor, given: unknown): Tensor {
-  return made === given ? made.hold() : made;
 }
 
 function signalOf(options: { signal?: AbortSignal }): AbortSignal | undefined {
