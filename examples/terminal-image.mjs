@@ -30,7 +30,8 @@ export function colorMode(stream = process.stdout, environment = process.env) {
 }
 
 /**
- * The images as text, as many a line as fit, each at most as wide as it has pixels. A caption line that is too long is cut and marked.
+ * The images as text, as many a line as fit with their captions, each at most as wide as it has pixels. A caption line that is longer is cut
+ * and marked.
  *
  * @param {readonly CaptionedImage[]} images
  * @param {{ columns?: number, mode?: ColorMode }} [options] columns of the terminal (default: its own, or 80) and what it can show
@@ -40,7 +41,9 @@ export function renderImages(images, options = {}) {
   const { columns = process.stdout.columns ?? 80, mode = colorMode() } = options;
   if (images.length === 0) return "";
   const widest = Math.max(...images.map(({ shape }) => shape[2]));
-  const perLine = Math.max(1, Math.min(images.length, Math.floor((columns + gap) / (Math.min(narrowest[mode], widest) + gap))));
+  const longest = Math.max(...images.flatMap(({ caption = [] }) => caption.map((line) => [...line].length)));
+  const least = Math.min(Math.max(narrowest[mode], longest), widest);
+  const perLine = Math.max(1, Math.min(images.length, Math.floor((columns + gap) / (least + gap))));
   const width = Math.max(1, Math.min(widest, Math.floor((columns + gap) / perLine) - gap));
   const lines = [];
   for (let first = 0; first < images.length; first += perLine) {
