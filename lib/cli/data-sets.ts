@@ -4,7 +4,7 @@ import { existsSync, statSync } from "node:fs";
 import { basename, dirname } from "node:path";
 import { InvalidArgumentError } from "commander";
 import * as datasets from "../data";
-import { Dataset, type SplitName } from "../data";
+import { Dataset, type DatasetName, type SplitName } from "../data";
 import { conform, formText } from "../data/conform";
 import type { ImageShape } from "../data/dataset";
 import { randomPermutation } from "../core/random-permutation";
@@ -35,41 +35,10 @@ export interface ReadDataOptions {
   session: Session;
 }
 
-type Reader = (path: string, split: SplitName, options: ReadDataOptions) => Promise<Dataset>;
+/** A folder of images is a data set without a name of its own. */
+export type DataSetName = DatasetName | "folder";
 
-const one =
-  (read: (path: string, options: { splits: SplitName[] }) => Promise<Record<SplitName, Dataset>>): Reader =>
-  async (path, split) =>
-    (await read(path, { splits: [split] }))[split];
-
-/** The files of the MNIST family may have something before their names: what follows the last folder of the path. */
-const prefixed =
-  (read: (path: string, options: { splits: SplitName[]; prefix?: string }) => Promise<Record<SplitName, Dataset>>): Reader =>
-  async (path, split) => {
-    if (isDirectory(path)) return (await read(path, { splits: [split] }))[split];
-    return (await read(dirname(path), { splits: [split], prefix: basename(path) }))[split];
-  };
-
-const readers = {
-  mnist: prefixed(datasets.mnist),
-  "fashion-mnist": prefixed(datasets.fashionMnist),
-  kmnist: prefixed(datasets.kmnist),
-  cifar10: one(datasets.cifar10),
-  cifar100: one(datasets.cifar100),
-  svhn: one(datasets.svhn),
-  "tiny-imagenet": async (path, _, { imageSize, session: { signal, progress, maxPixels } }) =>
-    (await datasets.tinyImageNet(path, { imageSize, maxPixels, signal, onProgress: progressOf(progress, path) })).validation,
-  folder: async (path, _, { imageSize, channels, resize, session: { signal, progress, skipped, maxPixels } }) => {
-    const onProgress = progressOf(progress, path);
-    const onError = skipped?.add ?? "throw";
-    const form = { imageSize, channels: channels === 1 ? (1 as const) : (3 as const), resize };
-    return hinted(datasets.imageFolder(path, { ...form, maxPixels, onError, signal, onProgress }), skipped);
-  },
-} satisfies Record<string, Reader>;
-
-export type DataSetName = keyof typeof readers;
-
-export const dataSetNames = Object.keys(readers) as DataSetName[];
+export const dataSetNames: readonly DataSetName[] = [...(Object.keys(datasets.catalogue) as DatasetName[]), "folder"];
 
 export const dataHelp = `DATA is SET:DIR or the path of a folder of images, and may be called something else: NAME=DATA.
   SET is ${dataSetNames.slice(0, -1).join(", ")}; DIR holds its files as they are published (nothing is downloaded).
@@ -102,11 +71,34 @@ export function labelled(text: string): { label: string | undefined; rest: strin
 
 /** @throws what the reader of the data set throws; ERR_ABORTED */
 export async function readData(spec: DataSpec, options: ReadDataOptions): Promise<Dataset> {
-  const read: Reader = readers[spec.name];
-  const data = named(await read(spec.path, spec.split ?? options.split, options), spec.label);
-  options.session.progress.stop();
-  options.session.throwIfAborted();
+  const { session } = options;
+  const found = spec.name === "folder" ? await readFolder(spec.path, options) : await readPublished(spec.name, spec, options);
+  const data = named(found, spec.label);
+  session.progress.stop();
+  session.throwIfAborted();
   return data;
+}
+
+function readPublished(name: DatasetName, { path, split }: DataSpec, options: ReadDataOptions): Promise<Dataset> {
+  const { session, imageSize } = options;
+  const parts: readonly string[] = datasets.catalogue[name].parts;
+  const asked = split ?? options.split;
+  const part = parts.includes(asked) ? asked : undefined; // of a set of one part, that one
+  const onProgress = progressOf(session.progress, path);
+  const reading = { part, imageSize, maxPixels: session.maxPixels, signal: session.signal, onProgress };
+  const prefixed = familyOfMnist.includes(name) && !isDirectory(path);
+  return datasets.read(name, prefixed ? dirname(path) : path, given(prefixed ? { ...reading, prefix: basename(path) } : reading));
+}
+
+/** Their files may have something before their names: what follows the last folder of the path. */
+const familyOfMnist: readonly DatasetName[] = ["mnist", "fashion-mnist", "kmnist"];
+
+function readFolder(path: string, { imageSize, channels, resize, session }: ReadDataOptions): Promise<Dataset> {
+  const { signal, progress, skipped, maxPixels } = session;
+  const onProgress = progressOf(progress, path);
+  const onError = skipped?.add ?? "throw";
+  const form = { imageSize, channels: channels === 1 ? (1 as const) : (3 as const), resize };
+  return hinted(datasets.imageFolder(path, { ...form, maxPixels, onError, signal, onProgress }), skipped);
 }
 
 /** The data set with images as a network takes them; a note says where they were others. @throws as {@link readData}; ERR_SHAPE, ERR_SHARP_NOT_FOUND */
@@ -143,7 +135,7 @@ export function randomIndices(length: number, count: number, seed: number): Uint
 
 /** Of an evaluation: the name that was given, else the data set's without its part, as the groups of presets have it. */
 export function setName({ label }: DataSpec, data: Dataset): string {
-  return label ?? data.name.replace(/ (train|test|validation)$/, "");
+  return label ?? data.set;
 }
 
 function progressOf(progress: Session["progress"], path: string): (progress: { done: number; total: number }) => void {

@@ -53,7 +53,7 @@ export async function conform(data: Dataset, form: ImageForm): Promise<Dataset> 
   }));
   await decodeImages(taken, { channels, size: imageSize, resize, signal }, (index, bytes) => images.set(bytes, index * size));
   return Dataset.fromArrays({
-    ...{ name: data.name, images, labels: data.labels, classNames: data.classNames, shape: [channels, imageSize, imageSize] },
+    ...{ name: data.set, part: data.part, images, labels: data.labels, classNames: data.classNames, shape: [channels, imageSize, imageSize] },
     ...(sized ? data.resize && { resize: data.resize } : { resize: { mode: resize, kernel: resizeKernel } }),
   });
 }

@@ -23,8 +23,10 @@ export interface DatasetArrays {
   shape: readonly number[];
   /** One name per class, in label order, no name twice. Default: "0", "1", … up to the greatest label. */
   classNames?: readonly string[];
-  /** Default: "images". */
+  /** Of the data set. Default: "images". */
   name?: string;
+  /** Which part of the data set these images are: "train", "test" or another. Default: none. */
+  part?: string;
   /** Mean and std per channel, for pixels scaled to 0 … 1. Default: none (a model then takes that of its training images). */
   normalization?: Normalization;
   /**
@@ -53,7 +55,12 @@ export interface DatasetSplit {
  * const { train, validation } = data.split(0.1, 1);
  */
 export class Dataset {
+  /** With the part behind it: "CIFAR-10 test". */
   readonly name: string;
+  /** What the data set is called that the images are part of: "CIFAR-10". */
+  readonly set: string;
+  /** "train", "test" or another; undefined where it is not known, or where the images are all of the set. */
+  readonly part: string | undefined;
   /** uint8, NCHW. */
   readonly images: Uint8Array;
   readonly labels: Int32Array;
@@ -67,6 +74,8 @@ export class Dataset {
 
   private constructor(fields: Omit<Dataset, "length" | "image" | "subset" | "split" | "withNormalization">) {
     this.name = fields.name;
+    this.set = fields.set;
+    this.part = fields.part;
     this.images = fields.images;
     this.labels = fields.labels;
     this.classNames = Object.freeze([...fields.classNames]);
@@ -85,8 +94,8 @@ export class Dataset {
    */
   static fromArrays(arrays: DatasetArrays): Dataset {
     if (arrays === undefined) fail("ERR_OPTION", "arrays", "{ images, labels, shape }", arrays);
-    const keys = ["images", "labels", "shape", "classNames", "name", "normalization", "resize"] as const;
-    const { images, labels, shape, classNames, name, normalization, resize } = optionsObject(arrays, "arrays", keys);
+    const keys = ["images", "labels", "shape", "classNames", "name", "part", "normalization", "resize"] as const;
+    const { images, labels, shape, classNames, normalization, resize, ...given } = optionsObject(arrays, "arrays", keys);
     const bytes = checkImages(images);
     const imageShape = checkShape(shape);
     const pixels = imageShape[0] * imageShape[1] * imageShape[2];
@@ -96,8 +105,10 @@ export class Dataset {
     const count = bytes.length / pixels;
     const names = classNames === undefined ? undefined : checkClassNames(classNames);
     const checked = checkLabels(labels, count, names?.length);
+    const set = given.name === undefined ? "images" : string(given.name, "name");
+    const part = given.part === undefined ? undefined : string(given.part, "part");
     return new Dataset({
-      name: name === undefined ? "images" : string(name, "name"),
+      ...{ name: part === undefined ? set : `${set} ${part}`, set, part },
       images: bytes,
       labels: checked,
       classNames: names ?? Array.from({ length: checked.reduce((a, b) => Math.max(a, b)) + 1 }, (_, label) => String(label)),

@@ -103,7 +103,7 @@ export interface LabelledFile {
 export async function readImageFiles(
   root: string,
   files: readonly LabelledFile[],
-  dataset: { readonly name: string; readonly classNames: readonly string[] },
+  dataset: { readonly name: string; readonly part?: string; readonly classNames: readonly string[] },
   decoding: Decoding,
 ): Promise<Dataset> {
   const { size, channels, resize: mode, signal, cacheFolder, onError } = decoding;

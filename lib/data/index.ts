@@ -1,5 +1,6 @@
 // Labelled images in memory and the readers of the usual data sets: the public `datasets`.
 
+export { catalogue, type DatasetFacts, type DatasetName, type DatasetPart } from "./catalogue";
 export { conform, type ImageForm } from "./conform";
 export { hash } from "./data-hash";
 export { overlap } from "./seen-inputs";
@@ -10,6 +11,7 @@ export { type DecodingOptions, type DecodingProgress } from "./image-files";
 export { imageFolder, type ImageFolderOptions } from "./image-folder";
 export { fashionMnist, kmnist, mnist, type MnistOptions } from "./readers/mnist";
 export { computeNormalization, normalizations, type Normalization } from "./normalization";
+export { read, type ReadOptions } from "./read-named";
 export { type SplitName, type SplitOptions } from "./splits";
 export { svhn, type SvhnSplit } from "./readers/svhn";
 export { tinyImageNet, type TinyImageNetOptions } from "./readers/tiny-imagenet";

@@ -18,25 +18,18 @@ export interface DatasetReader {
 /** Readers by the name that a configuration gives. */
 export type DatasetReaders = Readonly<Record<string, DatasetReader>>;
 
-type BySplit = <S extends "train" | "test">(directory: string, options: { splits: readonly S[] }) => Promise<Record<S, Dataset>>;
-
-const { cifar10, cifar100, fashionMnist, imageFolder, kmnist, mnist, svhn, tinyImageNet } = datasets;
+const { imageFolder } = datasets;
 
 /** The data sets that the library reads, each in the layouts that its reader documents. */
-export const datasetReaders: DatasetReaders = {
-  cifar10: bySplit(cifar10),
-  cifar100: bySplit(cifar100),
-  svhn: bySplit(svhn),
-  mnist: bySplit(mnist),
-  "fashion-mnist": bySplit(fashionMnist),
-  kmnist: bySplit(kmnist),
-  "tiny-imagenet": { test: async (directory, { imageSize }) => (await tinyImageNet(directory, { imageSize })).validation },
-};
+export const datasetReaders: DatasetReaders = Object.fromEntries(
+  (Object.keys(datasets.catalogue) as datasets.DatasetName[]).map((name) => [name, published(name)]),
+);
 
-function bySplit(read: BySplit): DatasetReader {
+function published(name: datasets.DatasetName): DatasetReader {
+  const parts: readonly datasets.DatasetPart[] = datasets.catalogue[name].parts;
   return {
-    train: async (directory) => (await read(directory, { splits: ["train"] })).train,
-    test: async (directory) => (await read(directory, { splits: ["test"] })).test,
+    ...(parts.includes("train") && { train: (directory) => datasets.read(name, directory, { part: "train" }) }),
+    test: (directory, { imageSize }) => datasets.read(name, directory, { imageSize }),
   };
 }
 

@@ -27,7 +27,7 @@ test("NAME=DATA names a set, and a path that exists is a path", () => {
 });
 
 test("a set goes by the name that was given, else by its own without the part", () => {
-  const data = Dataset.fromArrays({ images: new Uint8Array(1), labels: [0], shape: [1, 1, 1], name: "CIFAR-100 test" });
+  const data = Dataset.fromArrays({ images: new Uint8Array(1), labels: [0], shape: [1, 1, 1], name: "CIFAR-100", part: "test" });
   expect([setName(dataSpec("cifar100:x"), data), setName(dataSpec("my test=cifar100:x"), data)]).toEqual(["CIFAR-100", "my test"]);
 });
 

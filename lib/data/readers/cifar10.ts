@@ -5,8 +5,8 @@ import { optionsObject, string } from "../../core/checks";
 import { findFile } from "../../formats/find-file";
 import { readPythonBatches, readPythonClassNames } from "./cifar-python";
 import { readCifarRecords, readClassNames } from "./cifar-records";
+import { catalogue, partOf } from "../catalogue";
 import { Dataset } from "../dataset";
-import { normalizations } from "../normalization";
 import { readSplits, type SplitName, type SplitOptions } from "../splits";
 
 /**
@@ -29,8 +29,9 @@ export async function cifar10<S extends SplitName = SplitName>(directory: string
     "the class names of CIFAR-10 (binary or Python version)",
   );
   const python = basename(namesPath) === "batches.meta";
-  const classNames = await (python ? readPythonClassNames(namesPath, "label_names", 10) : readClassNames(namesPath, 10));
-  const label = { key: "labels", name: "label", classes: 10 };
+  const classes = catalogue.cifar10.numClasses;
+  const classNames = await (python ? readPythonClassNames(namesPath, "label_names", classes) : readClassNames(namesPath, classes));
+  const label = { key: "labels", name: "label", classes };
   return readSplits(splits, async (split) => {
     const files = split === "train" ? [1, 2, 3, 4, 5].map((batch) => `data_batch_${batch}`) : ["test_batch"];
     const paths = files.map((file) => join(dirname(namesPath), python ? file : `${file}.bin`));
@@ -38,10 +39,8 @@ export async function cifar10<S extends SplitName = SplitName>(directory: string
     return Dataset.fromArrays({
       images,
       labels: labels[0] as Int32Array,
-      shape: [3, 32, 32],
       classNames,
-      name: `CIFAR-10 ${split}`,
-      normalization: normalizations.cifar10,
+      ...partOf("cifar10", split),
     });
   });
 }

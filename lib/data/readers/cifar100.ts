@@ -6,8 +6,8 @@ import { corruptFile } from "../../core/file-errors";
 import { findFile } from "../../formats/find-file";
 import { readPythonBatches, readPythonClassNames } from "./cifar-python";
 import { readCifarRecords, readClassNames } from "./cifar-records";
+import { catalogue, partOf } from "../catalogue";
 import { Dataset } from "../dataset";
-import { normalizations } from "../normalization";
 import { readSplits, type SplitName, type SplitOptions } from "../splits";
 
 /**
@@ -28,22 +28,21 @@ export async function cifar100<S extends SplitName = SplitName>(directory: strin
     "the class names of CIFAR-100 (binary or Python version)",
   );
   const python = basename(namesPath) === "meta";
-  const classNames = await (python ? readPythonClassNames(namesPath, "fine_label_names", 100) : readClassNames(namesPath, 100));
+  const classes = catalogue.cifar100.numClasses;
+  const classNames = await (python ? readPythonClassNames(namesPath, "fine_label_names", classes) : readClassNames(namesPath, classes));
   return readSplits(splits, async (split) => {
     const path = join(dirname(namesPath), python ? split : `${split}.bin`);
     const { images, labels } = await (python ? readPythonBatches : readCifarRecords)([path], split === "train" ? 50_000 : 10_000, [
       { key: "coarse_labels", name: "coarse label", classes: 20 },
-      { key: "fine_labels", name: "fine label", classes: 100 },
+      { key: "fine_labels", name: "fine label", classes },
     ]);
     const [coarse, fine] = labels as [Int32Array, Int32Array];
     checkHierarchy(path, coarse, fine);
     return Dataset.fromArrays({
       images,
       labels: fine,
-      shape: [3, 32, 32],
       classNames,
-      name: `CIFAR-100 ${split}`,
-      normalization: normalizations.cifar100,
+      ...partOf("cifar100", split),
     });
   });
 }

@@ -4,9 +4,9 @@ import { join } from "node:path";
 import { optionsObject, string } from "../../core/checks";
 import { corruptFile } from "../../core/file-errors";
 import { findFile } from "../../formats/find-file";
+import { catalogue, partOf } from "../catalogue";
 import { Dataset } from "../dataset";
 import { readIdx } from "../../formats/idx";
-import { normalizations, type Normalization } from "../normalization";
 import { readSplits, type SplitName, type SplitOptions } from "../splits";
 
 export interface MnistOptions<S extends SplitName = SplitName> extends SplitOptions<S> {
@@ -18,13 +18,11 @@ export interface MnistOptions<S extends SplitName = SplitName> extends SplitOpti
 }
 
 interface Flavour {
-  name: string;
+  set: "mnist" | "fashion-mnist" | "kmnist";
   /** The folder that torchvision makes, and ours beside other data sets. */
   torchvision: string;
   folder: string;
   prefix: string;
-  classNames: readonly string[];
-  normalization: Normalization | undefined;
 }
 
 /**
@@ -39,12 +37,10 @@ interface Flavour {
  */
 export function mnist<S extends SplitName = SplitName>(directory: string, options?: MnistOptions<S>): Promise<Record<S, Dataset>> {
   return read(directory, options, {
-    name: "MNIST",
+    set: "mnist",
     torchvision: "MNIST",
     folder: "mnist",
     prefix: "mnist-",
-    classNames: ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"],
-    normalization: normalizations.mnist,
   });
 }
 
@@ -58,12 +54,10 @@ export function mnist<S extends SplitName = SplitName>(directory: string, option
  */
 export function fashionMnist<S extends SplitName = SplitName>(directory: string, options?: MnistOptions<S>): Promise<Record<S, Dataset>> {
   return read(directory, options, {
-    name: "Fashion-MNIST",
+    set: "fashion-mnist",
     torchvision: "FashionMNIST",
     folder: "fashion-mnist",
     prefix: "fashion-",
-    classNames: ["T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"],
-    normalization: normalizations.fashionMnist,
   });
 }
 
@@ -77,12 +71,10 @@ export function fashionMnist<S extends SplitName = SplitName>(directory: string,
  */
 export function kmnist<S extends SplitName = SplitName>(directory: string, options?: MnistOptions<S>): Promise<Record<S, Dataset>> {
   return read(directory, options, {
-    name: "KMNIST",
+    set: "kmnist",
     torchvision: "KMNIST",
     folder: "kmnist",
     prefix: "kmnist-",
-    classNames: ["o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo"],
-    normalization: undefined,
   });
 }
 
@@ -98,31 +90,29 @@ async function read<S extends SplitName>(
     const start = split === "train" ? "train" : "t10k";
     const find = (kind: string, file: string): Promise<string> => {
       const names = prefixes.flatMap((before) => [`${before}${start}-${file}`, `${before}${start}-${file}.gz`]);
-      return findFile(directories, names, `the ${kind} of the ${flavour.name} ${split} split`);
+      return findFile(directories, names, `the ${kind} of the ${catalogue[flavour.set].title} ${split} split`);
     };
     const imagesPath = await find("images", "images-idx3-ubyte");
     const labelsPath = await find("labels", "labels-idx1-ubyte");
-    return readPair(imagesPath, labelsPath, `${flavour.name} ${split}`, flavour);
+    return readPair(imagesPath, labelsPath, flavour.set, split);
   });
 }
 
-async function readPair(imagesPath: string, labelsPath: string, name: string, flavour: Flavour): Promise<Dataset> {
+async function readPair(imagesPath: string, labelsPath: string, set: Flavour["set"], split: SplitName): Promise<Dataset> {
+  const { title, numClasses: classes, classNames } = catalogue[set];
   const images = await readIdx(imagesPath, 3);
   const labels = await readIdx(labelsPath, 1);
   const [count = 0, height, width] = images.shape;
   if (count === 0) throw corruptFile(imagesPath, "at least one image", "none");
-  if (height !== 28 || width !== 28) throw corruptFile(imagesPath, `28×28 images of ${flavour.name}`, `${height}×${width}`);
+  if (height !== 28 || width !== 28) throw corruptFile(imagesPath, `28×28 images of ${title}`, `${height}×${width}`);
   if (labels.data.length !== count)
     throw corruptFile(labelsPath, `${count} labels, one per image of ${imagesPath}`, `${labels.data.length}`);
-  const classes = flavour.classNames.length;
   const wrong = labels.data.findIndex((label) => label >= classes);
   if (wrong >= 0) throw corruptFile(labelsPath, `labels from 0 to ${classes - 1}`, `${labels.data[wrong]} for image ${wrong}`);
   return Dataset.fromArrays({
     images: images.data,
     labels: labels.data,
-    shape: [1, 28, 28],
-    classNames: flavour.classNames,
-    name,
-    normalization: flavour.normalization,
+    classNames,
+    ...partOf(set, split),
   });
 }

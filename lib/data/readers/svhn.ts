@@ -6,8 +6,8 @@ import { optionsObject, string, typedArrayName } from "../../core/checks";
 import { corruptFile } from "../../core/file-errors";
 import { findFile } from "../../formats/find-file";
 import { readMat5, type MatArray, type MatHeader } from "../../formats/mat5";
+import { catalogue, partOf } from "../catalogue";
 import { Dataset } from "../dataset";
-import { normalizations } from "../normalization";
 import { readSplits, type SplitName, type SplitOptions } from "../splits";
 
 /** `"extra"`: 531,131 easier digits, in memory 1.6 GB. */
@@ -33,12 +33,12 @@ export async function svhn<S extends SvhnSplit = SplitName>(directory: string, o
   const directories = ["", "svhn", "SVHN"].map((name) => join(string(directory, "directory"), name));
   const read = async (split: SvhnSplit) => {
     const path = await findFile(directories, [`${split}_32x32.mat`], `the ${split} split of SVHN (cropped digits)`);
-    return readDigits(path, `SVHN ${split}`);
+    return readDigits(path, split);
   };
-  return readSplits(splits, read, ["train", "test", "extra"]);
+  return readSplits(splits, read, catalogue.svhn.parts);
 }
 
-async function readDigits(path: string, name: string): Promise<Dataset> {
+async function readDigits(path: string, split: SvhnSplit): Promise<Dataset> {
   const counts = new Map<string, number>();
   const arrays = await readMat5(path, ["X", "y"], (header) => {
     counts.set(header.name, checkHeader(path, header));
@@ -59,10 +59,8 @@ async function readDigits(path: string, name: string): Promise<Dataset> {
   return Dataset.fromArrays({
     images,
     labels,
-    shape: [3, side, side],
-    classNames: ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"],
-    name,
-    normalization: normalizations.svhn,
+    classNames: catalogue.svhn.classNames,
+    ...partOf("svhn", split),
   });
 }
 

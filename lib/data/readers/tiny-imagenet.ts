@@ -6,6 +6,7 @@ import { describe, optionsObject, string } from "../../core/checks";
 import { corruptFile, io } from "../../core/file-errors";
 import { findFile } from "../../formats/find-file";
 import { readTextFile } from "../../formats/text-file";
+import { catalogue } from "../catalogue";
 import type { Dataset } from "../dataset";
 import { checkDecoding, decodingKeys, readImageFiles, type DecodingOptions } from "../image-files";
 
@@ -37,7 +38,7 @@ export async function tinyImageNet(directory: string, options?: TinyImageNetOpti
   const labelled = await readAnnotations(annotations, new Map(identifiers.map((identifier, label) => [identifier, label])));
   await checkImages(folder, annotations, labelled);
   const files = Array.from(labelled, ([name, label]) => ({ path: join(folder, name), name: `val/images/${name}`, label }));
-  return { validation: await readImageFiles(root, files, { name: "Tiny ImageNet validation", classNames }, decoding) };
+  return { validation: await readImageFiles(root, files, { name: catalogue["tiny-imagenet"].title, part: "validation", classNames }, decoding) };
 }
 
 function readText(path: string): Promise<string> {

@@ -931,8 +931,8 @@ function splitValidation(train: Dataset, { validation, recipe }: ResolvedFitOpti
 }
 
 /** Of the data sets that a preset was published with. */
-function presetNormalization(preset: PresetRecord | undefined, { name }: Dataset): Normalization | undefined {
-  return preset && presets[preset.name].normalizations[name.replace(/ (train|test)$/, "")];
+function presetNormalization(preset: PresetRecord | undefined, { set }: Dataset): Normalization | undefined {
+  return preset && presets[preset.name].normalizations[set];
 }
 
 function differing(kind: string, saved: object, given: object): string[] {

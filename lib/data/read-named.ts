@@ -1,0 +1,49 @@
+// Reading a data set by its name in the catalogue.
+
+import { oneOf, optionsObject } from "../core/checks";
+import { catalogue, datasetNames, testPart, type DatasetName, type DatasetPart } from "./catalogue";
+import type { Dataset } from "./dataset";
+import type { DecodingOptions } from "./image-files";
+import { cifar10 } from "./readers/cifar10";
+import { cifar100 } from "./readers/cifar100";
+import { fashionMnist, kmnist, mnist } from "./readers/mnist";
+import { svhn } from "./readers/svhn";
+import { tinyImageNet } from "./readers/tiny-imagenet";
+
+/** Which part of a data set is read, and how its images are decoded. */
+export interface ReadOptions extends Pick<DecodingOptions, "imageSize" | "maxPixels" | "signal" | "onProgress"> {
+  /** Default: "test", or the only part that the set's reader gives. */
+  part?: DatasetPart;
+  /** What stands before the names of the files, of the MNIST family alone. */
+  prefix?: string;
+}
+
+const keys = ["part", "prefix", "imageSize", "maxPixels", "signal", "onProgress"] as const;
+
+type SplitReader = (directory: string, options: { splits: ("train" | "test")[]; prefix?: string }) => Promise<Record<string, Dataset>>;
+
+const readers: Readonly<Record<Exclude<DatasetName, "tiny-imagenet">, SplitReader>> = {
+  mnist,
+  "fashion-mnist": fashionMnist,
+  kmnist,
+  cifar10,
+  cifar100,
+  svhn,
+};
+
+/**
+ * Reads one part of a data set by its name in the {@link catalogue}, with the reader of that name: `read("cifar10", …)` is {@link cifar10}.
+ *
+ * @param directory - where its files are, as its reader documents
+ * @throws ERR_OPTION for another name or part; what the reader throws
+ * @example
+ * const test = await datasets.read("svhn", "data", { part: "test" });
+ */
+export async function read(name: DatasetName, directory: string, options: ReadOptions = {}): Promise<Dataset> {
+  const known = oneOf(name, "name", datasetNames);
+  const { part: asked, prefix, ...decoding } = optionsObject(options, "options", keys);
+  const part = oneOf<DatasetPart>(asked ?? testPart(known), "part", catalogue[known].parts);
+  if (known === "tiny-imagenet") return (await tinyImageNet(directory, decoding)).validation;
+  const found = await readers[known](directory, { splits: [part as "train"], ...(prefix === undefined ? {} : { prefix }) });
+  return found[part] as Dataset;
+}
