@@ -25,7 +25,7 @@ else if (text !== current) {
 
 function tables() {
   const described = scores.names.map((name) => scores.describe(name));
-  return `${scoreTable(described)}\n\n${optionTable(described)}`;
+  return [scoreTable(described), optionTable(described), propertyTable(described)].join("\n\n");
 }
 
 function scoreTable(described) {
@@ -38,24 +38,31 @@ function scoreTable(described) {
 
 /** Each option once for the scores that declare it alike. */
 function optionTable(described) {
-  const rows = new Map();
-  for (const { name, options } of described) {
-    for (const { name: option, expected, default: value, otherwise, description } of options) {
-      const row = [
-        `\`${option}\``,
-        code(expected),
-        value === undefined ? code(otherwise ?? "none") : `\`${JSON.stringify(value)}\``,
-        description,
-      ];
-      const key = row.join("|");
-      rows.set(key, { row, takenBy: [...(rows.get(key)?.takenBy ?? []), name] });
-    }
-  }
-  const sorted = [...rows.values()].sort((a, b) => (a.row[0] < b.row[0] ? -1 : a.row[0] > b.row[0] ? 1 : 0));
-  return table(
-    ["option", "of", "values", "default", "what it does"],
-    sorted.map(({ row: [option, ...rest], takenBy }) => [option, listed(takenBy), ...rest]),
+  const rows = described.flatMap(({ name, options }) =>
+    options.map(({ name: option, expected, default: value, otherwise, description }) => {
+      const unset = value === undefined ? code(otherwise ?? "none") : `\`${JSON.stringify(value)}\``;
+      return { name: option, of: name, cells: [code(expected), unset, description] };
+    }),
   );
+  return table(["option", "of", "values", "default", "what it does"], gathered(rows));
+}
+
+function propertyTable(described) {
+  const rows = described.flatMap(({ name, properties }) =>
+    properties.map((property) => ({ name: property.name, of: name, cells: [property.description] })),
+  );
+  return table(["property of the fitted score", "of", "what it says"], gathered(rows));
+}
+
+/** Rows by name; those that differ in the score alone are one. */
+function gathered(rows) {
+  const found = new Map();
+  for (const { name, of, cells } of rows) {
+    const key = JSON.stringify([name, cells]);
+    found.set(key, { name, cells, scores: [...(found.get(key)?.scores ?? []), of] });
+  }
+  const sorted = [...found.values()].sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0));
+  return sorted.map(({ name, scores: list, cells }) => [`\`${name}\``, listed(list), ...cells]);
 }
 
 function table(head, rows) {

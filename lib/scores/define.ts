@@ -20,7 +20,7 @@ export interface GivenTraining extends Given {
   readonly bias: Tensor | undefined;
 }
 
-/** A score that was fitted, as its definition sees it; `Facts` are what users can read of it. */
+/** A score that was fitted, as its definition sees it; `Facts` are what users can read of it, among them the options on which its needs depend. */
 export interface Fitted<Facts extends object> {
   readonly facts: Facts;
   /** What a user should know about the fit. Default: nothing. */
@@ -53,6 +53,8 @@ export interface ScoreDefinition<N extends string, O extends ScoreOptionTable, F
   readonly chooseWhere: string;
   /** Beside these every score takes `signal`. */
   readonly options: O;
+  /** What can be read of the fitted score: what each of its facts says. */
+  readonly facts: { readonly [K in keyof NoInfer<Facts>]: string };
   /** What it is fitted to and what it looks at; `bias` may be missing where the last layer has none. */
   readonly needs: Requirements | ((options: ResolvedOptions<O>) => Requirements);
   /** It compares classes with one another, so that with a single class it is the same number for every input. Default false. */

@@ -2,5 +2,6 @@
 
 export { fit, requirements } from "./fit";
 export { describe, names } from "./registry";
-export type { ScoreDescription, ScoreName, ScoreOf, ScoreOptionDescription, ScoreOptions } from "./registry";
+export type { ScoreOptionDescription } from "./option";
+export type { EveryScoreOptions, ScoreDescription, ScoreName, ScoreOf, ScoreOptions, ScorePropertyDescription } from "./registry";
 export type { ModelOutputs, Requirements, Score, ScoreCallOptions, TrainingOutputs } from "./score";

@@ -3,18 +3,25 @@
 import { boolean, finite, integer, oneOf, string } from "../core/checks";
 import { modelOutputs, type ModelOutput } from "../core/model-outputs";
 
-/** What an option takes: `V` is what a caller may give, `R` what the score gets; without a default that may be undefined. */
-export interface ScoreOption<V, R extends V | undefined = V | undefined> {
-  /** How its values are written on a command line, and what a table says of them. */
+/** What an option of a score is, for tables, forms and help texts. */
+export interface ScoreOptionDescription {
+  /** Its key in the options. */
+  readonly name: string;
+  /** What its values are. */
   readonly kind: "integer" | "number" | "boolean" | "choice" | "string";
-  /** Which values it takes, in words: "at least 1", "true or false". */
+  /** Which values it takes, in words: "a whole number from 1 on", "true or false". */
   readonly expected: string;
   /** What it does, as a sentence. */
   readonly description: string;
-  /** What the score gets where the option is not given; undefined: nothing. */
-  readonly default: R;
-  /** What happens where the option is not given and has no `default`, in words. */
+  /** Its value where it is not given; undefined: see `otherwise`. */
+  readonly default: unknown;
+  /** What happens where it is not given and has no `default`, in words. */
   readonly otherwise: string | undefined;
+}
+
+/** An option as it is declared: `V` is what a caller may give, `R` what the score gets; without a default that may be undefined. */
+export interface ScoreOption<V, R extends V | undefined = V | undefined> extends Omit<ScoreOptionDescription, "name"> {
+  readonly default: R;
   /** @throws ERR_OPTION, ERR_RANGE, ERR_NON_FINITE */
   check(value: unknown, name: string): V;
 }
@@ -104,6 +111,9 @@ export const fromOption = choiceOption<ModelOutput, "features">(modelOutputs, {
   default: "features",
   description: "Which outputs the score is fitted to and looks at.",
 });
+
+/** What a score that takes `from` says of it. */
+export const fromFact = "The outputs that it was fitted to and looks at.";
 
 /** `device`: of scores that compute natively. */
 export const deviceOption = stringOption({

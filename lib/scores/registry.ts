@@ -3,7 +3,7 @@
 import { oneOf, optionalSignal, optionsObject } from "../core/checks";
 import * as definitions from "./all";
 import type { Fitted, ScoreDefinition } from "./define";
-import type { GivenOptions, ResolvedOptions, ScoreOption, ScoreOptionTable } from "./option";
+import type { GivenOptions, ResolvedOptions, ScoreOptionDescription, ScoreOptionTable } from "./option";
 import type { Requirements, Score } from "./score";
 
 type Listed = typeof definitions;
@@ -12,13 +12,19 @@ type Definitions = { [K in keyof Listed as Listed[K]["name"]]: Listed[K] };
 /** The name of a score; `scores.names` lists them. */
 export type ScoreName = keyof Definitions;
 
-/** The options of each score, by its name. */
-export type ScoreOptions = { [N in ScoreName]: GivenOptions<Definitions[N]["options"]> & { signal?: AbortSignal } };
+/** The options of each score, by its name: those that {@link describe} lists, and what every score takes. */
+export type ScoreOptions = { [N in ScoreName]: GivenOptions<Definitions[N]["options"]> & EveryScoreOptions };
+
+/** The options that every score takes. */
+export interface EveryScoreOptions {
+  /** Ends the fit: it then throws ERR_ABORTED. */
+  signal?: AbortSignal;
+}
 
 type FactsOf<N extends ScoreName> = Awaited<ReturnType<Definitions[N]["fit"]>> extends Fitted<infer Facts> ? Facts : never;
 
-/** Each score as it is fitted, by its name: a {@link Score}, and what can be read of it. */
-export type ScoreOf = { [N in ScoreName]: Score & { readonly name: N } & Readonly<FactsOf<N>> };
+/** Each score as it is fitted, by its name: a {@link Score}, and the properties that {@link describe} lists. */
+export type ScoreOf = { [N in ScoreName]: Score & Readonly<Record<"name", N>> & Readonly<FactsOf<N>> };
 
 /** A definition whose own types are not known. */
 export type AnyDefinition = ScoreDefinition<ScoreName, ScoreOptionTable, object>;
@@ -55,7 +61,9 @@ export function resolveOptions(
 
 /** What a score is and what it takes, for tables, forms and help texts. */
 export interface ScoreDescription {
+  /** By which `scores.fit` knows it. */
   readonly name: ScoreName;
+  /** As plain text: z are features, l logits. */
   readonly formula: string;
   /** Authors and year of the publication. */
   readonly source: string;
@@ -63,16 +71,20 @@ export interface ScoreDescription {
   readonly cost: string;
   /** Where it serves best. */
   readonly chooseWhere: string;
+  /** Under default options. */
   readonly requirements: Requirements;
   /** Beside these every score takes `signal`. */
   readonly options: readonly ScoreOptionDescription[];
+  /** What can be read of the fitted score, beside what every {@link Score} has. */
+  readonly properties: readonly ScorePropertyDescription[];
 }
 
-/** An option of a score. */
-export interface ScoreOptionDescription extends Pick<ScoreOption<unknown>, "kind" | "expected" | "description" | "otherwise"> {
+/** A property of a fitted score. */
+export interface ScorePropertyDescription {
+  /** Its key in the score. */
   readonly name: string;
-  /** Its value where it is not given; undefined: see `otherwise`. */
-  readonly default: unknown;
+  /** What it says. */
+  readonly description: string;
 }
 
 /**
@@ -85,11 +97,21 @@ export interface ScoreOptionDescription extends Pick<ScoreOption<unknown>, "kind
  */
 export function describe(name: ScoreName): ScoreDescription {
   const definition = definitionOf(name);
-  const { formula, source, cost, chooseWhere } = definition;
+  const { formula, source, cost, chooseWhere, facts } = definition;
   const options = Object.entries(definition.options).map(([option, { kind, expected, description, default: value, otherwise }]) => {
     return { name: option, kind, expected, description, default: value, otherwise };
   });
-  return { name, formula, source, cost, chooseWhere, requirements: needsOf(definition, resolveOptions(definition, {})), options };
+  const properties = Object.entries<string>(facts).map(([fact, description]) => ({ name: fact, description }));
+  return {
+    name,
+    formula,
+    source,
+    cost,
+    chooseWhere,
+    requirements: needsOf(definition, resolveOptions(definition, {})),
+    options,
+    properties,
+  };
 }
 
 /** What a score looks at under these options. */

@@ -18,13 +18,13 @@ export interface ModelOutputs {
   features?: Tensor | ArrayWithShape;
   /** [N, d]: as they come from pooling, before any normalisation. */
   rawFeatures?: Tensor | ArrayWithShape;
-  /** [N, C] */
+  /** [N, C]: as the network makes them. */
   logits?: Tensor | ArrayWithShape;
 }
 
 /** What a score may be fitted to: outputs for the (un-augmented) training inputs, their labels, and the last layer. */
 export interface TrainingOutputs extends ModelOutputs {
-  /** [N] */
+  /** [N]: the class of each row. */
   labels?: Labels;
   /** [C, d]: of the last layer. */
   weight?: Tensor | ArrayWithShape;
@@ -34,16 +34,21 @@ export interface TrainingOutputs extends ModelOutputs {
 
 /** What a score looks at when it is fitted and when it scores; `bias` counts as given where the last layer has none. */
 export interface Requirements {
+  /** What `scores.fit` has to be given. */
   readonly fit: readonly (keyof TrainingOutputs)[];
+  /** What {@link Score.score} has to be given. */
   readonly score: readonly ModelOutput[];
 }
 
+/** Options of {@link Score.score}. */
 export interface ScoreCallOptions {
+  /** Ends the call: it then throws ERR_ABORTED. */
   signal?: AbortSignal;
 }
 
-/** A fitted score. All are float64, and never an answer to NaN or infinite input. */
+/** A fitted score. Scores are float64. NaN or infinite input throws ERR_NON_FINITE. */
 export interface Score {
+  /** By which `scores.fit` knows it. */
   readonly name: ScoreName;
   /** Which model outputs {@link Score.score} looks at. */
   readonly needs: readonly ModelOutput[];
@@ -61,6 +66,7 @@ export interface Score {
   score(outputs: ModelOutputs, options?: ScoreCallOptions): Promise<Float64Array>;
   /** Gives the memory back now. Idempotent; later use throws ERR_DISPOSED. */
   dispose(): void;
+  /** {@link Score.dispose}, for `using`. */
   [Symbol.dispose](): void;
   /** @internal Everything that a file has to hold; `restoreScore` makes a score of it that gives the same numbers, but for rounding in the last bits where the score is a mixture's. */
   state(): Promise<ScoreState>;

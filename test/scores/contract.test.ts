@@ -163,6 +163,21 @@ describe.each([...scores.names])("%s", (name) => {
     }
   });
 
+  test("it says of itself what is so", async () => {
+    const { formula, source, cost, chooseWhere, requirements, options, properties } = scores.describe(name);
+    for (const text of [formula, source, cost, chooseWhere]) expect(text).toMatch(/\S/);
+    expect(requirements).toEqual(scores.requirements(name));
+    using score = await scores.fit(name, training);
+    expect(Object.keys(score)).toEqual(expect.arrayContaining(properties.map((property) => property.name)));
+    for (const { name: option, expected, description, default: value, otherwise } of options) {
+      expect([expected, description]).toEqual([expect.stringMatching(/\S/), expect.stringMatching(/^\S.*\.$/)]);
+      expect(value ?? otherwise).toBeDefined();
+      // Asking for the default is asking for nothing.
+      if (value !== undefined) (await scores.fit(name, training, { [option]: value } as never)).dispose();
+      await expect(scores.fit(name, training, { [option]: Symbol(option) } as never)).rejects.toEqual(refused("ERR_OPTION", option));
+    }
+  });
+
   test("unknown options and outputs are refused", async () => {
     expect(() => scores.requirements(name, { typo: 1 } as never)).toThrow(refused("ERR_OPTION", "typo"));
     await expect(scores.fit(name, training, { jitters: 1 } as never)).rejects.toEqual(refused("ERR_OPTION", "jitters"));

@@ -15,6 +15,7 @@ export const energy = defineScore({
   cost: "C per input",
   chooseWhere: "only logits are available",
   options: { temperature: temperatureOption },
+  facts: { temperature: "What divides the logits." },
   needs: { fit: [], score: ["logits"] },
   fit: (_, { temperature }) => made(temperature),
   restore: ({ description }, _, where) => made(storedOption(description, "temperature", temperatureOption, where)),

@@ -15,6 +15,7 @@ export const entropy = defineScore({
   cost: "C per input",
   chooseWhere: "only logits are available",
   options: { temperature: temperatureOption },
+  facts: { temperature: "What divides the logits." },
   needs: { fit: [], score: ["logits"] },
   comparesClasses: true,
   fit: (_, { temperature }) => made(temperature),

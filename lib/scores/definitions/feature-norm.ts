@@ -16,6 +16,7 @@ export const featureNorm = defineScore({
   cost: "d per input",
   chooseWhere: "the network was trained for it",
   options: {},
+  facts: {},
   needs: { fit: [], score: ["rawFeatures"] },
   fit: made,
   restore: made,

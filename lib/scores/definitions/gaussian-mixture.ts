@@ -4,7 +4,7 @@ import type { ModelOutput } from "../../core/model-outputs";
 import { presetNames } from "../../protocols/preset";
 import { covariances, GaussianMixture, jitterRules, priors } from "../../statistics/gaussian-mixture";
 import { defineScore, type Fitted } from "../define";
-import { choiceOption, choiceOrNumberOption, deviceOption, fromOption, integerOption, numClassesOption } from "../option";
+import { choiceOption, choiceOrNumberOption, deviceOption, fromFact, fromOption, integerOption, numClassesOption } from "../option";
 import { storedObject, storedOption } from "../stored";
 
 /** log q(z) = logsumexp_c [log N(z; u_c, Σ_c) + log q(c)], Mukhoti et al. 2021: {@link GaussianMixture.logDensity}. */
@@ -34,6 +34,7 @@ export const gaussianMixture = defineScore({
     from: fromOption,
     device: deviceOption,
   },
+  facts: { mixture: "The `GaussianMixture` that was fitted; it is disposed with the score.", from: fromFact },
   needs: ({ from }) => ({ fit: [from, "labels"], score: [from] }),
   async fit(given, { from, ...options }) {
     return fitted(await GaussianMixture.fit(given[from], given.labels, options), from);
@@ -45,7 +46,6 @@ export const gaussianMixture = defineScore({
   },
 });
 
-/** What can be read of it: what was fitted, which is disposed with the score, and to which outputs. */
 interface Facts {
   mixture: GaussianMixture;
   from: ModelOutput;

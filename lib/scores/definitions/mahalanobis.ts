@@ -2,7 +2,7 @@
 
 import type { ModelOutput } from "../../core/model-outputs";
 import { defineScore, type Fitted } from "../define";
-import { deviceOption, fromOption, numClassesOption } from "../option";
+import { deviceOption, fromFact, fromOption, numClassesOption } from "../option";
 import { SharedCovariance } from "../shared-covariance";
 import { storedObject, storedOption } from "../stored";
 
@@ -18,6 +18,7 @@ export const mahalanobis = defineScore({
   cost: "d² + C·d per input",
   chooseWhere: "classes are small, or alike in shape",
   options: { numClasses: numClassesOption, from: fromOption, device: deviceOption },
+  facts: { from: fromFact, jitter: "What was added to the diagonal of S." },
   needs: ({ from }) => ({ fit: [from, "labels"], score: [from] }),
   async fit(given, { from, ...options }) {
     return fitted(await SharedCovariance.fit(given[from], given.labels, options), from);
@@ -29,11 +30,8 @@ export const mahalanobis = defineScore({
   },
 });
 
-/** What can be read of it. */
 interface Facts {
-  /** To which outputs it was fitted. */
   from: ModelOutput;
-  /** What was added to the diagonal of S. */
   jitter: number;
 }
 

@@ -13,6 +13,7 @@ export const maxLogit = defineScore({
   cost: "C per input",
   chooseWhere: "only logits are available",
   options: {},
+  facts: { temperature: "1: a temperature would order the same inputs alike." },
   needs: { fit: [], score: ["logits"] },
   fit: () => ofLogits(1, largest),
   restore: ({ description }, _, where) => ofLogits(storedOption(description, "temperature", temperatureOption, where), largest),

@@ -15,6 +15,7 @@ export const maxSoftmax = defineScore({
   cost: "C per input",
   chooseWhere: "a baseline is wanted, which every other score should beat",
   options: { temperature: temperatureOption },
+  facts: { temperature: "What divides the logits." },
   needs: { fit: [], score: ["logits"] },
   comparesClasses: true,
   fit: (_, { temperature }) => made(temperature),

@@ -8,7 +8,7 @@ import { labelsTensor } from "../../native/labels-tensor";
 import { native, type NativeNearestNeighbours } from "../../native/surface";
 import { Tensor } from "../../native/tensor";
 import { defineScore, type Fitted } from "../define";
-import { booleanOption, deviceOption, fromOption, integerOption } from "../option";
+import { booleanOption, deviceOption, fromFact, fromOption, integerOption } from "../option";
 import { damaged, restoring, storedInteger, storedOption } from "../stored";
 
 /** OpenOOD has 50 for CIFAR; the paper chooses it on validation data. */
@@ -38,6 +38,12 @@ export const nearestNeighbours = defineScore({
   cost: "N·d per input, all N training features in memory and in the file",
   chooseWhere: "classes are not compact, there are no labels, or the features are another model's",
   options: { k: kOption, normalize: normalizeOption, from: fromOption, device: deviceOption },
+  facts: {
+    from: fromFact,
+    k: "Which neighbour's distance counts.",
+    normalize: "Whether features are divided by their length.",
+    smallestClass: "Samples of the smallest class; undefined where labels were not given.",
+  },
   needs: ({ from }) => ({ fit: [from], score: [from] }),
   multiplications: ({ rows, columns, inputs }) => inputs * rows * columns,
   async fit(given, { k, normalize, from, device, signal }) {
@@ -66,13 +72,10 @@ export const nearestNeighbours = defineScore({
   },
 });
 
-/** What can be read of it. */
 interface Facts {
-  /** To which outputs it was fitted. */
   from: ModelOutput;
   k: number;
   normalize: boolean;
-  /** Samples of the smallest class, where labels were given. */
   smallestClass: number | undefined;
 }
 

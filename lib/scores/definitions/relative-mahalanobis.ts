@@ -2,7 +2,7 @@
 
 import type { ModelOutput } from "../../core/model-outputs";
 import { defineScore, type Fitted } from "../define";
-import { deviceOption, fromOption, numClassesOption } from "../option";
+import { deviceOption, fromFact, fromOption, numClassesOption } from "../option";
 import { SharedCovariance } from "../shared-covariance";
 import { damaged, storedObject, storedOption, withoutPrefix, withPrefix } from "../stored";
 
@@ -17,6 +17,12 @@ export const relativeMahalanobis = defineScore({
   cost: "2·d² + C·d per input",
   chooseWhere: "the other set is close to the training set: directions that all classes share do not count",
   options: { numClasses: numClassesOption, from: fromOption, device: deviceOption },
+  facts: {
+    from: fromFact,
+    jitter: "What was added to the diagonal of S.",
+    backgroundJitter: "What was added to the diagonal of S₀.",
+    classesWithSamples: "How many classes had samples; with one the score is the same for every input.",
+  },
   needs: ({ from }) => ({ fit: [from, "labels"], score: [from] }),
   comparesClasses: true,
   async fit(given, { from, ...options }) {
@@ -42,15 +48,10 @@ export const relativeMahalanobis = defineScore({
   },
 });
 
-/** What can be read of it. */
 interface Facts {
-  /** To which outputs it was fitted. */
   from: ModelOutput;
-  /** What was added to the diagonal of S. */
   jitter: number;
-  /** What was added to the diagonal of S₀. */
   backgroundJitter: number;
-  /** How many classes had samples; with one the score is the same for every input. */
   classesWithSamples: number;
 }
 

@@ -27,6 +27,11 @@ export const vim = defineScore({
     }),
     device: deviceOption,
   },
+  facts: {
+    featureDim: "d, the columns of the features.",
+    dimension: "D, the dimensions of the principal subspace.",
+    alpha: "α: how much the residual counts.",
+  },
   needs: { fit: ["features", "logits", "weight", "bias"], score: ["features", "logits"] },
   multiplications: ({ rows, columns }) => 10 * rows * columns ** 2, // a singular value decomposition takes several passes
   async fit(given, { dimension, device, signal }) {
@@ -53,13 +58,9 @@ export const vim = defineScore({
   },
 });
 
-/** What can be read of it. */
 interface Facts {
-  /** d */
   featureDim: number;
-  /** D */
   dimension: number;
-  /** α: how much the residual counts. */
   alpha: number;
 }
 

@@ -16,6 +16,7 @@ export const centredLogit = defineScore({
   cost: "C per input",
   chooseWhere: "a test plants it",
   options: { share: shareOption },
+  facts: { share: "The share of the mean that is subtracted." },
   needs: { fit: ["logits"], score: ["logits"] },
   async fit({ logits }, { share, signal }) {
     const [rows, columns] = logits.shape as [number, number];
