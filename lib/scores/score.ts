@@ -14,21 +14,21 @@ export type { ScoreName };
  * `model.extract` gives goes in as it is: its labels are not looked at.
  */
 export interface ModelOutputs {
-  /** [N, d]: what the last layer sees; L2-normalised where the network normalises. */
+  /** `[N, d]`: what the last layer sees; L2-normalised where the network normalises. */
   features?: Tensor | ArrayWithShape;
-  /** [N, d]: as they come from pooling, before any normalisation. */
+  /** `[N, d]`: as they come from pooling, before any normalisation. */
   rawFeatures?: Tensor | ArrayWithShape;
-  /** [N, C]: as the network makes them. */
+  /** `[N, C]`: as the network makes them. */
   logits?: Tensor | ArrayWithShape;
 }
 
 /** What a score may be fitted to: outputs for the (un-augmented) training inputs, their labels, and the last layer. */
 export interface TrainingOutputs extends ModelOutputs {
-  /** [N]: the class of each row. */
+  /** `[N]`: the class of each row. */
   labels?: Labels;
-  /** [C, d]: of the last layer. */
+  /** `[C, d]`: of the last layer. */
   weight?: Tensor | ArrayWithShape;
-  /** [C]: of the last layer; none counts as zeros. */
+  /** `[C]`: of the last layer; none counts as zeros. */
   bias?: Tensor | ArrayWithShape;
 }
 
@@ -59,7 +59,7 @@ export interface Score {
   /**
    * One number per row; higher means more in-distribution.
    *
-   * @returns Float64Array [N]
+   * @returns Float64Array `[N]`
    * @throws ERR_OPTION where outputs that it needs are missing; ERR_NON_FINITE naming the row; ERR_RANGE where a score is beyond float64, as of an
    *   input farther off than 1e154; ERR_SHAPE, ERR_DTYPE, ERR_DISPOSED, ERR_ABORTED
    */
