@@ -107,7 +107,8 @@ export async function readConformed(
   options: ReadDataOptions,
 ): Promise<{ data: Dataset; madeFrom: ImageShape | undefined }> {
   const found = await readData(spec, options);
-  const data = await conform(found, { ...options, signal: options.session.signal });
+  const { channels, imageSize, resize, session } = options;
+  const data = await conform(found, { channels, imageSize, resize, signal: session.signal });
   if (data === found) return { data, madeFrom: undefined };
   const how = data.resize === found.resize ? "" : ` (${data.resize?.mode}, ${data.resize?.kernel})`;
   options.session.note(
