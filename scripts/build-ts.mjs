@@ -1,5 +1,5 @@
-// Lists the scores, compiles lib/ into dist/ (CommonJS with declarations), and makes dist/index.mjs and dist/index.d.mts, which re-export
-// dist/index.js name by name: `import` and `require` share one copy of every class.
+// Lists the scores, compiles lib/ into dist/ (CommonJS with declarations), and makes index.mjs and index.d.mts of each entry of the package, which
+// re-export its index.js name by name: `import` and `require` share one copy of every class.
 
 import fs from "node:fs";
 import path from "node:path";
@@ -9,7 +9,8 @@ import writeScoreIndex from "./score-index.mjs";
 
 const root = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
 const dist = path.join(root, "dist");
-const entry = path.join(root, "lib", "index.ts");
+// The package itself, and libtorch-ood/experiments.
+const entries = ["index.ts", "experiment/index.ts"].map((name) => path.join(root, "lib", name));
 
 writeScoreIndex();
 const { options, fileNames } = configuration();
@@ -21,7 +22,7 @@ if (diagnostics.length > 0) {
   console.error(ts.formatDiagnostics(diagnostics, host));
 }
 removeOrphans(dist);
-if (fileNames.some((name) => path.resolve(name) === entry)) writeModuleEntry();
+for (const entry of entries) if (fileNames.some((name) => path.resolve(name) === entry)) writeModuleEntry(entry);
 process.exitCode = diagnostics.some(({ category }) => category === ts.DiagnosticCategory.Error) ? 1 : 0;
 
 function configuration() {
@@ -38,7 +39,7 @@ function removeOrphans(directory) {
   }
 }
 
-function writeModuleEntry() {
+function writeModuleEntry(entry) {
   const checker = program.getTypeChecker();
   const symbols = checker.getExportsOfModule(checker.getSymbolAtLocation(program.getSourceFile(entry)));
   const isValue = (symbol) => {
@@ -47,8 +48,9 @@ function writeModuleEntry() {
   };
   const names = symbols.filter(isValue).map((symbol) => symbol.getName());
   const lines = names.sort().map((name) => `export const ${name} = library.${name};`);
-  fs.writeFileSync(path.join(dist, "index.mjs"), `import library from "./index.js";\n${lines.join("\n")}\n`);
-  fs.writeFileSync(path.join(dist, "index.d.mts"), `export * from "./index.js";\n`);
+  const folder = path.join(dist, path.dirname(path.relative(path.join(root, "lib"), entry)));
+  fs.writeFileSync(path.join(folder, "index.mjs"), `import library from "./index.js";\n${lines.join("\n")}\n`);
+  fs.writeFileSync(path.join(folder, "index.d.mts"), `export * from "./index.js";\n`);
 }
 
 function isTypeOnly(symbol) {

@@ -1,6 +1,6 @@
 // Everything that can be checked without running the library, side by side: ESLint, Prettier, the types of the tests and of the Electron example, the
-// direction of the includes in native/, the pages, the list of scores, and the table of scores in the guide against dist/ as compiled last; and,
-// where clang-format 14 is installed (other versions format otherwise), the format of the C++.
+// direction of the includes in native/ and of the imports in lib/, the pages, the list of scores, and the table of scores in the guide against dist/ as
+// compiled last; and, where clang-format 14 is installed (other versions format otherwise), the format of the C++.
 
 import { spawn, spawnSync } from "node:child_process";
 import fs from "node:fs";
@@ -18,6 +18,7 @@ const checks = [
   ["scripts/results-pages.mjs", "--check"],
   ["scripts/score-index.mjs", "--check"],
   ["scripts/score-table.mjs", "--check"],
+  ["node_modules/dependency-cruiser/bin/dependency-cruise.mjs", "lib", "--config", ".dependency-cruiser.mjs"],
 ];
 
 const results = await Promise.all([

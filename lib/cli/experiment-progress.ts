@@ -1,9 +1,7 @@
 // How far an experiment is, on stderr: bars for its runs, the seeds of a cell and the epochs of a network on a terminal, a line a measurement elsewhere.
 
 import { MultiBar, type SingleBar } from "cli-progress";
-import type { ExperimentEvent } from "../experiment/runner";
-import type { Plan, PlannedRun } from "../experiment/plan";
-import type { MeasurementRow } from "../experiment/rows";
+import type { ExperimentEvent, MeasurementRow, Plan, PlannedRun } from "../experiment";
 import { errorText, visible } from "./visible";
 
 export interface Progress {
@@ -235,7 +233,9 @@ function textOf(event: ExperimentEvent): string | undefined {
 }
 
 function rowText({ cell, seed, phase, epoch, accuracy, ood }: MeasurementRow): string {
-  const areas = Object.entries(ood).map(([name, scores]) => `${name} ${(scores.mixture ?? Object.values(scores)[0])?.auroc.toFixed(3)}`);
+  const areas = Object.entries(ood).map(
+    ([name, scores]) => `${name} ${(scores["gaussian-mixture"] ?? Object.values(scores)[0])?.auroc.toFixed(3)}`,
+  );
   const where = `${cell.name}, seed ${seed}, ${phase === "training" ? "" : `${phase}, `}epoch ${epoch}`;
   return `${where}: accuracy ${accuracy.toFixed(3)}, AUROC ${areas.join(", ")}`;
 }

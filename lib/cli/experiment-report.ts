@@ -1,7 +1,7 @@
 // `libtorch-ood experiment report`: a page and a Markdown text of what was run, beside the numbers that the paper prints.
 
 import { Command } from "commander";
-import { writeReport } from "../experiment/report/write-report";
+import * as experiments from "../experiment";
 import { pathTo } from "./path-option";
 import { visible, visibleJson } from "./visible";
 
@@ -17,7 +17,7 @@ export function experimentReportCommand(): Command {
     .option("--no-figures", "tables only, which need no optional packages")
     .option("--json", "print the paths and what is in the report as JSON")
     .action(async (runs: string, { json, ...options }: { out?: string; figures: boolean; json?: boolean }) => {
-      const report = await writeReport(runs, options);
+      const report = await experiments.report(runs, options);
       if (json) {
         console.log(visibleJson(report, 2));
         return;

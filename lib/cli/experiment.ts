@@ -6,12 +6,21 @@ import { join } from "node:path";
 import { formText } from "../data/conform";
 import type { Dataset, ImageShape } from "../data/dataset";
 import { setThreads } from "../native/device";
-import { configurationSchema, readConfiguration, resolveConfiguration, type Configuration } from "../experiment/configuration";
-import type { ExperimentData } from "../experiment/data";
-import { planOf, type Plan } from "../experiment/plan";
-import { experimentPreset, experimentPresets, presetReferenceEpochs } from "../experiment/presets";
-import { resultsFileName } from "../experiment/results-file";
-import { previewExperiment, runExperiment } from "../experiment/runner";
+import {
+  configurationSchema,
+  experimentPreset,
+  experimentPresets,
+  planOf,
+  presetReferenceEpochs,
+  preview,
+  readConfiguration,
+  resolveConfiguration,
+  resultsFileName,
+  run as runExperiment,
+  type Configuration,
+  type ExperimentData,
+  type Plan,
+} from "../experiment";
 import { showProgress } from "./experiment-progress";
 import { experimentReportCommand } from "./experiment-report";
 import type { Precision } from "../native/precision";
@@ -123,7 +132,7 @@ async function run(experiment: string, options: RunOptions, { output, signal, no
   if (options.dryRun) {
     // First what needs no data: it is wanted also where some are not there yet.
     if (!options.json) await output.print(describePlan(planOf(resolveConfiguration(configuration, experiment), cells)));
-    const { plan, data } = await previewExperiment(configuration, common);
+    const { plan, data } = await preview(configuration, common);
     throwIfAborted();
     for (const warning of data.warnings) note(`warning: ${warning}`);
     if (!options.json) return output.print(describeData(data));

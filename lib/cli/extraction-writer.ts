@@ -5,7 +5,7 @@ import { createHash } from "node:crypto";
 import { lstat, mkdir, rmdir, stat, unlink } from "node:fs/promises";
 import { basename, dirname, extname, join } from "node:path";
 import { LibtorchOodError } from "../core/errors";
-import { isClaim, tryClaim, type Claim } from "../formats/lease";
+import { isLease, tryLease, type Lease } from "../formats/lease";
 import { openAtomicFile, type AtomicFile } from "../formats/atomic-write";
 import { io, ioError, systemCode } from "../core/file-errors";
 import {
@@ -65,13 +65,13 @@ export async function openExtraction(out: string, form: ExtractionForm): Promise
     for (const path of made.reverse()) await rmdir(path).catch(() => undefined); // another's files are in it now
   };
   try {
-    const claim = await claimOf(folder, asTensors ? claimName(basename(out)) : ".extract", out);
+    const lease = await leaseOf(folder, asTensors ? leaseName(basename(out)) : ".extract", out);
     const release = async () => {
-      await claim.release();
+      await lease.release();
     };
     try {
       const kind = asTensors ? new TensorsKind(out) : new FolderKind(out);
-      const run = await Run.open(kind, form, claim);
+      const run = await Run.open(kind, form, lease);
       return {
         write: (rows) => run.write(rows),
         commit: async () => {
@@ -120,7 +120,7 @@ export async function requireInputsKept(
 }
 
 /** Short enough for any file system, and another for every file. */
-function claimName(file: string): string {
+function leaseName(file: string): string {
   if (file.length <= 40) return `.${file}`;
   return `.${file.slice(0, 40)}-${createHash("sha256").update(file).digest("hex").slice(0, 12)}`;
 }
@@ -143,14 +143,14 @@ class Run {
 
   private constructor(
     private readonly kind: Kind,
-    private readonly claim: Claim,
+    private readonly lease: Lease,
     private readonly arrays: Arrays,
     private readonly images: Lines | undefined,
     private readonly classes: Lines | undefined,
     private readonly names: readonly string[],
   ) {}
 
-  static async open(kind: Kind, form: ExtractionForm, claim: Claim): Promise<Run> {
+  static async open(kind: Kind, form: ExtractionForm, lease: Lease): Promise<Run> {
     const { featureName, labels, images, classNames } = form;
     const names = [`${featureName}.npy`, "logits.npy", "skipped.jsonl"];
     if (labels) names.push("labels.npy");
@@ -169,7 +169,7 @@ class Run {
       const paths = images ? await list("images.txt") : undefined;
       const classes = classNames === undefined ? undefined : await list("classes.txt");
       await classes?.write(classNames ?? []);
-      return new Run(kind, claim, arrays, paths, classes, names);
+      return new Run(kind, lease, arrays, paths, classes, names);
     } catch (error) {
       for (const part of opened) await part.discard();
       throw error;
@@ -189,8 +189,8 @@ class Run {
     const listed = Object.fromEntries(lists.map((lines) => [lines.name, lines.recorded()]));
     try {
       await this.arrays.finish(listed);
-      if (!(await this.claim.held()))
-        throw new LibtorchOodError("ERR_BUSY", `${this.arrays.name}: its claim is gone: another run has taken it over, or it was removed`);
+      if (!(await this.lease.held()))
+        throw new LibtorchOodError("ERR_BUSY", `${this.arrays.name}: its lease is gone: another run has taken it over, or it was removed`);
       const written = this.#skipped === undefined ? this.names.filter((name) => name !== "skipped.jsonl") : this.names;
       const stale = await this.kind.stale(written);
       const files = { ...this.arrays.recorded(), ...listed };
@@ -337,16 +337,16 @@ class TensorsKind implements Kind {
 }
 
 /** For as long as the run lasts: two runs that write to one place are a mistake, of which the second is told at once. */
-async function claimOf(folder: string, name: string, out: string): Promise<Claim> {
+async function leaseOf(folder: string, name: string, out: string): Promise<Lease> {
   for (let tries = 20; ; tries--) {
-    const claim = await tryClaim(folder, name);
-    if (isClaim(claim)) return claim;
-    if (tries > 0 && claim.pid !== process.pid) {
+    const lease = await tryLease(folder, name);
+    if (isLease(lease)) return lease;
+    if (tries > 0 && lease.pid !== process.pid) {
       // Two that came at once have both stepped back: one of them comes first now.
       await new Promise((resolve) => setTimeout(resolve, 5 + Math.random() * 50));
       continue;
     }
-    const holder = `process ${claim.pid} on ${claim.host}`;
+    const holder = `process ${lease.pid} on ${lease.host}`;
     throw new LibtorchOodError("ERR_BUSY", `${out}: another extraction is writing to it (${holder}); wait for it, or choose another --out`);
   }
 }

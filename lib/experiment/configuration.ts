@@ -8,7 +8,8 @@ import { readTextFile } from "../formats/text-file";
 import type { Covariance, Jitter, Precision, Prior } from "../index";
 import { datasetReference, nameProblem } from "./dataset-name";
 import { check, withDefaults, type JsonSchema } from "./json-schema";
-import type { MeasuredScore, OodName } from "./rows";
+import { scoreChoice, type MeasuredScore } from "./measured-scores";
+import type { OodName } from "./rows";
 import schema from "./schema.json";
 
 /** A thousand cells take a tenth of it. */
@@ -25,9 +26,9 @@ export interface CellGroup {
   /** Default true. */
   readonly spectralNorm?: boolean | readonly boolean[];
   /** Leaky ReLU and average-pool shortcuts. Default true. */
-  readonly leakyGap?: boolean | readonly boolean[];
+  readonly avgPoolShortcut?: boolean | readonly boolean[];
   /** L2 normalisation of the features. Default true. */
-  readonly l2?: boolean | readonly boolean[];
+  readonly l2Normalize?: boolean | readonly boolean[];
   readonly epochs: number;
   readonly milestones?: readonly number[];
   /** Default 1024. */
@@ -136,6 +137,7 @@ export function resolveConfiguration(value: unknown, name: string): ResolvedConf
     if (other !== undefined) at(field, `another ${reference.folder === undefined ? "data set" : "name"} than ${other}`, text);
     names.set(reference.name, field);
   }
+  filled.measurements.scores.forEach((score, i) => scoreChoice(score, `${name}: measurements.scores[${i}]`));
   filled.cells.forEach(({ epochs, milestones = [], intervention, depth, featureDim }, index) => {
     const ascending = (list: readonly number[], path: string): void => {
       const wrong = list.findIndex((milestone, i) => i > 0 && milestone <= (list[i - 1] as number));

@@ -145,6 +145,15 @@ function readersOf({ inDistribution, outOfDistribution, imageSize }: ResolvedCon
   return { name, reader: { train, test }, others: outOfDistribution.map((text, i) => readerOf(text, `outOfDistribution[${i}]`)) };
 }
 
+/** The sets that come from folders, as the configuration has them, by what they go by; undefined where there are none. */
+export function referencesOf({ inDistribution, outOfDistribution }: ResolvedConfiguration): Record<string, string> | undefined {
+  const folders = [inDistribution, ...outOfDistribution].flatMap((text) => {
+    const { name, folder } = datasetReference(text);
+    return folder === undefined ? [] : [[name, text] as const];
+  });
+  return folders.length === 0 ? undefined : (Object.fromEntries(folders) as Record<string, string>);
+}
+
 /** Two folders may disagree in their classes, and labels would then mean different things. @throws ERR_OPTION */
 function requireAlike(name: string, train: Dataset, test: Dataset): void {
   if (train.classNames.join("\0") === test.classNames.join("\0")) return;

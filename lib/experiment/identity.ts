@@ -4,7 +4,9 @@ import { createHash } from "node:crypto";
 import { cpus } from "node:os";
 import { device, type ResizeRecord } from "../index";
 import { packageVersion } from "../core/package-root";
-import type { ResolvedConfiguration } from "./configuration";
+import { describe } from "../core/checks";
+import { corruptFile } from "../core/file-errors";
+import type { Configuration, ResolvedConfiguration } from "./configuration";
 import type { HeaderRow, MadeRecord } from "./rows";
 
 /**
@@ -34,6 +36,8 @@ export type RecordedConfiguration = ResolvedConfiguration & {
   /** [C, H, W] of the sets whose images had another form than those in distribution. */
   readonly conformed: Readonly<Record<string, readonly number[]>>;
   readonly classNames: readonly string[];
+  /** How a configuration names the sets that come from folders, by what they go by. Headers of before it was kept have none. */
+  readonly references?: Readonly<Record<string, string>> | undefined;
 };
 
 export function identityOf(configuration: RecordedConfiguration): Identity {
@@ -51,6 +55,17 @@ export function identityOf(configuration: RecordedConfiguration): Identity {
     scale,
     data,
   };
+}
+
+/** The configuration that a folder was begun with, as it was given. @throws ERR_CORRUPT_FILE */
+export function configurationOf({ configuration }: HeaderRow, where: string): Configuration {
+  if (!isObject(configuration)) throw corruptFile(where, "a header with a configuration", describe(configuration));
+  const { data, resized, conformed, classNames, references, ...given } = configuration as unknown as RecordedConfiguration;
+  const text = (name: string): string =>
+    references !== undefined && Object.hasOwn(references, name) ? (references[name] as string) : name;
+  const { inDistribution, outOfDistribution } = given;
+  if (!Array.isArray(outOfDistribution)) throw corruptFile(where, "a header with outOfDistribution", describe(outOfDistribution));
+  return { ...given, inDistribution: text(inDistribution), outOfDistribution: outOfDistribution.map(text) };
 }
 
 /** The first line of results.jsonl. */

@@ -1,20 +1,22 @@
 // What a network is like after an epoch: accuracy, neural collapse on the training features, and how each score tells the other sets apart.
 
-import type { Dataset } from "../data/dataset";
-import { ClassStatistics } from "../statistics/class-statistics";
-import { GaussianMixture, type Covariance } from "../statistics/gaussian-mixture";
-import { aupr } from "../metrics/aupr";
-import { accuracy } from "../metrics/accuracy";
-import { auroc } from "../metrics/auroc";
-import { falsePositivesAmongTop, fprAtTpr } from "../metrics/fpr";
-import { predictedClass, softmaxConfidence } from "../metrics/logit-scores";
-import * as neuralCollapse from "../statistics/neural-collapse";
-import type { Extraction, ResNet } from "../models/resnet/resnet";
-import type { Tensor } from "../native/tensor";
+import {
+  ClassStatistics,
+  GaussianMixture,
+  metrics,
+  neuralCollapse,
+  scores as scoring,
+  type Covariance,
+  type Dataset,
+  type Extraction,
+  type Precision,
+  type ResNet,
+  type Tensor,
+} from "../index";
 import type { MeasurementChoices, MixtureChoices } from "./configuration";
-import type { Precision } from "../native/precision";
 import type { ExperimentData } from "./data";
-import type { MeasuredScore, MeasurementRow, OodResult, SampledPoints } from "./rows";
+import { featureMixture, requirementsOf, scoreChoice, type MeasuredScore, type ScoreChoice } from "./measured-scores";
+import type { MeasurementRow, OodResult, SampledPoints } from "./rows";
 
 export interface MeasureChoices {
   readonly scores: MeasurementChoices["scores"];
@@ -32,8 +34,6 @@ export type Measured = Pick<MeasurementRow, "accuracy" | "collapse" | "ood" | "j
   readonly notes: readonly string[];
 };
 
-type Score = (seen: Extraction) => Promise<Float64Array> | Float64Array;
-
 /**
  * Measures a network. Its weights are read, never changed.
  *
@@ -42,7 +42,7 @@ type Score = (seen: Extraction) => Promise<Float64Array> | Float64Array;
  */
 export async function measure(model: ResNet, data: ExperimentData, choices: MeasureChoices): Promise<Measured> {
   const open: { dispose(): void }[] = [];
-  const keep = <T extends { dispose(): void }>(item: T): T => (open.push(item), item);
+  const keep: Keep = (item) => (open.push(item), item);
   try {
     const see = async (dataset: Dataset): Promise<Extraction> => {
       const seen = await model.extract(dataset, { precision: choices.precision, signal: choices.signal });
@@ -50,29 +50,27 @@ export async function measure(model: ResNet, data: ExperimentData, choices: Meas
     };
     const train = await see(data.train);
     const collapse = await collapseOf(model, train, choices.signal);
-    const { features: mixture, logits: logitMixture, notes } = await fitMixtures(train, model.device, choices, keep);
+    const mixtures = new Mixtures(train, model.device, choices, keep);
+    const mixture = await mixtures.over("features");
     const jitter = await relativeJitter(mixture, train);
-    const scorers: Record<MeasuredScore, Score> = {
-      mixture: ({ features }) => mixture.logDensity(features, { signal: choices.signal }),
-      softmax: ({ logits }) => softmaxConfidence(matrix(logits)),
-      "logit-mixture": ({ logits }) => (logitMixture as GaussianMixture).logDensity(logits, { signal: choices.signal }),
-    };
+    const fitted = await fitScores(model, train, mixtures, choices, keep);
     const directions = choices.singularValues > 0 ? await directionsOf(train, model.device, choices, keep) : undefined;
     // Without prototypes: a set may have any name.
     const singularValues = Object.create(null) as Record<string, readonly number[]>;
     const samples = Object.create(null) as Record<string, SampledPoints>;
     const lookAt = async (name: string, seen: Extraction): Promise<Map<MeasuredScore, Float64Array>> => {
       const scores = new Map<MeasuredScore, Float64Array>();
-      for (const score of choices.scores) scores.set(score, await scorers[score](seen));
+      for (const [name, score] of fitted) scores.set(name, await score.score(seen, { signal: choices.signal }));
       if (directions) singularValues[name] = await directions(seen.features);
-      if (choices.samples > 0) samples[name] = sampled(seen, scores.get("mixture") ?? (await scorers.mixture(seen)), choices.samples);
+      if (choices.samples > 0)
+        samples[name] = sampled(seen, scores.get(featureMixture) ?? (await mixture.logDensity(seen.features)), choices.samples);
       seen.features.dispose();
       seen.logits.dispose();
       return scores;
     };
     if (choices.samples > 0 || directions) await lookAt("train", train);
     const test = await see(data.test);
-    const right = accuracy(predictedClass(matrix(test.logits)), test.labels);
+    const right = metrics.accuracy(metrics.predictedClass(matrix(test.logits)), test.labels);
     const inside = await lookAt("test", test);
     const ood = Object.create(null) as Record<string, Partial<Record<MeasuredScore, OodResult>>>;
     for (const [name, dataset] of data.ood) {
@@ -81,7 +79,7 @@ export async function measure(model: ResNet, data: ExperimentData, choices: Meas
       ood[name] = Object.fromEntries(results) as Partial<Record<MeasuredScore, OodResult>>;
     }
     return {
-      ...{ accuracy: right, collapse, ood: ood as MeasurementRow["ood"], jitter, notes },
+      ...{ accuracy: right, collapse, ood: ood as MeasurementRow["ood"], jitter, notes: mixtures.notes },
       singularValues: directions && singularValues,
       samples: choices.samples > 0 ? samples : undefined,
     };
@@ -97,7 +95,7 @@ async function collapseOf(model: ResNet, train: Extraction, signal: AbortSignal 
     const numbers = await neuralCollapse.measure({
       features: train.features,
       labels: train.labels,
-      predictions: predictedClass(matrix(train.logits)),
+      predictions: metrics.predictedClass(matrix(train.logits)),
       weight: weights.get("fc.weight") as Tensor,
       device: model.device,
       signal,
@@ -109,33 +107,67 @@ async function collapseOf(model: ResNet, train: Extraction, signal: AbortSignal 
   }
 }
 
-interface Mixtures {
-  readonly features: GaussianMixture;
-  /** Only where its score is asked for. */
-  readonly logits: GaussianMixture | undefined;
-  readonly notes: readonly string[];
+/** The scores that are measured, by the names of the rows. A Gaussian mixture over the features is also fitted where its score is not asked for. */
+async function fitScores(
+  model: ResNet,
+  train: Extraction,
+  mixtures: Mixtures,
+  { scores, signal }: MeasureChoices,
+  keep: Keep,
+): Promise<Map<MeasuredScore, scoring.Score>> {
+  const choices = scores.map((score) => [score, scoreChoice(score, "scores")] as const);
+  const head = choices.some(([, choice]) => requirementsOf(choice).fit.includes("weight")) ? await model.head() : undefined;
+  if (head !== undefined) for (const tensor of Object.values(head) as Tensor[]) keep(tensor);
+  const fitted = new Map<MeasuredScore, scoring.Score>();
+  for (const [score, choice] of choices) {
+    fitted.set(
+      score,
+      choice.name === featureMixture ? await mixtures.score(choice) : keep(await fitScore(choice, { ...train, ...head }, signal)),
+    );
+  }
+  return fitted;
 }
 
-async function fitMixtures(
-  train: Extraction,
-  device: string,
-  { mixture, scores, signal }: MeasureChoices,
-  keep: <T extends { dispose(): void }>(item: T) => T,
-): Promise<Mixtures> {
-  const { covariance, fewSamples, prior, jitter } = mixture;
-  const numClasses = train.logits.shape[1] as number;
-  const smallest = Math.min(...counts(train.labels, numClasses).filter((count) => count > 0));
-  const notes: string[] = [];
-  const fit = async (rows: Tensor, what: string): Promise<GaussianMixture> => {
-    const dimensions = rows.shape[1] as number;
+function fitScore({ name, from }: ScoreChoice, training: scoring.TrainingOutputs, signal: AbortSignal | undefined): Promise<scoring.Score> {
+  return scoring.fit(name, training, { ...(from !== undefined && { from }), signal } as scoring.ScoreOptions[typeof name]);
+}
+
+type Keep = <T extends { dispose(): void }>(item: T) => T;
+
+/** The Gaussian mixtures over the training outputs, each fitted once. */
+class Mixtures {
+  /** Departures from the estimator that was asked for, in words. */
+  readonly notes: string[] = [];
+  readonly #fitted = new Map<string, scoring.ScoreOf["gaussian-mixture"]>();
+
+  constructor(
+    private readonly train: Extraction,
+    private readonly device: string,
+    private readonly choices: MeasureChoices,
+    private readonly keep: Keep,
+  ) {}
+
+  async over(from: "features" | "rawFeatures" | "logits"): Promise<GaussianMixture> {
+    return (await this.score({ name: featureMixture, from })).mixture;
+  }
+
+  async score({ from = "features" }: ScoreChoice): Promise<scoring.ScoreOf["gaussian-mixture"]> {
+    const known = this.#fitted.get(from);
+    if (known !== undefined) return known;
+    const { mixture, signal } = this.choices;
+    const { covariance, fewSamples, prior, jitter } = mixture;
+    const { labels, logits } = this.train;
+    const numClasses = logits.shape[1] as number;
+    const smallest = Math.min(...counts(labels, numClasses).filter((count) => count > 0));
+    const dimensions = (this.train[from] as Tensor).shape[1] as number;
     const tooFew = covariance === "full" && fewSamples !== "full" && smallest <= dimensions;
     const used: Covariance = tooFew ? fewSamples : covariance;
-    if (tooFew) notes.push(`mixture over ${what}: ${used} covariance, a class has no more samples than the ${dimensions} dimensions`);
-    return keep(await GaussianMixture.fit(rows, train.labels, { covariance: used, prior, jitter, numClasses, device, signal }));
-  };
-  const features = await fit(train.features, "features");
-  const logits = scores.includes("logit-mixture") ? await fit(train.logits, "logits") : undefined;
-  return { features, logits, notes };
+    if (tooFew) this.notes.push(`mixture over ${from}: ${used} covariance, a class has no more samples than the ${dimensions} dimensions`);
+    const options = { from, covariance: used, prior, jitter, numClasses, device: this.device, signal };
+    const fitted = this.keep(await scoring.fit(featureMixture, this.train, options));
+    this.#fitted.set(from, fitted);
+    return fitted;
+  }
 }
 
 function counts(labels: Int32Array, numClasses: number): number[] {
@@ -182,7 +214,7 @@ async function directionsOf(
   train: Extraction,
   device: string,
   { singularValues, signal }: MeasureChoices,
-  keep: <T extends { dispose(): void }>(item: T) => T,
+  keep: Keep,
 ): Promise<(features: Tensor) => Promise<number[]>> {
   const [rows, dimensions] = train.features.shape as [number, number];
   const k = Math.min(singularValues, rows, dimensions);
@@ -198,11 +230,11 @@ async function directionsOf(
 function detection(inside: Float64Array | undefined, outside: Float64Array | undefined): OodResult {
   const [id, ood] = [inside as Float64Array, outside as Float64Array];
   return {
-    auroc: auroc(id, ood),
-    auprIn: aupr(id, ood, { positive: "in" }),
-    auprOut: aupr(id, ood, { positive: "out" }),
-    fpr95: fprAtTpr(id, ood, { positive: "in", tpr: 0.95 }),
-    falsePositives: falsePositivesAmongTop(id, ood),
+    auroc: metrics.auroc(id, ood),
+    auprIn: metrics.aupr(id, ood, { positive: "in" }),
+    auprOut: metrics.aupr(id, ood, { positive: "out" }),
+    fpr95: metrics.fprAtTpr(id, ood, { positive: "in", tpr: 0.95 }),
+    falsePositives: metrics.falsePositivesAmongTop(id, ood),
   };
 }
 

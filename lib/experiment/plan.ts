@@ -66,8 +66,20 @@ export function planOf(configuration: ResolvedConfiguration, only: readonly stri
 
 /** Text that is equal for equal cells, whatever order their fields came in or whether they were read from a file. */
 export function cellKey(cell: Cell): string {
-  const { name, depth, spectralNorm, leakyGap, l2, paperEpochs, epochs, milestones, batchSize, width, featureDim } = cell;
-  return JSON.stringify([name, depth, spectralNorm, leakyGap, l2, paperEpochs, epochs, milestones, batchSize, width, featureDim ?? null]);
+  const { name, depth, spectralNorm, avgPoolShortcut, l2Normalize, paperEpochs, epochs, milestones, batchSize, width, featureDim } = cell;
+  return JSON.stringify([
+    name,
+    depth,
+    spectralNorm,
+    avgPoolShortcut,
+    l2Normalize,
+    paperEpochs,
+    epochs,
+    milestones,
+    batchSize,
+    width,
+    featureDim ?? null,
+  ]);
 }
 
 /** Text that is equal for rows of the same measurement. */
@@ -78,16 +90,17 @@ export function rowKey(row: { cell: Cell; seed: number; phase: Phase; epoch: num
 interface Chosen {
   readonly depth: 18 | 50;
   readonly spectralNorm: boolean;
-  readonly leakyGap: boolean;
-  readonly l2: boolean;
+  readonly avgPoolShortcut: boolean;
+  readonly l2Normalize: boolean;
 }
 
-function combinations({ depth, spectralNorm = true, leakyGap = true, l2 = true }: CellGroup): Chosen[] {
+function combinations({ depth, spectralNorm = true, avgPoolShortcut = true, l2Normalize = true }: CellGroup): Chosen[] {
   const list = <T>(value: T | readonly T[]): readonly T[] => (Array.isArray(value) ? (value as readonly T[]) : [value as T]);
   const all: Chosen[] = [];
   for (const d of list(depth)) {
     for (const s of list(spectralNorm)) {
-      for (const g of list(leakyGap)) for (const l of list(l2)) all.push({ depth: d, spectralNorm: s, leakyGap: g, l2: l });
+      for (const g of list(avgPoolShortcut))
+        for (const l of list(l2Normalize)) all.push({ depth: d, spectralNorm: s, avgPoolShortcut: g, l2Normalize: l });
     }
   }
   return all;
@@ -159,11 +172,11 @@ function measuredEpochs(last: number, every: number | undefined): number[] {
 
 /** Says all that is not the paper's usual: "resnet18 sn+leaky L2 60", "resnet50 plain noL2 100 batch 128". */
 function cellName(chosen: Chosen, group: CellGroup): string {
-  const { depth, spectralNorm, leakyGap, l2 } = chosen;
+  const { depth, spectralNorm, avgPoolShortcut, l2Normalize } = chosen;
   const { epochs, batchSize, width, featureDim } = group;
-  const switches = [spectralNorm && "sn", leakyGap && "leaky"].filter((text) => text !== false).join("+") || "plain";
+  const switches = [spectralNorm && "sn", avgPoolShortcut && "leaky"].filter((text) => text !== false).join("+") || "plain";
   return [
-    `resnet${depth} ${switches} ${l2 ? "L2" : "noL2"} ${epochs}`,
+    `resnet${depth} ${switches} ${l2Normalize ? "L2" : "noL2"} ${epochs}`,
     featureDim !== undefined && `${featureDim}-D`,
     batchSize !== 1024 && `batch ${batchSize}`,
     width !== 1 && `width ${width}`,

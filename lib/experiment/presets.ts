@@ -16,14 +16,20 @@ const schedules = { 18: { epochs: 60, milestones: [40, 50] }, 50: { epochs: 100,
 
 /** Columns of Table 1 for one architecture: no L2 on the long and the short schedule, and L2 on the short one. */
 const table1Of = (depth: 18 | 50): CellGroup[] => [
-  { depth, l2: false, ...long },
-  { depth, l2: false, ...schedules[depth] },
-  { depth, l2: true, ...schedules[depth] },
+  { depth, l2Normalize: false, ...long },
+  { depth, l2Normalize: false, ...schedules[depth] },
+  { depth, l2Normalize: true, ...schedules[depth] },
 ];
 const table1Cells = [...table1Of(18), ...table1Of(50)];
-const ablations: CellGroup = { depth: 18, spectralNorm: [false, true], leakyGap: [false, true], l2: [false, true], ...schedules[18] };
-const overtrained: CellGroup = { depth: [18, 50], l2: true, ...long };
-const bothOf18: CellGroup = { depth: 18, l2: [true, false], ...schedules[18] };
+const ablations: CellGroup = {
+  depth: 18,
+  spectralNorm: [false, true],
+  avgPoolShortcut: [false, true],
+  l2Normalize: [false, true],
+  ...schedules[18],
+};
+const overtrained: CellGroup = { depth: [18, 50], l2Normalize: true, ...long };
+const bothOf18: CellGroup = { depth: 18, l2Normalize: [true, false], ...schedules[18] };
 
 /** Tables and figures of the paper by name. Cells that several have in common are equal, and are run once. */
 export const experimentPresets = {
@@ -36,7 +42,7 @@ export const experimentPresets = {
   table3: {
     ...common,
     name: "Table 3: neural collapse of the ablations and of the baseline",
-    cells: [ablations, { depth: 18, l2: false, ...long }],
+    cells: [ablations, { depth: 18, l2Normalize: false, ...long }],
   },
   table4: {
     ...common,
@@ -49,7 +55,7 @@ export const experimentPresets = {
     ...common,
     name: "Figure 3: equiangularity of class means against AUROC, every tenth epoch of 350 without L2",
     measurements: { every: 10 },
-    cells: [{ depth: 18, l2: false, ...long }],
+    cells: [{ depth: 18, l2Normalize: false, ...long }],
   },
   figure4: {
     ...common,
@@ -58,7 +64,7 @@ export const experimentPresets = {
     cells: [
       {
         depth: 18,
-        l2: false,
+        l2Normalize: false,
         ...long,
         intervention: { epoch: 50, epochs: 20, learningRate: 0.01, milestones: [10], batchSize: 2048 },
       },
@@ -69,8 +75,8 @@ export const experimentPresets = {
     name: "Figure 5: false positives by epoch, training on beyond the schedule: L2 from 60 to 150, no L2 from 350 to 500",
     measurements: { every: 10 },
     cells: [
-      { depth: 18, l2: true, ...schedules[18], epochs: 150 },
-      { depth: 18, l2: false, ...long, epochs: 500 },
+      { depth: 18, l2Normalize: true, ...schedules[18], epochs: 150 },
+      { depth: 18, l2Normalize: false, ...long, epochs: 500 },
     ],
   },
   figure6: { ...common, name: "Figure 6: singular values of the features of each set", seeds: 1, cells: table1Of(18) },
@@ -78,7 +84,7 @@ export const experimentPresets = {
     ...common,
     name: "Figure 7: neural collapse by epoch, with and without L2 normalisation",
     measurements: { every: 5 },
-    cells: [bothOf18, { depth: 18, l2: false, ...long }],
+    cells: [bothOf18, { depth: 18, l2Normalize: false, ...long }],
   },
   figure8: {
     ...common,

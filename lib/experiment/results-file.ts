@@ -8,27 +8,27 @@ import { corruptFile, io, ioError, systemCode } from "../core/file-errors";
 import { flush } from "../formats/flush";
 import { parseJson } from "../formats/json";
 import { requireDirectory } from "../core/make-directory";
-import { withClaim } from "../formats/lease";
+import { withLease } from "../formats/lease";
 import { differences, identityOf, type Identity, type RecordedConfiguration } from "./identity";
 import { rowKey } from "./plan";
 import { checkRow, RowProblem } from "./row-checks";
 import type { HeaderRow, MeasurementRow, ResultRow } from "./rows";
 
 export const resultsFileName = "results.jsonl";
-export const claimsFolder = "claims";
+export const leasesFolder = "leases";
 
 /**
  * The rows of a folder. A row is written whole and flushed to the disk before {@link append} resolves; what a killed writer left of one is cut
- * off before the next is written. All writing is under a claim, so that no process cuts off what another is just writing.
+ * off before the next is written. All writing is under a lease, so that no process cuts off what another is just writing.
  */
 export class ResultsFile {
   readonly #file: string;
-  readonly #claims: string;
+  readonly #leases: string;
   #rows = new Map<string, MeasurementRow>();
 
   private constructor(directory: string) {
     this.#file = join(directory, resultsFileName);
-    this.#claims = join(directory, claimsFolder);
+    this.#leases = join(directory, leasesFolder);
   }
 
   /**
@@ -40,7 +40,7 @@ export class ResultsFile {
   static async open(directory: string, header: HeaderRow): Promise<ResultsFile> {
     requireDirectory(directory);
     const results = new ResultsFile(directory);
-    const found = await withClaim(results.#claims, "results", async () => {
+    const found = await withLease(results.#leases, "results", async () => {
       const [first] = await results.#readRepaired();
       if (first === undefined) await results.#write(header, true);
       return first ?? header;
@@ -92,7 +92,7 @@ export class ResultsFile {
    * @param stillMine asked when nobody else can write: false makes it throw ERR_BUSY and write nothing
    */
   async append(row: MeasurementRow, stillMine: () => Promise<boolean>): Promise<void> {
-    await withClaim(this.#claims, "results", async () => {
+    await withLease(this.#leases, "results", async () => {
       if (!(await stillMine())) {
         const message = `${this.#file}: another process has taken over ${row.cell.name}, seed ${row.seed}: this one was taken for dead`;
         throw new LibtorchOodError("ERR_BUSY", message);
@@ -109,7 +109,7 @@ export class ResultsFile {
     this.#rows = new Map(rows.flatMap((row) => (row.kind === "measurement" ? [[rowKey(row), row]] : [])));
   }
 
-  /** All rows; a last line without its end, of a writer that was killed, is cut off. Only under the claim. */
+  /** All rows; a last line without its end, of a writer that was killed, is cut off. Only under the lease. */
   async #readRepaired(): Promise<ResultRow[]> {
     const text = await readText(this.#file);
     const end = text.lastIndexOf("\n") + 1;

@@ -1,9 +1,7 @@
 // What a folder of runs holds: one JSON object a line in `results.jsonl`, written by `experiment run` and read by `experiment report`.
 
 import type { neuralCollapse } from "../index";
-
-/** The scores whose out-of-distribution detection is measured: mixture over features (Table 1), softmax (Table 4b), mixture over logits (Table 5). */
-export type MeasuredScore = "mixture" | "softmax" | "logit-mixture";
+import type { MeasuredScore } from "./measured-scores";
 
 /** Names of data sets: those that the library reads, and what folders of images go by. */
 export type OodName = "svhn" | "cifar100" | "tiny-imagenet" | "cifar10" | "mnist" | "fashion-mnist" | "kmnist" | (string & {});
@@ -15,8 +13,8 @@ export interface Cell {
   readonly depth: 18 | 50;
   readonly spectralNorm: boolean;
   /** Leaky ReLU and average-pool shortcuts, one switch as in the paper. */
-  readonly leakyGap: boolean;
-  readonly l2: boolean;
+  readonly avgPoolShortcut: boolean;
+  readonly l2Normalize: boolean;
   /** Of the paper's schedule before scaling: 60, 100, 350, 500, … */
   readonly paperEpochs: number;
   /** Epochs that are run. */

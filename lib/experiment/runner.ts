@@ -6,13 +6,13 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { isLibtorchOodError, LibtorchOodError, type ErrorCode } from "../core/errors";
 import { requireWritableFolder } from "../formats/writable";
 import { device as devices, type BatchReport } from "../index";
-import { isClaim, tryClaim, type Claim, type Holder } from "../formats/lease";
+import { isLease, tryLease, type Lease, type Holder } from "../formats/lease";
 import { resolveConfiguration, type Configuration } from "./configuration";
-import { datasetReaders, loadData, type DatasetReaders, type ExperimentData } from "./data";
+import { datasetReaders, loadData, referencesOf, type DatasetReaders, type ExperimentData } from "./data";
 import { headerOf, madeHere } from "./identity";
 import { planOf, type Plan, type PlannedRun } from "./plan";
 import { withPrecision } from "./precision";
-import { claimsFolder, ResultsFile, resultsFileName } from "./results-file";
+import { leasesFolder, ResultsFile, resultsFileName } from "./results-file";
 import type { MeasurementRow, OodName, Phase } from "./rows";
 import { checkpointsFolder, completeRun, keysOf, putAway } from "./training-run";
 
@@ -79,19 +79,19 @@ const waitMs = 2_000;
  * @throws ERR_OPTION where the configuration is wrong or the folder holds results of another; ERR_IO naming data sets that are not there;
  *   ERR_CORRUPT_FILE, ERR_ABORTED, ERR_OUT_OF_MEMORY, ERR_DEVICE; ERR_BUSY where another process took this one for dead
  */
-export async function runExperiment(configuration: Configuration, options: ExperimentOptions): Promise<ExperimentSummary> {
+export async function run(configuration: Configuration, options: ExperimentOptions): Promise<ExperimentSummary> {
   const { plan, data, header } = await prepare(configuration, options);
   const results = await ResultsFile.open(options.out, header);
   return new Experiment(plan, data, results, options).run(options.signal);
 }
 
 /**
- * What {@link runExperiment} would do: the plan, the device, the data sets and the folder of results, checked as it does; nothing is trained, and
+ * What {@link run} would do: the plan, the device, the data sets and the folder of results, checked as it does; nothing is trained, and
  * nothing is left in the folder.
  *
- * @throws as {@link runExperiment} before it trains
+ * @throws as {@link run} before it trains
  */
-export async function previewExperiment(configuration: Configuration, options: ExperimentOptions): Promise<ExperimentPreview> {
+export async function preview(configuration: Configuration, options: ExperimentOptions): Promise<ExperimentPreview> {
   await requireWritableFolder(options.out, resultsFileName);
   const { plan, data, header } = await prepare(configuration, options);
   await ResultsFile.check(options.out, header);
@@ -117,7 +117,7 @@ async function prepare(configuration: Configuration, options: ExperimentOptions)
   const { name: inDistribution, hashes, resized, conformed, train } = data;
   const recorded = {
     ...{ ...resolved, inDistribution, outOfDistribution: [...data.ood.keys()] },
-    ...{ data: hashes, resized, conformed, classNames: train.classNames },
+    ...{ data: hashes, resized, conformed, classNames: train.classNames, references: referencesOf(resolved) },
   };
   return { plan, data, header: headerOf(recorded, options.preset, madeHere(device, options.command)) };
 }
@@ -148,11 +148,11 @@ class Experiment {
       let elsewhere: { run: PlannedRun; holder: Holder } | undefined;
       let progress = false;
       for (const run of open) {
-        const claim = await tryClaim(join(this.options.out, claimsFolder), run.id);
-        if (isClaim(claim)) {
+        const lease = await tryLease(join(this.options.out, leasesFolder), run.id);
+        if (isLease(lease)) {
           progress = true;
-          await this.#claimed(run, claim, signal);
-        } else elsewhere ??= { run, holder: claim };
+          await this.#leased(run, lease, signal);
+        } else elsewhere ??= { run, holder: lease };
       }
       if (progress || elsewhere === undefined) continue;
       this.#tell({ type: "waiting", ...elsewhere });
@@ -163,7 +163,7 @@ class Experiment {
     return { finished: [...this.#finished], failed: [...this.#failed].map(([run, error]) => ({ run, error })), skipped };
   }
 
-  async #claimed(run: PlannedRun, claim: Claim, signal: AbortSignal | undefined): Promise<void> {
+  async #leased(run: PlannedRun, lease: Lease, signal: AbortSignal | undefined): Promise<void> {
     try {
       await this.results.refresh();
       if (this.#isComplete(run)) {
@@ -179,7 +179,7 @@ class Experiment {
         signal,
         written: (key) => this.results.get(key),
         write: async (row) => {
-          await this.results.append(row, () => claim.held());
+          await this.results.append(row, () => lease.held());
           this.#tell({ type: "measured", run, row });
         },
         onBatch: (phase, report) => this.#tell({ type: "batch", run, phase, report }),
@@ -193,19 +193,19 @@ class Experiment {
       this.#failed.set(run, named);
       this.#tell({ type: "failed", run, error: named });
     } finally {
-      await claim.release();
+      await lease.release();
     }
   }
 
   /** A run that was killed after its last row has left its checkpoints; one that another process is about to put away is left to it. */
   async #clear({ id }: PlannedRun): Promise<void> {
     if (!existsSync(join(this.options.out, checkpointsFolder, id))) return;
-    const claim = await tryClaim(join(this.options.out, claimsFolder), id);
-    if (!isClaim(claim)) return;
+    const lease = await tryLease(join(this.options.out, leasesFolder), id);
+    if (!isLease(lease)) return;
     try {
       await putAway(id, this.#place);
     } finally {
-      await claim.release();
+      await lease.release();
     }
   }
 

@@ -38,9 +38,9 @@ export interface RunContext {
   readonly onMeasuring?: (phase: Phase, epoch: number) => void;
 }
 
-/** A stretch of training of one network with one loss. */
-interface Stretch {
-  readonly phase: Phase;
+/** A part of the training of one network, with one loss. */
+interface TrainingPhase {
+  readonly name: Phase;
   /** Epochs of the network before it. */
   readonly before: number;
   readonly measuredAt: readonly number[];
@@ -71,9 +71,9 @@ export async function completeRun(run: PlannedRun, context: RunContext): Promise
   const directory = join(context.directory, checkpointsFolder, run.id);
   requireDirectory(directory);
   const checkpoint = (phase: Phase): string => join(directory, `${phase}.safetensors`);
-  const stretches: Stretch[] = [
+  const phases: TrainingPhase[] = [
     {
-      phase: "training",
+      name: "training",
       before: 0,
       measuredAt,
       checkpoint: checkpoint("training"),
@@ -81,8 +81,8 @@ export async function completeRun(run: PlannedRun, context: RunContext): Promise
       start: () =>
         ResNet.create({
           ...{ depth: cell.depth, width: cell.width, featureDim: cell.featureDim },
-          ...{ spectralNorm: cell.spectralNorm ? {} : false, leakyRelu: cell.leakyGap, avgPoolShortcut: cell.leakyGap },
-          l2Normalize: cell.l2,
+          ...{ spectralNorm: cell.spectralNorm ? {} : false, leakyRelu: cell.avgPoolShortcut, avgPoolShortcut: cell.avgPoolShortcut },
+          l2Normalize: cell.l2Normalize,
           numClasses: data.train.classNames.length,
           inChannels: data.train.shape[0],
           imageSize: data.train.shape[1],
@@ -93,20 +93,20 @@ export async function completeRun(run: PlannedRun, context: RunContext): Promise
   if (intervention) {
     const end = measuredAt.at(-1) as number;
     const begin = () => ResNet.load(checkpoint("training"), { device });
-    const phase = (name: "nc-loss" | "control", extra: Pick<FitOptions, "batchSize" | "loss">): Stretch => ({
-      phase: name,
+    const after = (name: "nc-loss" | "control", extra: Pick<FitOptions, "batchSize" | "loss">): TrainingPhase => ({
+      name,
       before: end,
       measuredAt: intervention.measuredAt,
       checkpoint: checkpoint(name),
       fit: { ...fitOptions(context, seed), ...interventionOptions(intervention), ...extra },
       start: begin,
     });
-    stretches.push(phase("nc-loss", { batchSize: intervention.batchSize, loss: "neural-collapse" }));
-    stretches.push(phase("control", { batchSize: cell.batchSize }));
+    phases.push(after("nc-loss", { batchSize: intervention.batchSize, loss: "neural-collapse" }));
+    phases.push(after("control", { batchSize: cell.batchSize }));
   }
-  for (const [index, stretch] of stretches.entries()) {
-    const needed = index === 0 && stretches.slice(1).some((later) => !isWritten(run, later, context));
-    await complete(run, stretch, context, needed);
+  for (const [index, phase] of phases.entries()) {
+    const needed = index === 0 && phases.slice(1).some((later) => !isWritten(run, later, context));
+    await complete(run, phase, context, needed);
   }
   await putAway(run.id, context);
 }
@@ -131,25 +131,25 @@ export async function putAway(
 }
 
 /** @param needed also where all its rows are written its last checkpoint is wanted, since others begin with it */
-async function complete(run: PlannedRun, stretch: Stretch, context: RunContext, needed: boolean): Promise<void> {
-  const { checkpoint, measuredAt } = stretch;
+async function complete(run: PlannedRun, phase: TrainingPhase, context: RunContext, needed: boolean): Promise<void> {
+  const { checkpoint, measuredAt } = phase;
   const end = measuredAt.at(-1) as number;
-  const missing = measuredAt.filter((epoch) => !context.written(keyOf(run, stretch, epoch)));
+  const missing = measuredAt.filter((epoch) => !context.written(keyOf(run, phase, epoch)));
   const targets = needed && !missing.includes(end) ? [...missing, end] : missing;
   const first = targets[0];
   if (first === undefined) return;
   // Rows of earlier epochs were asked for later, or this file has lost its rows: the way there has to be gone again.
   if ((await epochsIn(checkpoint)) > first) await io("remove", checkpoint, rm(checkpoint, { force: true }));
-  const model = await stretch.start();
+  const model = await phase.start();
   try {
     for (const epoch of targets) {
       const history = await model.fit(context.data.train, {
-        ...stretch.fit,
+        ...phase.fit,
         epochs: epoch,
         ...{ checkpoint, resume: true },
-        onBatch: (report) => context.onBatch?.(stretch.phase, report),
+        onBatch: (report) => context.onBatch?.(phase.name, report),
       });
-      if (missing.includes(epoch)) await measureAndWrite(run, stretch, context, model, history.slice(0, epoch));
+      if (missing.includes(epoch)) await measureAndWrite(run, phase, context, model, history.slice(0, epoch));
     }
   } finally {
     model.dispose();
@@ -158,7 +158,7 @@ async function complete(run: PlannedRun, stretch: Stretch, context: RunContext, 
 
 async function measureAndWrite(
   run: PlannedRun,
-  stretch: Stretch,
+  phase: TrainingPhase,
   context: RunContext,
   model: ResNet,
   history: EpochReport[],
@@ -167,8 +167,8 @@ async function measureAndWrite(
   const { configuration, data, signal } = context;
   const { scores, singularValues, samples } = configuration.measurements;
   const epoch = history.length;
-  const last = epoch === (stretch.phase === "training" ? planned.cell.epochs : stretch.measuredAt.at(-1));
-  context.onMeasuring?.(stretch.phase, stretch.before + epoch);
+  const last = epoch === (phase.name === "training" ? planned.cell.epochs : phase.measuredAt.at(-1));
+  context.onMeasuring?.(phase.name, phase.before + epoch);
   const started = performance.now();
   const { notes, ...measured }: Measured = await measure(model, data, {
     ...{ scores, mixture: configuration.mixture, precision: configuration.training.precision },
@@ -177,7 +177,7 @@ async function measureAndWrite(
   const report = history.at(-1) as EpochReport;
   await context.write({
     kind: "measurement",
-    ...{ cell: planned.cell, seed, phase: stretch.phase, epoch: stretch.before + epoch, final: last },
+    ...{ cell: planned.cell, seed, phase: phase.name, epoch: phase.before + epoch, final: last },
     inDistribution: data.name,
     ...{ loss: report.loss, validationAccuracy: report.validationAccuracy, learningRate: report.learningRate },
     ...measured,
@@ -199,12 +199,12 @@ function interventionOptions({ epochs, learningRate, milestones }: PlannedInterv
   return { epochs, learningRate, milestones };
 }
 
-function keyOf({ planned, seed }: PlannedRun, { phase, before }: Stretch, epoch: number): string {
-  return rowKey({ cell: planned.cell, seed, phase, epoch: before + epoch });
+function keyOf({ planned, seed }: PlannedRun, { name, before }: TrainingPhase, epoch: number): string {
+  return rowKey({ cell: planned.cell, seed, phase: name, epoch: before + epoch });
 }
 
-function isWritten(run: PlannedRun, stretch: Stretch, context: RunContext): boolean {
-  return stretch.measuredAt.every((epoch) => context.written(keyOf(run, stretch, epoch)));
+function isWritten(run: PlannedRun, phase: TrainingPhase, context: RunContext): boolean {
+  return phase.measuredAt.every((epoch) => context.written(keyOf(run, phase, epoch)));
 }
 
 /** Epochs that a checkpoint has done; 0 where there is none. */

@@ -1,4 +1,4 @@
-// Claims between processes that share a folder: who works on what, seen by all, and void when its owner is gone.
+// Leases between processes that share a folder: who works on what, seen by all, and void when its owner is gone.
 //
 // Every process that wants a thing makes a file of its own name beside the others' and then looks whether another living process has one
 // too: if so, it steps back. Of two that come at once at least one sees the other, so never both hold it; both may step back. No file is
@@ -27,7 +27,7 @@ const heartbeatMs = 20_000;
 const abandonedMs = 10 * 60_000;
 
 /** A thing that this process holds. */
-export interface Claim {
+export interface Lease {
   /** False when the file is gone: somebody took this process for dead (it slept, or its disk was away). */
   held(): Promise<boolean>;
   release(): Promise<void>;
@@ -40,16 +40,16 @@ export interface Holder {
 }
 
 /**
- * Claims a thing, without waiting.
+ * Leases a thing, without waiting.
  *
- * @param directory of the claims; made where it is not there
+ * @param directory of the leases; made where it is not there
  * @param name of the thing, a file name
- * @returns the claim, or who holds the thing
+ * @returns the lease, or who holds the thing
  * @throws ERR_IO
  */
-export async function tryClaim(directory: string, name: string): Promise<Claim | Holder> {
+export async function tryLease(directory: string, name: string): Promise<Lease | Holder> {
   const token = `${name}.${process.pid}-${randomBytes(6).toString("hex")}`;
-  const file = join(directory, `${token}.claim`);
+  const file = join(directory, `${token}.lease`);
   const owner: Owner = { pid: process.pid, host: hostname(), processStart: processStart(process.pid), pidNamespace: pidNamespace() };
   try {
     makeDirectory(directory, 0o777);
@@ -60,7 +60,7 @@ export async function tryClaim(directory: string, name: string): Promise<Claim |
       return other;
     }
   } catch (error) {
-    throw ioError("claim", file, error);
+    throw ioError("lease", file, error);
   }
   const heartbeat = setInterval(() => {
     const now = new Date();
@@ -80,19 +80,19 @@ export async function tryClaim(directory: string, name: string): Promise<Claim |
   };
 }
 
-export function isClaim(value: Claim | Holder): value is Claim {
+export function isLease(value: Lease | Holder): value is Lease {
   return "release" in value;
 }
 
-/** Claims a thing for a moment, waiting for others; two that stepped back for each other come back at different times. */
-export async function withClaim<T>(directory: string, name: string, work: () => Promise<T>): Promise<T> {
+/** Leases a thing for a moment, waiting for others; two that stepped back for each other come back at different times. */
+export async function withLease<T>(directory: string, name: string, work: () => Promise<T>): Promise<T> {
   for (let wait = 2; ; wait = Math.min(2 * wait, 100)) {
-    const claim = await tryClaim(directory, name);
-    if (isClaim(claim)) {
+    const lease = await tryLease(directory, name);
+    if (isLease(lease)) {
       try {
         return await work();
       } finally {
-        await claim.release();
+        await lease.release();
       }
     }
     await sleep(1 + Math.random() * wait);
@@ -114,7 +114,7 @@ async function create(file: string, prepared: string, content: string): Promise<
 async function livingOther(directory: string, name: string, mine: string): Promise<Holder | undefined> {
   for (const entry of await readdir(directory)) {
     const file = join(directory, entry);
-    const [, kind] = (entry.startsWith(`${name}.`) && /^\d+-[0-9a-f]{12}\.(claim|new)$/.exec(entry.slice(name.length + 1))) || [];
+    const [, kind] = (entry.startsWith(`${name}.`) && /^\d+-[0-9a-f]{12}\.(lease|new)$/.exec(entry.slice(name.length + 1))) || [];
     if (file === mine || kind === undefined) continue;
     if (kind === "new") {
       // Lasts for a moment, or for ever where its maker was killed in that moment.

@@ -46,10 +46,10 @@ test("runs, does nothing twice, and reports what the rows say", async () => {
   expect(rows()).toEqual(made);
 
   const final = made.filter((row) => row.kind === "measurement").filter(({ final: last }) => last);
-  expect(final.map(({ cell }) => cell.l2).sort()).toEqual([false, true]);
+  expect(final.map(({ cell }) => cell.l2Normalize).sort()).toEqual([false, true]);
   await good(["experiment", "report", out]);
   const markdown = readFileSync(join(out, "report", "report.md"), "utf8");
-  for (const { ood } of final) expect(markdown).toContain((ood["fashion-mnist"]?.mixture?.auroc as number).toFixed(3));
+  for (const { ood } of final) expect(markdown).toContain((ood["fashion-mnist"]?.["gaussian-mixture"]?.auroc as number).toFixed(3));
   expect(readFileSync(join(out, "report", "report.html"), "utf8")).toContain("<svg");
 });
 

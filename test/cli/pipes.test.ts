@@ -15,7 +15,7 @@ const configuration = {
   inDistribution: "mnist",
   outOfDistribution: ["fashion-mnist"],
   seeds: 1,
-  cells: [{ depth: 18, l2: true, epochs: 2, batchSize: 64 }],
+  cells: [{ depth: 18, l2Normalize: true, epochs: 2, batchSize: 64 }],
 };
 let pipes = 0;
 

@@ -19,14 +19,23 @@ const full = {
   validation: { share: 0.2, seed: 3 },
   training: { learningRate: 0.05, momentum: 0.9, weightDecay: 0, gamma: 0.2, augmentation: "none", precision: "bfloat16" },
   mixture: { covariance: "tied", fewSamples: "oas", prior: "none", jitter: 1e-6 },
-  measurements: { every: 2, scores: ["softmax"], singularValues: 0, samples: 5 },
+  measurements: { every: 2, scores: ["max-softmax"], singularValues: 0, samples: 5 },
   subset: { train: 100, test: 10 },
   scale: { epochs: { run: 3, of: 60 }, batchSize: 32, width: 0.5 },
   cells: [
-    { depth: [18, 50], spectralNorm: [true, false], leakyGap: false, l2: true, epochs: 60, milestones: [40, 50], batchSize: 512, width: 2 },
+    {
+      depth: [18, 50],
+      spectralNorm: [true, false],
+      avgPoolShortcut: false,
+      l2Normalize: true,
+      epochs: 60,
+      milestones: [40, 50],
+      batchSize: 512,
+      width: 2,
+    },
     {
       depth: 18,
-      l2: [true, false],
+      l2Normalize: [true, false],
       epochs: 350,
       featureDim: 2,
       intervention: { epoch: 50, epochs: 20, learningRate: 0.01, milestones: [10], batchSize: 2048 },
@@ -90,6 +99,9 @@ describe("schema and validator", () => {
     [{ seeds: [1, 1] }, "seeds[1]: expected no item twice, found 1"],
     [{ training: { lr: 1 } }, "training.lr: expected one of the fields learningRate, momentum,"],
     [{ outOfDistribution: undefined }, "outOfDistribution: expected a value (data sets whose test images"],
+    [{ measurements: { scores: ["softmax"] } }, "measurements.scores[0]: expected one of energy, entropy, feature-norm"],
+    [{ measurements: { scores: ["vim:logits"] } }, "measurements.scores[0]: options"],
+    [{ measurements: { scores: ["energy", "mahalanobis:weights"] } }, "measurements.scores[1]: expected a text like"],
     [{ validation: { share: 1 } }, "validation.share: expected less than 1, found 1"],
     [{ cells: [] }, "cells: expected at least 1 item, found an array of length 0"],
     [{ outOfDistribution: ["cifar10"] }, 'outOfDistribution[0]: expected another data set than inDistribution, found "cifar10"'],
@@ -105,15 +117,15 @@ describe("schema and validator", () => {
     [{ outOfDistribution: ["folder:a/test"] }, "outOfDistribution[0]: expected another name than train, validation, test, as NAME=a/test"],
     [{ outOfDistribution: ["svhn=mine"] }, "outOfDistribution[0]: expected another name than that of a data set, as NAME=mine"],
     [
-      { cells: [{ depth: 18, l2: true, epochs: 9, milestones: [5, 4] }] },
+      { cells: [{ depth: 18, l2Normalize: true, epochs: 9, milestones: [5, 4] }] },
       "cells[0].milestones[1]: expected more than 5, the one before, found 4",
     ],
     [
-      { cells: [{ depth: [18, 50], l2: true, epochs: 9, featureDim: 2 }] },
+      { cells: [{ depth: [18, 50], l2Normalize: true, epochs: 9, featureDim: 2 }] },
       "cells[0].featureDim: expected a multiple of 4 for depth 50, found 2",
     ],
     [
-      { cells: [{ depth: 18, l2: true, epochs: 9, intervention: { epoch: 10, epochs: 1 } }] },
+      { cells: [{ depth: 18, l2Normalize: true, epochs: 9, intervention: { epoch: 10, epochs: 1 } }] },
       "cells[0].intervention.epoch: expected at most the 9 epochs of the cell, found 10",
     ],
   ])("says where %j does not fit", async (change, message) => {
@@ -128,7 +140,12 @@ it("knows the data sets that there are readers for", () => {
 });
 
 it("fills in the paper's choices and changes nothing that was given", () => {
-  const given = { inDistribution: "cifar10", outOfDistribution: ["svhn"], seeds: 15, cells: [{ depth: 18, l2: true, epochs: 60 }] };
+  const given = {
+    inDistribution: "cifar10",
+    outOfDistribution: ["svhn"],
+    seeds: 15,
+    cells: [{ depth: 18, l2Normalize: true, epochs: 60 }],
+  };
   const before = structuredClone(given);
   const resolved = resolveConfiguration(given, "it");
   expect(given).toEqual(before);
@@ -138,19 +155,19 @@ it("fills in the paper's choices and changes nothing that was given", () => {
   });
   expect(resolved.validation).toEqual({ share: 0.1, seed: 0 });
   expect(resolved.mixture).toEqual({ covariance: "full", fewSamples: "ledoit-wolf", prior: "empirical", jitter: "relative" });
-  expect(resolved.cells[0]).toMatchObject({ spectralNorm: true, leakyGap: true, batchSize: 1024, width: 1, milestones: [] });
+  expect(resolved.cells[0]).toMatchObject({ spectralNorm: true, avgPoolShortcut: true, batchSize: 1024, width: 1, milestones: [] });
   expect(resolveConfiguration(full, "it")).toMatchObject(full);
 });
 
 describe("files", () => {
   it("reads JSON, and YAML to the same", async () => {
     const yaml =
-      "inDistribution: cifar10\noutOfDistribution: [svhn]\nseeds: 2\ncells:\n  - depth: 18\n    l2: [true, false]\n    epochs: 60\n";
+      "inDistribution: cifar10\noutOfDistribution: [svhn]\nseeds: 2\ncells:\n  - depth: 18\n    l2Normalize: [true, false]\n    epochs: 60\n";
     const json = {
       inDistribution: "cifar10",
       outOfDistribution: ["svhn"],
       seeds: 2,
-      cells: [{ depth: 18, l2: [true, false], epochs: 60 }],
+      cells: [{ depth: 18, l2Normalize: [true, false], epochs: 60 }],
     };
     expect(await readConfiguration(folder.put("a.yaml", yaml))).toEqual(json);
     expect(await readConfiguration(folder.put("a.json", JSON.stringify(json)))).toEqual(json);

@@ -41,7 +41,7 @@ const startedIn = ({ stdout }: Ending) => stdout.split("\n").filter((line) => li
 
 /** Files that a reader could take for whole are; others are hidden ones of a writer that was killed. */
 function expectTidy(out: string): void {
-  expect(readdirSync(out).sort()).toEqual(["checkpoints", "claims", "results.jsonl"]);
+  expect(readdirSync(out).sort()).toEqual(["checkpoints", "leases", "results.jsonl"]);
   expect(readdirSync(join(out, "checkpoints"))).toEqual([]);
 }
 

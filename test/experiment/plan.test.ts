@@ -80,7 +80,10 @@ describe("scaling", () => {
     const training = { precision: "bfloat16" } as const;
     const [cell] = plan({
       ...{ ...base, training, subset: { train: 20_000, test: 100 } },
-      ...{ scale: { batchSize: 128, width: 0.5 }, cells: [{ depth: 18, l2: true, epochs: 60, intervention: { epoch: 50, epochs: 20 } }] },
+      ...{
+        scale: { batchSize: 128, width: 0.5 },
+        cells: [{ depth: 18, l2Normalize: true, epochs: 60, intervention: { epoch: 50, epochs: 20 } }],
+      },
     }).cells;
     expect(cell?.scaled).toEqual([
       ...["batch size 128 in place of 1024", "width 0.5 in place of 1", "20000 training images"],
@@ -102,7 +105,7 @@ describe("cells", () => {
   });
 
   it("of the same name that differ are refused, equal ones are run once", async () => {
-    const cell = { depth: 18, l2: true, epochs: 60 } as const;
+    const cell = { depth: 18, l2Normalize: true, epochs: 60 } as const;
     expect(plan({ ...base, cells: [cell, { ...cell, milestones: [] }] }).runs).toHaveLength(2);
     const error = await libraryFailureOf(() => plan({ ...base, cells: [cell, { ...cell, milestones: [30] }] }));
     expect(error).toMatchObject({ code: "ERR_OPTION", message: expect.stringContaining("resnet18 sn+leaky L2 60") });

@@ -2,7 +2,8 @@
 
 import { readdirSync } from "node:fs";
 import { experimentPresets, type ExperimentPresetName } from "../../lib/experiment/presets";
-import { runExperiment, type ExperimentSummary } from "../../lib/experiment/runner";
+import * as experiments from "../../lib/experiment";
+import type { ExperimentSummary } from "../../lib/experiment";
 import type { MeasurementRow } from "../../lib/experiment/rows";
 import { checkRow } from "../../lib/experiment/row-checks";
 import { temporaryDirectory } from "../support/temporary-directory";
@@ -22,7 +23,7 @@ beforeAll(async () => {
   for (const preset of presets) {
     const names: string[] = [];
     const configuration = { ...experimentPresets[preset], seeds: 1, scale: { ...tiny, epochs: { run: 1, of: 60 } } };
-    const summary = await runExperiment(configuration, {
+    const summary = await experiments.run(configuration, {
       ...{ data: "", out: folder.path("all"), readers, preset },
       onProgress: (event) => event.type === "started" && names.push(event.run.planned.cell.name),
     });
@@ -41,7 +42,7 @@ it("every preset ends with all its rows", () => {
     expect(finished.length).toBeGreaterThan(0);
   }
   expect(readdirSync(folder.path("all/checkpoints"))).toEqual([]);
-  expect(readdirSync(folder.path("all/claims"))).toEqual([]);
+  expect(readdirSync(folder.path("all/leases"))).toEqual([]);
 });
 
 it("cells in common are run once", () => {
@@ -62,7 +63,7 @@ it("every row is labelled as scaled, and its numbers are numbers", () => {
     expect(row.scaled).toContain("width 0.0625 in place of 1");
     expect(Object.keys(row.ood).sort()).toEqual(["cifar100", "svhn", "tiny-imagenet"]);
     for (const scores of Object.values(row.ood)) {
-      expect(Object.keys(scores).sort()).toEqual(["logit-mixture", "mixture", "softmax"]);
+      expect(Object.keys(scores).sort()).toEqual(["gaussian-mixture", "gaussian-mixture:logits", "max-softmax"]);
       for (const { auroc, auprIn, auprOut, fpr95, falsePositives } of Object.values(scores)) {
         for (const share of [auroc, auprIn, auprOut, fpr95]) expect(share >= 0 && share <= 1).toBe(true);
         expect(falsePositives >= 0 && falsePositives <= 60).toBe(true);

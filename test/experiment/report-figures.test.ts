@@ -48,7 +48,7 @@ test("Figure 3: a dot a measurement without L2; the printed r is not set beside 
     const set = (["svhn", "cifar100", "tiny-imagenet"] as const)[i]!;
     expect(series.map(({ name }) => name)).toEqual([`${noL2} (scaled)`]);
     const points = (series[0]!.points as DotPoint[]).map(({ x, y }) => [x, y]);
-    expect(points).toEqual(named(noL2).map((one) => [one.collapse.eaMeans, one.ood[set].mixture!.auroc]));
+    expect(points).toEqual(named(noL2).map((one) => [one.collapse.eaMeans, one.ood[set]["gaussian-mixture"]!.auroc]));
     const r = numberText(correlation(points.map(([x, y]) => ({ x: x!, y: y! })))!);
     expect(figure.table!.rows[i]).toEqual([
       expect.anything(),
@@ -71,7 +71,8 @@ test("Pearson's r: known values; none where one axis does not vary", () => {
 test("Figure 4: gains over the network that the intervention began with", () => {
   const figure = figure4(networks)!;
   const start = named("intervention");
-  const gain = (one: MeasurementRow) => one.ood.svhn.mixture!.auroc - start.find(({ seed }) => seed === one.seed)!.ood.svhn.mixture!.auroc;
+  const gain = (one: MeasurementRow) =>
+    one.ood.svhn["gaussian-mixture"]!.auroc - start.find(({ seed }) => seed === one.seed)!.ood.svhn["gaussian-mixture"]!.auroc;
   const expected = (phase: string) => [
     { x: 0, y: 0, low: 0, high: 0 },
     ...close(overSeeds(named("intervention", phase), gain)).map((point) => ({ ...point, x: point.x - 3 })),
@@ -93,7 +94,7 @@ test("Figure 4: gains over the network that the intervention began with", () => 
 
 test("Figure 5: false positives by epoch; what is added beyond the schedule", () => {
   const figure = figure5(networks)!;
-  const count = (one: MeasurementRow) => one.ood.svhn.mixture!.falsePositives;
+  const count = (one: MeasurementRow) => one.ood.svhn["gaussian-mixture"]!.falsePositives;
   const start = named("intervention");
   expect(lines(figure, 0)).toEqual({
     [`${noL2} (scaled)`]: close(overSeeds(named(noL2), count)),
@@ -171,7 +172,7 @@ test("ROC curves: their area is the AUROC of the samples", () => {
     const area = curve.slice(1).reduce((sum, { x, y }, k) => sum + ((x - curve[k]!.x) * (y + curve[k]!.y)) / 2, 0);
     const expected = auroc(points["test"]!.logDensity, points[set]!.logDensity);
     expect(area).toBeCloseTo(expected, 12);
-    const ofAll = named("2-D features")[0]!.ood[set]!.mixture!.auroc;
+    const ofAll = named("2-D features")[0]!.ood[set]!["gaussian-mixture"]!.auroc;
     expect(figure.table!.rows[i]).toEqual(["2-D features (scaled)", "1", title, numberText(expected), numberText(ofAll)]);
   });
 });
@@ -195,7 +196,7 @@ test("histograms: every image is in one bin, whose edges it lies between", () =>
 });
 
 test("what no row can fill is no figure", () => {
-  const finals = networksOf([row(cell(), 1, 6), row(cell({ l2: false }), 1, 6)]);
+  const finals = networksOf([row(cell(), 1, 6), row(cell({ l2Normalize: false }), 1, 6)]);
   for (const figure of [figure3, figure4, figure5, figure6, figure7, figure8, rocFigure, histogramFigure]) {
     expect(figure(finals)).toBeUndefined();
     expect(figure([])).toBeUndefined();
@@ -206,7 +207,7 @@ test("what no row can fill is no figure", () => {
 });
 
 test("an intervention that has only begun is shown as far as it is", () => {
-  const stopped = cell({ name: "intervention", l2: false, epochs: 10 });
+  const stopped = cell({ name: "intervention", l2Normalize: false, epochs: 10 });
   const begun = networksOf([row(stopped, 1, 3, { final: true }), row(stopped, 1, 4, { phase: "nc-loss" })]);
   const figure = figure4(begun)!;
   expect(figure.panels[0]!.series.map(({ name }) => name)).toEqual(["NC loss"]);
@@ -214,10 +215,10 @@ test("an intervention that has only begun is shown as far as it is", () => {
 });
 
 test("an intervention of a cell that was also trained to its end is measured from where it began", () => {
-  const both = cell({ l2: false, paperEpochs: 350, epochs: 10 });
+  const both = cell({ l2Normalize: false, paperEpochs: 350, epochs: 10 });
   const seed = [row(both, 1, 2), row(both, 1, 3, { final: true }), row(both, 1, 10), row(both, 1, 5, { phase: "nc-loss" })];
   const gains = figure4(networksOf(seed))!.panels[0]!.series[0]!.points as LinePoint[];
-  const value = (i: number) => seed[i]!.ood.svhn.mixture!.auroc;
+  const value = (i: number) => seed[i]!.ood.svhn["gaussian-mixture"]!.auroc;
   expect(gains.map(({ x, y }) => [x, y])).toEqual([
     [0, 0],
     [2, value(3) - value(1)],

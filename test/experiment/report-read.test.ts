@@ -2,7 +2,7 @@
 
 import { rmSync } from "node:fs";
 import { join } from "node:path";
-import { readResults } from "../../lib/experiment/report/read-results";
+import * as experiments from "../../lib/experiment";
 import { cell, everyRow, header, linesOf, row, runsFolder } from "./report-rows";
 
 const folders: string[] = [];
@@ -11,7 +11,7 @@ afterAll(() => folders.forEach((folder) => rmSync(folder, { recursive: true, for
 function read(text: string | Uint8Array) {
   const folder = runsFolder(text);
   folders.push(folder);
-  return readResults(folder);
+  return experiments.read(folder);
 }
 
 const asWritten = <T>(value: T): T => JSON.parse(JSON.stringify(value)) as T;
@@ -63,7 +63,7 @@ test("file, line, field, what was expected and what was found", async () => {
   const wrong = async (text: string, line: number, message: RegExp) => {
     const folder = runsFolder(text);
     folders.push(folder);
-    const error = await readResults(folder).then(
+    const error = await experiments.read(folder).then(
       () => undefined,
       (thrown: unknown) => thrown as { code: string; message: string },
     );
@@ -86,9 +86,9 @@ test("file, line, field, what was expected and what was found", async () => {
     /cell\.depth to be 18 or 50, found 34/,
   );
   await wrong(
-    changed((o) => Object.assign(o["ood"]!["svhn"]!["mixture"]!, { auroc: 1.5 })),
+    changed((o) => Object.assign(o["ood"]!["svhn"]!["gaussian-mixture"]!, { auroc: 1.5 })),
     5,
-    /ood\["svhn"\]\.mixture\.auroc to be a number from 0 to 1, found 1\.5/,
+    /ood\["svhn"\]\["gaussian-mixture"\].auroc to be a number from 0 to 1, found 1\.5/,
   );
   await wrong(
     changed((o) => delete o["scaled"]),
@@ -121,5 +121,5 @@ test("a torn end that is whole JSON but no row is an error: no writer stops in t
 });
 
 test("a folder without results", async () => {
-  await expect(readResults(join(runsFolder(""), "nowhere"))).rejects.toMatchObject({ code: "ERR_IO" });
+  await expect(experiments.read(join(runsFolder(""), "nowhere"))).rejects.toMatchObject({ code: "ERR_IO" });
 });

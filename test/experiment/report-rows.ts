@@ -3,7 +3,8 @@
 import { mkdtempSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { Cell, HeaderRow, MeasuredScore, MeasurementRow, OodResult, SampledPoints } from "../../lib/experiment/rows";
+import type { MeasuredScore } from "../../lib/experiment/measured-scores";
+import type { Cell, HeaderRow, MeasurementRow, OodResult, SampledPoints } from "../../lib/experiment/rows";
 
 export const header: HeaderRow = {
   kind: "header",
@@ -16,14 +17,14 @@ export const header: HeaderRow = {
 };
 
 export function cell(changes: Partial<Cell> = {}): Cell {
-  const { depth = 18, spectralNorm = true, leakyGap = true, l2 = true, paperEpochs = 60 } = changes;
-  const switches = [spectralNorm && "sn", leakyGap && "leaky"].filter(Boolean).join("+") || "plain";
+  const { depth = 18, spectralNorm = true, avgPoolShortcut = true, l2Normalize = true, paperEpochs = 60 } = changes;
+  const switches = [spectralNorm && "sn", avgPoolShortcut && "leaky"].filter(Boolean).join("+") || "plain";
   return {
-    name: `resnet${depth} ${switches} ${l2 ? "L2" : "no L2"} ${paperEpochs}`,
+    name: `resnet${depth} ${switches} ${l2Normalize ? "L2" : "no L2"} ${paperEpochs}`,
     depth,
     spectralNorm,
-    leakyGap,
-    l2,
+    avgPoolShortcut,
+    l2Normalize,
     paperEpochs,
     epochs: 6,
     milestones: [4, 5],
@@ -47,20 +48,20 @@ export function noise(...of: (string | number)[]): number {
 export function row(of: Cell, seed: number, epoch: number, changes: Partial<MeasurementRow> = {}): MeasurementRow {
   const phase = changes.phase ?? "training";
   const learned = 1 - Math.exp(-epoch / 3);
-  const collapsing = Math.exp(-epoch / (of.l2 ? 2 : 5)) + 0.02;
+  const collapsing = Math.exp(-epoch / (of.l2Normalize ? 2 : 5)) + 0.02;
   const wobble = (of_: string): number => 0.02 * noise(of.name, seed, phase, epoch, of_);
   const treated = phase === "nc-loss" ? 0.03 : 0;
   const result = (set: string, score: MeasuredScore): OodResult => ({
-    auroc: 0.7 + 0.18 * learned + (of.l2 ? 0.03 : 0) + wobble(set + score) + treated,
+    auroc: 0.7 + 0.18 * learned + (of.l2Normalize ? 0.03 : 0) + wobble(set + score) + treated,
     auprIn: 0.75 + wobble(`${set}${score}in`),
     auprOut: 0.7 + wobble(`${set}${score}out`),
     fpr95: 0.5 - 0.2 * learned + wobble(`${set}${score}fpr`),
     falsePositives: Math.round(3000 - 900 * learned + 400 * noise(of.name, seed, phase, epoch, set) + 4000 * treated),
   });
   const scores = (set: string) => ({
-    mixture: result(set, "mixture"),
-    softmax: result(set, "softmax"),
-    "logit-mixture": result(set, "logit-mixture"),
+    "gaussian-mixture": result(set, "gaussian-mixture"),
+    "max-softmax": result(set, "max-softmax"),
+    "gaussian-mixture:logits": result(set, "gaussian-mixture:logits"),
   });
   return {
     kind: "measurement",
@@ -121,23 +122,25 @@ const singularValues = (name: string, seed: number) =>
 export function everyRow(): MeasurementRow[] {
   const switches = [false, true];
   const ablation = switches.flatMap((spectralNorm) =>
-    switches.flatMap((leakyGap) => switches.map((l2) => cell({ spectralNorm, leakyGap, l2 }))),
+    switches.flatMap((avgPoolShortcut) => switches.map((l2Normalize) => cell({ spectralNorm, avgPoolShortcut, l2Normalize }))),
   );
   const others = [
-    cell({ l2: false, paperEpochs: 350 }),
-    cell({ l2: true, paperEpochs: 350 }),
-    ...[350, 100].map((paperEpochs) => cell({ depth: 50, l2: false, paperEpochs })),
-    cell({ depth: 50, l2: true, paperEpochs: 100 }),
+    cell({ l2Normalize: false, paperEpochs: 350 }),
+    cell({ l2Normalize: true, paperEpochs: 350 }),
+    ...[350, 100].map((paperEpochs) => cell({ depth: 50, l2Normalize: false, paperEpochs })),
+    cell({ depth: 50, l2Normalize: true, paperEpochs: 100 }),
   ];
   const seeds = [1, 2];
   const finals = [...ablation, ...others].flatMap((of) =>
     seeds.map((seed) =>
-      row(of, seed, 6, { singularValues: of.spectralNorm && of.leakyGap && of.depth === 18 ? singularValues(of.name, seed) : undefined }),
+      row(of, seed, 6, {
+        singularValues: of.spectralNorm && of.avgPoolShortcut && of.depth === 18 ? singularValues(of.name, seed) : undefined,
+      }),
     ),
   );
-  const measuredByEpoch = [cell({ l2: false, paperEpochs: 500, epochs: 10 }), cell({ paperEpochs: 150, epochs: 15 })];
+  const measuredByEpoch = [cell({ l2Normalize: false, paperEpochs: 500, epochs: 10 }), cell({ paperEpochs: 150, epochs: 15 })];
   const byEpoch = measuredByEpoch.flatMap((of) => seeds.flatMap((seed) => epochs(1, of.epochs).map((epoch) => row(of, seed, epoch))));
-  const stopped = cell({ name: "intervention", l2: false, paperEpochs: 350, epochs: 10 });
+  const stopped = cell({ name: "intervention", l2Normalize: false, paperEpochs: 350, epochs: 10 });
   const intervention = seeds.flatMap((seed) => [
     row(stopped, seed, 3, { final: true }),
     ...(["nc-loss", "control"] as const).flatMap((phase) =>

@@ -5,7 +5,8 @@ import { networksOf } from "../../lib/experiment/report/networks";
 import { meanText, numberText, rangeText } from "../../lib/experiment/report/numbers";
 import { collapseTable, detectionTable, runsTable } from "../../lib/experiment/report/plain-tables";
 import { paperTables, type ComparisonTable } from "../../lib/experiment/report/tables";
-import type { MeasuredScore, MeasurementRow } from "../../lib/experiment/rows";
+import type { MeasuredScore } from "../../lib/experiment/measured-scores";
+import type { MeasurementRow } from "../../lib/experiment/rows";
 import { summary } from "../../lib/metrics/summary";
 import { cell, everyRow, row } from "./report-rows";
 
@@ -17,12 +18,12 @@ const finals = rows.filter(
   (one) => one.final && one.epoch === one.cell.epochs && one.phase === "training" && one.cell.featureDim === undefined,
 );
 const is18 =
-  (epochs: number, l2: boolean, leakyGap = true, spectralNorm = true) =>
+  (epochs: number, l2Normalize: boolean, avgPoolShortcut = true, spectralNorm = true) =>
   (one: MeasurementRow) =>
     one.cell.depth === 18 &&
     one.cell.paperEpochs === epochs &&
-    one.cell.l2 === l2 &&
-    one.cell.leakyGap === leakyGap &&
+    one.cell.l2Normalize === l2Normalize &&
+    one.cell.avgPoolShortcut === avgPoolShortcut &&
     one.cell.spectralNorm === spectralNorm;
 
 test("all tables whose cells were run, and the names of the others", () => {
@@ -42,9 +43,9 @@ test("all tables whose cells were run, and the names of the others", () => {
 
 const sets = ["svhn", "cifar100", "tiny-imagenet"] as const;
 const scored: [string, "table1" | "table4b" | "table5", MeasuredScore][] = [
-  ["table1-resnet18", "table1", "mixture"],
-  ["table4b-resnet18", "table4b", "softmax"],
-  ["table5-resnet18", "table5", "logit-mixture"],
+  ["table1-resnet18", "table1", "gaussian-mixture"],
+  ["table4b-resnet18", "table4b", "max-softmax"],
+  ["table5-resnet18", "table5", "gaussian-mixture:logits"],
 ];
 
 test.each(scored)("%s: every cell", (id, key, score) => {
@@ -78,10 +79,10 @@ test("accuracy is the last row of Tables 1 and 6", () => {
 
 test("Tables 2 and 3: every row has its own switches", () => {
   table("table2").rows.forEach(({ entries }, i) => {
-    const { spectralNorm, leakyGap, l2, auroc, accuracy } = paper.table2.rows[i]!;
-    const belonging = finals.filter(is18(60, l2, leakyGap, spectralNorm));
+    const { spectralNorm, avgPoolShortcut, l2Normalize, auroc, accuracy } = paper.table2.rows[i]!;
+    const belonging = finals.filter(is18(60, l2Normalize, avgPoolShortcut, spectralNorm));
     expect(entries.map(({ printed }) => printed.mean)).toEqual([auroc.mean, accuracy.mean]);
-    expect(entries[0]!.ours[0]).toMatchObject(summary(belonging.map((one) => one.ood.svhn.mixture!.auroc)));
+    expect(entries[0]!.ours[0]).toMatchObject(summary(belonging.map((one) => one.ood.svhn["gaussian-mixture"]!.auroc)));
     expect(entries[1]!.ours[0]).toMatchObject(summary(belonging.map((one) => one.accuracy)));
   });
   const fields = {
@@ -95,7 +96,7 @@ test("Tables 2 and 3: every row has its own switches", () => {
   } as const;
   table("table3").rows.forEach(({ entries }, i) => {
     const printed = paper.table3.rows[i]!;
-    const belonging = finals.filter(is18(printed.epochs, printed.l2, printed.leakyGap, printed.spectralNorm));
+    const belonging = finals.filter(is18(printed.epochs, printed.l2Normalize, printed.avgPoolShortcut, printed.spectralNorm));
     Object.entries(fields).forEach(([theirs, ours], j) => {
       const { mean, sd } = printed[theirs as keyof typeof fields];
       expect(entries[j]!.printed).toEqual({ mean, sd, min: undefined, max: undefined });
@@ -152,9 +153,9 @@ test("all results: every network, set and score", () => {
   const detection = detectionTable(networks).rows;
   const finished = networks.filter((network) => network.label !== "intervention (scaled)");
   expect(detection).toHaveLength(finished.length * 3 * 3);
-  const values = finals.filter(is18(60, true)).map((one) => one.ood.svhn.mixture!.fpr95);
+  const values = finals.filter(is18(60, true)).map((one) => one.ood.svhn["gaussian-mixture"]!.fpr95);
   const line = detection.find(
-    ([network, set, score]) => network === "resnet18 sn+leaky L2 60 (scaled)" && set === "SVHN" && score === "mixture over features",
+    ([network, set, score]) => network === "resnet18 sn+leaky L2 60 (scaled)" && set === "SVHN" && score === "gaussian-mixture",
   )!;
   expect(line[6]).toBe(meanText(summary(values)));
   expect(line.at(-1)).toBe("2");

@@ -3,14 +3,15 @@
 import { existsSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import sharp from "sharp";
-import { Dataset, datasets, GaussianMixture, metrics, neuralCollapse, ResNet, type Tensor } from "../../lib";
+import { Dataset, datasets, GaussianMixture, metrics, neuralCollapse, ResNet, scores, type Tensor } from "../../lib";
 import { conform } from "../../lib/data/conform";
 import type { DatasetArrays } from "../../lib/data/dataset";
-import { isClaim, tryClaim } from "../../lib/formats/lease";
+import { isLease, tryLease } from "../../lib/formats/lease";
 import type { DatasetReader } from "../../lib/experiment/data";
 import { planOf } from "../../lib/experiment/plan";
 import { resolveConfiguration } from "../../lib/experiment/configuration";
-import { previewExperiment, runExperiment, type ExperimentEvent, type ExperimentOptions } from "../../lib/experiment/runner";
+import * as experiments from "../../lib/experiment";
+import type { ExperimentEvent, ExperimentOptions } from "../../lib/experiment";
 import type { MeasurementRow } from "../../lib/experiment/rows";
 import type { ImageResize } from "../../lib/images/decode";
 import { dataHash } from "../../lib/data/data-hash";
@@ -21,9 +22,9 @@ import { comparable, readers, readRows, smallExperiment } from "./tiny-experimen
 const folder = temporaryDirectory();
 useOneThread();
 
-const one = { ...smallExperiment, seeds: 1, cells: [{ depth: 18, l2: true, epochs: 3, milestones: [2] }] } as const;
+const one = { ...smallExperiment, seeds: 1, cells: [{ depth: 18, l2Normalize: true, epochs: 3, milestones: [2] }] } as const;
 const run = (configuration: object, name: string, options: Partial<ExperimentOptions> = {}) =>
-  runExperiment(configuration as typeof one, { data: "", out: folder.path(name), readers, ...options });
+  experiments.run(configuration as typeof one, { data: "", out: folder.path(name), readers, ...options });
 const finalRow = (name: string): MeasurementRow => readRows(folder.path(name)).rows.find(({ final }) => final) as MeasurementRow;
 const form = { channels: 1, imageSize: 8 };
 /** A reader of the same set, but for this. */
@@ -46,7 +47,7 @@ describe("a row", () => {
     const history = await model.fit(train, { epochs: 3, ...options });
     const [seen, inside, outside] = [await model.extract(train), await model.extract(test), await model.extract(svhn)];
     const mixture = await GaussianMixture.fit(seen.features, seen.labels);
-    const scores = [await mixture.logDensity(inside.features), await mixture.logDensity(outside.features)] as const;
+    const overFeatures = [await mixture.logDensity(inside.features), await mixture.logDensity(outside.features)] as const;
     const weight = (await model.weights()).get("fc.weight") as Tensor;
     const logits = (tensor: Tensor) => ({ data: tensor.toArray() as Float32Array, shape: tensor.shape });
     const row = finalRow("one");
@@ -55,25 +56,25 @@ describe("a row", () => {
     expect(row.validationAccuracy).toBe(history[2]?.validationAccuracy);
     expect(row.learningRate).toBe(history[2]?.learningRate);
     expect(row.accuracy).toBe(metrics.accuracy(metrics.predictedClass(logits(inside.logits)), test.labels));
-    expect(row.ood.svhn?.mixture).toEqual({
-      auroc: metrics.auroc(...scores),
-      auprIn: metrics.aupr(...scores),
-      auprOut: metrics.aupr(...scores, { positive: "out" }),
-      fpr95: metrics.fprAtTpr(...scores, { positive: "in" }),
-      falsePositives: metrics.falsePositivesAmongTop(...scores),
+    expect(row.ood.svhn?.["gaussian-mixture"]).toEqual({
+      auroc: metrics.auroc(...overFeatures),
+      auprIn: metrics.aupr(...overFeatures),
+      auprOut: metrics.aupr(...overFeatures, { positive: "out" }),
+      fpr95: metrics.fprAtTpr(...overFeatures, { positive: "in" }),
+      falsePositives: metrics.falsePositivesAmongTop(...overFeatures),
     });
     const softmax = [metrics.softmaxConfidence(logits(inside.logits)), metrics.softmaxConfidence(logits(outside.logits))] as const;
-    expect(row.ood.svhn?.softmax?.auroc).toBe(metrics.auroc(...softmax));
+    expect(row.ood.svhn?.["max-softmax"]?.auroc).toBe(metrics.auroc(...softmax));
     const overLogits = await GaussianMixture.fit(seen.logits, seen.labels);
     const densities = [await overLogits.logDensity(inside.logits), await overLogits.logDensity(outside.logits)] as const;
-    expect(row.ood.svhn?.["logit-mixture"]?.auroc).toBe(metrics.auroc(...densities));
+    expect(row.ood.svhn?.["gaussian-mixture:logits"]?.auroc).toBe(metrics.auroc(...densities));
     expect(await neuralCollapse.measure({ features: seen.features, labels: seen.labels, weight })).toMatchObject({
       ...row.collapse,
       nc4: expect.any(Number),
     });
     const { values, count } = await neuralCollapse.singularValues(seen.features, { k: 20 });
     row.singularValues?.train?.forEach((value, i) => expect(value).toBeCloseTo((values[i] as number) / Math.sqrt(count), 10));
-    expect(row.samples?.test?.logDensity).toEqual(Array.from({ length: 10 }, (_, i) => scores[0][6 * i]));
+    expect(row.samples?.test?.logDensity).toEqual(Array.from({ length: 10 }, (_, i) => overFeatures[0][6 * i]));
     model.dispose();
   });
 
@@ -183,7 +184,7 @@ describe("refuses", () => {
 
 describe("the data", () => {
   const split = { share: 0.25, seed: 7 };
-  const short = { ...one, outOfDistribution: ["svhn"], validation: split, cells: [{ depth: 18, l2: true, epochs: 1 }] };
+  const short = { ...one, outOfDistribution: ["svhn"], validation: split, cells: [{ depth: 18, l2Normalize: true, epochs: 1 }] };
   const { cifar10, svhn } = readers as Record<"cifar10" | "svhn", Required<DatasetReader>>;
   beforeAll(() => run(short, "data"));
 
@@ -289,7 +290,7 @@ describe("sets of one's own", () => {
       outOfDistribution: ["columns"],
       classNames: ["lower", "middle", "upper"],
     });
-    expect(rows[0]).toMatchObject({ inDistribution: "Mine", cell: { l2: true, name: "resnet18 sn+leaky L2 1" } });
+    expect(rows[0]).toMatchObject({ inDistribution: "Mine", cell: { l2Normalize: true, name: "resnet18 sn+leaky L2 1" } });
     await folderOf("odd/train", await cifar10.train(""), 30);
     await picture(await cifar10.test("", form), 0, folder.path("odd/test/upper"));
     const error = await libraryFailureOf(() => run({ ...mine, inDistribution: "folder:odd" }, "odd runs", { data: folder.path(".") }));
@@ -316,7 +317,7 @@ describe("sets of one's own", () => {
 
 it("a preview reads and refuses what a run does, and writes nothing", async () => {
   const preview = (configuration: object, name: string, options: Partial<ExperimentOptions> = {}) =>
-    previewExperiment(configuration as typeof one, { data: folder.path("."), out: folder.path(name), readers, ...options });
+    experiments.preview(configuration as typeof one, { data: folder.path("."), out: folder.path(name), readers, ...options });
   const { plan, data } = await preview(one, "previewed");
   expect([plan.runs.length, data.train.length, [...data.ood.keys()]]).toEqual([1, 162, ["svhn", "cifar100"]]);
   expect(existsSync(folder.path("previewed"))).toBe(false);
@@ -340,7 +341,7 @@ it("a preview reads and refuses what a run does, and writes nothing", async () =
 
 it("a device that is not to be had is refused before data sets are read, by a preview too", async () => {
   const options = { data: "", out: folder.path("elsewhere"), device: "cuda:99", readers: {} };
-  for (const start of [previewExperiment, runExperiment]) {
+  for (const start of [experiments.preview, experiments.run]) {
     const { code, message } = await libraryFailureOf(() => start(one, options));
     expect([code, message]).toEqual(["ERR_DEVICE", expect.stringMatching(/^device: "cuda:99" is not to be had/)]);
   }
@@ -349,7 +350,7 @@ it("a device that is not to be had is refused before data sets are read, by a pr
 
 it("tells of a network that diverges, and goes on with the others", async () => {
   const events: ExperimentEvent[] = [];
-  const configuration = { ...one, training: { learningRate: 1e30 }, cells: [{ ...one.cells[0], l2: [true, false] }] };
+  const configuration = { ...one, training: { learningRate: 1e30 }, cells: [{ ...one.cells[0], l2Normalize: [true, false] }] };
   const { failed, finished } = await run(configuration, "diverges", { onProgress: (event) => events.push(event) });
   expect(failed.length + finished.length).toBe(2);
   expect(failed.length).toBeGreaterThan(0);
@@ -374,18 +375,55 @@ it("stops when told to, and goes on from there", async () => {
 it("leaves to another process what it holds, and takes it up when that one is gone", async () => {
   const out = folder.path("shared");
   const { id } = planOf(resolveConfiguration(one, "it")).runs[0] as { id: string };
-  const claim = await tryClaim(folder.path("shared/claims"), id);
-  if (!isClaim(claim)) throw new Error("nobody else is there");
+  const lease = await tryLease(folder.path("shared/leases"), id);
+  if (!isLease(lease)) throw new Error("nobody else is there");
   const types: string[] = [];
-  await runExperiment(one, {
+  await experiments.run(one, {
     ...{ data: "", out, readers },
     onProgress: ({ type }) => {
       types.push(type);
-      if (type === "waiting") void claim.release();
+      if (type === "waiting") void lease.release();
     },
   });
   expect(types.slice(0, 3)).toEqual(["planned", "waiting", "started"]);
   expect(comparable(out)).toEqual(comparable(folder.path("one")));
+});
+
+it("resumes from the folder alone", async () => {
+  const stop = new AbortController();
+  const onProgress = ({ type }: ExperimentEvent): void => {
+    if (type === "measured") stop.abort();
+  };
+  await expect(run(one, "resumed", { signal: stop.signal, onProgress })).rejects.toMatchObject({ code: "ERR_ABORTED" });
+  const { finished } = await experiments.resume(folder.path("resumed"), { data: "", readers });
+  expect(finished).toHaveLength(1);
+  expect(comparable(folder.path("resumed"))).toEqual(comparable(folder.path("one")));
+  await expect(experiments.resume(folder.path("nothing"), { data: "", readers })).rejects.toMatchObject({ code: "ERR_IO" });
+});
+
+it("measures any score of the registry, over any of the network's outputs, as its own functions do", async () => {
+  const measured = ["energy", "vim", "mahalanobis:logits", "nearest-neighbours"] as const;
+  await run({ ...one, measurements: { scores: [...measured] } }, "scores");
+  const model = await ResNet.create({ numClasses: 3, inChannels: 1, imageSize: 8, width: 0.0625, seed: 1 });
+  const { train, validation } = (await (readers.cifar10?.train as () => Promise<Dataset>)()).split(0.1, 0);
+  await model.fit(train, { epochs: 3, milestones: [2], batchSize: 64, augmentation: "crop-flip", seed: 1, validation });
+  const [seen, inside, outside] = [
+    await model.extract(train),
+    await model.extract(await (readers.cifar10?.test as () => Promise<Dataset>)()),
+    await model.extract(await (readers.svhn?.test as () => Promise<Dataset>)()),
+  ];
+  const results = finalRow("scores").ood.svhn as Record<string, { auroc: number }>;
+  expect(Object.keys(results)).toEqual([...measured]);
+  const training = { ...seen, ...(await model.head()) };
+  const fitted = {
+    energy: await scores.fit("energy", training),
+    vim: await scores.fit("vim", training),
+    "mahalanobis:logits": await scores.fit("mahalanobis", training, { from: "logits" }),
+    "nearest-neighbours": await scores.fit("nearest-neighbours", training),
+  };
+  for (const score of measured) {
+    expect(results[score]?.auroc).toBe(metrics.auroc(await fitted[score].score(inside), await fitted[score].score(outside)));
+  }
 });
 
 it("removes the checkpoints that a run killed after its last row has left", async () => {

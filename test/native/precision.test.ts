@@ -2,7 +2,7 @@
 // it is slow is warned of.
 
 import { Detector, device, ResNet, type EpochReport } from "../../lib";
-import { runExperiment } from "../../lib/experiment/runner";
+import * as experiments from "../../lib/experiment";
 import { native } from "../../lib/native/surface";
 import { resolvePrecision, warnIfSlow } from "../../lib/native/precision";
 import { receiveWarnings } from "../../lib/core/warnings";
@@ -82,12 +82,12 @@ test("a checkpoint goes on in the precision that it began with", async () => {
 
 test("a folder of experiments keeps the precision of its rows, and its header says which", async () => {
   const out = folder.path("experiment");
-  const cell = { depth: 18, l2: true, epochs: 1 } as const;
+  const cell = { depth: 18, l2Normalize: true, epochs: 1 } as const;
   const configuration = { ...smallExperiment, seeds: 1, training: { ...smallExperiment.training, precision: "auto" as const } };
   pretend(true);
-  await runExperiment({ ...configuration, cells: [cell] }, { data: "", out, readers });
+  await experiments.run({ ...configuration, cells: [cell] }, { data: "", out, readers });
   pretend(false, "VSX");
-  await runExperiment({ ...configuration, cells: [cell, { ...cell, l2: false }] }, { data: "", out, readers });
+  await experiments.run({ ...configuration, cells: [cell, { ...cell, l2Normalize: false }] }, { data: "", out, readers });
   const { header, rows } = readRows(out);
   expect(header.configuration).toMatchObject({ training: { precision: "bfloat16" } });
   expect(rows).toHaveLength(2);

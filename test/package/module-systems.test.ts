@@ -43,6 +43,23 @@ test("import and require give the same names and the same objects", () => {
   expect(names).toEqual(expect.arrayContaining(["Dataset", "LibtorchOodError", "ResNet", "Tensor", "datasets", "device", "metrics"]));
 });
 
+test("libtorch-ood/experiments: both module systems share it, and the classes of the package", () => {
+  const file = write(
+    "experiments.mjs",
+    `import { LibtorchOodError } from "libtorch-ood";
+     import * as imported from "libtorch-ood/experiments";
+     import { createRequire } from "node:module";
+     const required = createRequire(import.meta.url)("libtorch-ood/experiments");
+     const error = await imported.run({}, { data: ".", out: "." }).catch((error) => error);
+     console.log(JSON.stringify([
+       Object.keys(required).every((name) => imported[name] === required[name]),
+       ["preview", "read", "report", "resume", "run"].every((name) => typeof imported[name] === "function"),
+       error instanceof LibtorchOodError,
+     ]));`,
+  );
+  expect(node(file)).toMatchObject({ stdout: "[true,true,true]\n", stderr: "" });
+});
+
 test("loading the package alone does not load libtorch, so that --help and error handling work without it", () => {
   const file = write("quiet.cjs", `const { Tensor } = require("libtorch-ood"); console.log(typeof Tensor);`);
   const nowhere = { LIBTORCH_OOD_HOME: "", LIBTORCH: "", VIRTUAL_ENV: "", CONDA_PREFIX: "", LIBTORCH_OOD_CACHE: project };

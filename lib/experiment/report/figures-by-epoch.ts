@@ -2,20 +2,21 @@
 
 import { metrics } from "../../index";
 import paper from "../paper-tables.json";
+import { featureMixture } from "../measured-scores";
 import type { MeasurementRow, Phase } from "../rows";
 import { acrossSeeds, seedsText, styles, type DotPoint, type Figure, type LinePoint, type Panel, type Series } from "./figure";
 import { groupBy, oodNames, rowsOf, setTitle, type Network } from "./networks";
 import { numberText } from "./numbers";
 
-/** Fig. 3: EA of the class means against the AUROC of the mixture, one dot a measurement of training without L2. */
+/** Fig. 3: EA of the class means against the AUROC of the Gaussian mixture, one dot a measurement of training without L2. */
 export function figure3(networks: readonly Network[]): Figure | undefined {
-  const shown = networks.filter((network) => !network.cell.l2 && epochsOf(network, "training") >= 3);
+  const shown = networks.filter((network) => !network.cell.l2Normalize && epochsOf(network, "training") >= 3);
   const style = styles();
   const table: string[][] = [];
   const panels = setsOf(shown).flatMap((set): Panel[] => {
     const series = shown.flatMap((network): Series[] => {
       const points = rowsOf(network, "training").flatMap((row): DotPoint[] => {
-        const y = row.ood[set]?.mixture?.auroc;
+        const y = row.ood[set]?.[featureMixture]?.auroc;
         const x = row.collapse.eaMeans;
         return y === undefined || !Number.isFinite(x) ? [] : [{ x, y, title: `${network.label}, seed ${row.seed}, epoch ${row.epoch}` }];
       });
@@ -32,7 +33,7 @@ export function figure3(networks: readonly Network[]): Figure | undefined {
   return figure(panels, {
     id: "figure3",
     title: "Figure 3",
-    caption: `Equiangularity of the class means against AUROC of the mixture, a dot for each measurement of ${seedsText(shown)}, without L2. The paper prints r = ${numberText(paper.figure3.pearsonR)} for 15 seeds of a ResNet18, every tenth epoch of 350.`,
+    caption: `Equiangularity of the class means against AUROC of the Gaussian mixture, a dot for each measurement of ${seedsText(shown)}, without L2. The paper prints r = ${numberText(paper.figure3.pearsonR)} for 15 seeds of a ResNet18, every tenth epoch of 350.`,
     table: {
       caption: "Pearson's r of EA of class means and AUROC",
       head: ["Set", "Network", "Measurements", "r ours", "r printed", "Unlike the paper's in"],
@@ -46,7 +47,7 @@ function unlikeFigure3({ cell, inDistribution, scaled, rows }: Network): string 
   const seeds = new Set(rows.map((row) => row.seed)).size;
   return [
     inDistribution !== "cifar10" && `trained on ${setTitle(inDistribution)}`,
-    (cell.depth !== 18 || !cell.spectralNorm || !cell.leakyGap || cell.featureDim !== undefined) && "architecture",
+    (cell.depth !== 18 || !cell.spectralNorm || !cell.avgPoolShortcut || cell.featureDim !== undefined) && "architecture",
     cell.width !== 1 && `width ${cell.width}`,
     cell.epochs !== 350 && `${cell.epochs} epochs, not 350`,
     seeds !== 15 && `${seeds} ${seeds === 1 ? "seed" : "seeds"}, not 15`,
@@ -125,7 +126,7 @@ function peaks(treated: readonly LinePoint[], control: readonly LinePoint[]): st
 
 /** Gain by epochs since the intervention, from 0 at the intervention itself. */
 function auroc(network: Network, phase: Phase, set: string): LinePoint[] {
-  return acrossSeeds(sinceIntervention(network, phase, (row) => row.ood[set]?.mixture?.auroc));
+  return acrossSeeds(sinceIntervention(network, phase, (row) => row.ood[set]?.[featureMixture]?.auroc));
 }
 
 function sinceIntervention(network: Network, phase: Phase, value: (row: MeasurementRow) => number | undefined): [number, number][] {
@@ -155,7 +156,7 @@ export function figure5(networks: readonly Network[]): Figure | undefined {
   const style = styles();
   const shown = networks.filter((network) => epochsOf(network, "training") >= 2 || network.rows.some((row) => row.phase === "nc-loss"));
   const sets = setsOf(shown);
-  const count = (set: string) => (row: MeasurementRow) => row.ood[set]?.mixture?.falsePositives;
+  const count = (set: string) => (row: MeasurementRow) => row.ood[set]?.[featureMixture]?.falsePositives;
   const panels = sets.flatMap((set): Panel[] => {
     const series = shown.flatMap((network) =>
       (["training", "nc-loss", "control"] as const).flatMap((phase): Series[] => {
@@ -181,7 +182,7 @@ export function figure5(networks: readonly Network[]): Figure | undefined {
   return figure(panels, {
     id: "figure5",
     title: "Figure 5",
-    caption: `False positives by epoch: out-of-distribution images among the top |ID test| scores of the mixture, mean and range of ${seedsText(shown)}.`,
+    caption: `False positives by epoch: out-of-distribution images among the top |ID test| scores of the Gaussian mixture, mean and range of ${seedsText(shown)}.`,
     table: {
       caption: "False positives added",
       head: ["From", "Printed", ...sets.map((set) => `${setTitle(set)}, ours${scaled}`)],
@@ -211,12 +212,12 @@ function lastOf(values: [number, number][]): LinePoint[] {
 /** What training on from the schedule's end adds: from the last measurement up to there to the last of all, in the schedule as it was scaled. */
 function beyond(
   networks: readonly Network[],
-  l2: boolean,
+  l2Normalize: boolean,
   end: number,
   paperEpochs: number,
   value: (row: MeasurementRow) => number | undefined,
 ): LinePoint[] {
-  const matching = networks.filter(({ cell }) => cell.l2 === l2 && cell.paperEpochs === paperEpochs);
+  const matching = networks.filter(({ cell }) => cell.l2Normalize === l2Normalize && cell.paperEpochs === paperEpochs);
   return matching.flatMap(({ cell, rows }) => {
     const scheduleEnd = Math.round((end / paperEpochs) * cell.epochs);
     const extra = [...groupBy(rows, (row) => row.seed).values()].flatMap((ofSeed): [number, number][] => {

@@ -1,6 +1,7 @@
 // Figures 6 and 8, ROC curves and histograms: what the features and log densities of a trained network look like.
 
 import { metrics } from "../../index";
+import { featureMixture } from "../measured-scores";
 import type { MeasurementRow, SampledPoints } from "../rows";
 import {
   acrossSeeds,
@@ -95,7 +96,7 @@ export function rocFigure(networks: readonly Network[]): Figure | undefined {
         const y = truePositiveRate[i] as number;
         return { x, y, low: y, high: y };
       });
-      const ofAll = row.ood[set]?.mixture?.auroc;
+      const ofAll = row.ood[set]?.[featureMixture]?.auroc;
       const ofSample = numberText(metrics.auroc(inDistribution.logDensity, logDensity));
       table.push([network.label, String(row.seed), setTitle(set), ofSample, ofAll === undefined ? "–" : numberText(ofAll)]);
       return [{ name: setTitle(set), style: style(setTitle(set)), mark: "line", points, dots: false }];
@@ -109,7 +110,7 @@ export function rocFigure(networks: readonly Network[]): Figure | undefined {
   return {
     id: "roc",
     title: "ROC curves",
-    caption: "Log density of the mixture, in-distribution images as the positive class, of evenly chosen images of one seed.",
+    caption: "Log density of the Gaussian mixture, in-distribution images as the positive class, of evenly chosen images of one seed.",
     panels,
     table: { caption: "AUROC", head: ["Network", "Seed", "Set", "of the images drawn", "of all images"], rows: table },
   };
@@ -131,7 +132,7 @@ export function histogramFigure(networks: readonly Network[]): Figure | undefine
   return {
     id: "histograms",
     title: "Score histograms",
-    caption: "Log density of the mixture, of evenly chosen images of one seed. The first bar also counts what is below it.",
+    caption: "Log density of the Gaussian mixture, of evenly chosen images of one seed. The first bar also counts what is below it.",
     panels,
     table: undefined,
   };

@@ -1,6 +1,7 @@
 // What the runs say, in sentences and differences: L2 normalisation against none, and which networks have learnt too little to say anything.
 
-import type { MeasuredScore, MeasurementRow } from "../rows";
+import { featureMixture, scoresOf, type MeasuredScore } from "../measured-scores";
+import type { MeasurementRow } from "../rows";
 import { oodNames, setTitle, spread, trained, type Network, type Spread } from "./networks";
 import { meanText, numberText, rangeText } from "./numbers";
 import type { PlainTable } from "./plain-tables";
@@ -34,11 +35,11 @@ export function findings(networks: readonly Network[]): string[] {
     const finals = trained(network);
     if (finals.length === 0) return [];
     const areas = oodNames(finals).flatMap((set) => {
-      const found = areaOf(finals, set, "mixture");
+      const found = areaOf(finals, set, featureMixture);
       return found === undefined ? [] : [`${meanText(found)} on ${setTitle(set)}`];
     });
     const right = spread(finals.map((row) => row.accuracy)) as Spread;
-    const told = areas.length === 0 ? "" : `AUROC of the mixture ${listed(areas)}; `;
+    const told = areas.length === 0 ? "" : `AUROC of the Gaussian mixture ${listed(areas)}; `;
     return [`${network.label}: ${told}accuracy ${meanText(right)} (${seedCount(finals.length)}).`];
   });
 }
@@ -46,7 +47,7 @@ export function findings(networks: readonly Network[]): string[] {
 function pairSentence({ name, without, withL2 }: Pair): string {
   const [plain, normal] = [trained(without), trained(withL2)];
   const clauses = oodNames([...plain, ...normal]).flatMap((set) => {
-    const [a, b] = [areaOf(plain, set, "mixture"), areaOf(normal, set, "mixture")];
+    const [a, b] = [areaOf(plain, set, featureMixture), areaOf(normal, set, featureMixture)];
     if (a === undefined || b === undefined) return [];
     const difference = b.mean - a.mean;
     const level = Math.abs(difference) < shownDifference;
@@ -54,9 +55,9 @@ function pairSentence({ name, without, withL2 }: Pair): string {
     const by = level ? "" : ` by ${numberText(Math.abs(difference))}`;
     return [`${lead} on ${setTitle(set)}${by} (${numberText(b.mean)} against ${numberText(a.mean)}, ${uncertainty(b, a)})`];
   });
-  if (clauses.length === 0) return `${name}: no mixture was measured with and without L2 normalisation.`;
+  if (clauses.length === 0) return `${name}: no Gaussian mixture was measured with and without L2 normalisation.`;
   const right = [plain, normal].map((rows) => spread(rows.map((row) => row.accuracy)) as Spread) as [Spread, Spread];
-  return `${name}: L2 is ${listed(clauses)} in AUROC of the mixture; accuracy ${numberText(right[1].mean)} against ${numberText(right[0].mean)}.`;
+  return `${name}: L2 is ${listed(clauses)} in AUROC of the Gaussian mixture; accuracy ${numberText(right[1].mean)} against ${numberText(right[0].mean)}.`;
 }
 
 /** "2 seeds, ranges overlap": without a second seed nothing is known of chance. */
@@ -70,12 +71,6 @@ function rangesText(a: Spread, b: Spread): "unknown" | "overlap" | "apart" {
   if (a.count === 1 && b.count === 1) return "unknown";
   return a.min <= b.max && b.min <= a.max ? "overlap" : "apart";
 }
-
-const scores: readonly (readonly [MeasuredScore, string])[] = [
-  ["mixture", "mixture over features"],
-  ["softmax", "softmax"],
-  ["logit-mixture", "mixture over logits"],
-];
 
 /** A table a pair of networks, L2 less none: AUROC of every set and score, and accuracy. */
 export function differenceTables(networks: readonly Network[]): PlainTable[] {
@@ -93,7 +88,7 @@ export function differenceTables(networks: readonly Network[]): PlainTable[] {
       head: ["Set", "Number", "Difference", "L2", "No L2", "Ranges"],
       rows: [
         ...oodNames([...plain, ...normal]).flatMap((set) =>
-          scores.flatMap(([score, title]) => line(set, `AUROC, ${title}`, (row) => row.ood[set]?.[score]?.auroc)),
+          scoresOf([...plain, ...normal]).flatMap((score) => line(set, `AUROC, ${score}`, (row) => row.ood[set]?.[score]?.auroc)),
         ),
         ...line(withL2.inDistribution, "accuracy", (row) => row.accuracy),
       ],
@@ -130,12 +125,12 @@ function percent(share: number): string {
 function pairsOf(networks: readonly Network[]): Pair[] {
   const finished = networks.filter((network) => trained(network).length > 0);
   const others = (network: Network): string => {
-    const { depth, spectralNorm, leakyGap, paperEpochs, epochs, milestones, batchSize, width, featureDim } = network.cell;
+    const { depth, spectralNorm, avgPoolShortcut, paperEpochs, epochs, milestones, batchSize, width, featureDim } = network.cell;
     return JSON.stringify([
       network.inDistribution,
       depth,
       spectralNorm,
-      leakyGap,
+      avgPoolShortcut,
       paperEpochs,
       epochs,
       milestones,
@@ -145,8 +140,8 @@ function pairsOf(networks: readonly Network[]): Pair[] {
     ]);
   };
   return finished.flatMap((withL2): Pair[] => {
-    if (!withL2.cell.l2) return [];
-    const without = finished.find((other) => !other.cell.l2 && others(other) === others(withL2));
+    if (!withL2.cell.l2Normalize) return [];
+    const without = finished.find((other) => !other.cell.l2Normalize && others(other) === others(withL2));
     return without === undefined ? [] : [{ name: withL2.label.replace(/ L2(?= |$)/, ""), without, withL2 }];
   });
 }

@@ -1,6 +1,6 @@
 // The tables that the paper does not have: which runs there are, and every number of every network, whatever it was trained on.
 
-import type { MeasuredScore } from "../rows";
+import { scoresOf } from "../measured-scores";
 import { finishedSeeds, groupBy, oodNames, setTitle, spread, trained, type Network } from "./networks";
 import { spreadText } from "./numbers";
 
@@ -35,23 +35,17 @@ export function runsTable(networks: readonly Network[]): PlainTable {
   };
 }
 
-const scores: readonly (readonly [MeasuredScore, string])[] = [
-  ["mixture", "mixture over features"],
-  ["softmax", "softmax"],
-  ["logit-mixture", "mixture over logits"],
-];
-
 /** Every set and score of every finished network: mean ± sd over the seeds. */
 export function detectionTable(networks: readonly Network[]): PlainTable {
   const rows = networks.flatMap((network) => {
     const finals = trained(network);
     return oodNames(finals).flatMap((set) =>
-      scores.flatMap(([score, scoreTitle]) => {
+      scoresOf(finals).flatMap((score) => {
         const results = finals.flatMap((row) => row.ood[set]?.[score] ?? []);
         if (results.length === 0) return [];
         const numbers = (["auroc", "auprIn", "auprOut", "fpr95"] as const).map((field) => spreadText(spread(results.map((r) => r[field]))));
         const falsePositives = spreadText(spread(results.map((r) => r.falsePositives)), 1);
-        return [[network.label, setTitle(set), scoreTitle, ...numbers, falsePositives, String(results.length)]];
+        return [[network.label, setTitle(set), score, ...numbers, falsePositives, String(results.length)]];
       }),
     );
   });

@@ -22,7 +22,7 @@ const newline = 0x0a;
  * @throws ERR_IO where the file cannot be read, ERR_CORRUPT_FILE with the file and the line's number for anything that is no row, a file
  *   that does not begin with a header, or headers of two configurations
  */
-export async function readResults(runs: string): Promise<Results> {
+export async function read(runs: string): Promise<Results> {
   const path = join(runs, "results.jsonl");
   let header: HeaderRow | undefined;
   const rows = new Map<string, MeasurementRow>();
@@ -53,10 +53,10 @@ export async function readResults(runs: string): Promise<Results> {
 
 /** Equal for equal cells, whatever the order of their fields. */
 export function cellKey({ cell, inDistribution }: MeasurementRow): string {
-  const { name, depth, spectralNorm, leakyGap, l2, paperEpochs, epochs, milestones, batchSize, width, featureDim } = cell;
+  const { name, depth, spectralNorm, avgPoolShortcut, l2Normalize, paperEpochs, epochs, milestones, batchSize, width, featureDim } = cell;
   return JSON.stringify([
     inDistribution,
-    ...[name, depth, spectralNorm, leakyGap, l2, paperEpochs, epochs, milestones, batchSize, width, featureDim],
+    ...[name, depth, spectralNorm, avgPoolShortcut, l2Normalize, paperEpochs, epochs, milestones, batchSize, width, featureDim],
   ]);
 }
 

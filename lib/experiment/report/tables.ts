@@ -1,7 +1,8 @@
 // The paper's tables, each number as printed beside the same one of the rows.
 
 import paper from "../paper-tables.json";
-import type { Cell, MeasuredScore, MeasurementRow } from "../rows";
+import { featureMixture, logitMixture, maxSoftmax, type MeasuredScore } from "../measured-scores";
+import type { Cell, MeasurementRow } from "../rows";
 import { setTitle, spread, trained, type Network, type Spread } from "./networks";
 
 /** A number as the paper prints it; ± is a standard deviation (ddof 1) over 15 seeds. */
@@ -45,19 +46,19 @@ export function paperTables(networks: readonly Network[]): { tables: ComparisonT
       "Table 1",
       `${paper.table1.title}: AUROC by out-of-distribution set, and accuracy`,
       paper.table1,
-      "mixture",
+      featureMixture,
       cifar10,
     ),
     ablation(cifar10),
     collapse(cifar10),
-    ...bySet("table4b", "Table 4 (b)", `${paper.table4b.title}; Table 4 (a) is Tables 1 and 6`, paper.table4b, "softmax", cifar10),
-    ...bySet("table5", "Table 5", paper.table5.title, paper.table5, "logit-mixture", cifar10),
+    ...bySet("table4b", "Table 4 (b)", `${paper.table4b.title}; Table 4 (a) is Tables 1 and 6`, paper.table4b, maxSoftmax, cifar10),
+    ...bySet("table5", "Table 5", paper.table5.title, paper.table5, logitMixture, cifar10),
     ...bySet(
       "table6",
       "Table 6",
       "Overtraining with L2 normalisation: the column that it adds to Table 1",
       paper.table6,
-      "mixture",
+      featureMixture,
       cifar10,
     ),
   ];
@@ -92,7 +93,7 @@ function bySet(
       head: set === "accuracy" ? "Accuracy" : setTitle(set),
       entries: columns.map((column) => {
         const [l2, epochs] = column.split("-") as [string, string];
-        const wanted = { depth, spectralNorm: true, leakyGap: true, l2: l2 === "L2", paperEpochs: Number(epochs) };
+        const wanted = { depth, spectralNorm: true, avgPoolShortcut: true, l2Normalize: l2 === "L2", paperEpochs: Number(epochs) };
         const value = (row: MeasurementRow) => (set === "accuracy" ? row.accuracy : row.ood[set]?.[score]?.auroc);
         return entry(numbers[column] as PrintedSpread, networks, wanted, value);
       }),
@@ -108,7 +109,7 @@ function ablation(networks: readonly Network[]): ComparisonTable {
     return {
       head: switchesText(switches),
       entries: [
-        entry(auroc, networks, wanted, (row) => row.ood["svhn"]?.mixture?.auroc),
+        entry(auroc, networks, wanted, (row) => row.ood["svhn"]?.[featureMixture]?.auroc),
         entry(accuracy, networks, wanted, (row) => row.accuracy),
       ],
     };
@@ -135,8 +136,8 @@ const collapseColumns = [
 
 function collapse(networks: readonly Network[]): ComparisonTable {
   const rows = paper.table3.rows.map((printed) => {
-    const { spectralNorm, leakyGap, l2, epochs } = printed;
-    const wanted = { depth: 18, spectralNorm, leakyGap, l2, paperEpochs: epochs } as const;
+    const { spectralNorm, avgPoolShortcut, l2Normalize, epochs } = printed;
+    const wanted = { depth: 18, spectralNorm, avgPoolShortcut, l2Normalize, paperEpochs: epochs } as const;
     return {
       head: `${switchesText(printed)}, ${epochs} epochs`,
       entries: collapseColumns.map(([, theirs, field]) => entry(printed[theirs], networks, wanted, (row) => row.collapse[field])),
@@ -146,8 +147,12 @@ function collapse(networks: readonly Network[]): ComparisonTable {
   return { id: "table3", title: "Table 3", caption: paper.table3.title, rowHeading: "Network", columns, rows };
 }
 
-export function switchesText({ spectralNorm, leakyGap, l2 }: Pick<Cell, "spectralNorm" | "leakyGap" | "l2">): string {
-  return [spectralNorm ? "SN" : "no SN", leakyGap ? "leaky + GAP" : "no leaky + GAP", l2 ? "L2" : "no L2"].join(", ");
+export function switchesText({
+  spectralNorm,
+  avgPoolShortcut,
+  l2Normalize,
+}: Pick<Cell, "spectralNorm" | "avgPoolShortcut" | "l2Normalize">): string {
+  return [spectralNorm ? "SN" : "no SN", avgPoolShortcut ? "leaky + GAP" : "no leaky + GAP", l2Normalize ? "L2" : "no L2"].join(", ");
 }
 
 function entry(

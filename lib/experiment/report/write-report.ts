@@ -9,7 +9,7 @@ import { reportContents } from "./contents";
 import { loadDraw } from "./draw";
 import { htmlReport } from "./html";
 import { markdownReport } from "./markdown";
-import { readResults } from "./read-results";
+import { read } from "./read-results";
 
 export interface ReportOptions {
   /** Folder to write to; made where it is not there. Default: `report` in the folder of runs. */
@@ -36,12 +36,12 @@ export interface WrittenReport {
  * @throws ERR_IO, ERR_CORRUPT_FILE with file and line number, ERR_PLOT_NOT_FOUND where figures are wanted and the packages that draw them are
  *   not installed, ERR_OPTION
  */
-export async function writeReport(runs: string, options: ReportOptions = {}): Promise<WrittenReport> {
+export async function report(runs: string, options: ReportOptions = {}): Promise<WrittenReport> {
   string(runs, "runs");
   const given = optionsObject(options, "options", ["out", "figures"]);
   const out = string(given.out ?? join(runs, "report"), "options.out");
   const withFigures = boolean(given.figures ?? true, "options.figures");
-  const contents = reportContents(await readResults(runs));
+  const contents = reportContents(await read(runs));
   const results = relative(out, join(runs, "results.jsonl"));
   const draw = withFigures && contents.figures.length > 0 ? await loadDraw() : undefined;
   const drawings = draw === undefined ? [] : contents.figures.map(draw);

@@ -2,7 +2,7 @@
 // number of operations is printed at the end.
 const fs = require("node:fs/promises");
 const library = require("../../../dist");
-const { runExperiment } = require("../../../dist/experiment/runner");
+const experiments = require("../../../dist/experiment");
 const { readers, smallExperiment } = require("./tiny-data.cjs");
 
 const [out, fatal = "Infinity"] = process.argv.slice(2);
@@ -48,7 +48,7 @@ async function main() {
     if (event.type === "planned") console.log("ready");
     if (event.type === "started") console.log(`started ${event.run.id}`);
   };
-  const { finished } = await runExperiment(smallExperiment, { data: "", out, readers: readers(library.Dataset), onProgress });
+  const { finished } = await experiments.run(smallExperiment, { data: "", out, readers: readers(library.Dataset), onProgress });
   console.log(JSON.stringify({ finished: finished.length, operations }));
 }
 

@@ -44,7 +44,7 @@ const smallExperiment = {
   seeds: 2,
   measurements: { every: 1, samples: 10 },
   scale: tiny,
-  cells: [{ depth: 18, l2: [true, false], epochs: 3, milestones: [2] }],
+  cells: [{ depth: 18, l2Normalize: [true, false], epochs: 3, milestones: [2] }],
 };
 
 module.exports = { readers, tiny, smallExperiment };
