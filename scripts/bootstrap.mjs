@@ -21,10 +21,10 @@ async function setUp() {
   if (packagesOutdated()) step("Installing packages", "npm", ["ci", "--no-audit", "--no-fund", "--loglevel=error"]);
 
   const compiler = ["build-ts.mjs", "score-index.mjs"].map((name) => at("scripts", name));
-  const sources = () => fingerprint([at("lib"), at("tsconfig.json"), at("package-lock.json"), ...compiler]);
-  if (readStamps().typescript !== sources() || !fs.existsSync(at("dist", "native", "libtorch", "setup.js"))) {
+  const sources = fingerprint([at("lib"), at("tsconfig.json"), at("package-lock.json"), ...compiler]);
+  if (readStamps().typescript !== sources || !fs.existsSync(at("dist", "native", "libtorch", "setup.js"))) {
     step("Compiling TypeScript", process.execPath, [at("scripts", "build-ts.mjs")]);
-    writeStamp("typescript", sources()); // the list of scores in lib/ may be new
+    writeStamp("typescript", sources);
   }
 
   const { discover } = await import(pathToFileURL(at("dist", "native", "libtorch", "discover.js")).href);

@@ -12,7 +12,7 @@ const at = (...parts: string[]) => join(directory, ...parts);
 
 beforeEach(() => {
   directory = mkdtempSync(join(tmpdir(), "bootstrap-"));
-  for (const name of ["bootstrap.mjs", "lock.mjs"]) cpSync(join(packageRoot, "scripts", name), at("scripts", name));
+  for (const name of ["bootstrap.mjs", "lock.mjs", "score-index.mjs"]) cpSync(join(packageRoot, "scripts", name), at("scripts", name));
   for (const name of ["lib/index.ts", "native/binding/addon.cc", "tsconfig.json", "package-lock.json", "CMakeLists.txt"])
     write(at(name), "1");
   write(at("package.json"), "{}");
