@@ -55,7 +55,7 @@ export async function nameInputs(
       ...(right === undefined ? {} : { accuracy: right / chosen.length }),
       meanConfidence: mean(confidences),
       confidences,
-      margins: naming.labelsFrom === "logits" ? await scoreRows(sample.logits as Tensor, "logits", signal, margin) : undefined,
+      margins: naming.labelsFrom === "logits" ? await scoreRows(sample.logits as Tensor, "logits", "margin", { signal }) : undefined,
     };
   } finally {
     for (const tensor of Object.values(sample)) tensor.dispose();
@@ -152,18 +152,6 @@ function surerBy(first: Float64Array, second: Float64Array): number {
   }
   const [n, m] = [first.length, second.length];
   return (ranks - (n * (n + m + 1)) / 2) / Math.sqrt((n * m * (n + m + 1)) / 12);
-}
-
-function margin({ data, shape: [rows, columns] }: { data: Float64Array; shape: [number, number] }): Float64Array {
-  return Float64Array.from({ length: rows }, (_, row) => {
-    let [top, second] = [-Infinity, -Infinity];
-    for (let i = row * columns; i < (row + 1) * columns; i++) {
-      const value = data[i] as number;
-      if (value > top) [top, second] = [value, top];
-      else second = Math.max(second, value);
-    }
-    return columns === 1 ? 0 : top - second;
-  });
 }
 
 function mean(values: Float64Array): number {

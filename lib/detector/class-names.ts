@@ -1,7 +1,6 @@
 // Which class a detector gives each input: by its logits, or by the posterior of a mixture.
 
 import type { GaussianMixture } from "../statistics/gaussian-mixture";
-import { maxLogit, predictedClass, softmaxConfidence } from "../metrics/logit-scores";
 import type { ScoreOf } from "../scores/registry";
 import { scoreRows } from "../scores/rows";
 import type { Score } from "../scores/score";
@@ -28,16 +27,16 @@ export async function nameClasses(
   if (labelsFrom === "none") return undefined;
   if (labelsFrom === "logits") {
     const logits = evidence.logits as Tensor;
-    const confidences = await scoreRows(logits, "logits", signal, softmaxConfidence);
-    return { labels: await scoreRows(logits, "logits", signal, predictedClass), confidences };
+    const confidences = await scoreRows(logits, "logits", "max-softmax", { signal });
+    return { labels: await scoreRows(logits, "logits", "predicted-class", { signal }), confidences };
   }
   const own = asMixture(score) as ScoreOf["gaussian-mixture"];
   const mixture = classifier ?? own.mixture;
   const features = evidence[classifier ? "features" : own.from] as Tensor;
   const posterior = await mixture.responsibilities(features, { signal });
   try {
-    const labels = await scoreRows(posterior, "posterior", signal, predictedClass);
-    return { labels, confidences: await scoreRows(posterior, "posterior", signal, maxLogit) };
+    const labels = await scoreRows(posterior, "posterior", "predicted-class", { signal });
+    return { labels, confidences: await scoreRows(posterior, "posterior", "max-logit", { signal }) };
   } finally {
     posterior.dispose();
   }

@@ -255,6 +255,9 @@ export interface NativeCollapseNumbers {
   classes: number[];
 }
 
+/** native/scores/row_scores.h: RowQuantity; "entropy" is the negative one, "margin" what the largest has over the second. */
+export type NativeRowQuantity = "max-softmax" | "max-logit" | "entropy" | "energy" | "margin" | "length" | "predicted-class";
+
 /** native/binding/linalg.cc: on whole matrices or batches of them, float32 or float64. */
 export interface NativeLinalg {
   /** float64: [..., d, d], [d, d] pooled, [C, d, d] of classes. */
@@ -355,6 +358,12 @@ export interface Native {
     weight: NativeTensor,
     device: string,
   ): Promise<{ terms: NativeTensor; features: NativeTensor; weight: NativeTensor }>;
+  /** native/binding/row_scores.cc: float64 [N]; `name` is that of the matrix in errors. */
+  rowScores(
+    control: NativeJobControl | undefined,
+    matrix: NativeTensor,
+    options: { quantity: NativeRowQuantity; temperature: number; name: string },
+  ): Promise<NativeTensor>;
   /** native/binding/singular_values.cc: "values" [k], "basis" [d, k], "centre" [d], "outside" and "rank" [1], float64. */
   singularValues(
     control: NativeJobControl | undefined,

@@ -1,6 +1,5 @@
-// What the scores of logits alone share: the temperature, and a formula that a row's own logits give.
+// What the scores of logits alone share: the temperature, and that a row's own logits give them.
 
-import type { NumberMatrix } from "../metrics/scores";
 import type { Fitted } from "./define";
 import { positiveOption } from "./option";
 import { scoreRows } from "./rows";
@@ -9,10 +8,10 @@ import { scoreRows } from "./rows";
 export const temperatureOption = positiveOption({ default: 1, description: "Divides the logits." });
 
 /** A score of logits that nothing is fitted for. */
-export function ofLogits(temperature: number, formula: (logits: NumberMatrix) => Float64Array): Fitted<{ temperature: number }> {
+export function ofLogits(temperature: number, name: "max-softmax" | "max-logit" | "entropy" | "energy"): Fitted<{ temperature: number }> {
   return {
     facts: { temperature },
-    score: ({ logits }, signal) => scoreRows(logits, "logits", signal, formula),
+    score: ({ logits }, signal) => scoreRows(logits, "logits", name, { temperature, signal }),
     state: () => ({ description: { temperature }, tensors: [] }),
   };
 }

@@ -1,48 +1,26 @@
-// Scores that a row's own numbers give: the rows go by in pieces small enough that the event loop keeps turning.
+// Scores that a row's own numbers give, of logits or of features: made natively on the compute thread.
 
-import { setImmediate as nextTurn } from "node:timers/promises";
-import { LibtorchOodError } from "../core/errors";
-import { abortError } from "../native/call";
-import type { Tensor } from "../native/tensor";
-
-/** A few milliseconds of work. */
-const elementsAtOnce = 1 << 17;
+import { callNative, runNative } from "../native/call";
+import { native, type NativeRowQuantity } from "../native/surface";
+import { Tensor } from "../native/tensor";
 
 /**
- * `score` of the rows of a matrix [N, columns], piece by piece.
+ * What each row of a matrix [N, columns], float32 or float64, comes to, in float64.
  *
- * @throws ERR_NON_FINITE naming the row, ERR_RANGE naming one whose score overflows, ERR_ABORTED
+ * @param options.temperature - divides the logits in "max-softmax", "entropy" (which is the negative one) and "energy". Default 1
+ * @throws ERR_NON_FINITE naming the row, ERR_RANGE naming one whose result is beyond float64, ERR_DTYPE, ERR_SHAPE, ERR_DISPOSED, ERR_ABORTED
  */
 export async function scoreRows(
   matrix: Tensor,
   name: string,
-  signal: AbortSignal | undefined,
-  score: (piece: { data: Float64Array; shape: [number, number] }) => ArrayLike<number>,
+  quantity: NativeRowQuantity,
+  { temperature = 1, signal }: { temperature?: number; signal?: AbortSignal | undefined } = {},
 ): Promise<Float64Array> {
-  const [rows, columns] = matrix.shape as [number, number];
-  const scores = new Float64Array(rows);
-  const held = matrix.slice(0, rows); // the caller may dispose of theirs meanwhile
+  const handle = Tensor.handle(matrix, name);
+  const scores = await runNative(signal, (control) => native().rowScores(control, handle, { quantity, temperature, name }));
   try {
-    const step = Math.max(1, Math.floor(elementsAtOnce / columns));
-    for (let start = 0; start < rows; start += step) {
-      if (start > 0) await nextTurn();
-      if (signal?.aborted) throw abortError(signal);
-      const end = Math.min(start + step, rows);
-      const slice = held.slice(start, end);
-      const data = Float64Array.from(slice.toArray() as Float32Array | Float64Array);
-      slice.dispose();
-      const bad = data.findIndex((value) => !Number.isFinite(value));
-      if (bad >= 0) {
-        const row = start + Math.floor(bad / columns);
-        throw new LibtorchOodError("ERR_NON_FINITE", `${name}: expected finite numbers, found ${data[bad]} in row ${row}`);
-      }
-      scores.set(score({ data, shape: [end - start, columns] }), start);
-    }
-    const beyond = scores.findIndex((value) => !Number.isFinite(value));
-    if (beyond >= 0)
-      throw new LibtorchOodError("ERR_RANGE", `${name}: expected rows whose score is within float64, found row ${beyond} beyond`);
+    return callNative(() => scores.toTypedArray() as Float64Array);
   } finally {
-    held.dispose();
+    scores.dispose();
   }
-  return scores;
 }

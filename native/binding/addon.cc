@@ -18,6 +18,7 @@
 #include "binding/nearest_neighbours.h"
 #include "binding/neural_collapse.h"
 #include "binding/resnet.h"
+#include "binding/row_scores.h"
 #include "binding/singular_values.h"
 #include "binding/tensor.h"
 #include "binding/virtual_logit.h"
@@ -101,6 +102,7 @@ Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   VirtualLogit::define(env, exports);
   define_neural_collapse(env, exports);
   define_collapse_loss(env, exports);
+  define_row_scores(env, exports);
   define_singular_values(env, exports);
   define_linalg(env, exports);
   exports.Set("info", function<info>(env, "info"));

@@ -80,7 +80,8 @@ describe("features of another model", () => {
     const found = await detector.predict(Object.fromEntries(detector.evidence.map((kind) => [kind, of(fresh)[kind]])));
     expect(found.map(({ score }) => score)).toEqual([...expected]);
     expect(found.map(({ label }) => label)).toEqual([...metrics.predictedClass(logitsOf(fresh))]);
-    expect(found.map(({ confidence }) => confidence)).toEqual([...metrics.softmaxConfidence(logitsOf(fresh))]);
+    const softmax = await scores.fit("max-softmax");
+    expect(found.map(({ confidence }) => confidence)).toEqual([...(await softmax.score({ logits: logitsOf(fresh) }))]);
     expect(found.every((prediction) => "logDensity" in prediction === (name === "gaussian-mixture"))).toBe(true);
 
     const path = directory.path(`${name}.safetensors`);
@@ -292,7 +293,8 @@ describe("images", () => {
     expect(found.map(({ logDensity }) => logDensity)).toEqual([...density]);
     expect(found.map(({ pValue }) => pValue)).toEqual(Array.from(density, (value) => countedPValue(held, value)));
     expect(found.map(({ label }) => label)).toEqual([...metrics.predictedClass(matrix)]);
-    expect(found.map(({ confidence }) => confidence)).toEqual([...metrics.softmaxConfidence(matrix)]);
+    const softmax = await scores.fit("max-softmax");
+    expect(found.map(({ confidence }) => confidence)).toEqual([...(await softmax.score({ logits: extraction.logits }))]);
     expect(await detector.predict({ features: extraction.features, logits: extraction.logits })).toEqual(found);
     expect(logits.shape).toEqual([60, 3]);
   });

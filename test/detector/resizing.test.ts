@@ -1,6 +1,6 @@
 // How images were resized goes with them into data set, detector and results, and a difference is told (trap 7).
 
-import { Dataset, Detector, metrics, type ResizeRecord } from "../../lib";
+import { Dataset, Detector, scores as scoring, type ResizeRecord } from "../../lib";
 import { temporaryDirectory } from "../support/temporary-directory";
 import { libraryFailureOf, tinyData, tinyNetwork, useOneThread } from "../models/resnet/tiny-network";
 
@@ -62,7 +62,7 @@ test("a detector resizes the images that it is given as it says", async () => {
   const scores: number[] = [];
   for (const resize of ["squash", "center-crop"] as const) {
     const { logits } = await model.extract(wide, { resize });
-    const [wanted] = metrics.energy({ data: logits.toArray() as Float32Array, shape: logits.shape });
+    const [wanted] = await (await scoring.fit("energy")).score({ logits });
     const detector = await Detector.fit(model, tinyData(30), { calibration: tinyData(20, "held"), score: "energy", resize });
     const [answer] = await detector.predict(wide);
     expect(answer?.score).toBe(wanted);

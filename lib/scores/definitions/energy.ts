@@ -1,11 +1,10 @@
 // The negative free energy of the logits: a soft maximum, which unlike the softmax keeps their size.
 
-import { energy as energyOf } from "../../metrics/logit-scores";
 import { defineScore } from "../define";
 import { ofLogits, temperatureOption } from "../logits";
 import { storedOption } from "../stored";
 
-const made = (temperature: number) => ofLogits(temperature, (logits) => energyOf(logits, { temperature }));
+const made = (temperature: number) => ofLogits(temperature, "energy");
 
 /** T·logsumexp(l / T), Liu et al. 2020. */
 export const energy = defineScore({

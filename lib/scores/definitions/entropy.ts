@@ -1,11 +1,10 @@
 // The negative entropy of the softmax: high where the classifier's probability lies on few classes.
 
-import { softmaxEntropy } from "../../metrics/logit-scores";
 import { defineScore } from "../define";
 import { ofLogits, temperatureOption } from "../logits";
 import { storedOption } from "../stored";
 
-const made = (temperature: number) => ofLogits(temperature, (logits) => softmaxEntropy(logits, { temperature }).map((value) => -value));
+const made = (temperature: number) => ofLogits(temperature, "entropy");
 
 /** Σ_c p_c ln p_c with p = softmax(l / T), in nats. */
 export const entropy = defineScore({

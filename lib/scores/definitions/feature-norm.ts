@@ -1,6 +1,5 @@
 // The length of the features before normalisation. Nothing is fitted.
 
-import type { NumberMatrix } from "../../metrics/scores";
 import { defineScore, type Fitted } from "../define";
 import { scoreRows } from "../rows";
 
@@ -25,22 +24,7 @@ export const featureNorm = defineScore({
 function made(): Fitted<object> {
   return {
     facts: {},
-    score: ({ rawFeatures }, signal) => scoreRows(rawFeatures, "rawFeatures", signal, lengths),
+    score: ({ rawFeatures }, signal) => scoreRows(rawFeatures, "rawFeatures", "length", { signal }),
     state: () => ({ description: {}, tensors: [] }),
   };
-}
-
-/** Divided by the largest entry first, so that no square overflows or vanishes. */
-function lengths({ data, shape }: NumberMatrix): Float64Array {
-  const [rows, columns] = shape as [number, number];
-  const result = new Float64Array(rows);
-  for (let row = 0; row < rows; row++) {
-    let largest = 0;
-    for (let i = row * columns; i < (row + 1) * columns; i++) largest = Math.max(largest, Math.abs(data[i] as number));
-    if (largest === 0) continue;
-    let sum = 0;
-    for (let i = row * columns; i < (row + 1) * columns; i++) sum += ((data[i] as number) / largest) ** 2;
-    result[row] = largest * Math.sqrt(sum);
-  }
-  return result;
 }

@@ -1,6 +1,5 @@
 // The largest logit, which unlike the softmax keeps the logits' size.
 
-import { maxLogit as largest } from "../../metrics/logit-scores";
 import { defineScore } from "../define";
 import { ofLogits, temperatureOption } from "../logits";
 import { storedOption } from "../stored";
@@ -15,6 +14,6 @@ export const maxLogit = defineScore({
   options: {},
   facts: { temperature: "1: a temperature would order the same inputs alike." },
   needs: { fit: [], score: ["logits"] },
-  fit: () => ofLogits(1, largest),
-  restore: ({ description }, _, where) => ofLogits(storedOption(description, "temperature", temperatureOption, where), largest),
+  fit: () => ofLogits(1, "max-logit"),
+  restore: ({ description }, _, where) => ofLogits(storedOption(description, "temperature", temperatureOption, where), "max-logit"),
 });

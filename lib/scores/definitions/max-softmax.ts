@@ -1,11 +1,10 @@
 // Maximum softmax probability: how sure the classifier is of its answer. The baseline of the field.
 
-import { softmaxConfidence } from "../../metrics/logit-scores";
 import { defineScore } from "../define";
 import { ofLogits, temperatureOption } from "../logits";
 import { storedOption } from "../stored";
 
-const made = (temperature: number) => ofLogits(temperature, (logits) => softmaxConfidence(logits, { temperature }));
+const made = (temperature: number) => ofLogits(temperature, "max-softmax");
 
 /** max_c softmax(l / T)_c, Hendrycks and Gimpel 2017. */
 export const maxSoftmax = defineScore({

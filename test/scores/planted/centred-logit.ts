@@ -19,12 +19,10 @@ export const centredLogit = defineScore({
   facts: { share: "The share of the mean that is subtracted." },
   needs: { fit: ["logits"], score: ["logits"] },
   async fit({ logits }, { share, signal }) {
+    await scoreRows(logits, "logits", "max-logit", { signal }); // refuses NaN and infinity
     const [rows, columns] = logits.shape as [number, number];
     const means = new Float64Array(columns);
-    await scoreRows(logits, "logits", signal, ({ data, shape }) => {
-      data.forEach((value, i) => (means[i % columns] = (means[i % columns] as number) + value / rows));
-      return new Float64Array(shape[0]);
-    });
+    for (const [i, value] of logits.toArray().entries()) means[i % columns] = (means[i % columns] as number) + Number(value) / rows;
     return fitted(means, share);
   },
   restore({ description, tensors }, _, where) {
@@ -38,13 +36,15 @@ export const centredLogit = defineScore({
 function fitted(means: Float64Array, share: number): Fitted<{ share: number }> {
   return {
     facts: { share },
-    score: ({ logits }, signal) =>
-      scoreRows(logits, "logits", signal, ({ data, shape: [rows, columns] }) =>
-        Float64Array.from({ length: rows }, (_, row) => {
-          const less = (c: number) => (data[row * columns + c] as number) - share * (means[c] as number);
-          return Math.max(...Array.from({ length: columns }, (_, c) => less(c)));
-        }),
-      ),
+    async score({ logits }, signal) {
+      const less = (value: number, i: number) => value - share * (means[i % means.length] as number);
+      const centred = Tensor.from(Float64Array.from(logits.toArray() as Float64Array, less), logits.shape);
+      try {
+        return await scoreRows(centred, "logits", "max-logit", { signal });
+      } finally {
+        centred.dispose();
+      }
+    },
     state: () => ({ description: { share }, tensors: [{ name: "means", tensor: Tensor.handle(Tensor.from(means), "means") }] }),
   };
 }
