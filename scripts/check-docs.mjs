@@ -38,7 +38,7 @@ function faultsOfGuide(page) {
 function longLines(page) {
   if (generated.some((folder) => page.startsWith(folder))) return [];
   return withoutMade(pages.get(page)).flatMap((line, index) => {
-    const length = [...line].length;
+    const length = [...line.replace(/\p{M}/gu, "")].length; // a letter and its accents are one character
     return length <= mostCharacters ? [] : [`${page}:${index + 1}: expected at most ${mostCharacters} characters, found ${length}`];
   });
 }
