@@ -1,43 +1,47 @@
-// Writes the tables of scores and of their options into the guide, from what each score says of itself (dist/, as npm run build:ts makes it). With
-// --check it writes nothing, and fails where the guide has others.
+// Writes the tables of scores, from what each score says of itself (dist/, as npm run build:ts makes it): into the guide which to choose, into the page
+// of their design formulas, options and properties. With --check it writes nothing, and fails where a page has others.
 
 import fs from "node:fs";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { scores } from "../dist/index.mjs";
 
-const guide = "docs/guide/choosing-a-score.md";
 const [begin, end] = ["<!-- scores: begin -->", "<!-- scores: end -->"];
-
 const root = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
-const file = path.join(root, guide);
-const text = fs.readFileSync(file, "utf8");
-const [from, to] = [text.indexOf(begin) + begin.length, text.indexOf(end)];
-if (from < begin.length || to < from) throw new Error(`${guide}: expected ${begin} and ${end}`);
-const current = `${text.slice(0, from)}\n\n${tables()}\n\n${text.slice(to)}`;
-if (!process.argv.includes("--check")) fs.writeFileSync(file, current);
-else if (text !== current) {
-  console.error(
-    `${guide}: the tables of scores are not those of the library; npm run build:ts && node scripts/score-table.mjs writes them`,
-  );
-  process.exitCode = 1;
+const described = scores.names.map((name) => scores.describe(name));
+
+update("docs/guide/choosing-a-score.md", [choiceTable()]);
+update("docs/design/scores.md", [formulaTable(), optionTable(), propertyTable()]);
+
+function update(page, tables) {
+  const file = path.join(root, page);
+  const text = fs.readFileSync(file, "utf8");
+  const [from, to] = [text.indexOf(begin) + begin.length, text.indexOf(end)];
+  if (from < begin.length || to < from) throw new Error(`${page}: expected ${begin} and ${end}`);
+  const current = `${text.slice(0, from)}\n\n${tables.join("\n\n")}\n\n${text.slice(to)}`;
+  if (!process.argv.includes("--check")) fs.writeFileSync(file, current);
+  else if (text !== current) {
+    console.error(
+      `${page}: the tables of scores are not those of the library; npm run build:ts && node scripts/score-table.mjs writes them`,
+    );
+    process.exitCode = 1;
+  }
 }
 
-function tables() {
-  const described = scores.names.map((name) => scores.describe(name));
-  return [scoreTable(described), optionTable(described), propertyTable(described)].join("\n\n");
+function choiceTable() {
+  const rows = described.map(({ name, chooseWhere, requirements }) => [`\`${name}\``, chooseWhere, needs(requirements.fit)]);
+  return table(["score", "choose it where", "fitted to"], rows);
 }
 
-function scoreTable(described) {
-  const rows = described.map(({ name, formula, source, cost, chooseWhere, requirements }) => {
-    const fitted = requirements.fit.length === 0 ? "nothing" : listed(requirements.fit);
-    return [`\`${name}\``, formula, listed(requirements.score), fitted, cost, chooseWhere, source];
+function formulaTable() {
+  const rows = described.map(({ name, formula, source, cost, requirements }) => {
+    return [`\`${name}\``, formula, listed(requirements.score), needs(requirements.fit), cost, source];
   });
-  return table(["score", "formula", "looks at", "fitted to", "costs", "choose it where", "source"], rows);
+  return table(["score", "formula", "looks at", "fitted to", "costs", "source"], rows);
 }
 
 /** Each option once for the scores that declare it alike. */
-function optionTable(described) {
+function optionTable() {
   const rows = described.flatMap(({ name, options }) =>
     options.map(({ name: option, expected, default: value, otherwise, description }) => {
       const unset = value === undefined ? code(otherwise ?? "none") : `\`${JSON.stringify(value)}\``;
@@ -47,7 +51,7 @@ function optionTable(described) {
   return table(["option", "of", "values", "default", "what it does"], gathered(rows));
 }
 
-function propertyTable(described) {
+function propertyTable() {
   const rows = described.flatMap(({ name, properties }) =>
     properties.map((property) => ({ name: property.name, of: name, cells: [property.description] })),
   );
@@ -69,6 +73,10 @@ function table(head, rows) {
   return [head, head.map(() => "---"), ...rows]
     .map((cells) => `| ${cells.map((cell) => cell.replaceAll("|", "\\|")).join(" | ")} |`)
     .join("\n");
+}
+
+function needs(outputs) {
+  return outputs.length === 0 ? "nothing" : listed(outputs);
 }
 
 function listed(names) {

@@ -58,6 +58,7 @@ beforeAll(async () => {
     "tsconfig.json",
     "jest.config.js",
     "docs/guide/choosing-a-score.md",
+    "docs/design/scores.md",
     "test/support",
     "test/reference",
   ];
@@ -164,12 +165,12 @@ test("the contract of all scores holds for it", async () => {
   expect(output).toMatch(/Tests: +\d+ skipped, 10 passed/);
 });
 
-test("the guide's table has its row", async () => {
+test("the tables of the pages have its rows", async () => {
   expect((await node("scripts/score-table.mjs", "--check")).code).toBe(1);
   await good("scripts/score-table.mjs");
   const guide = readFileSync(at("docs/guide/choosing-a-score.md"), "utf8");
-  expect(guide).toContain(
-    "| `centred-logit` | max_c (l_c − s·m_c) | `logits` | `logits` | C per input | a test plants it | planted 2026 |",
-  );
-  expect(guide).toContain("| `share` | `centred-logit` | a number, 0 to 1 | `1` | The share of the mean that is subtracted. |");
+  expect(guide).toContain("| `centred-logit` | a test plants it | `logits` |");
+  const design = readFileSync(at("docs/design/scores.md"), "utf8");
+  expect(design).toContain("| `centred-logit` | max_c (l_c − s·m_c) | `logits` | `logits` | C per input | planted 2026 |");
+  expect(design).toContain("| `share` | `centred-logit` | a number, 0 to 1 | `1` | The share of the mean that is subtracted. |");
 });
