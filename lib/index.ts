@@ -1,4 +1,8 @@
-// What the package exports.
+/**
+ * What `libtorch-ood` exports: networks, detectors, statistics, metrics and data sets.
+ *
+ * @module libtorch-ood
+ */
 
 export { ResNet } from "./models/resnet/resnet";
 export type {

@@ -30,7 +30,7 @@ try {
 
 async function makeReference(directory) {
   const application = await Application.bootstrapWithPlugins({
-    entryPoints: [path.join(root, "lib", "index.ts")],
+    entryPoints: [path.join(root, "lib", "index.ts"), path.join(root, "lib", "experiment", "index.ts")],
     tsconfig: path.join(root, "tsconfig.json"),
     plugin: ["typedoc-plugin-markdown"],
     outputs: [{ name: "markdown", path: directory }],

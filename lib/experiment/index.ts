@@ -1,4 +1,8 @@
-// The experiments of the seed paper, or of a configuration of your own, from a program: the public `libtorch-ood/experiments`.
+/**
+ * What `libtorch-ood/experiments` exports: the experiments of the seed paper, or of a configuration of your own, from a program.
+ *
+ * @module libtorch-ood/experiments
+ */
 
 export {
   configurationSchema,
