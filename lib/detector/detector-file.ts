@@ -1,6 +1,7 @@
 // The file of a detector: network, score and calibration in one .safetensors file, nothing of which is trusted when it is read.
 
 import { modelOutputs } from "../core/model-outputs";
+import { anyObject, anything, check, like, list, number, object, oneOf, optional, text } from "../core/schema";
 import type { NativeNamedTensor } from "../native/surface";
 import { computePrecisions, type ComputePrecision } from "../native/precision";
 import { storedPresetRecord, type PresetRecord } from "../protocols/preset";
@@ -11,7 +12,7 @@ import { SeenInputs } from "../data/seen-inputs";
 import type { ModelOutputs, ScoreName } from "../scores/score";
 import type { CalibrationReport } from "./calibration-report";
 import type { SelfTestRecord } from "./self-test";
-import { parseReport, parseSelfTest } from "./stored-examination";
+import { storedReport, storedSelfTest } from "./stored-examination";
 import { corrupt, readStateFile, writeStateFile } from "../formats/state-file";
 
 const format = "libtorch-ood/detector";
@@ -90,7 +91,7 @@ export async function readDetectorFile(path: string): Promise<DetectorFile> {
     else calibrationScores = ascending(path, tensor);
   }
   if (calibrationScores === undefined) corrupt(path, "calibration.scores", "held-out scores", undefined);
-  const network = given.network === undefined ? undefined : parseModelDescription(path, given.network);
+  const network = given.network === undefined ? undefined : parseModelDescription(path, given.network, "network");
   if (network === undefined && tensors.network.length > 0) corrupt(path, "network", "the description of its tensors", undefined);
   if (network !== undefined) {
     const shapes = new Map(tensors.network.map(({ name, tensor }) => [name, tensor.shape]));
@@ -126,75 +127,46 @@ function ascending(path: string, tensor: NativeNamedTensor["tensor"]): Float64Ar
   return values as Float64Array;
 }
 
+const storedDescription = object({
+  extraction: object({
+    precision: oneOf(computePrecisions),
+    resize: oneOf(imageResizes),
+    kernel: oneOf([resizeKernel]), // images resized by another would not be those that calibration saw
+    geometry: optional(oneOf([geometry])),
+  }),
+  score: object({ name: oneOf(scoreNames), description: anyObject }),
+  classifier: optional(anyObject),
+  labelsFrom: oneOf(["logits", "score", "classifier", "none"]),
+  evidence: list(oneOf(modelOutputs), { least: 1 }),
+  classNames: list(text, { distinct: true }),
+  falseAlarmRate: number({ above: 0, maximum: 1 }),
+  calibrationHash: text,
+  seen: like("ascending hashes in base64", (value) => SeenInputs.parse(value)),
+  warnings: optional(list(text)),
+  preset: anything,
+  report: optional(storedReport),
+  selfTest: optional(storedSelfTest),
+});
+
 function parse(path: string, given: Record<string, unknown>, network: ModelDescription | undefined): DetectorDescription {
-  const {
-    extraction,
-    score,
-    classifier,
-    labelsFrom,
-    evidence,
-    classNames,
-    falseAlarmRate,
-    calibrationHash,
-    seen,
-    warnings = [],
-    preset,
-    report,
-    selfTest,
-  } = given;
-  const { precision, resize, kernel, geometry: rule } = object(path, "extraction", extraction);
-  one(path, "extraction.kernel", kernel, [resizeKernel]); // images resized by another would not be those that calibration saw
-  if (rule !== undefined) one(path, "extraction.geometry", rule, [geometry]);
-  const older = rule === undefined && network !== undefined && resize === "center-crop";
-  const { name, description } = object(path, "score", score);
-  const rate = typeof falseAlarmRate === "number" && falseAlarmRate > 0 && falseAlarmRate <= 1 ? falseAlarmRate : undefined;
-  if (rate === undefined) corrupt(path, "falseAlarmRate", "a number above 0, up to 1", falseAlarmRate);
-  if (
-    !Array.isArray(classNames) ||
-    (classNames.length === 0) !== (labelsFrom === "none") ||
-    !classNames.every((text) => typeof text === "string")
-  ) {
-    corrupt(path, "classNames", "an array of names", classNames);
-  }
-  const names = new Set<unknown>();
-  for (const text of classNames as unknown[]) {
-    if (names.has(text)) corrupt(path, "classNames", "no name twice", text);
-    names.add(text);
+  const stored = check(storedDescription, given, (place, expected, found) => corrupt(path, place, expected, found));
+  const { extraction, classNames, labelsFrom, selfTest, warnings = [], report = {} } = stored;
+  const { precision, resize, geometry: rule } = extraction;
+  if ((classNames.length === 0) !== (labelsFrom === "none")) {
+    corrupt(path, "classNames", labelsFrom === "none" ? "none, as no class is named" : "a name for each class", classNames);
   }
   if (network !== undefined && classNames.length !== network.architecture.numClasses) {
     corrupt(path, "classNames", `${network.architecture.numClasses} names`, classNames);
   }
-  if (typeof calibrationHash !== "string") corrupt(path, "calibrationHash", "a text", calibrationHash);
-  if (!Array.isArray(warnings) || !warnings.every((text) => typeof text === "string"))
-    corrupt(path, "warnings", "an array of texts", warnings);
-  if (!Array.isArray(evidence) || evidence.length === 0) corrupt(path, "evidence", modelOutputs.join(", "), evidence);
+  selfTest?.leftOutClasses?.forEach(({ label }, i) => {
+    if (label < classNames.length) return;
+    corrupt(path, `selfTest.leftOutClasses[${i}].label`, `a whole number from 0 to ${classNames.length - 1}`, label);
+  });
+  const older = rule === undefined && network !== undefined && resize === "center-crop";
   return {
-    network,
-    extraction: {
-      precision: one(path, "precision", precision, computePrecisions),
-      resize: one(path, "resize", resize, imageResizes),
-    },
-    score: { name: one(path, "score.name", name, scoreNames), description: object(path, "score.description", description) },
-    classifier: classifier === undefined ? undefined : object(path, "classifier", classifier),
-    labelsFrom: one(path, "labelsFrom", labelsFrom, ["logits", "score", "classifier", "none"] as const),
-    evidence: evidence.map((kind: unknown) => one(path, "evidence", kind, modelOutputs)),
-    classNames,
-    falseAlarmRate: rate,
-    calibrationHash,
-    seen: SeenInputs.parse(seen) ?? corrupt(path, "seen", "ascending hashes in base64", seen),
+    ...{ ...stored, network, report },
+    extraction: { precision, resize },
     warnings: older ? [...warnings, olderGeometry] : warnings,
-    preset: storedPresetRecord(preset),
-    report: parseReport(path, report),
-    selfTest: parseSelfTest(path, selfTest, classNames.length),
+    preset: storedPresetRecord(stored.preset),
   };
-}
-
-function object(path: string, what: string, value: unknown): Record<string, unknown> {
-  if (typeof value !== "object" || value === null || Array.isArray(value)) corrupt(path, what, "an object", value);
-  return value as Record<string, unknown>;
-}
-
-function one<T extends string>(path: string, what: string, value: unknown, allowed: readonly T[]): T {
-  if (!allowed.includes(value as T)) corrupt(path, what, allowed.join(", "), value);
-  return value as T;
 }

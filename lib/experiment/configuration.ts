@@ -7,7 +7,7 @@ import { parseJson } from "../formats/json";
 import { readTextFile } from "../formats/text-file";
 import type { Covariance, Jitter, Precision, Prior } from "../index";
 import { datasetReference, nameProblem } from "./dataset-name";
-import { check, withDefaults, type JsonSchema } from "./json-schema";
+import { checkJson, withDefaults, type JsonSchema } from "./json-schema";
 import { scoreChoice, type MeasuredScore } from "./measured-scores";
 import type { OodName } from "./rows";
 import schema from "./schema.json";
@@ -120,7 +120,7 @@ export interface ResolvedConfiguration extends Configuration {
  * @throws ERR_OPTION with the path to the field, what was expected there and what was found
  */
 export function resolveConfiguration(value: unknown, name: string): ResolvedConfiguration {
-  check(value, configurationSchema, name);
+  checkJson(value, configurationSchema, name);
   const sections = { validation: {}, training: {}, mixture: {}, measurements: {}, subset: {}, scale: {} };
   const filled = withDefaults({ ...sections, ...(value as Configuration) }, configurationSchema) as ResolvedConfiguration;
   const at = (path: string, expected: string, found: unknown): never => {
@@ -173,7 +173,7 @@ export async function readConfiguration(path: string, signal?: AbortSignal): Pro
   } catch (cause) {
     throw corruptFile(path, isYaml ? "YAML" : "JSON", (cause as Error).message, cause);
   }
-  check(value, configurationSchema, path);
+  checkJson(value, configurationSchema, path);
   return value as Configuration;
 }
 

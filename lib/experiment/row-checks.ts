@@ -1,6 +1,21 @@
 // Checks one line of `results.jsonl` against lib/experiment/rows.ts, and says which field is wrong, what was expected and what was found.
 
 import { describe } from "../core/checks";
+import {
+  anything,
+  check,
+  like,
+  list,
+  number,
+  object,
+  oneOf,
+  optionalOrNull,
+  record,
+  text,
+  truth,
+  whole,
+  type Schema,
+} from "../core/schema";
 import type { HeaderRow, MeasurementRow, ResultRow } from "./rows";
 
 /** What is wrong with a line; the reader adds the file and the line's number. */
@@ -13,95 +28,57 @@ export class RowProblem extends Error {
   }
 }
 
-type Check = (value: unknown, path: string) => unknown;
-type Fields = Readonly<Record<string, Check>>;
-
 /** @throws RowProblem */
 export function checkRow(value: unknown): ResultRow {
-  const { kind } = object({ kind: oneOf("header", "measurement") })(value, "") as { kind: ResultRow["kind"] };
-  return (kind === "header" ? header : measurement)(value, "") as HeaderRow | MeasurementRow;
+  const { kind } = check(object({ kind: oneOf(["header", "measurement"]) }), value, problem);
+  const row = check<ResultRow>(kind === "header" ? header : measurement, value, problem);
+  if (row.kind === "measurement") requireNames(row.ood);
+  return row;
 }
 
-function problem(path: string, expected: string, value: unknown): never {
-  throw new RowProblem(path === "" ? expected : `${path} to be ${expected}`, value === undefined ? "nothing" : describe(value));
+function problem(place: string, expected: string, found: unknown): never {
+  throw new RowProblem(place === "" ? expected : `${place} to be ${expected}`, found === undefined ? "nothing" : describe(found));
 }
 
-/** The fields named, checked, beside whatever else is there: a later version of the library may write more. */
-function object(fields: Fields): Check {
-  return (value, path) => {
-    if (typeof value !== "object" || value === null || Array.isArray(value)) problem(path, "an object", value);
-    const checked: Record<string, unknown> = { ...value };
-    for (const [name, check] of Object.entries(fields)) {
-      const field = Object.hasOwn(value, name) ? (value as Record<string, unknown>)[name] : undefined;
-      checked[name] = check(field, path === "" ? name : `${path}.${name}`);
-    }
-    return checked;
-  };
-}
-
-/** An object whose keys are data: without a prototype, so that no name means anything of its own. */
-function record(check: Check): Check {
-  return (value, path) => {
-    if (typeof value !== "object" || value === null || Array.isArray(value)) problem(path, "an object", value);
-    const checked = Object.create(null) as Record<string, unknown>;
-    for (const [name, item] of Object.entries(value)) checked[name] = check(item, `${path}[${JSON.stringify(name)}]`);
-    return checked;
-  };
-}
-
-function list(check: Check): Check {
-  return (value, path) => {
-    if (!Array.isArray(value)) problem(path, "an array", value);
-    return value.map((item, i) => check(item, `${path}[${i}]`));
-  };
-}
-
-function optional(check: Check): Check {
-  return (value, path) => (value === undefined || value === null ? undefined : check(value, path));
-}
-
-function oneOf(...allowed: readonly unknown[]): Check {
-  return (value, path) => (allowed.includes(value) ? value : problem(path, allowed.map((a) => JSON.stringify(a)).join(" or "), value));
-}
-
-const text: Check = (value, path) => (typeof value === "string" ? value : problem(path, "a string", value));
-const truth: Check = (value, path) => (typeof value === "boolean" ? value : problem(path, "true or false", value));
-const number: Check = (value, path) => (typeof value === "number" && Number.isFinite(value) ? value : problem(path, "a number", value));
-/** A loss that diverged, or a measure of collapse that is not defined, is NaN, for which JSON has only null. */
-const numberOrNaN: Check = (value, path) => (value === null ? NaN : number(value, path));
-const share: Check = (value, path) =>
-  typeof value === "number" && value >= 0 && value <= 1 ? value : problem(path, "a number from 0 to 1", value);
-const count: Check = (value, path) =>
-  Number.isSafeInteger(value) && (value as number) >= 0 ? value : problem(path, "a whole number", value);
+const share = number({ minimum: 0, maximum: 1 });
+const count = whole();
 /** Scores that tie at the last place share it: a fraction. */
-const amount: Check = (value, path) =>
-  typeof value === "number" && Number.isFinite(value) && value >= 0 ? value : problem(path, "a number of at least 0", value);
-const anything: Check = (value) => value;
+const amount = number({ minimum: 0 });
+/** A loss that diverged, or a measure of collapse that is not defined, is NaN, for which JSON has only null. */
+const numberOrNaN = like("a number", (value) =>
+  value === null ? NaN : typeof value === "number" && Number.isFinite(value) ? value : undefined,
+);
 
-const header = object({
-  kind: text,
-  version: oneOf(1),
-  preset: optional(text),
-  configuration: anything,
-  configurationHash: text,
-  library: text,
-  libtorch: text,
-  made: optional(object({ at: text, machine: text, device: text, threads: count, node: text, command: optional(text) })),
-});
+const header: Schema<HeaderRow> = object(
+  {
+    kind: oneOf(["header"]),
+    version: oneOf([1]),
+    preset: optionalOrNull(text),
+    configuration: anything,
+    configurationHash: text,
+    library: text,
+    libtorch: text,
+    made: optionalOrNull(object({ at: text, machine: text, device: text, threads: count, node: text, command: optionalOrNull(text) })),
+  },
+  "keep",
+);
 
-const cell = object({
-  name: text,
-  depth: oneOf(18, 50),
-  spectralNorm: truth,
-  avgPoolShortcut: truth,
-  l2Normalize: truth,
-  paperEpochs: count,
-  epochs: count,
-  milestones: list(count),
-  batchSize: count,
-  width: amount,
-  featureDim: optional(count),
-});
+const cell = object(
+  {
+    name: text,
+    depth: oneOf([18, 50]),
+    spectralNorm: truth,
+    avgPoolShortcut: truth,
+    l2Normalize: truth,
+    paperEpochs: count,
+    epochs: count,
+    milestones: list(count),
+    batchSize: count,
+    width: amount,
+    featureDim: optionalOrNull(count),
+  },
+  "keep",
+);
 
 const oodResult = object({ auroc: share, auprIn: share, auprOut: share, fpr95: share, falsePositives: amount });
 
@@ -112,42 +89,54 @@ const renamed: Readonly<Record<string, string>> = {
   softmax: "max-softmax",
   "logit-mixture": "gaussian-mixture:logits",
 };
-const named =
-  (check: Check): Check =>
-  (value, path) => {
-    const old = typeof value === "object" && value !== null ? Object.keys(renamed).find((name) => Object.hasOwn(value, name)) : undefined;
-    if (old !== undefined) problem(path, `free of the name "${old}": replace it with "${renamed[old]}" in the whole file`, old);
-    return record(check)(value, path);
-  };
-const oodBySet = named(named(oodResult));
 
-const measurement = object({
-  kind: text,
-  cell,
-  seed: count,
-  phase: oneOf("training", "nc-loss", "control"),
-  epoch: count,
-  final: truth,
-  inDistribution: text,
-  loss: numberOrNaN,
-  accuracy: share,
-  validationAccuracy: optional(share),
-  learningRate: number,
-  collapse: object({
-    nc1: numberOrNaN,
-    enMeans: numberOrNaN,
-    enClassifier: numberOrNaN,
-    eaMeans: numberOrNaN,
-    eaClassifier: numberOrNaN,
-    nc3: numberOrNaN,
-    nc4: numberOrNaN,
-    rank: count,
-  }),
-  ood: oodBySet,
-  jitter: numberOrNaN,
-  singularValues: optional(record(list(number))),
-  samples: optional(record(object({ logDensity: list(number), features: optional(list(list(number))), labels: optional(list(number)) }))),
-  scaled: list(text),
-  seconds: object({ training: number, measurement: number }),
-  at: optional(text),
-});
+/** @throws RowProblem */
+function requireNames(ood: MeasurementRow["ood"]): void {
+  for (const [set, scores] of Object.entries(ood)) {
+    for (const [name, place] of [
+      [set, "ood"] as const,
+      ...Object.keys(scores).map((score) => [score, `ood[${JSON.stringify(set)}]`] as const),
+    ]) {
+      const today = Object.hasOwn(renamed, name) ? renamed[name] : undefined;
+      if (today !== undefined) problem(place, `free of the name "${name}": replace it with "${today}" in the whole file`, name);
+    }
+  }
+}
+
+const measurement: Schema<MeasurementRow> = object(
+  {
+    kind: oneOf(["measurement"]),
+    cell,
+    seed: count,
+    phase: oneOf(["training", "nc-loss", "control"]),
+    epoch: count,
+    final: truth,
+    inDistribution: text,
+    loss: numberOrNaN,
+    accuracy: share,
+    validationAccuracy: optionalOrNull(share),
+    learningRate: number(),
+    collapse: object({
+      nc1: numberOrNaN,
+      enMeans: numberOrNaN,
+      enClassifier: numberOrNaN,
+      eaMeans: numberOrNaN,
+      eaClassifier: numberOrNaN,
+      nc3: numberOrNaN,
+      nc4: numberOrNaN,
+      rank: count,
+    }),
+    ood: record(record(oodResult)) as Schema<MeasurementRow["ood"]>,
+    jitter: numberOrNaN,
+    singularValues: optionalOrNull(record(list(number()))),
+    samples: optionalOrNull(
+      record(
+        object({ logDensity: list(number()), features: optionalOrNull(list(list(number()))), labels: optionalOrNull(list(number())) }),
+      ),
+    ),
+    scaled: list(text),
+    seconds: object({ training: number(), measurement: number() }),
+    at: optionalOrNull(text),
+  },
+  "keep",
+);

@@ -9,6 +9,7 @@ import { native, type NativeClassStatistics } from "../native/surface";
 import { callNative, runNative } from "../native/call";
 import { corrupt, readStateFile, restoring, writeStateFile } from "../formats/state-file";
 import { heldIn, Tensor, toTensor, type ArrayWithShape } from "../native/tensor";
+import { check, object, oneOf as among, whole } from "../core/schema";
 import { Scope } from "../core/scope";
 
 /**
@@ -29,6 +30,8 @@ export interface ClassStatisticsOptions {
 
 const format = "libtorch-ood/class-statistics";
 const scatters = ["full", "pooled", "diagonal"] as const;
+/** What a file says of statistics. */
+const storedStatistics = object({ numClasses: whole(1, 1 << 24), featureDim: whole(1, 1 << 20), scatter: among(scatters) });
 
 /**
  * Count, mean and scatter Σ(z − u_c)(z − u_c)ᵀ per class, in float64 whatever the features are. Batches are joined by the pairwise
@@ -136,23 +139,11 @@ export class ClassStatistics {
   static async load(path: string, options: { device?: string } = {}): Promise<ClassStatistics> {
     const { device } = optionsObject(options, "options", ["device"]);
     const { description, state } = await readStateFile(path, format);
-    const { numClasses, featureDim, scatter } = description;
-    for (const [key, value, limit] of [
-      ["numClasses", numClasses, 1 << 24],
-      ["featureDim", featureDim, 1 << 20],
-    ] as const) {
-      if (!Number.isInteger(value) || (value as number) < 1 || (value as number) > limit) corrupt(path, key, `1 to ${limit}`, value);
-    }
-    if (!scatters.includes(scatter as Scatter)) corrupt(path, "scatter", scatters.join(", "), scatter);
+    const stored = check(storedStatistics, description, (place, expected, found) => corrupt(path, place, expected, found));
+    const { numClasses, featureDim } = stored;
     const mean = state.find(({ name }) => name === "mean")?.tensor.shape ?? [];
-    if (mean[0] !== numClasses || mean[1] !== featureDim)
-      corrupt(path, "mean", `shape [${numClasses as number}, ${featureDim as number}]`, mean);
-    const statistics = new ClassStatistics({
-      numClasses: numClasses as number,
-      featureDim: featureDim as number,
-      scatter: scatter as Scatter,
-      device,
-    });
+    if (mean[0] !== numClasses || mean[1] !== featureDim) corrupt(path, "mean", `shape [${numClasses}, ${featureDim}]`, mean);
+    const statistics = new ClassStatistics({ ...stored, device });
     // What a later save would refuse, or write so that it is not read, would cost all that had been added until then.
     for (const { name, tensor } of state) {
       if (name !== "count" && name !== "trace") continue;

@@ -3,6 +3,7 @@
 import { describe, finite, integer, oneOf, optionalSignal, optionsObject, string } from "../core/checks";
 import { ClassStatistics, type Scatter } from "./class-statistics";
 import { LibtorchOodError } from "../core/errors";
+import { anything, check, either, list, number, object, oneOf as among, optional, whole, type Schema } from "../core/schema";
 import type { Labels } from "../core/labels";
 import { classesIn, labelsTensor } from "../native/labels-tensor";
 import { mixtureWarnings } from "./mixture-warnings";
@@ -87,6 +88,18 @@ interface Rules {
   rank: number;
   preset: PresetRecord | undefined;
 }
+
+/** What a file says of a mixture. */
+const storedMixture = object({
+  numClasses: whole(1, 1 << 24),
+  featureDim: whole(1, 1 << 20),
+  covariance: among(covariances),
+  prior: among(priors),
+  jitterRule: either(among(jitterRules), number()) as Schema<Jitter>,
+  rank: whole(),
+  preset: anything,
+  withoutVariance: optional(list(whole())),
+});
 
 interface Description extends Rules {
   numClasses: number;
@@ -262,26 +275,11 @@ export class GaussianMixture {
     device: string,
     where: string,
   ): Promise<GaussianMixture> {
-    const { numClasses, featureDim, covariance, prior, jitterRule, rank, preset, withoutVariance = [] } = description;
-    for (const [key, value, limit] of [
-      ["numClasses", numClasses, 1 << 24],
-      ["featureDim", featureDim, 1 << 20],
-    ] as const) {
-      if (!Number.isInteger(value) || (value as number) < 1 || (value as number) > limit) corrupt(where, key, `1 to ${limit}`, value);
-    }
-    if (!covariances.includes(covariance as Covariance)) corrupt(where, "covariance", covariances.join(", "), covariance);
-    if (!priors.includes(prior as Prior)) corrupt(where, "prior", priors.join(", "), prior);
-    if (typeof jitterRule !== "number" && !(jitterRules as readonly unknown[]).includes(jitterRule)) {
-      corrupt(where, "jitterRule", "a jitter rule", jitterRule);
-    }
-    const greatest = featureDim as number;
-    if (!Number.isInteger(rank) || (rank as number) < 0 || (rank as number) > greatest) corrupt(where, "rank", `0 to ${greatest}`, rank);
-    const isClass = (label: unknown) => Number.isInteger(label) && (label as number) >= 0 && (label as number) < (numClasses as number);
-    if (!Array.isArray(withoutVariance) || !withoutVariance.every(isClass)) {
-      corrupt(where, "withoutVariance", "a list of classes", withoutVariance);
-    }
-    const described = { numClasses, featureDim, covariance, prior, jitterRule, rank, preset: storedPresetRecord(preset), withoutVariance };
-    const kept = described as Omit<Description, "counts" | "jitter" | "shrinkage">;
+    const stored = check(storedMixture, description, (place, expected, found) => corrupt(where, place, expected, found));
+    const { numClasses, featureDim, rank, withoutVariance = [] } = stored;
+    if (rank > featureDim) corrupt(where, "rank", `0 to ${featureDim}`, rank);
+    if (withoutVariance.some((label) => label >= numClasses)) corrupt(where, "withoutVariance", "a list of classes", withoutVariance);
+    const kept = { ...stored, withoutVariance, preset: storedPresetRecord(stored.preset) };
     const handle = callNative(() => new (native().GaussianMixture)(device));
     const rules = nativeOptions(kept);
     await restoring(where, () =>

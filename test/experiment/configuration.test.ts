@@ -3,7 +3,7 @@
 import Ajv from "ajv";
 import { configurationSchema, knownDatasets, readConfiguration, resolveConfiguration } from "../../lib/experiment/configuration";
 import { datasetReaders } from "../../lib/experiment/data";
-import { check } from "../../lib/experiment/json-schema";
+import { checkJson } from "../../lib/experiment/json-schema";
 import { experimentPresets } from "../../lib/experiment/presets";
 import { temporaryDirectory } from "../support/temporary-directory";
 import { failureOf, libraryFailureOf } from "../models/resnet/tiny-network";
@@ -63,7 +63,7 @@ describe("schema and validator", () => {
   const validate = new Ajv().compile(configurationSchema);
   const accepts = (value: unknown): boolean => {
     try {
-      check(value, configurationSchema, "it");
+      checkJson(value, configurationSchema, "it");
       return true;
     } catch {
       return false;
@@ -93,17 +93,17 @@ describe("schema and validator", () => {
   });
 
   it.each([
-    [{ cells: [{ ...full.cells[0], depth: 34 }] }, "cells[0].depth: expected one of 18, 50, or a list, found 34"],
+    [{ cells: [{ ...full.cells[0], depth: 34 }] }, "cells[0].depth: expected one of 18, 50, or a list of at least 1 item, found 34"],
     [{ cells: [{ ...full.cells[0], depth: [18, 34] }] }, "cells[0].depth[1]: expected one of 18, 50, found 34"],
-    [{ seeds: 0 }, "seeds: expected at least 1, or a list, found 0"],
+    [{ seeds: 0 }, "seeds: expected a whole number from 1 to 10000, or a list of at least 1 item, found 0"],
     [{ seeds: [1, 1] }, "seeds[1]: expected no item twice, found 1"],
     [{ training: { lr: 1 } }, "training.lr: expected one of the fields learningRate, momentum,"],
     [{ outOfDistribution: undefined }, "outOfDistribution: expected a value (data sets whose test images"],
     [{ measurements: { scores: ["softmax"] } }, "measurements.scores[0]: expected one of energy, entropy, feature-norm"],
     [{ measurements: { scores: ["vim:logits"] } }, "measurements.scores[0]: options"],
     [{ measurements: { scores: ["energy", "mahalanobis:weights"] } }, "measurements.scores[1]: expected a text like"],
-    [{ validation: { share: 1 } }, "validation.share: expected less than 1, found 1"],
-    [{ cells: [] }, "cells: expected at least 1 item, found an array of length 0"],
+    [{ validation: { share: 1 } }, "validation.share: expected a number above 0, below 1, found 1"],
+    [{ cells: [] }, "cells: expected a list of at least 1 item, found an array of length 0"],
     [{ outOfDistribution: ["cifar10"] }, 'outOfDistribution[0]: expected another data set than inDistribution, found "cifar10"'],
     [{ outOfDistribution: ["dtd"] }, 'outOfDistribution[0]: expected one of "cifar10", "cifar100", "svhn", "tiny-imagenet", "mnist"'],
     [

@@ -79,11 +79,11 @@ test("file, line, field, what was expected and what was found", async () => {
   };
   await wrong(`${start}{"kind": "measurement", \n${JSON.stringify(rows[0])}\n`, 5, /expected a JSON object/);
   await wrong(`${start}[1]\n`, 5, /expected an object, found an array of length 1/);
-  await wrong(`${start}{"kind":"other"}\n`, 5, /kind to be "header" or "measurement", found "other"/);
+  await wrong(`${start}{"kind":"other"}\n`, 5, /kind to be one of "header", "measurement", found "other"/);
   await wrong(
     changed((o) => Object.assign(o["cell"]!, { depth: 34 })),
     5,
-    /cell\.depth to be 18 or 50, found 34/,
+    /cell\.depth to be one of 18, 50, found 34/,
   );
   await wrong(
     changed((o) => Object.assign(o["ood"]!["svhn"]!["gaussian-mixture"]!, { auroc: 1.5 })),
@@ -93,7 +93,7 @@ test("file, line, field, what was expected and what was found", async () => {
   await wrong(
     changed((o) => delete o["scaled"]),
     5,
-    /scaled to be an array, found nothing/,
+    /scaled to be a list, found nothing/,
   );
   await wrong(
     changed((o) => Object.assign(o, { accuracy: null })),

@@ -51,7 +51,7 @@ describe("names of classes in a file", () => {
     const twice = (file: string) => changed(file, (_, described) => described((text) => text.replaceAll('"dog"', '"cat"')));
     await expectRefused(await twice(network as string), ResNet.load, /"cat" names the classes 0 and 1/);
     await expectRefused(await twice(images as string), Detector.load, /"cat"/);
-    await expectRefused(await twice(features as string), Detector.load, /classNames: expected no name twice, found "cat"/);
+    await expectRefused(await twice(features as string), Detector.load, /classNames\[1\]: expected no item twice, found "cat"/);
   });
 });
 

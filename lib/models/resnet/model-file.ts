@@ -1,9 +1,10 @@
 // The file of a network: a .safetensors file whose tensors have DDU's PyTorch names and whose metadata holds, as JSON,
 // what the network is. A checkpoint is such a file too, with the momentum of SGD and the training record added.
 
-import { describe } from "../../core/checks";
 import { nativeDtypes } from "../../core/dtype";
 import { checkClassNames } from "../../core/class-names";
+import { anyObject, anything, check, like, object, optionalOrNull } from "../../core/schema";
+import { corrupt } from "../../formats/state-file";
 import { checkNormalization, type Normalization } from "../../data/normalization";
 import { LibtorchOodError } from "../../core/errors";
 import { corruptFile } from "../../core/file-errors";
@@ -94,7 +95,7 @@ export async function openModelFile(path: string): Promise<OpenModelFile> {
       for (const stored of file.tensors.keys()) {
         const name = wanted(stored);
         if (name === undefined) continue;
-        const refuse = (expected: string, found: string) => corrupt(path, `${stored} to be one of ${expected}`, found);
+        const refuse = (expected: string, found: string) => corrupt(path, stored, `one of ${expected}`, found);
         tensors.push({ name, tensor: new Tensor(await readNativeTensor(file, stored, nativeDtypes, refuse)) });
       }
       return tensors;
@@ -113,48 +114,54 @@ export async function openModelFile(path: string): Promise<OpenModelFile> {
   }
 }
 
-function corrupt(path: string, expected: string, found: unknown): never {
-  throw new LibtorchOodError(
-    "ERR_CORRUPT_FILE",
-    `${path}: expected ${expected}, found ${found === undefined ? "nothing" : describe(found)}`,
-  );
-}
-
 function parseDescription(file: SafetensorsFile): ModelDescription {
   const { path, metadata } = file;
   const found = metadata.get("format");
   if (found !== format) throw corruptFile(path, formatName(format), formatName(found));
   if (metadata.get("version") !== formatVersion) {
-    corrupt(path, `format version ${formatVersion} (is the file of a newer libtorch-ood?)`, metadata.get("version"));
+    corrupt(path, "metadata version", `${formatVersion} (is the file of a newer libtorch-ood?)`, metadata.get("version"));
   }
   let model: unknown;
   try {
     model = parseJson(metadata.get("model") ?? "");
   } catch (error) {
-    corrupt(path, `metadata model to be JSON (${(error as Error).message.slice(0, 100)})`, metadata.get("model"));
+    corrupt(path, "metadata model", `JSON (${(error as Error).message.slice(0, 100)})`, metadata.get("model"));
   }
   return parseModelDescription(path, model);
 }
 
-/** What a file says of a network. @throws ERR_CORRUPT_FILE */
-export function parseModelDescription(path: string, model: unknown): ModelDescription {
-  if (!isRecord(model) || !isRecord(model.architecture)) corrupt(path, "metadata model with an architecture", model);
-  const given = model.architecture;
+const storedDescription = object({
+  architecture: anyObject,
+  normalization: optionalOrNull(object({ mean: anything, std: anything })),
+  classNames: anything,
+  preset: anything,
+  trainedOn: like("ascending hashes in base64", (value) => SeenInputs.parse(value)),
+  training: anything,
+});
+
+/** What a file says of a network, at this place of it. @throws ERR_CORRUPT_FILE */
+export function parseModelDescription(path: string, model: unknown, place = "model"): ModelDescription {
+  const stored = check(storedDescription, model, (at, expected, found) => corrupt(path, at, expected, found), place);
+  const given = stored.architecture;
   const missing = architectureKeys.filter((key) => given[key] === undefined || given[key] === null);
-  if (missing.length > 0) corrupt(path, `an architecture with ${missing.join(", ")}`, Object.keys(given).join(", "));
+  if (missing.length > 0) corrupt(path, place, `an architecture with ${missing.join(", ")}`, Object.keys(given).join(", "));
   let architecture: Architecture;
   try {
     architecture = resolveArchitecture(given as unknown as ArchitectureOptions);
   } catch (error) {
-    corrupt(path, "a valid architecture", (error as Error).message);
+    corrupt(path, place, "a valid architecture", (error as Error).message);
   }
+  const { normalization, classNames } = stored;
   return {
     architecture,
-    normalization: parseNormalization(path, model.normalization, architecture.inChannels),
-    classNames: parseClassNames(path, model.classNames, architecture.numClasses),
-    preset: storedPresetRecord(model.preset),
-    trainedOn: SeenInputs.parse(model.trainedOn) ?? corrupt(path, "trainedOn to be ascending hashes in base64", model.trainedOn),
-    training: parseTrainingRecord(path, model.training),
+    normalization: normalization && refusing(path, () => checkNormalization(normalization as Normalization, architecture.inChannels)),
+    classNames:
+      classNames === undefined || classNames === null
+        ? undefined
+        : refusing(path, () => checkClassNames(classNames, architecture.numClasses)),
+    preset: storedPresetRecord(stored.preset),
+    trainedOn: stored.trainedOn,
+    training: parseTrainingRecord(path, stored.training),
   };
 }
 
@@ -181,7 +188,7 @@ export function requireSizes(path: string, architecture: Architecture, shapeOf: 
   for (const [name, elements] of expected) {
     const shape = shapeOf(name);
     const found = shape?.reduce((product, size) => product * size, 1);
-    if (found !== elements) corrupt(path, `${elements} elements in ${name}, by its architecture`, shape && `[${shape.join(", ")}]`);
+    if (found !== elements) corrupt(path, name, `${elements} elements, by its architecture`, shape && `[${shape.join(", ")}]`);
   }
 
   function planes(unscaled: number): number {
@@ -200,17 +207,6 @@ export function requireImageSize(path: string, { imageSize }: Architecture, maxI
   throw new LibtorchOodError("ERR_RANGE", `${path}: expected ${expected}, found ${imageSize}×${imageSize}`);
 }
 
-function parseNormalization(path: string, value: unknown, channels: number): Normalization | undefined {
-  if (value === undefined || value === null) return undefined;
-  if (!isRecord(value)) corrupt(path, `normalization of ${channels} channels`, value);
-  return refusing(path, () => checkNormalization({ mean: value.mean, std: value.std } as Normalization, channels));
-}
-
-function parseClassNames(path: string, value: unknown, classes: number): string[] | undefined {
-  if (value === undefined || value === null) return undefined;
-  return refusing(path, () => checkClassNames(value, classes));
-}
-
 /** A check of what callers give, of what a file holds. @throws ERR_CORRUPT_FILE */
 function refusing<T>(path: string, check: () => T): T {
   try {
@@ -218,8 +214,4 @@ function refusing<T>(path: string, check: () => T): T {
   } catch (error) {
     throw new LibtorchOodError("ERR_CORRUPT_FILE", `${path}: ${(error as Error).message}`, { cause: error });
   }
-}
-
-function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }

@@ -1,9 +1,9 @@
 // What a checkpoint says of the training that it is part of, and how it is read back: every field is checked.
 
-import { LibtorchOodError } from "../../core/errors";
+import { anything, check, list, number, object, oneOf, optionalOrNull, text, truth, whole } from "../../core/schema";
+import { corrupt } from "../../formats/state-file";
 import { computePrecisions } from "../../native/precision";
 import { storedPresetRecord } from "../../protocols/preset";
-import { describe } from "../../core/checks";
 import type { EpochReport, TrainingRecipe } from "./fit-options";
 
 /** What resuming needs besides weights and momentum. */
@@ -17,121 +17,57 @@ export interface TrainingRecord {
   history: EpochReport[];
 }
 
+const share = number({ minimum: 0, maximum: 1 });
+const notNegative = number({ minimum: 0 });
+
+const storedRecipe = object({
+  loss: optionalOrNull(oneOf(["cross-entropy", "neural-collapse"])),
+  batchSize: whole(1),
+  learningRate: notNegative,
+  momentum: share,
+  weightDecay: notNegative,
+  nesterov: truth,
+  schedule: oneOf(["milestones", "cosine"]),
+  milestones: list(whole(Number.MIN_SAFE_INTEGER)),
+  gamma: notNegative,
+  cropPadding: whole(),
+  horizontalFlip: truth,
+  shuffle: truth,
+  precision: oneOf(computePrecisions),
+  seed: whole(),
+});
+
+const storedEpoch = object({
+  epoch: whole(1),
+  loss: number(),
+  accuracy: share,
+  validationAccuracy: optionalOrNull(share),
+  learningRate: notNegative,
+  imagesPerSecond: notNegative,
+  seconds: notNegative,
+  precision: optionalOrNull(oneOf([...computePrecisions, "float64"])),
+  preset: anything,
+});
+
+const storedRecord = object({
+  recipe: storedRecipe,
+  epochsDone: whole(),
+  epochs: whole(1),
+  dataHash: text,
+  history: list(storedEpoch),
+});
+
 /** @throws ERR_CORRUPT_FILE naming the field */
 export function parseTrainingRecord(path: string, value: unknown): TrainingRecord | undefined {
   if (value === undefined || value === null) return undefined;
-  const record = new Fields(path, "training", value);
-  const recipe = parseRecipe(record.inner("recipe"));
-  const epochsDone = record.integer("epochsDone", 0);
-  const history = record.list("history");
-  if (history.length !== epochsDone) record.fail("history", `a report for each of the ${epochsDone} epochs done`, history);
-  return {
-    epochsDone,
-    epochs: record.integer("epochs", 1),
-    recipe,
-    dataHash: record.text("dataHash"),
-    history: history.map((report, index) => parseReport(new Fields(path, `training.history[${index}]`, report), index + 1, recipe)),
-  };
-}
-
-function parseRecipe(recipe: Fields): TrainingRecipe {
-  const milestones = recipe.list("milestones");
-  if (!milestones.every((milestone) => Number.isSafeInteger(milestone))) recipe.fail("milestones", "whole numbers", milestones);
-  return {
-    loss: recipe.has("loss") ? recipe.oneOf("loss", ["cross-entropy", "neural-collapse"] as const) : "cross-entropy", // files before it had one alone
-    batchSize: recipe.integer("batchSize", 1),
-    learningRate: recipe.number("learningRate", 0),
-    momentum: recipe.number("momentum", 0, 1),
-    weightDecay: recipe.number("weightDecay", 0),
-    nesterov: recipe.boolean("nesterov"),
-    schedule: recipe.oneOf("schedule", ["milestones", "cosine"] as const),
-    milestones: milestones as number[],
-    gamma: recipe.number("gamma", 0),
-    cropPadding: recipe.integer("cropPadding", 0),
-    horizontalFlip: recipe.boolean("horizontalFlip"),
-    shuffle: recipe.boolean("shuffle"),
-    precision: recipe.oneOf("precision", computePrecisions),
-    seed: recipe.integer("seed", 0),
-  };
-}
-
-function parseReport(report: Fields, epoch: number, recipe: TrainingRecipe): EpochReport {
-  if (report.integer("epoch", 1) !== epoch) report.fail("epoch", `${epoch}, in order`, report.value("epoch"));
-  const preset = storedPresetRecord(report.value("preset"));
-  return {
-    epoch,
-    loss: report.number("loss"),
-    accuracy: report.number("accuracy", 0, 1),
-    validationAccuracy: report.has("validationAccuracy") ? report.number("validationAccuracy", 0, 1) : undefined,
-    learningRate: report.number("learningRate", 0),
-    imagesPerSecond: report.number("imagesPerSecond", 0),
-    seconds: report.number("seconds", 0),
-    precision: report.has("precision") ? report.oneOf("precision", [...computePrecisions, "float64"] as const) : recipe.precision,
-    ...(preset && { preset }),
-  };
-}
-
-/** The fields of an object of a file, each read with what it must be. */
-class Fields {
-  readonly #values: Readonly<Record<string, unknown>>;
-
-  constructor(
-    private readonly path: string,
-    private readonly name: string,
-    values: unknown,
-  ) {
-    if (typeof values !== "object" || values === null || Array.isArray(values)) {
-      throw new LibtorchOodError("ERR_CORRUPT_FILE", `${path}: ${name}: expected an object, found ${describe(values)}`);
-    }
-    this.#values = values as Record<string, unknown>;
-  }
-
-  value(key: string): unknown {
-    return Object.hasOwn(this.#values, key) ? this.#values[key] : undefined;
-  }
-
-  has(key: string): boolean {
-    return this.value(key) !== undefined && this.value(key) !== null;
-  }
-
-  number(key: string, minimum = -Infinity, maximum = Infinity): number {
-    const value = this.value(key);
-    if (typeof value === "number" && Number.isFinite(value) && value >= minimum && value <= maximum) return value;
-    const range = minimum === -Infinity ? "" : maximum === Infinity ? ` of at least ${minimum}` : ` from ${minimum} to ${maximum}`;
-    return this.fail(key, `a finite number${range}`, value);
-  }
-
-  integer(key: string, minimum: number): number {
-    const value = this.value(key);
-    if (Number.isSafeInteger(value) && (value as number) >= minimum) return value as number;
-    return this.fail(key, `a whole number of at least ${minimum}`, value);
-  }
-
-  boolean(key: string): boolean {
-    const value = this.value(key);
-    return typeof value === "boolean" ? value : this.fail(key, "true or false", value);
-  }
-
-  text(key: string): string {
-    const value = this.value(key);
-    return typeof value === "string" ? value : this.fail(key, "a text", value);
-  }
-
-  list(key: string): unknown[] {
-    const value = this.value(key);
-    return Array.isArray(value) ? value : this.fail(key, "an array", value);
-  }
-
-  oneOf<T extends string>(key: string, allowed: readonly T[]): T {
-    const value = this.value(key);
-    return allowed.find((item) => item === value) ?? this.fail(key, `one of ${allowed.join(", ")}`, value);
-  }
-
-  inner(key: string): Fields {
-    return new Fields(this.path, `${this.name}.${key}`, this.value(key));
-  }
-
-  fail(key: string, expected: string, found: unknown): never {
-    throw new LibtorchOodError("ERR_CORRUPT_FILE", `${this.path}: ${this.name}.${key}: expected ${expected}, found ${describe(found)}`);
-  }
+  const record = check(storedRecord, value, (place, expected, found) => corrupt(path, place, expected, found), "training");
+  const { epochsDone, history } = record;
+  const recipe = { ...record.recipe, loss: record.recipe.loss ?? ("cross-entropy" as const) }; // files before it had one alone
+  if (history.length !== epochsDone) corrupt(path, "training.history", `a report for each of the ${epochsDone} epochs done`, history);
+  const reports = history.map(({ preset: stored, precision, ...report }, i): EpochReport => {
+    if (report.epoch !== i + 1) corrupt(path, `training.history[${i}].epoch`, `${i + 1}, in order`, report.epoch);
+    const preset = storedPresetRecord(stored);
+    return { ...report, precision: precision ?? recipe.precision, ...(preset && { preset }) };
+  });
+  return { ...record, recipe, history: reports };
 }
