@@ -56,7 +56,7 @@ function step(what, command, args) {
     shell: command === "npm" && process.platform === "win32",
   });
   if (error) console.error(`${command} cannot be run: ${error.message}`);
-  // What the step has printed says what is wrong and what mends it.
+  // What the step has printed says what is wrong and what fixes it.
   if (status !== 0) process.exit(1);
   console.log(`${what}: ${((performance.now() - start) / 1000).toFixed(1)} s`);
 }

@@ -19,7 +19,7 @@ const require = createRequire(import.meta.url);
 const addons = ["loader.node", "libtorch_ood.node"];
 const napi = 9;
 
-/** An error that the user can mend: printed without a stack. */
+/** An error that the user can fix: printed without a stack. */
 class BuildError extends Error {}
 
 const { values: options } = parseArgs({
@@ -159,10 +159,10 @@ function run(command, args, { fatal }) {
     throw new BuildError(`\`${command} ${args.slice(0, 2).join(" ")}\` failed with exit code ${status}; see above`);
 }
 
-function requireTool(command, args, what, mend) {
+function requireTool(command, args, what, install) {
   if (works(command, args)) return;
-  const mending = mend[process.platform] ?? mend.linux;
-  throw new BuildError(`${what} is needed, and \`${command}\` is not on the PATH. Install it:\n  ${mending}`);
+  const remedy = install[process.platform] ?? install.linux;
+  throw new BuildError(`${what} is needed, and \`${command}\` is not on the PATH. Install it:\n  ${remedy}`);
 }
 
 function firstTool(commands) {

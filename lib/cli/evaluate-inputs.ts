@@ -77,7 +77,7 @@ export async function readInputs(
     session,
   }: {
     reading: Reading | undefined;
-    /** Which evidence features have to hold. */
+    /** Which outputs the files have to hold. */
     kinds: readonly (keyof ModelOutputs)[];
     subset: number | undefined;
     seed: number;
@@ -87,7 +87,7 @@ export async function readInputs(
   if (reading === undefined) {
     if (spec.features === undefined) throw wrongKind(spec, "features in files, as extract writes them", "images");
     if (subset !== undefined) throw new LibtorchOodError("ERR_OPTION", "--subset: features are taken as they are; expected none");
-    const inputs = featureInputs(spec, await readEvidence(spec.features, kinds));
+    const inputs = featureInputs(spec, await readOutputs(spec.features, kinds));
     if (inputs.count === 0) throw new LibtorchOodError("ERR_SHAPE", `${spec.text}: expected at least one row, found none`);
     const classNames = await readClassesBeside(spec.features);
     if (inputs.labels !== undefined && classNames !== undefined) requireNamed(inputs.labels, classNames, spec.text);
@@ -99,14 +99,14 @@ export async function readInputs(
   return { name: setName(spec.data, data), count: rows.length, rows, labels: rows.labels, resize: data.resize, madeFrom };
 }
 
-function featureInputs({ label, features }: InputSpec, evidence: TrainingOutputs): Inputs {
-  const matrix = (evidence.features ?? evidence.rawFeatures ?? evidence.logits) as Tensor;
-  const labels = Tensor.is(evidence.labels) ? Int32Array.from(evidence.labels.toArray() as Int32Array, Number) : undefined;
+function featureInputs({ label, features }: InputSpec, outputs: TrainingOutputs): Inputs {
+  const matrix = (outputs.features ?? outputs.rawFeatures ?? outputs.logits) as Tensor;
+  const labels = Tensor.is(outputs.labels) ? Int32Array.from(outputs.labels.toArray() as Int32Array, Number) : undefined;
   const name = label ?? basename(features as string).replace(/\.(npy|safetensors)$/, "");
   return {
     name,
     count: matrix.shape[0] as number,
-    rows: given({ features: evidence.features, rawFeatures: evidence.rawFeatures, logits: evidence.logits }),
+    rows: given({ features: outputs.features, rawFeatures: outputs.rawFeatures, logits: outputs.logits }),
     labels,
     resize: undefined,
     madeFrom: undefined,
@@ -114,7 +114,7 @@ function featureInputs({ label, features }: InputSpec, evidence: TrainingOutputs
 }
 
 /** @throws ERR_OPTION where the files have not all that is looked at */
-export async function readEvidence(path: string, kinds: readonly (keyof TrainingOutputs)[]): Promise<TrainingOutputs> {
+export async function readOutputs(path: string, kinds: readonly (keyof TrainingOutputs)[]): Promise<TrainingOutputs> {
   const found = await readExtracted(path);
   const missing = kinds.find((kind) => found[kind] === undefined);
   if (missing === undefined) return found;

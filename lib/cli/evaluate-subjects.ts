@@ -13,7 +13,7 @@ import { imageRows, SeenInputs, tensorRows } from "../data/seen-inputs";
 import type { Tensor } from "../native/tensor";
 import { readData, type DataSpec } from "./data-sets";
 import type { Inputs, Reading } from "./evaluate-inputs";
-import { readEvidence } from "./evaluate-inputs";
+import { readOutputs } from "./evaluate-inputs";
 import { readClassesBeside } from "./extracted-classes";
 import { classify } from "./classify";
 import { given } from "./option-values";
@@ -74,7 +74,7 @@ export async function detectorSubject(file: string, options: SubjectOptions, { s
     ...{ kind: "detector", scoreNames: [scoreName], leftOut: [], warnings: detector.warnings, classNames, numClasses: classNames.length },
     reading: architecture && { imageSize: architecture.imageSize, channels: architecture.inChannels, resize: detector.resize },
     precision: architecture && detector.precision,
-    kinds: detector.evidence,
+    kinds: detector.needs,
     dispose: () => detector.dispose(),
     overlap: ({ rows }) => detector.overlap(rows),
     score: async ({ rows, count }) => {
@@ -153,7 +153,7 @@ export async function featuresSubject(path: string, options: SubjectOptions, { s
   const { train, precision } = options;
   const unused = Object.entries({ train, precision }).find(([, value]) => value !== undefined);
   if (unused) throw new LibtorchOodError("ERR_OPTION", `--${unused[0]}: expected it with a network, found the features ${path}`);
-  const training = await readEvidence(path, []);
+  const training = await readOutputs(path, []);
   const there = (key: keyof TrainingOutputs): boolean => key === "bias" || training[key] !== undefined;
   const chosen = chosenScores(options.score, (name) => {
     const { fit: fitted, score } = requirements(name, optionsOf(options, name));
@@ -208,11 +208,11 @@ async function fitAll(
 
 async function scoreAll(
   scores: ReadonlyMap<ScoreName, Score>,
-  evidence: ModelOutputs,
+  outputs: ModelOutputs,
   signal: AbortSignal,
 ): Promise<Map<ScoreName, Float64Array>> {
   const found = new Map<ScoreName, Float64Array>();
-  for (const [name, score] of scores) found.set(name, await score.score(evidence, { signal }));
+  for (const [name, score] of scores) found.set(name, await score.score(outputs, { signal }));
   return found;
 }
 

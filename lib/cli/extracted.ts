@@ -34,9 +34,9 @@ export const arrayFiles: readonly string[] = [...modelOutputs, ...otherNames].ma
  */
 export async function readExtracted(path: string): Promise<TrainingOutputs> {
   if (extname(path).toLowerCase() === ".npy" && !(await isFolder(path))) return { features: await npyTensor(path, "features") };
-  const evidence = (await isFolder(path)) ? await readFolder(path) : await readTensors(path);
-  requireOneLength(path, evidence);
-  return evidence;
+  const outputs = (await isFolder(path)) ? await readFolder(path) : await readTensors(path);
+  requireOneLength(path, outputs);
+  return outputs;
 }
 
 async function isFolder(path: string): Promise<boolean> {
@@ -44,9 +44,9 @@ async function isFolder(path: string): Promise<boolean> {
 }
 
 /** Row i of each is of one image. */
-function requireOneLength(path: string, evidence: Readonly<Record<string, Tensor>>): void {
+function requireOneLength(path: string, outputs: Readonly<Record<string, Tensor>>): void {
   const rows = [...modelOutputs, "labels"].flatMap((name) => {
-    const array = evidence[name];
+    const array = outputs[name];
     return array === undefined ? [] : [{ name, length: array.shape[0] as number }];
   });
   if (rows.every(({ length }) => length === rows[0]?.length)) return;
@@ -73,7 +73,7 @@ export async function readClassNames(path: string, signal?: AbortSignal): Promis
 }
 
 async function readFolder(path: string): Promise<Record<string, Tensor>> {
-  const evidence: Record<string, Tensor> = {};
+  const outputs: Record<string, Tensor> = {};
   const record = await readRecord(path);
   for (const name of [...modelOutputs, ...otherNames]) {
     const file = join(path, `${name}.npy`);
@@ -82,15 +82,15 @@ async function readFolder(path: string): Promise<Record<string, Tensor>> {
       (error: unknown) => systemCode(error) !== "ENOENT",
     );
     if (!there) continue;
-    evidence[name] = await npyTensor(file, name, async (values) => {
+    outputs[name] = await npyTensor(file, name, async (values) => {
       if (record !== undefined) await requireRecorded(record, path, `${name}.npy`, values);
     });
   }
-  if (modelOutputs.every((name) => evidence[name] === undefined)) {
+  if (modelOutputs.every((name) => outputs[name] === undefined)) {
     const files = (await io("read", path, readdir(path))).filter((name) => name.endsWith(".npy"));
     throw nothingFound(path, "features.npy", files);
   }
-  return evidence;
+  return outputs;
 }
 
 async function npyTensor(path: string, name: ArrayName, check?: (values: Uint8Array) => Promise<void>): Promise<Tensor> {
@@ -103,15 +103,15 @@ async function npyTensor(path: string, name: ArrayName, check?: (values: Uint8Ar
 async function readTensors(path: string): Promise<Record<string, Tensor>> {
   const file = await openSafetensors(path);
   try {
-    const evidence: Record<string, Tensor> = {};
+    const outputs: Record<string, Tensor> = {};
     for (const name of [...modelOutputs, ...otherNames]) {
-      if (file.tensors.has(name)) evidence[name] = await fileTensor(file, name);
+      if (file.tensors.has(name)) outputs[name] = await fileTensor(file, name);
     }
-    if (modelOutputs.every((name) => evidence[name] === undefined)) {
+    if (modelOutputs.every((name) => outputs[name] === undefined)) {
       const found = Array.from(file.tensors, ([name, { dtype, shape }]) => `${describe(name)} ${dtype} [${shape.join(", ")}]`);
       throw nothingFound(path, 'a tensor "features"', found);
     }
-    return evidence;
+    return outputs;
   } finally {
     await file.close();
   }

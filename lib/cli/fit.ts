@@ -66,7 +66,7 @@ Features of any other model, instead of <model> <data>:
   trained on, wherever that was.
 
 What is printed of the detector: the share of calibration and training inputs named rightly, with the mean confidence; between which shares of later
-familiar inputs are flagged in 95 of 100 calibrations of this size; which share would be flagged of noise, of shuffled patches, and of each class if the
+in-distribution inputs are flagged in 95 of 100 calibrations of this size; which share would be flagged of noise, of shuffled patches, and of each class if the
 detector did not know it.
 
 Examples:
@@ -105,7 +105,7 @@ export function fitCommand(): Command {
     .addOption(choice("--preset <name>", "choices of a publication for the mixture", presetNames))
     .addOption(choice("--covariance <name>", "of the mixture (default full)", covariances))
     .option("--score-option <name=value>", "any other option of the score, as rank=32 or prior=uniform; may be given again", keyValue)
-    .option("--false-alarm-rate <share>", "of familiar images that may be flagged (default 0.05)", realNumber)
+    .option("--false-alarm-rate <share>", "of in-distribution images that may be flagged (default 0.05)", realNumber)
     .option("--minimum-accuracy <share>", "of calibration inputs named rightly, below which a warning is given (default 0.5)", realNumber)
     .option("--no-self-test", "do not score noise, shuffled patches and left-out classes")
     .option("--allow-overlap", "take calibration images that were trained on: the false-alarm rate then does not hold")
@@ -257,7 +257,7 @@ async function report(detector: Detector, options: FitOptions, session: Session)
       detector: options.out,
       score: scoreName,
       takes,
-      evidence: detector.evidence,
+      needs: detector.needs,
       classNames,
       precision: detector.precision,
       falseAlarmRate,
@@ -272,7 +272,7 @@ async function report(detector: Detector, options: FitOptions, session: Session)
     await output.print(
       facts([
         ["detector", options.out],
-        ["takes", takes === "images" ? `images, computed in ${detector.precision}` : `features (${detector.evidence.join(", ")})`],
+        ["takes", takes === "images" ? `images, computed in ${detector.precision}` : `features (${detector.needs.join(", ")})`],
         ["score", scoreName],
         [
           "classes",
@@ -301,7 +301,7 @@ function naming(inputs: NamedInputs | undefined): string {
 }
 
 function falseAlarms({ falseAlarmRate, falseAlarms: { lower, upper }, byClass = [] }: SelfTest): string {
-  const range = `${percent(lower)} to ${percent(upper)} of later familiar inputs in 95 of 100 calibrations of this size`;
+  const range = `${percent(lower)} to ${percent(upper)} of later in-distribution inputs in 95 of 100 calibrations of this size`;
   const shares = byClass.map(({ flagged: of }) => of);
   const classes = shares.length < 2 ? "" : `; by class ${percent(Math.min(...shares))} to ${percent(Math.max(...shares))} of these`;
   return `${percent(falseAlarmRate)} asked for, ${range}${classes}`;

@@ -43,7 +43,7 @@ export async function* predictFiles(
   }
 }
 
-/** Of a data set, or of evidence from files, whose errors begin with `where`. */
+/** Of a data set, or of model outputs from files, whose errors begin with `where`. */
 export async function* predictRows(
   detector: Detector,
   rows: Dataset | ModelOutputs,
@@ -51,13 +51,13 @@ export async function* predictRows(
   where = "",
 ): AsyncGenerator<{ offset: number; predictions: Prediction[] }> {
   const data = "images" in rows ? rows : undefined;
-  const count = data?.length ?? ((rows as ModelOutputs)[detector.evidence[0] as keyof ModelOutputs] as Tensor).shape[0] ?? 0;
+  const count = data?.length ?? ((rows as ModelOutputs)[detector.needs[0] as keyof ModelOutputs] as Tensor).shape[0] ?? 0;
   const predict = async ([start, end]: readonly [number, number]): Promise<Prediction[]> => {
     if (data !== undefined) {
       const pixels = data.images.length / data.length;
       return detector.predict({ data: data.images.subarray(start * pixels, end * pixels), shape: [end - start, ...data.shape] }, options);
     }
-    const slices = detector.evidence.map((kind) => [kind, ((rows as ModelOutputs)[kind] as Tensor).slice(start, end)] as const);
+    const slices = detector.needs.map((kind) => [kind, ((rows as ModelOutputs)[kind] as Tensor).slice(start, end)] as const);
     try {
       return await located(where, detector.predict(Object.fromEntries(slices), options), start);
     } finally {

@@ -30,10 +30,10 @@ interface ScoreOptions extends SessionOptions {
 
 const help = `
 One line per image, as they come:
-  verdict     known: like the images that the detector knows; UNKNOWN: out of distribution, its p-value is at most the false-alarm rate;
+  verdict     in distribution, or OUT OF DISTRIBUTION: its p-value is at most the false-alarm rate;
               error: the file is no image that can be read (the others are scored all the same)
-  p-value     share of familiar images that would look at least as strange
-  confidence  the network's own, which is often high for strange images as well
+  p-value     share of in-distribution images whose score is at most as high
+  confidence  the network's own, which is often high for out-of-distribution images as well
   class       what the network takes it for
 --json prints one JSON object per line: image, label, className, confidence, score, logDensity (of the Gaussian mixture), pValue,
 outOfDistribution; or image and error. With --data and --skip-errors the images that were left out come first.
@@ -105,7 +105,7 @@ async function score(path: string, images: readonly string[], options: ScoreOpti
   const detector = await Detector.load(path, given({ device: options.device }));
   const wanted = options.features === undefined ? "images" : "features";
   if (detector.takes !== wanted) {
-    const expected = detector.takes === "images" ? "images" : `--features with ${detector.evidence.join(" and ")}`;
+    const expected = detector.takes === "images" ? "images" : `--features with ${detector.needs.join(" and ")}`;
     throw new LibtorchOodError("ERR_OPTION", `${path}: this detector takes ${expected}, found ${wanted}`);
   }
   const predictOptions = given({
@@ -116,7 +116,7 @@ async function score(path: string, images: readonly string[], options: ScoreOpti
   });
   for (const warning of detector.warnings) note(`warning: ${warning}`);
   const width = Math.min(40, Math.max("class".length, ...detector.classNames.map((name) => visible(name).length)));
-  if (!options.json) await output.print(`verdict  p-value  confidence  score         ${"class".padEnd(width)}  image`);
+  if (!options.json) await output.print(`verdict              p-value  confidence  score         ${"class".padEnd(width)}  image`);
   const print = async (name: string, outcome: Outcome, more: object = {}): Promise<void> => {
     tally.add(outcome);
     if (options.json) await output.json({ image: name, ...more, ...("error" in outcome ? outcome : outcome.prediction) });
@@ -137,7 +137,7 @@ async function score(path: string, images: readonly string[], options: ScoreOpti
     const { imageSize = 0, inChannels: channels = 0 } = detector.architecture ?? {};
     const data =
       options.data && (await readConformed(options.data, { split: "test", imageSize, channels, resize: detector.resize, session })).data;
-    const rows = data ?? (await readEvidence(detector, options.features as string));
+    const rows = data ?? (await readOutputs(detector, options.features as string));
     // They are on stderr already, and no answer is due to them: --skip-errors asked to go on.
     for (const { path: image, code, reason: message } of options.json ? (session.skipped?.failures ?? []) : []) {
       await output.json({ image, error: { code, message } });
@@ -161,14 +161,14 @@ async function score(path: string, images: readonly string[], options: ScoreOpti
 }
 
 /** @throws ERR_OPTION where the files have not all that the detector looks at */
-async function readEvidence(detector: Detector, path: string): Promise<ModelOutputs> {
+async function readOutputs(detector: Detector, path: string): Promise<ModelOutputs> {
   const found = await readExtracted(path);
-  const missing = detector.evidence.find((kind) => found[kind] === undefined);
+  const missing = detector.needs.find((kind) => found[kind] === undefined);
   if (missing === undefined) return found;
   const kinds = Object.keys(found).join(", ");
   throw new LibtorchOodError(
     "ERR_OPTION",
-    `${path}: expected ${detector.evidence.join(" and ")}, found ${kinds === "" ? "none of them" : kinds}`,
+    `${path}: expected ${detector.needs.join(" and ")}, found ${kinds === "" ? "none of them" : kinds}`,
   );
 }
 
@@ -180,6 +180,6 @@ function truth(data: Dataset, index: number): { trueLabel: number; trueClassName
 /** A detector without labels names no class, and has no confidence in one. */
 function row({ outOfDistribution, pValue, confidence, score, className = "-" }: Prediction, name: string, width: number): string {
   const confident = confidence === undefined ? "-".padEnd(6) : share(confidence);
-  const verdict = outOfDistribution ? "UNKNOWN" : "known  ";
+  const verdict = outOfDistribution ? "OUT OF DISTRIBUTION" : "in distribution    ";
   return `${verdict}  ${share(pValue)}   ${confident}      ${number(score).padEnd(12)}  ${visible(className).padEnd(width)}  ${visible(name)}`;
 }

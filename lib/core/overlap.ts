@@ -26,7 +26,7 @@ export type OverlapEffect = keyof typeof overlapEffects;
  * @param name - of the set that is evaluated on
  * @param use - what it is to be free of: "trained on"
  * @param noun - what it consists of
- * @param effect - on the numbers: inputs that were seen score higher, which flatters where they are in distribution, and not where they are to be told apart
+ * @param effect - on the numbers: inputs that were seen score higher, which flatters where they are in distribution, and not where they are out of distribution
  * @param remedy - what to do about it, for the error
  * @throws ERR_OPTION where more than 1 in 100 were, unless `allowed`
  */

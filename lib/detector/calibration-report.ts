@@ -35,12 +35,12 @@ const mostTrainingInputs = 2048;
 /** @param limit - of rows, evenly spread; default: the training inputs' */
 export async function nameInputs(
   naming: Naming,
-  evidence: Tensors,
+  outputs: Tensors,
   labels: ArrayLike<number> | undefined,
   signal: AbortSignal | undefined,
   limit = mostTrainingInputs,
 ): Promise<Named | undefined> {
-  const entries = Object.entries(evidence) as [keyof Tensors, Tensor][];
+  const entries = Object.entries(outputs) as [keyof Tensors, Tensor][];
   const rows = entries[0]?.[1].shape[0] ?? 0;
   const chosen = spread(rows, limit);
   const sample: Tensors = {};
@@ -135,7 +135,7 @@ function suspicion(calibration: Named, training: Named, { noun }: Circumstances)
   if (!calibration.margins || !training.margins || surerBy(training.margins, calibration.margins) > 2) return [];
   return [
     `calibration: ${percent(accuracy)} named rightly with mean confidence ${meanConfidence.toFixed(3)}, as surely as the training ${noun}s: so does a model ` +
-      `with ${noun}s that it was trained on. Calibration ${noun}s must not be among the model's own training data, or more familiar ${noun}s are flagged than asked for`,
+      `with ${noun}s that it was trained on. Calibration ${noun}s must not be among the model's own training data, or more in-distribution ${noun}s are flagged than asked for`,
   ];
 }
 

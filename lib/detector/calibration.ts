@@ -58,8 +58,8 @@ interface CalibrationChoices {
  *
  * @throws ERR_NON_FINITE; ERR_OPTION where all are equal, as nothing would ever be flagged
  */
-export async function calibrate(score: Score, evidence: Tensors, { numClasses, falseAlarmRate, signal }: CalibrationChoices) {
-  const scores = await located("calibration.", score.score(pick(evidence, score.needs), { signal }));
+export async function calibrate(score: Score, outputs: Tensors, { numClasses, falseAlarmRate, signal }: CalibrationChoices) {
+  const scores = await located("calibration.", score.score(pick(outputs, score.needs), { signal }));
   const wrong = scores.findIndex((value) => !Number.isFinite(value));
   if (wrong >= 0)
     throw new LibtorchOodError("ERR_NON_FINITE", `calibration: expected finite scores, found ${scores[wrong]} for input ${wrong}`);
@@ -74,7 +74,7 @@ function requireDifferent(score: Score, sorted: Float64Array, numClasses: number
   if (!oneClass && (sorted.length < 2 || sorted[0] !== sorted.at(-1))) return;
   const found = `${sorted[0]} for all ${sorted.length} inputs`;
   const why = oneClass ? ": with one class it is the same for every input" : "";
-  const advice = oneClass ? '"gaussian-mixture" and "nearest-neighbours" serve one class' : "it tells no two familiar inputs apart";
+  const advice = oneClass ? '"gaussian-mixture" and "nearest-neighbours" serve one class' : "it gives all in-distribution inputs one score";
   throw new LibtorchOodError("ERR_OPTION", `calibration: expected scores "${score.name}" that differ, found ${found}${why}; ${advice}`);
 }
 

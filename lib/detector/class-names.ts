@@ -21,18 +21,18 @@ export function asMixture(score: Score): ScoreOf["gaussian-mixture"] | undefined
 /** Class and probability of each row; undefined for a detector that names none. @throws ERR_NON_FINITE, ERR_ABORTED */
 export async function nameClasses(
   { score, classifier, labelsFrom }: Naming,
-  evidence: Tensors,
+  outputs: Tensors,
   signal: AbortSignal | undefined,
 ): Promise<{ labels: Float64Array; confidences: Float64Array } | undefined> {
   if (labelsFrom === "none") return undefined;
   if (labelsFrom === "logits") {
-    const logits = evidence.logits as Tensor;
+    const logits = outputs.logits as Tensor;
     const confidences = await scoreRows(logits, "logits", "max-softmax", { signal });
     return { labels: await scoreRows(logits, "logits", "predicted-class", { signal }), confidences };
   }
   const own = asMixture(score) as ScoreOf["gaussian-mixture"];
   const mixture = classifier ?? own.mixture;
-  const features = evidence[classifier ? "features" : own.from] as Tensor;
+  const features = outputs[classifier ? "features" : own.from] as Tensor;
   const posterior = await mixture.responsibilities(features, { signal });
   try {
     const labels = await scoreRows(posterior, "posterior", "predicted-class", { signal });

@@ -19,7 +19,7 @@ const format = "libtorch-ood/detector";
 const parts = ["network", "score", "classifier"] as const;
 type Part = (typeof parts)[number];
 
-/** How images become evidence; what calibration saw is what every later input gets. */
+/** How images become model outputs; what calibration saw is what every later input gets. */
 export interface Extraction {
   readonly precision: ComputePrecision;
   readonly resize: ImageResize;
@@ -34,6 +34,7 @@ export interface DetectorDescription {
   readonly classifier: Record<string, unknown> | undefined;
   /** "none": no input is given a class. */
   readonly labelsFrom: "logits" | "score" | "classifier" | "none";
+  /** What `detector.needs` is: the name in the file, from before the field had its word. */
   readonly evidence: readonly (keyof ModelOutputs)[];
   readonly classNames: readonly string[];
   readonly falseAlarmRate: number;

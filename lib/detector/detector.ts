@@ -51,7 +51,7 @@ export class Detector {
   readonly calibrationScores: Float64Array;
   /** SHA-256 over the calibration inputs in their order, in hexadecimal. */
   readonly calibrationHash: string;
-  /** Which score it is, and what {@link predict} needs for it: see `evidence`. */
+  /** Which score it is, and what {@link predict} needs for it: see {@link needs}. */
   readonly scoreName: ScoreName;
   /** What a user should know about the inputs and the fit of the score. */
   readonly warnings: readonly string[];
@@ -61,8 +61,8 @@ export class Detector {
   readonly preset: PresetRecord | undefined;
   /** "images", or "features" where the detector has no network. */
   readonly takes: "images" | "features";
-  /** What features must come with: the kinds of evidence that score and label need. */
-  readonly evidence: readonly (keyof ModelOutputs)[];
+  /** Which model outputs score and label look at: what {@link predict} takes in place of images holds these. */
+  readonly needs: readonly (keyof ModelOutputs)[];
   /** Of the network, and so of its images; undefined without one. */
   readonly architecture: Architecture | undefined;
   /** What becomes of images of another size. */
@@ -85,7 +85,7 @@ export class Detector {
     this.calibration = parts.report;
     this.preset = parts.preset;
     this.takes = parts.network === undefined ? "features" : "images";
-    this.evidence = parts.evidence;
+    this.needs = parts.evidence;
     this.architecture = parts.network?.architecture;
     this.resize = parts.extraction.resize;
     this.precision = parts.network && (parts.network.dtype === "float64" ? "float64" : parts.extraction.precision);
@@ -130,9 +130,9 @@ export class Detector {
   /**
    * What the detector says of each input.
    *
-   * @param input - images in any form that `model.extract` takes; or evidence `{ features, rawFeatures, logits }` of the same network, as far as
-   *   {@link evidence} names it. A detector without a network takes evidence, or features alone as [N, d].
-   * @throws ERR_OPTION where evidence is missing, ERR_RANGE for a rate that the calibration cannot give, ERR_SHAPE, ERR_DTYPE, ERR_NON_FINITE,
+   * @param input - images in any form that `model.extract` takes; or model outputs `{ features, rawFeatures, logits }` of the same network, as far as
+   *   {@link needs} names them. A detector without a network takes model outputs, or features alone as [N, d].
+   * @throws ERR_OPTION where an output is missing, ERR_RANGE for a rate that the calibration cannot give, ERR_SHAPE, ERR_DTYPE, ERR_NON_FINITE,
    *   ERR_ABORTED, ERR_DISPOSED; what `model.extract` throws
    */
   predict(input: Images | ModelOutputs, options?: PredictOptions): Promise<Prediction[]> {
@@ -154,18 +154,18 @@ export class Detector {
     try {
       let outputs: Tensors;
       if (isModelOutputs(input)) {
-        outputs = takeOutputs(input, this.evidence, "input", owned).outputs;
+        outputs = takeOutputs(input, this.needs, "input", owned).outputs;
       } else if (network === undefined) {
         const features = input as Tensor | ArrayWithShape;
-        if (this.evidence.length > 1) {
-          fail("ERR_OPTION", "input", `{ ${this.evidence.join(", ")} }`, input);
+        if (this.needs.length > 1) {
+          fail("ERR_OPTION", "input", `{ ${this.needs.join(", ")} }`, input);
         }
-        outputs = takeOutputs({ [this.evidence[0] as keyof ModelOutputs]: features }, this.evidence, "input", owned).outputs;
+        outputs = takeOutputs({ [this.needs[0] as keyof ModelOutputs]: features }, this.needs, "input", owned).outputs;
       } else {
-        outputs = await network.extract(input, { outputs: this.evidence, ...extraction, batchSize, maxPixels, onError, signal });
+        outputs = await network.extract(input, { outputs: this.needs, ...extraction, batchSize, maxPixels, onError, signal });
         owned.push(...tensorsOf(outputs));
       }
-      const count = outputs[this.evidence[0] as keyof ModelOutputs]?.shape[0] ?? 0;
+      const count = outputs[this.needs[0] as keyof ModelOutputs]?.shape[0] ?? 0;
       requireLogits(outputs, this.classNames.length, "input");
       if (count === 0) return [];
       const scores = await score.score(pick(outputs, score.needs), { signal });
@@ -190,7 +190,7 @@ export class Detector {
    * Which of these inputs the network was trained on, the score was fitted to or the calibration was made of: an evaluation on them would flatter
    * the detector. The record is in its file.
    *
-   * @param input - a Dataset; of a detector over features evidence, or features alone, as {@link predict} takes it
+   * @param input - a Dataset; of a detector over features model outputs, or features alone, as {@link predict} takes it
    * @throws ERR_OPTION, ERR_SHAPE, ERR_DTYPE, ERR_DISPOSED
    * @example
    * const { indices } = await detector.overlap(test); // []: none of them
@@ -202,7 +202,7 @@ export class Detector {
   async #overlap(input: Dataset | Tensor | ArrayWithShape | ModelOutputs): Promise<Overlap> {
     const { network, seen } = this.#parts;
     if (network !== undefined) return seen.join(network.trainedOn).among(imageRows(requireDataset(input, "input")));
-    const kind = this.evidence[0] as keyof ModelOutputs;
+    const kind = this.needs[0] as keyof ModelOutputs;
     const owned: Tensor[] = [];
     try {
       const given = isModelOutputs(input) ? input : { [kind]: input as Tensor | ArrayWithShape };
@@ -214,14 +214,15 @@ export class Detector {
   }
 
   /**
-   * What the detector flags of inputs that are surely strange, of which classes it flags familiar ones, and how far its false-alarm rate may be off.
+   * What share the detector flags of inputs that are surely out of distribution, of which classes it flags in-distribution ones, and how far its
+   * false-alarm rate may be off.
    * The inputs were scored when it was fitted; a detector of features makes them from the calibration features.
    *
    * @param options.falseAlarmRate - default: the detector's own
    * @throws ERR_RANGE for a rate that the calibration cannot give, ERR_OPTION
    * @example
    * const { noise, falseAlarms } = detector.selfTest();
-   * console.log(`flags ${noise?.flagged} of noise, and ${falseAlarms.lower} to ${falseAlarms.upper} of familiar inputs`);
+   * console.log(`flags ${noise?.flagged} of noise, and ${falseAlarms.lower} to ${falseAlarms.upper} of in-distribution inputs`);
    */
   selfTest(options?: { falseAlarmRate?: number }): SelfTest {
     this.#requireLive();

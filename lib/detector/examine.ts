@@ -53,8 +53,8 @@ async function selfTest<N extends ScoreName>(
   const sorted = Float64Array.from(scores).sort();
   const made = await generate();
   try {
-    const pValuesOf = async (evidence: Tensors): Promise<number[]> =>
-      Array.from(await score.score(pick(evidence, score.needs), { signal }), (value) => pValue(sorted, value));
+    const pValuesOf = async (outputs: Tensors): Promise<number[]> =>
+      Array.from(await score.score(pick(outputs, score.needs), { signal }), (value) => pValue(sorted, value));
     const noise = await pValuesOf(made.noise);
     const shuffled = await pValuesOf(made.shuffled);
     const known = labels !== undefined && calibrationLabels !== undefined;

@@ -1,4 +1,4 @@
-// Fits a detector to images: extracts the evidence of training and calibration images from a copy of the network, and calibrates the score on the latter.
+// Fits a detector to images: extracts the outputs for training and calibration images from a copy of the network, and calibrates the score on the latter.
 
 import { boolean, fail, optionalFunction, optionalSignal, optionsObject } from "../core/checks";
 import { labelsAmong, labelsFor } from "../data/class-labels";

@@ -76,10 +76,10 @@ async function leaveOut<N extends ScoreName>(source: LeftOutSource<N>, label: nu
   const numbersOf = (list: ArrayLike<number>, wanted: (label: number) => boolean) =>
     Uint32Array.from(Array.from(list).flatMap((value, i) => (wanted(value) ? [i] : [])));
   const others = Array.from({ length: numClasses }, (_, c) => c).filter((c) => c !== label);
-  const rows = async (evidence: Tensors, kinds: readonly (keyof ModelOutputs)[], indices: Uint32Array): Promise<Tensors> => {
+  const rows = async (outputs: Tensors, kinds: readonly (keyof ModelOutputs)[], indices: Uint32Array): Promise<Tensors> => {
     const chosen: Tensors = {};
     for (const kind of kinds) {
-      const made = await rowsAt(evidence[kind] as Tensor, indices, kind === "logits" ? others : undefined); // a network without the class has no such logit
+      const made = await rowsAt(outputs[kind] as Tensor, indices, kind === "logits" ? others : undefined); // a network without the class has no such logit
       owned.push(made);
       chosen[kind] = made;
     }
@@ -103,13 +103,13 @@ async function leaveOut<N extends ScoreName>(source: LeftOutSource<N>, label: nu
     const held = numbersOf(calibrationLabels, (value) => value !== label);
     const inputs = numbersOf(calibrationLabels, (value) => value === label);
     const some = (all: Uint32Array, limit: number) => spread(all.length, limit).map((i) => all[i] as number);
-    const heldEvidence = await rows(calibration, needs.score, some(held, mostCalibrationInputs));
-    const leftEvidence = await rows(calibration, needs.score, some(inputs, mostInputsOfClass));
+    const heldOutputs = await rows(calibration, needs.score, some(held, mostCalibrationInputs));
+    const leftOutputs = await rows(calibration, needs.score, some(inputs, mostInputsOfClass));
     const score = await fitScore(name, without, withClasses(name, scoreOptions, numClasses - 1, device, signal));
     try {
       const choices = { numClasses: numClasses - 1, falseAlarmRate, signal };
-      const { sorted } = await calibrate(score, heldEvidence, choices);
-      const scores = await score.score(pick(leftEvidence, needs.score), { signal });
+      const { sorted } = await calibrate(score, heldOutputs, choices);
+      const scores = await score.score(pick(leftOutputs, needs.score), { signal });
       return { label, calibrationCount: sorted.length, pValues: Array.from(scores, (value) => pValue(sorted, value)) };
     } finally {
       score.dispose();

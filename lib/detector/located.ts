@@ -1,4 +1,4 @@
-// Errors about evidence that say whose it is: the same check serves training, calibration and inputs, and sees pieces of them.
+// Errors about model outputs that say whose it is: the same check serves training, calibration and inputs, and sees pieces of them.
 
 import { isLibtorchOodError, LibtorchOodError } from "../core/errors";
 

@@ -69,8 +69,8 @@ export interface DetectorFeatures<N extends ScoreName = ScoreName> extends Commo
   /** [N]: needed by scores that are fitted to classes, such as the default one. Without labels and logits no input is given a class. */
   labels?: Labels;
   /**
-   * The same kinds of evidence for held-out in-distribution inputs: none that the model of the features was itself trained on, wherever that was, or
-   * more familiar inputs are flagged than `falseAlarmRate` says. With their labels the detector knows how well it names classes.
+   * The same outputs for held-out in-distribution inputs: none that the model of the features was itself trained on, wherever that was, or
+   * more in-distribution inputs are flagged than `falseAlarmRate` says. With their labels the detector knows how well it names classes.
    */
   calibration: ModelOutputs & { labels?: Labels };
   /** Default "0", "1", … */

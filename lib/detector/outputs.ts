@@ -71,8 +71,8 @@ export function unique<T>(values: readonly T[]): T[] {
   return [...new Set(values)];
 }
 
-export function tensorsOf(evidence: ModelOutputs): Tensor[] {
-  return modelOutputs.map((kind) => evidence[kind]).filter((value): value is Tensor => Tensor.is(value));
+export function tensorsOf(outputs: ModelOutputs): Tensor[] {
+  return modelOutputs.map((kind) => outputs[kind]).filter((value): value is Tensor => Tensor.is(value));
 }
 
 export function disposeAll(values: readonly { dispose(): void }[]): void {

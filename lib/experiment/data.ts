@@ -8,7 +8,7 @@ import { datasets, type Dataset, type ResizeRecord } from "../index";
 import type { ResolvedConfiguration } from "./configuration";
 import { datasetReference } from "./dataset-name";
 
-/** How a data set is read from the data directory: `train` is missing for one that is only ever told apart. */
+/** How a data set is read from the data directory: `train` is missing for one that is only ever out of distribution. */
 export interface DatasetReader {
   readonly train?: (directory: string) => Promise<Dataset>;
   /** @param form of the images in distribution, for a reader that decodes images; what it gives may have another */

@@ -194,7 +194,7 @@ test("a folder split three ways: each command takes its own part, and the parts 
   expect(made.images).toBe(240 - 24 - 48 - 72);
   const { stdout, stderr } = await good(["fit", split, photos, ...shares, "--score", "energy", "--threads", "1", "--out", fitted3]);
   expect(stdout).toMatch(/^calibration +48 held-out, 0\.\d+ named rightly, mean confidence 0\.\d+$/m);
-  expect(stdout).toMatch(/^false alarms +5 % asked for, 0\.5 % to 11\.\d % of later familiar inputs in 95 of 100/m);
+  expect(stdout).toMatch(/^false alarms +5 % asked for, 0\.5 % to 11\.\d % of later in-distribution inputs in 95 of 100/m);
   expect(stdout).toMatch(/^flagged +[\d.]+ % of noise, [\d.]+ % of shuffled patches$/m);
   expect(stdout).toMatch(/^left out +[\d.]+ % of classes that the score does not know \(class \d [\d.]+ %, /m);
   // One epoch on 96 images: it says itself that it is of no use, and of the split there is nothing to say.

@@ -15,7 +15,7 @@ import { cli, dataDirectory, digits, smallTraining, type Ending } from "./comman
 
 const directory = temporaryDirectory();
 /** Sets a title, begins a line, colours, turns the direction, and ends with half of a surrogate pair's worth of C1. */
-const hostile = "a\u001b]0;t\u0007\r\nknown    0.9500 forged\u001b[31m\u202e\u2028\u009b32m\u200f\ufeff";
+const hostile = "a\u001b]0;t\u0007\r\nin distribution    0.9500 forged\u001b[31m\u202e\u2028\u009b32m\u200f\ufeff";
 const hidden = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/u;
 /** As a name of the caller's own, and as part of a path. */
 const shown = [visible(hostile), visible(pathText(hostile).slice(1, -1))];
@@ -24,13 +24,15 @@ const shown = [visible(hostile), visible(pathText(hostile).slice(1, -1))];
 function judge({ stdout, stderr }: Ending, quoted = true): void {
   for (const text of [stdout, stderr]) {
     expect(text.replaceAll("\n", "")).not.toMatch(hidden);
-    expect(text).not.toMatch(/^known {4}0\.9500 forged/m);
+    expect(text).not.toMatch(/^in distribution {4}0\.9500 forged/m);
   }
   if (quoted) expect(shown.some((form) => (stdout + stderr).includes(form))).toBe(true);
 }
 
 test("what is hidden is shown, what is not stays, and JSON keeps its value", () => {
-  expect(shown[0]).toBe("a\\u001b]0;t\\u0007\\u000d\\u000aknown    0.9500 forged\\u001b[31m\\u202e\\u2028\\u009b32m\\u200f\\ufeff");
+  expect(shown[0]).toBe(
+    "a\\u001b]0;t\\u0007\\u000d\\u000ain distribution    0.9500 forged\\u001b[31m\\u202e\\u2028\\u009b32m\\u200f\\ufeff",
+  );
   expect(visible("\u{e0041}\ud800x\t\u007f\u00ad")).toBe("\\udb40\\udc41\\ud800x\\u0009\\u007f\\u00ad");
   for (const plain of ["Katze, 猫, قطة, 👩‍🔬, نمی‌خواهم, ü", "C:\\new\\table", ""]) expect(visible(plain)).toBe(plain);
   expect(visibleLines("one\ntwo\r\n")).toBe("one\ntwo\\u000d\n");

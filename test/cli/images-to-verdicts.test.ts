@@ -187,7 +187,9 @@ describe("image files", () => {
     const png = join(folder, "7", "0.png");
     const all = await cli(["score", detector, png, "--fail-on-ood", "--false-alarm-rate", "1", "--threads", "1"]);
     expect(all.code).toBe(3);
-    expect(all.stdout).toMatch(/^verdict +p-value +confidence +score +class +image\nUNKNOWN +[\d.]+ +[\d.]+ +\S+ +\d +.*0\.png\n$/);
+    expect(all.stdout).toMatch(
+      /^verdict +p-value +confidence +score +class +image\nOUT OF DISTRIBUTION +[\d.]+ +[\d.]+ +\S+ +\d +.*0\.png\n$/,
+    );
     const none = await cli(["score", detector, png, "--fail-on-ood", "--false-alarm-rate", "0.00333", "--threads", "1"]);
     expect([none.code, none.stderr]).toEqual([0, expect.stringMatching(/^1 scored, 0 out of distribution$/m)]);
   });

@@ -55,7 +55,7 @@ test("1,000 damaged files, in a campaign 10,000: a detector, or ERR_CORRUPT_FILE
     counts[outcome] = (counts[outcome] ?? 0) + 1;
   }
   figures("hostile files, detector", { files: number, ...counts });
-  // What loads may still not fit the probe (another number of dimensions, other evidence), which is for predict() to say.
+  // What loads may still not fit the probe (another number of dimensions, other outputs), which is for predict() to say.
   expect(Object.keys(counts).filter((outcome) => outcome.startsWith("load"))).toEqual(["load: ERR_CORRUPT_FILE"]);
   expect(counts["load: ERR_CORRUPT_FILE"]).toBeGreaterThan(0.3 * number);
   expect(Object.keys(counts).filter((outcome) => outcome.includes("ERR_INTERNAL"))).toEqual([]);

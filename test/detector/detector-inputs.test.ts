@@ -71,7 +71,7 @@ describe("what model.extract gives goes in as it is", () => {
     });
   });
 
-  test("what is neither evidence nor beside it in an extraction is still refused", async () => {
+  test("what is neither model outputs nor beside it in an extraction is still refused", async () => {
     using detector = await detectorOf();
     const { features } = sample(5, 3);
     const error = await libraryFailureOf(() => detector.predict({ features, feature: features } as never));
@@ -138,7 +138,7 @@ describe("without labels", () => {
       outOfDistribution,
     }));
     expect(await detector.predict(fresh.features)).toEqual(wanted);
-    expect([detector.classNames, detector.evidence]).toEqual([[], ["features"]]);
+    expect([detector.classNames, detector.needs]).toEqual([[], ["features"]]);
     const path = directory.path("unlabelled.safetensors");
     await detector.save(path);
     using loaded = await Detector.load(path);
@@ -148,7 +148,7 @@ describe("without labels", () => {
   test("feature-norm looks at raw features alone", async () => {
     const options = { rawFeatures: train.features, calibration: { rawFeatures: held.features }, score: "feature-norm" } as const;
     using detector = await Detector.fromFeatures(options);
-    expect(detector.evidence).toEqual(["rawFeatures"]);
+    expect(detector.needs).toEqual(["rawFeatures"]);
     const [first] = await detector.predict({ rawFeatures: fresh.features });
     expect(Object.keys(first as object).sort()).toEqual(["outOfDistribution", "pValue", "score"]);
     expect(await detector.predict(fresh.features)).toHaveLength(30);

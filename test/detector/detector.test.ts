@@ -77,7 +77,7 @@ describe("features of another model", () => {
     const wanted = await scores.fit(name, { ...of(train), labels: train.labels, weight, bias }, scoreOptions as never);
     const given = Object.fromEntries(wanted.needs.map((kind) => [kind, of(fresh)[kind]]));
     const expected = await wanted.score(given);
-    const found = await detector.predict(Object.fromEntries(detector.evidence.map((kind) => [kind, of(fresh)[kind]])));
+    const found = await detector.predict(Object.fromEntries(detector.needs.map((kind) => [kind, of(fresh)[kind]])));
     expect(found.map(({ score }) => score)).toEqual([...expected]);
     expect(found.map(({ label }) => label)).toEqual([...metrics.predictedClass(logitsOf(fresh))]);
     const softmax = await scores.fit("max-softmax");
@@ -87,7 +87,7 @@ describe("features of another model", () => {
     const path = directory.path(`${name}.safetensors`);
     await detector.save(path);
     const loaded = await Detector.load(path);
-    expect(await loaded.predict(Object.fromEntries(detector.evidence.map((kind) => [kind, of(fresh)[kind]])))).toEqual(found);
+    expect(await loaded.predict(Object.fromEntries(detector.needs.map((kind) => [kind, of(fresh)[kind]])))).toEqual(found);
     detector.dispose();
     loaded.dispose();
   });
@@ -105,7 +105,7 @@ describe("features of another model", () => {
     const lda = await GaussianMixture.fit(train.features, train.labels, { covariance: "tied" });
     const found = await detector.predict(fresh.features);
     expect(found.map(({ label }) => label)).toEqual([...(await lda.predict(fresh.features))]);
-    expect(detector.evidence).toEqual(["features"]);
+    expect(detector.needs).toEqual(["features"]);
     // Features as small as collapsed ones give the same answers (trap 2): nothing absolute is added to their covariance.
     const tiny = <T extends { features: { data: Float64Array; shape: [number, number] } }>(given: T): T => ({
       ...given,
@@ -122,7 +122,7 @@ describe("features of another model", () => {
     });
   });
 
-  test("float32 and float64 rows, evidence objects and bare features, none at all", async () => {
+  test("float32 and float64 rows, objects of model outputs and bare features, none at all", async () => {
     const detector = await detectorOf();
     const narrow = { data: Float32Array.from(fresh.features.data), shape: [30, 2] };
     const wide = { data: Float64Array.from(narrow.data), shape: [30, 2] };
@@ -373,7 +373,7 @@ describe("images", () => {
     });
     // 60 training images for their logits, 30 calibration ones, and as many of noise and of shuffled patches.
     expect(seen).toEqual([30, 60, 90, 120, 150].map((done) => [done, 150]));
-    expect(own.evidence).toEqual(["rawFeatures", "logits"]);
+    expect(own.needs).toEqual(["rawFeatures", "logits"]);
     own.dispose();
   });
 

@@ -71,7 +71,7 @@ test.each([
   ["huge size", /expected a dictionary of 'descr', 'fortran_order' and 'shape' as header/],
   ["size beyond the file", /expected 32 bytes of float32 \[2, 4\] behind the header, found 24/],
   ["no bytes", /expected a \.npy file, found an empty file/],
-])("what is wrong with %s, and what mends it", async (name, message) => {
+])("what is wrong with %s, and what fixes it", async (name, message) => {
   const { base64 } = reference.files.find((file) => file.name === name)!;
   const error = await libraryFailureOf(() => readNpy(directory.put("wrong.npy", Buffer.from(base64, "base64"))));
   expect(error.message).toMatch(message);

@@ -21,7 +21,7 @@ test("no addon, since optional packages were left out: the error names the packa
   rmSync(directory, { recursive: true });
 });
 
-test("no libtorch: the error lists the places and both commands that mend it; import alone works", () => {
+test("no libtorch: the error lists the places and both commands that fix it; import alone works", () => {
   const directory = createProject("no-libtorch");
   succeed(directory, [...managers.npm.add, library]);
   const { code, message } = report(directory);

@@ -197,7 +197,7 @@ export class ResNet {
   /**
    * Creates a network with random weights.
    *
-   * @throws ERR_OPTION, ERR_RANGE, ERR_DEVICE where the device is not to be had, ERR_OUT_OF_MEMORY also for a network that the machine has no room
+   * @throws ERR_OPTION, ERR_RANGE, ERR_DEVICE where the device is unavailable, ERR_OUT_OF_MEMORY also for a network that the machine has no room
    *   for, ERR_ABORTED, ERR_LIBTORCH_NOT_FOUND
    */
   static async create(options: ResNetOptions): Promise<ResNet> {

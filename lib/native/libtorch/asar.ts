@@ -12,11 +12,11 @@ export function unpacked(path: string): string {
   return beside !== path && existsSync(beside) ? beside : path;
 }
 
-/** Why the system cannot open a path that lies in an archive, with what mends it; undefined for a path that does not. */
+/** Why the system cannot open a path that lies in an archive, with what fixes it; undefined for a path that does not. */
 export function archiveProblem(path: string): string | undefined {
   const [end] = [...path.matchAll(archiveName)];
   if (end === undefined) return undefined;
   const archive = path.slice(0, end.index + end[0].length);
-  const mend = 'have the packages unpacked: asarUnpack: ["node_modules/@libtorch-ood/**"] of electron-builder, see docs/electron.md';
-  return `It lies in the archive ${archive}, from which the system loads no library; ${mend}.`;
+  const remedy = 'have the packages unpacked: asarUnpack: ["node_modules/@libtorch-ood/**"] of electron-builder, see docs/electron.md';
+  return `It lies in the archive ${archive}, from which the system loads no library; ${remedy}.`;
 }

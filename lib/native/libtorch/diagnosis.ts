@@ -24,7 +24,7 @@ export function discoveryError({ attempts }: Discovery, builtFor: string): Libto
   const version = builtFor.replace(/\+.*/, "");
   // The package is published for the pinned minor; its third number is its own.
   const packaged = minorOf(version) === minorOf(pinnedVersion) ? `, or: npm install ${runtimePackage}@~${minorOf(version)}` : "";
-  const tried = `Tried, in order:\n${describeAttempts(attempts)}\nTo mend it, run: npx libtorch-ood setup --version ${version}${packaged}`;
+  const tried = `Tried, in order:\n${describeAttempts(attempts)}\nTo fix it, run: npx libtorch-ood setup --version ${version}${packaged}`;
   if (attempts.some(({ torch }) => torch !== undefined)) {
     const reason = `the addon was built for libtorch ${builtFor}, and libtorch keeps no C++ ABI from one minor version to the next.`;
     return new LibtorchOodError("ERR_LIBTORCH_VERSION", `No libtorch of a fitting version: ${reason} ${tried}`);

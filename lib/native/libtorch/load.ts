@@ -38,7 +38,7 @@ let loaded: LoadedAddon | undefined;
  * The exports of the native addon, loaded by the first call in this thread.
  *
  * @throws LibtorchOodError `ERR_LIBTORCH_NOT_FOUND` or `ERR_LIBTORCH_VERSION`, with each place that was tried, the
- *   reason why it does not serve, and the command that mends it, or where another copy of this package has loaded a different
+ *   reason why it does not serve, and the command that fixes it, or where another copy of this package has loaded a different
  *   addon; `ERR_IO` where the addon itself is missing or damaged, or this system or this Node does not take it; `ERR_OUT_OF_MEMORY`
  *   where libtorch does not fit below a limit on the address space.
  */
@@ -84,9 +84,9 @@ function addonOfThisProcess(loader: Loader, own: string): string {
   if (other === undefined || realpathSync(other) === realpathSync(own) || readFileSync(other).equals(readFileSync(own)))
     return other ?? own;
   const what = "this process has loaded the addon of another version of libtorch-ood already, and can have one only";
-  const mend =
-    "npm ls libtorch-ood says who brings which; npm dedupe, or one version for all, mends it; else use one of them in a child process";
-  throw new LibtorchOodError("ERR_LIBTORCH_VERSION", `${what}: ${other}; this one is ${own}. ${mend}.`);
+  const remedy =
+    "npm ls libtorch-ood says who brings which; npm dedupe, or one version for all, fixes it; else use one of them in a child process";
+  throw new LibtorchOodError("ERR_LIBTORCH_VERSION", `${what}: ${other}; this one is ${own}. ${remedy}.`);
 }
 
 // libgomp reads its variables when it is loaded, so that a user's own settings stand and children do not inherit ours.
@@ -189,11 +189,11 @@ function nodeProblem(cause: unknown): string | undefined {
   return "This Node was told to load no addons: run it without --no-addons, and where it has --permission, with --allow-addons.";
 }
 
-function loadingFailed(path: string, cause: unknown, attempts: readonly Attempt[], mend: string): LibtorchOodError {
+function loadingFailed(path: string, cause: unknown, attempts: readonly Attempt[], fix: string): LibtorchOodError {
   const { message: said } = cause as Error;
   const reason = systemProblem(said) ?? archiveProblem(path);
   const what = `libtorch was found but ${path} does not load: ${said}${reason === undefined ? "" : `\n${reason}`}`;
-  const remedy = reason === undefined ? ` ${mend}` : ""; // another copy would not load either
+  const remedy = reason === undefined ? ` ${fix}` : ""; // another copy would not load either
   const message = `${what}\nTried, in order:\n${describeAttempts(attempts)}\nTo see more, run: npx libtorch-ood doctor.${remedy}`;
   return new LibtorchOodError("ERR_LIBTORCH_NOT_FOUND", message, { cause });
 }

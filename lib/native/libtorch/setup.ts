@@ -141,7 +141,7 @@ function install({ python, target, environment, signal }: PipJob, args: readonly
 }
 
 function pipFailed(what: string, failures: readonly string[]): LibtorchOodError {
-  const message = `pip could not install ${what}.\n${failures.join("\n")}\nTo mend it, connect to a network (or set pip's index-url to a mirror) and run: npx libtorch-ood setup`;
+  const message = `pip could not install ${what}.\n${failures.join("\n")}\nTo fix it, connect to a network (or set pip's index-url to a mirror) and run: npx libtorch-ood setup`;
   return new LibtorchOodError("ERR_LIBTORCH_NOT_FOUND", message);
 }
 
@@ -152,8 +152,8 @@ function checked(target: string, version: string, cuda: boolean): TorchDirectory
     throw new LibtorchOodError("ERR_LIBTORCH_NOT_FOUND", `pip fetched something else than libtorch ${version} with its headers: ${found}`);
   }
   if (cuda && torch.cuda === null) {
-    const mend = "name an index of CUDA builds: LIBTORCH_OOD_INDEX=https://download.pytorch.org/whl/cu130 npx libtorch-ood setup --cuda";
-    throw new LibtorchOodError("ERR_LIBTORCH_NOT_FOUND", `pip fetched ${torch.version}, a CPU build; ${mend}`);
+    const remedy = "name an index of CUDA builds: LIBTORCH_OOD_INDEX=https://download.pytorch.org/whl/cu130 npx libtorch-ood setup --cuda";
+    throw new LibtorchOodError("ERR_LIBTORCH_NOT_FOUND", `pip fetched ${torch.version}, a CPU build; ${remedy}`);
   }
   return torch;
 }

@@ -12,7 +12,7 @@ export function glibcVersion(): string {
 }
 
 /**
- * Why a library of ours cannot be loaded on this system, with what mends it; undefined where the message tells of something
+ * Why a library of ours cannot be loaded on this system, with what fixes it; undefined where the message tells of something
  * else.
  *
  * @param message What dlopen said.

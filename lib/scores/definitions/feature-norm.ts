@@ -4,7 +4,7 @@ import { defineScore, type Fitted } from "../define";
 import { scoreRows } from "../rows";
 
 /**
- * ‖h‖₂ of the features as pooled: a network that was trained on normalised features gives unknown inputs short ones, which is what
+ * ‖h‖₂ of the features as pooled: a network that was trained on normalised features gives out-of-distribution inputs short ones, which is what
  * T2FNorm (Regmi et al. 2023) rests on. Its own score, and OpenOOD's, is the maximum softmax probability of the last layer applied to h / τ
  * without normalisation; for that, give such logits to `"max-softmax"`.
  */

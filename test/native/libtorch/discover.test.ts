@@ -65,7 +65,7 @@ test("a wrong minor is skipped and reported, and the next place serves", () => {
   expect(attempts.find(({ source }) => source === "LIBTORCH")?.problem).toBe("it is version 2.10.1; 2.13 is needed");
 });
 
-test("only wrong minors: ERR_LIBTORCH_VERSION with both versions, each place, and the command that mends it", () => {
+test("only wrong minors: ERR_LIBTORCH_VERSION with both versions, each place, and the command that fixes it", () => {
   const { environment, paths } = everyPlace({ version: "2.14.1" });
   const error = discoveryError(find(environment, { minors: ["2.13"] }), "2.13.0+cpu");
   expect(error.code).toBe("ERR_LIBTORCH_VERSION");
@@ -99,7 +99,7 @@ test("nothing anywhere: ERR_LIBTORCH_NOT_FOUND lists all seven places in order, 
     expect(lines[index]).toContain(reason);
   }
   expect(error.message).toMatch(
-    /To mend it, run: npx libtorch-ood setup --version 2\.13\.0, or: npm install @libtorch-ood\/libtorch-\w+-\w+@~2\.13$/,
+    /To fix it, run: npx libtorch-ood setup --version 2\.13\.0, or: npm install @libtorch-ood\/libtorch-\w+-\w+@~2\.13$/,
   );
 });
 

@@ -122,7 +122,7 @@ test("a worker for which another libtorch is named takes the one that the proces
   }
 });
 
-test("a library that does not load is named, with the reason and the command that mends it", () => {
+test("a library that does not load is named, with the reason and the command that fixes it", () => {
   const directory = mkdtempSync(join(tmpdir(), "load-"));
   try {
     const broken = fakeTorch(join(directory, "torch"), { version: load().torch.version });
