@@ -37,8 +37,9 @@ function fitted(means: Float64Array, share: number): Fitted<{ share: number }> {
   return {
     facts: { share },
     async score({ logits }, signal) {
-      const less = (value: number, i: number) => value - share * (means[i % means.length] as number);
-      const centred = Tensor.from(Float64Array.from(logits.toArray() as Float64Array, less), logits.shape);
+      const less = Float64Array.from(logits.toArray() as Float64Array);
+      for (let i = 0; i < less.length; i++) less[i] = (less[i] as number) - share * (means[i % means.length] as number);
+      const centred = Tensor.from(less, logits.shape);
       try {
         return await scoreRows(centred, "logits", "max-logit", { signal });
       } finally {
