@@ -39,12 +39,12 @@ const fitTo = { ...training, ...(await model.head()) };
 
 const shrunk = { covariance: "ledoit-wolf" };
 const mixture = await GaussianMixture.fit(training.features, training.labels, shrunk);
-const reference = { known: await mixture.logDensity(digits.features), strange: await mixture.logDensity(others.features) };
+const reference = { inside: await mixture.logDensity(digits.features), outside: await mixture.logDensity(others.features) };
 
 heading("Scores, all options default but the mixture's covariance, ledoit-wolf");
 for (const name of scores.names) {
   const score = await scores.fit(name, fitTo, name === "gaussian-mixture" ? shrunk : undefined);
-  row(name, { known: await score.score(digits), strange: await score.score(others) });
+  row(name, { inside: await score.score(digits), outside: await score.score(others) });
   for (const warning of score.warnings) console.log(`    ${warning}`);
 }
 
@@ -53,8 +53,8 @@ for (const covariance of ["full", "tied", "diagonal", "ledoit-wolf", "oas", "low
   const rank = covariance === "low-rank" ? 32 : undefined;
   const fit = await GaussianMixture.fit(training.features, training.labels, { covariance, rank });
   row(rank ? `${covariance}, rank ${rank}` : covariance, {
-    known: await fit.logDensity(digits.features),
-    strange: await fit.logDensity(others.features),
+    inside: await fit.logDensity(digits.features),
+    outside: await fit.logDensity(others.features),
   });
   if (Math.max(...fit.shrinkage) > 0) console.log(`    shrinkage ${range(fit.shrinkage, (value) => value.toFixed(2))}`);
   if (Math.max(...fit.jitter) > 0) console.log(`    jitter ${range(fit.jitter, (value) => value.toExponential(0))}`);
@@ -94,9 +94,9 @@ function heading(title) {
 }
 
 /** One line of a table; the brackets hold the difference from the reference score in 95 of 100 draws of the test images. */
-function row(name, { known: inside, strange: outside }) {
+function row(name, { inside, outside }) {
   const { auroc, fpr, aupr } = metrics.evaluate(inside, { clothes: outside }).sets.clothes;
-  const [lower, upper] = difference({ known: inside, strange: outside }, reference);
+  const [lower, upper] = difference({ inside, outside }, reference);
   const interval = lower === upper ? "" : `${signed(lower)} to ${signed(upper)}`;
   console.log(`  ${name.padEnd(22)}${auroc.toFixed(4)}  ${interval.padEnd(21)}${fpr.toFixed(3)}   ${aupr.toFixed(4)}`);
 }
@@ -105,11 +105,11 @@ function row(name, { known: inside, strange: outside }) {
 function difference(one, other) {
   const of = (scored, inside, outside) =>
     metrics.auroc(
-      inside.map((i) => scored.known[i]),
-      outside.map((i) => scored.strange[i]),
+      inside.map((i) => scored.inside[i]),
+      outside.map((i) => scored.outside[i]),
     );
   const numbers = ({ length }) => Float64Array.from({ length }, (_, i) => i);
-  const { lower, upper } = metrics.bootstrapInterval(numbers(one.known), numbers(one.strange), {
+  const { lower, upper } = metrics.bootstrapInterval(numbers(one.inside), numbers(one.outside), {
     statistic: (inside, outside) => of(one, inside, outside) - of(other, inside, outside),
   });
   return [lower, upper];

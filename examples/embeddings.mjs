@@ -34,7 +34,7 @@ console.log(
   `later digits flagged      ${percent(falseAlarms.lower)} to ${percent(falseAlarms.upper)} %  (95 of 100 calibrations of this size)`,
 );
 console.log(`noise flagged             ${percent(noise.flagged)} %`);
-console.log(`unknown digits flagged    ${percent(leftOutClasses.flagged)} %  (each digit under the detector without it)`);
+console.log(`left-out digits flagged   ${percent(leftOutClasses.flagged)} %  (each digit under the detector without it)`);
 for (const warning of detector.warnings) console.warn(`warning: ${warning}`);
 detector.dispose();
 

@@ -1,7 +1,7 @@
 // From a folder of your own images, one folder per class, to a detector file: trains a network on nine tenths of them, calibrates the detector on
 // the rest, and says of the images in other folders whether they are anything it knows.
 //
-//   node examples/train-on-a-folder.mjs photos --out photos.safetensors [--size 64] [--epochs 30] [--strange other-photos] [--device cuda]
+//   node examples/train-on-a-folder.mjs photos --out photos.safetensors [--size 64] [--epochs 30] [--ood other-photos] [--device cuda]
 //
 // photos/cat/1.jpg, photos/cat/2.png, photos/dog/a.webp, … Needs sharp: npm install sharp
 
@@ -19,13 +19,13 @@ const program = new Command("train-on-a-folder")
   .option("--epochs <n>", "passes over the images; the learning rate drops after 2/3 and 5/6 of them", wholeNumber(1), 30)
   .option("--width <factor>", "channels of the network, 1 for the published ResNet18", Number, 1)
   .option("--batch-size <n>", "images per step", wholeNumber(1), 64)
-  .option("--false-alarm-rate <share>", "of familiar images that may be flagged", Number, 0.05)
-  .option("--strange <folder>", "images of other things, to see what the detector says of them")
+  .option("--false-alarm-rate <share>", "of in-distribution images that may be flagged", Number, 0.05)
+  .option("--ood <folder>", "images of other things, to see what the detector says of them")
   .option("--device <name>", "cpu, cuda or cuda:N", "cpu")
   .option("--seed <n>", "of weights, order and the held-out tenth", wholeNumber(0), 1)
   .parse();
 const [folder] = program.args;
-const { out, size, epochs, width, batchSize, falseAlarmRate, strange, device, seed } = program.opts();
+const { out, size, epochs, width, batchSize, falseAlarmRate, ood, device, seed } = program.opts();
 
 const data = await datasets.imageFolder(folder, { imageSize: size });
 const { train, validation: heldOut } = data.split(0.1, seed); // the held-out tenth calibrates the detector: it must not be trained on
@@ -62,15 +62,15 @@ const detector = await Detector.fit(model, train, {
   scoreOptions: { covariance: "ledoit-wolf" },
 });
 await detector.save(out);
-console.log(`${out}: flags at most ${percent(falseAlarmRate)} of familiar images, calibrated on ${heldOut.length}`);
+console.log(`${out}: flags at most ${percent(falseAlarmRate)} of in-distribution images, calibrated on ${heldOut.length}`);
 
-if (strange !== undefined) {
-  const files = await imagesIn(strange);
+if (ood !== undefined) {
+  const files = await imagesIn(ood);
   const answers = await detector.predict(files);
   const flagged = answers.filter(({ outOfDistribution }) => outOfDistribution).length;
-  console.log(`${strange}: ${flagged} of ${files.length} images flagged`);
+  console.log(`${ood}: ${flagged} of ${files.length} images flagged`);
   answers.slice(0, 5).forEach(({ className, confidence, pValue, outOfDistribution }, i) => {
-    const verdict = outOfDistribution ? "unknown" : `${className} (${percent(confidence)})`;
+    const verdict = outOfDistribution ? "OUT OF DISTRIBUTION" : `${className} (${percent(confidence)}), in distribution`;
     console.log(`  ${files[i]}: ${verdict}, p-value ${pValue.toFixed(3)}`);
   });
 }

@@ -3,7 +3,7 @@
 import { isLibtorchOodError } from "libtorch-ood";
 import sharp from "sharp";
 
-/** Errors that are about one image and that its sender can mend. */
+/** Errors that are about one image and that its sender can fix. */
 export const imageErrors = ["ERR_CORRUPT_FILE", "ERR_SHAPE", "ERR_RANGE"];
 
 /** One `{ value }` or `{ error }` per image. All images that can be read go through the network in one pass, or where one cannot, in a few. */

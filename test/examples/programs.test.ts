@@ -35,7 +35,7 @@ test("train-on-a-folder: a detector of the folder's classes", async () => {
   const { train } = await datasets.mnist(dataDirectory, { prefix: "mnist-", splits: ["train"] });
   const { test: clothes } = await datasets.fashionMnist(dataDirectory, { prefix: "fashion-", splits: ["test"] });
   await writeImages(directory.path("photos"), train, 300);
-  await writeImages(directory.path("strange"), clothes, 20);
+  await writeImages(directory.path("other"), clothes, 20);
   const out = directory.path("photos.safetensors");
   const args = [
     directory.path("photos"),
@@ -47,14 +47,14 @@ test("train-on-a-folder: a detector of the folder's classes", async () => {
     "2",
     "--width",
     "0.0625",
-    "--strange",
-    directory.path("strange"),
+    "--ood",
+    directory.path("other"),
   ];
   const { code, stdout, stderr } = await program(example("train-on-a-folder.mjs"), args);
   expect([code, stderr]).toEqual([0, ""]);
   expect(stdout).toMatch(/^300 images of 10 classes: 0, 1, 2/);
   expect(stdout).toMatch(/^epoch 2\/2, loss [\d.]+, held-out accuracy [\d.]+ %, [\d.]+ s$/m);
-  expect(stdout).toMatch(/strange: \d+ of 20 images flagged$/m);
+  expect(stdout).toMatch(/other: \d+ of 20 images flagged$/m);
   const detector = await Detector.load(out);
   expect([detector.calibrationScores.length, detector.architecture!.imageSize]).toEqual([30, 16]);
 });
