@@ -33,7 +33,7 @@ export function resolvePrecision(asked: Precision, device: string, dtype: "float
   return dtype === "float32" && hasBfloat16(device) ? "bfloat16" : "float32";
 }
 
-/** Warns once where bfloat16 costs time instead of saving it. The factors were measured with a ResNet18; docs/benchmarks.md has them. */
+/** Warns once where bfloat16 costs time instead of saving it. The factors were measured with a ResNet18; docs/results/benchmarks.md has them. */
 export function warnIfSlow(precision: ComputePrecision, device: string): void {
   if (precision !== "bfloat16" || hasBfloat16(device)) return;
   const { cpuCapability } = info();

@@ -120,7 +120,7 @@ function missing(what: string, root: string, cause?: unknown): LibtorchOodError 
 const leftOut =
   "In a bundle, or in the standalone output of Next.js, keep libtorch-ood external and copy its packages: " +
   'serverExternalPackages: ["libtorch-ood"] and outputFileTracingIncludes: { "/*": ["node_modules/@libtorch-ood/**/*"] }, ' +
-  "see docs/packaging.md of libtorch-ood.";
+  "see docs/guide/bundlers.md of libtorch-ood.";
 
 /** What to run to have the addons built here; undefined where the sources have been left behind, as by a bundler. */
 function buildCommand(root: string): string | undefined {

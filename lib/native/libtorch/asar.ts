@@ -17,6 +17,7 @@ export function archiveProblem(path: string): string | undefined {
   const [end] = [...path.matchAll(archiveName)];
   if (end === undefined) return undefined;
   const archive = path.slice(0, end.index + end[0].length);
-  const remedy = 'have the packages unpacked: asarUnpack: ["node_modules/@libtorch-ood/**"] of electron-builder, see docs/electron.md';
+  const remedy =
+    'have the packages unpacked: asarUnpack: ["node_modules/@libtorch-ood/**"] of electron-builder, see docs/guide/electron.md';
   return `It lies in the archive ${archive}, from which the system loads no library; ${remedy}.`;
 }
