@@ -1,5 +1,6 @@
-// `npm run docs`: docs/reference from the docstrings of what the package exports, one page for each class and namespace. With --check nothing is
-// written: it fails where the committed pages are not those that the docstrings make. Exports without a docstring are named.
+// `npm run docs [-- --check] [DIRECTORY]`: docs/reference from the docstrings of what the package exports, one page for each class and namespace. With --check nothing is
+// written: it fails where the committed pages are not those that the docstrings make. An export without a docstring fails in either case,
+// and so does a link in one that leads nowhere.
 
 import fs from "node:fs";
 import os from "node:os";
@@ -8,9 +9,11 @@ import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { Application } from "typedoc";
 
-const root = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
+const { values, positionals } = parseArgs({ options: { check: { type: "boolean", default: false } }, allowPositionals: true });
+const root = path.resolve(positionals[0] ?? path.dirname(path.dirname(fileURLToPath(import.meta.url))));
 const reference = path.join(root, "docs", "reference");
-const { values } = parseArgs({ options: { check: { type: "boolean", default: false } } });
+/** What the package exports: its root, and libtorch-ood/experiments. */
+const entryPoints = ["lib/index.ts", "lib/experiment/index.ts"].map((file) => path.join(root, file)).filter((file) => fs.existsSync(file));
 
 const made = fs.mkdtempSync(path.join(os.tmpdir(), "libtorch-ood-reference-"));
 try {
@@ -30,9 +33,9 @@ try {
 
 async function makeReference(directory) {
   const application = await Application.bootstrapWithPlugins({
-    entryPoints: [path.join(root, "lib", "index.ts"), path.join(root, "lib", "experiment", "index.ts")],
+    entryPoints,
     tsconfig: path.join(root, "tsconfig.json"),
-    plugin: ["typedoc-plugin-markdown"],
+    plugin: [fileURLToPath(import.meta.resolve("typedoc-plugin-markdown"))],
     outputs: [{ name: "markdown", path: directory }],
     name: "Reference",
     readme: "none",
@@ -42,7 +45,7 @@ async function makeReference(directory) {
     excludeExternals: true,
     disableSources: true, // lines move: the pages would be out of date after any change
     requiredToBeDocumented: ["Class", "Interface", "Function", "Method", "Property", "Variable", "TypeAlias", "Accessor", "Constructor"],
-    validation: { notDocumented: true, notExported: true, invalidLink: true },
+    validation: { notDocumented: true, notExported: false, invalidLink: true },
     // One page for each class and namespace; types and functions stand on the page of theirs.
     membersWithOwnFile: ["Class"],
     flattenOutputFiles: true,
@@ -52,6 +55,11 @@ async function makeReference(directory) {
   const project = await application.convert();
   if (project === undefined) throw new Error("the sources do not compile");
   application.validate(project);
+  const { errorCount, warningCount } = application.logger;
+  if (errorCount + warningCount > 0) {
+    console.error(`docs/reference: ${errorCount + warningCount} faults in docstrings, above`);
+    process.exitCode = 1;
+  }
   await application.generateOutputs(project);
 }
 
