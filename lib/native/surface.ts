@@ -115,6 +115,13 @@ export interface NativeExtractor {
   dispose(): void;
 }
 
+/** A parameter or buffer of a network. */
+export interface NativeTensorDescription {
+  name: string;
+  shape: number[];
+  dtype: NativeDtype;
+}
+
 /** native/binding/resnet.cc */
 export interface NativeResNet {
   readonly training: boolean;
@@ -307,6 +314,8 @@ export interface Native {
   JobControl: new () => NativeJobControl;
   Tensor: new (data: NativeArray | null, shape: readonly number[], dtype: NativeDtype) => NativeTensor;
   ResNet: {
+    /** Every parameter and buffer of a float32 network, parameters first; none is allocated. */
+    describe(architecture: NativeArchitecture): NativeTensorDescription[];
     /** Creates the network on the compute thread of `device`, its weights drawn from `seed`. */
     create(
       control: NativeJobControl | undefined,

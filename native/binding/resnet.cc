@@ -165,12 +165,31 @@ void ResNet::define(Napi::Env env, Napi::Object exports) {
   Environment::of(env).resnet_constructor = Napi::Persistent(constructor);
   Napi::Object statics = Napi::Object::New(env);
   statics.Set("create", function<&ResNet::create>(env, "create"));
+  statics.Set("describe", function<&ResNet::describe>(env, "describe"));
   exports.Set("ResNet", statics);
   Extractor::define(env, exports);
 }
 
 void ResNet::require_idle(const char* what) const {
   if (live()->training.load()) fail("ERR_BUSY", what, ": the model is being trained");
+}
+
+// describe(architecture): [{ name, shape, dtype }] of every parameter and buffer
+Napi::Value ResNet::describe(const Napi::CallbackInfo& info) {
+  const at::NoGradGuard no_grad;
+  const NamedTensors state = described_state(architecture_argument(info[0]));
+  Napi::Array described = Napi::Array::New(info.Env(), state.size());
+  for (uint32_t i = 0; i < state.size(); ++i) {
+    const auto& [name, tensor] = state[i];
+    Napi::Array shape = Napi::Array::New(info.Env(), static_cast<size_t>(tensor.dim()));
+    for (int64_t d = 0; d < tensor.dim(); ++d) shape.Set(static_cast<uint32_t>(d), static_cast<double>(tensor.size(d)));
+    Napi::Object entry = Napi::Object::New(info.Env());
+    entry.Set("name", name);
+    entry.Set("shape", shape);
+    entry.Set("dtype", dtype_name(tensor.scalar_type()));
+    described.Set(i, entry);
+  }
+  return described;
 }
 
 // create(control, architecture, { device, dtype, seed })

@@ -23,6 +23,7 @@ class ResNet : public Holder<ResNet, SharedNetwork> {
 
  private:
   static Napi::Value wrap(Napi::Env env, const std::shared_ptr<SharedNetwork>& shared);
+  static Napi::Value describe(const Napi::CallbackInfo& info);
   static Napi::Value create(const Napi::CallbackInfo& info);
   Napi::Value training(const Napi::CallbackInfo& info);
   Napi::Value retain(const Napi::CallbackInfo& info);

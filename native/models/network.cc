@@ -14,8 +14,8 @@ namespace {
 constexpr double batch_norm_epsilon = 1e-5;
 constexpr double batch_norm_momentum = 0.1;
 
-at::Tensor uniform(at::IntArrayRef shape, double bound, at::Generator& generator) {
-  return at::empty(shape, at::kFloat).uniform_(-bound, bound, generator);
+at::Tensor uniform(at::IntArrayRef shape, double bound, const Initialiser& initialiser) {
+  return at::empty(shape, initialiser.options()).uniform_(-bound, bound, initialiser.generator);
 }
 
 int64_t expansion(const Architecture& architecture) { return architecture.depth == 18 ? 1 : 4; }
@@ -37,18 +37,18 @@ at::Tensor shortcut_pool(const at::Tensor& x, int64_t stride) {
 }
 
 Convolution::Convolution(const Architecture& architecture, int64_t in, int64_t out, int64_t kernel, int64_t stride,
-                         int64_t input_size, at::Generator& generator)
+                         int64_t input_size, Initialiser& initialiser)
     : kernel_(kernel), stride_(stride), normalised_(is_normalised(architecture)) {
   const double bound = 1.0 / std::sqrt(static_cast<double>(in * kernel * kernel));
-  weight_ =
-      register_parameter(normalised_ ? "weight_orig" : "weight", uniform({out, in, kernel, kernel}, bound, generator));
+  weight_ = register_parameter(normalised_ ? "weight_orig" : "weight",
+                               uniform({out, in, kernel, kernel}, bound, initialiser));
   if (normalised_) {
     spectral_norm_.coefficient = architecture.spectral_norm_coefficient;
     spectral_norm_.power_iterations = architecture.power_iterations;
     spectral_norm_.stride = stride;
     spectral_norm_.input_size = input_size;
     const at::NoGradGuard no_grad;
-    spectral_norm_.initialise(weight_.detach(), generator);
+    spectral_norm_.initialise(weight_.detach(), initialiser.generator);
     register_buffer("weight_u", spectral_norm_.u);
     register_buffer("weight_v", spectral_norm_.v);
     register_buffer("weight_sigma", spectral_norm_.sigma);
@@ -76,12 +76,12 @@ at::Tensor Convolution::effective_weight() {
   return normalised_ ? spectral_norm_.scaled(weight, spectral_norm_.estimate(weight)) : weight;
 }
 
-BatchNorm::BatchNorm(int64_t channels)
-    : weight_(register_parameter("weight", at::ones({channels}))),
-      bias_(register_parameter("bias", at::zeros({channels}))),
-      running_mean_(register_buffer("running_mean", at::zeros({channels}))),
-      running_var_(register_buffer("running_var", at::ones({channels}))),
-      batches_(register_buffer("num_batches_tracked", at::zeros({}, at::kLong))) {}
+BatchNorm::BatchNorm(int64_t channels, const Initialiser& initialiser)
+    : weight_(register_parameter("weight", at::ones({channels}, initialiser.options()))),
+      bias_(register_parameter("bias", at::zeros({channels}, initialiser.options()))),
+      running_mean_(register_buffer("running_mean", at::zeros({channels}, initialiser.options()))),
+      running_var_(register_buffer("running_var", at::ones({channels}, initialiser.options()))),
+      batches_(register_buffer("num_batches_tracked", at::zeros({}, initialiser.options().dtype(at::kLong)))) {}
 
 at::Tensor BatchNorm::forward(const at::Tensor& x) {
   if (is_training()) batches_.add_(1);
@@ -97,15 +97,15 @@ std::pair<at::Tensor, at::Tensor> BatchNorm::affine() const {
 }
 
 Shortcut::Shortcut(const Architecture& architecture, int64_t in, int64_t out, int64_t stride, int64_t input_size,
-                   at::Generator& generator)
+                   Initialiser& initialiser)
     : kind_(stride == 1 && in == out         ? Kind::identity
             : architecture.avg_pool_shortcut ? Kind::avg_pool
                                              : Kind::projection),
       stride_(stride) {
   if (kind_ != Kind::projection) return;
   convolution =
-      register_module("0", std::make_shared<Convolution>(architecture, in, out, 1, stride, input_size, generator));
-  batch_norm = register_module("1", std::make_shared<BatchNorm>(out));
+      register_module("0", std::make_shared<Convolution>(architecture, in, out, 1, stride, input_size, initialiser));
+  batch_norm = register_module("1", std::make_shared<BatchNorm>(out, initialiser));
 }
 
 at::Tensor Shortcut::add_to(at::Tensor out, const at::Tensor& x) {
@@ -122,14 +122,14 @@ at::Tensor Shortcut::add_to(at::Tensor out, const at::Tensor& x) {
 }
 
 Block::Block(const Architecture& architecture, int64_t in, int64_t planes, int64_t stride, int64_t input_size,
-             at::Generator& generator)
+             Initialiser& initialiser)
     : activation_(architecture.activation()) {
   const int64_t output_size = (input_size + stride - 1) / stride;
   const auto add = [&](int64_t from, int64_t to, int64_t kernel, int64_t step, int64_t size) {
     const std::string index = std::to_string(convolutions.size() + 1);
     convolutions.push_back(register_module(
-        "conv" + index, std::make_shared<Convolution>(architecture, from, to, kernel, step, size, generator)));
-    batch_norms.push_back(register_module("bn" + index, std::make_shared<BatchNorm>(to)));
+        "conv" + index, std::make_shared<Convolution>(architecture, from, to, kernel, step, size, initialiser)));
+    batch_norms.push_back(register_module("bn" + index, std::make_shared<BatchNorm>(to, initialiser)));
   };
   const int64_t out = planes * expansion(architecture);
   if (architecture.depth == 18) {
@@ -141,7 +141,7 @@ Block::Block(const Architecture& architecture, int64_t in, int64_t planes, int64
     add(planes, out, 1, 1, output_size);
   }
   shortcut =
-      register_module("shortcut", std::make_shared<Shortcut>(architecture, in, out, stride, input_size, generator));
+      register_module("shortcut", std::make_shared<Shortcut>(architecture, in, out, stride, input_size, initialiser));
 }
 
 at::Tensor Block::forward(const at::Tensor& x) {
@@ -154,8 +154,8 @@ at::Tensor Block::forward(const at::Tensor& x) {
   return activate_(shortcut->add_to(out, x), activation_);
 }
 
-Network::Network(const Architecture& architecture, uint64_t seed) : architecture_(architecture) {
-  at::Generator generator = at::detail::createCPUGenerator(seed);
+Network::Network(const Architecture& architecture, uint64_t seed, at::Device device) : architecture_(architecture) {
+  Initialiser initialiser{at::detail::createCPUGenerator(seed), device};
   const auto planes_of = [&](int64_t base) {
     return std::max<int64_t>(1, static_cast<int64_t>(std::llround(static_cast<double>(base) * architecture.width)));
   };
@@ -170,16 +170,16 @@ Network::Network(const Architecture& architecture, uint64_t seed) : architecture
 
   int64_t size = architecture.image_size;
   int64_t channels = planes_of(64);
-  stem_convolution = register_module(
-      "conv1", std::make_shared<Convolution>(architecture, architecture.in_channels, channels, 3, 1, size, generator));
-  stem_batch_norm = register_module("bn1", std::make_shared<BatchNorm>(channels));
+  stem_convolution = register_module("conv1", std::make_shared<Convolution>(architecture, architecture.in_channels,
+                                                                            channels, 3, 1, size, initialiser));
+  stem_batch_norm = register_module("bn1", std::make_shared<BatchNorm>(channels, initialiser));
   for (size_t layer = 0; layer < counts.size(); ++layer) {
     const int64_t planes = layer == 3 ? last_planes : planes_of(int64_t{64} << layer);
     auto sequence = register_module("layer" + std::to_string(layer + 1), std::make_shared<torch::nn::Module>());
     for (int64_t index = 0; index < counts[layer]; ++index) {
       const int64_t stride = layer > 0 && index == 0 ? 2 : 1;
       blocks.push_back(sequence->register_module(
-          std::to_string(index), std::make_shared<Block>(architecture, channels, planes, stride, size, generator)));
+          std::to_string(index), std::make_shared<Block>(architecture, channels, planes, stride, size, initialiser)));
       channels = planes * grow;
       size = (size + stride - 1) / stride;
     }
@@ -187,8 +187,8 @@ Network::Network(const Architecture& architecture, uint64_t seed) : architecture
   feature_dim_ = channels;
   const double bound = 1.0 / std::sqrt(static_cast<double>(feature_dim_));
   auto fc = register_module("fc", std::make_shared<torch::nn::Module>());
-  fc_weight_ = fc->register_parameter("weight", uniform({architecture.num_classes, feature_dim_}, bound, generator));
-  fc_bias_ = fc->register_parameter("bias", uniform({architecture.num_classes}, bound, generator));
+  fc_weight_ = fc->register_parameter("weight", uniform({architecture.num_classes, feature_dim_}, bound, initialiser));
+  fc_bias_ = fc->register_parameter("bias", uniform({architecture.num_classes}, bound, initialiser));
 }
 
 void Network::warm_up(const Poll& poll) {
@@ -236,6 +236,10 @@ NamedTensors Network::state() const {
   NamedTensors tensors = trainable();
   for (const auto& item : named_buffers()) tensors.emplace_back(item.key(), item.value());
   return tensors;
+}
+
+NamedTensors described_state(const Architecture& architecture) {
+  return Network(architecture, /*seed=*/0, at::kMeta).state();
 }
 
 }  // namespace ood

@@ -38,11 +38,19 @@ struct Architecture {
 
 constexpr double l2_epsilon = 1e-12;
 
+// What the tensors of a new network are made with.
+struct Initialiser {
+  at::Generator generator;
+  at::Device device = at::kCPU;  // the meta device makes shapes without memory
+
+  at::TensorOptions options() const { return at::TensorOptions().dtype(at::kFloat).device(device); }
+};
+
 // A convolution without bias, spectrally normalised where the architecture says so.
 class Convolution : public torch::nn::Module {
  public:
   Convolution(const Architecture& architecture, int64_t in, int64_t out, int64_t kernel, int64_t stride,
-              int64_t input_size, at::Generator& generator);
+              int64_t input_size, Initialiser& initialiser);
 
   // x [N, in, H, W] of the compute dtype; the weight is cast to it.
   at::Tensor forward(const at::Tensor& x);
@@ -66,7 +74,7 @@ class Convolution : public torch::nn::Module {
 // Batch normalisation with PyTorch's defaults (eps 1e-5, momentum 0.1).
 class BatchNorm : public torch::nn::Module {
  public:
-  explicit BatchNorm(int64_t channels);
+  BatchNorm(int64_t channels, const Initialiser& initialiser);
   at::Tensor forward(const at::Tensor& x);
 
   // The affine map of evaluation mode, per channel: x ↦ scale·x + shift, float64.
@@ -81,7 +89,7 @@ class BatchNorm : public torch::nn::Module {
 class Shortcut : public torch::nn::Module {
  public:
   Shortcut(const Architecture& architecture, int64_t in, int64_t out, int64_t stride, int64_t input_size,
-           at::Generator& generator);
+           Initialiser& initialiser);
 
   // Adds the shortcut of x to `out` and returns it.
   at::Tensor add_to(at::Tensor out, const at::Tensor& x);
@@ -101,7 +109,7 @@ class Shortcut : public torch::nn::Module {
 class Block : public torch::nn::Module {
  public:
   Block(const Architecture& architecture, int64_t in, int64_t planes, int64_t stride, int64_t input_size,
-        at::Generator& generator);
+        Initialiser& initialiser);
   at::Tensor forward(const at::Tensor& x);
 
   std::vector<std::shared_ptr<Convolution>> convolutions;
@@ -121,7 +129,7 @@ struct NetworkOutput {
 class Network : public torch::nn::Module {
  public:
   // Weights are PyTorch's default initialisation, drawn from `seed` in float32.
-  Network(const Architecture& architecture, uint64_t seed);
+  Network(const Architecture& architecture, uint64_t seed, at::Device device = at::kCPU);
 
   // One power iteration of every convolution's spectral norm; the architecture says how many a new network begins with.
   void warm_up(const Poll& poll);
@@ -159,6 +167,9 @@ class Network : public torch::nn::Module {
   at::Tensor fc_weight_, fc_bias_;
   uint64_t revision_ = 0;
 };
+
+// Name, shape and dtype of every parameter and buffer, as state() has them, on the meta device: nothing is allocated.
+NamedTensors described_state(const Architecture& architecture);
 
 // z / max(‖z‖₂, 1e-12) by row.
 at::Tensor l2_normalised(const at::Tensor& features);

@@ -117,12 +117,43 @@ TEST_CASE("extraction: folded features are those of the network in evaluation mo
   ExtractionOptions options;
   options.batch_size = 7;
   options.normalization = normalization;
-  int64_t reported = 0;
-  const Extraction found = run_to_end(extract(std::make_shared<const FoldedNetwork>(*trained, at::kDouble), data.images,
-                                              options, no_poll, [&](int64_t done) { reported = done; }));
+  const auto extracted = [&](WantedOutputs outputs) {
+    options.outputs = outputs;
+    int64_t reported = 0;
+    NetworkOutput found = run_to_end(extract(std::make_shared<const FoldedNetwork>(*trained, at::kDouble), data.images,
+                                             options, no_poll, [&](int64_t done) { reported = done; }));
+    CHECK(reported == 50);
+    return found;
+  };
+  const NetworkOutput found = extracted({.raw_features = true, .features = true, .logits = true});
+  CHECK((found.raw_features - expected.raw_features).abs().max().item<double>() < 1e-12);
   CHECK((found.features - expected.features).abs().max().item<double>() < 1e-12);
   CHECK((found.logits - expected.logits).abs().max().item<double>() < 1e-12);
-  CHECK(reported == 50);
+  const NetworkOutput logits = extracted({.logits = true});
+  CHECK(at::equal(logits.logits, found.logits));
+  CHECK_FALSE(logits.features.defined());
+  CHECK_FALSE(logits.raw_features.defined());
+}
+
+TEST_CASE("networks: a description has the names, shapes and dtypes of a network's tensors, and no memory") {
+  for (const int64_t depth : {18, 50}) {
+    for (const bool plain : {false, true}) {
+      Architecture architecture;
+      architecture.depth = depth;
+      architecture.width = 0.0625;
+      architecture.image_size = 9;
+      architecture.avg_pool_shortcut = !plain;
+      architecture.spectral_norm_coefficient = plain ? 0 : 3;
+      const NamedTensors expected = Network(architecture, 1).state(), described = described_state(architecture);
+      REQUIRE(described.size() == expected.size());
+      for (size_t i = 0; i < expected.size(); ++i) {
+        CHECK(described[i].first == expected[i].first);
+        CHECK(described[i].second.sizes() == expected[i].second.sizes());
+        CHECK(described[i].second.scalar_type() == expected[i].second.scalar_type());
+        CHECK(described[i].second.is_meta());
+      }
+    }
+  }
 }
 
 TEST_CASE("networks: a copy has the same weights, and goes its own way") {

@@ -5,6 +5,7 @@ import os from "node:os";
 import { LibtorchOodError } from "../../core/errors";
 import { warn } from "../../core/warnings";
 import type { Architecture } from "./architecture";
+import { countElements } from "./tensor-shapes";
 
 /** A network is made in float32 and then laid out for the device, so that for a moment it is there twice. */
 const bytesPerElement = { float32: 8, float64: 12 } as const;
@@ -22,43 +23,6 @@ export function requireMemory(architecture: Architecture, dtype: "float32" | "fl
       `${(elements / 1e6).toFixed(0)} million weights, which takes ${gibibytes(needed)} while it is made; ` +
       "width is a factor of the planes (1 is 64 planes in the first layer)",
   );
-}
-
-/**
- * Elements of all parameters and buffers. Exported for tests, which compare it with a network.
- *
- * @internal
- */
-export function countElements(architecture: Architecture): number {
-  const { depth, inChannels, imageSize, width, featureDim, numClasses, spectralNorm, avgPoolShortcut } = architecture;
-  const grow = depth === 18 ? 1 : 4;
-  const planes = (unscaled: number): number => Math.max(1, Math.round(unscaled * width));
-  const convolution = (from: number, to: number, kernel: number, stride: number, size: number): number => {
-    const out = Math.ceil(size / stride);
-    const vectors = kernel === 1 ? from + to : from * size ** 2 + to * out ** 2;
-    return from * to * kernel ** 2 + (spectralNorm ? vectors + 1 : 0) + 4 * to + 1; // with its batch norm
-  };
-  let channels = planes(64);
-  let size = imageSize;
-  let elements = convolution(inChannels, channels, 3, 1, size);
-  const blocks = depth === 18 ? [2, 2, 2, 2] : [3, 4, 6, 3];
-  for (const [layer, count] of blocks.entries()) {
-    const inner = layer === 3 ? featureDim / grow : planes(64 << layer);
-    for (let index = 0; index < count; index++) {
-      const stride = layer > 0 && index === 0 ? 2 : 1;
-      const out = Math.ceil(size / stride);
-      if (depth === 18) elements += convolution(channels, inner, 3, stride, size) + convolution(inner, inner, 3, 1, out);
-      else {
-        elements += convolution(channels, inner, 1, 1, size) + convolution(inner, inner, 3, stride, size);
-        elements += convolution(inner, inner * grow, 1, 1, out);
-      }
-      const identity = stride === 1 && channels === inner * grow;
-      if (!identity && !avgPoolShortcut) elements += convolution(channels, inner * grow, 1, stride, size);
-      channels = inner * grow;
-      size = out;
-    }
-  }
-  return elements + numClasses * (channels + 1);
 }
 
 /** Of the container where that is less. Node.js from 20.13 on knows what is available in it; before, its limit. */

@@ -16,6 +16,7 @@ import { storedPresetRecord, type PresetRecord } from "../../protocols/preset";
 import { SeenInputs } from "../../data/seen-inputs";
 import { Tensor } from "../../native/tensor";
 import { architectureKeys, resolveArchitecture, type Architecture, type ArchitectureOptions } from "./architecture";
+import { elementsOf, tensorsOf } from "./tensor-shapes";
 import { parseTrainingRecord, type TrainingRecord } from "./training-record";
 
 const format = "libtorch-ood/resnet";
@@ -166,33 +167,17 @@ export function parseModelDescription(path: string, model: unknown, place = "mod
 }
 
 /**
- * The largest tensors must be there as the architecture wants them, before a network is made of it: a small file cannot have the library
- * allocate a large network.
+ * The tensors must be there as large as the architecture wants them, before a network is made of it: a small file cannot have the library allocate
+ * a large network.
  *
  * @throws ERR_CORRUPT_FILE
  */
 export function requireSizes(path: string, architecture: Architecture, shapeOf: (name: string) => readonly number[] | undefined): void {
-  const { depth, inChannels, imageSize, width, featureDim, numClasses, spectralNorm } = architecture;
-  const weight = spectralNorm ? "weight_orig" : "weight";
-  const expected: [name: string, elements: number][] = [
-    [`conv1.${weight}`, 9 * planes(64) * inChannels],
-    ["fc.weight", numClasses * featureDim],
-  ];
-  if (spectralNorm) expected.push(["conv1.weight_v", inChannels * imageSize ** 2]);
-  for (const layer of [1, 2, 3, 4]) {
-    const channels = layer === 4 ? featureDim / (depth === 18 ? 1 : 4) : planes(32 * 2 ** layer);
-    const size = Math.ceil(imageSize / 2 ** (layer - 1));
-    expected.push([`layer${layer}.1.conv2.${weight}`, 9 * channels ** 2]);
-    if (spectralNorm) expected.push([`layer${layer}.1.conv2.weight_v`, channels * size ** 2]);
-  }
-  for (const [name, elements] of expected) {
-    const shape = shapeOf(name);
-    const found = shape?.reduce((product, size) => product * size, 1);
-    if (found !== elements) corrupt(path, name, `${elements} elements, by its architecture`, shape && `[${shape.join(", ")}]`);
-  }
-
-  function planes(unscaled: number): number {
-    return Math.max(1, Math.round(unscaled * width));
+  for (const { name, shape } of tensorsOf(architecture)) {
+    const found = shapeOf(name);
+    const elements = elementsOf(shape);
+    if (found !== undefined && elementsOf(found) === elements) continue;
+    corrupt(path, name, `${elements} elements, by its architecture`, found && `[${found.join(", ")}]`);
   }
 }
 

@@ -2,7 +2,7 @@
 
 import { ResNet } from "../../../lib";
 import { resolveArchitecture } from "../../../lib/models/resnet/architecture";
-import { countElements } from "../../../lib/models/resnet/cost";
+import { countElements, tensorsOf } from "../../../lib/models/resnet/tensor-shapes";
 import { temporaryDirectory } from "../../support/temporary-directory";
 import { libraryFailureOf, tinyData, tinyNetwork, useOneThread, weightBytes } from "./tiny-network";
 
@@ -14,10 +14,21 @@ test.each([
   { width: 0.1, inChannels: 1, imageSize: 8, spectralNorm: false, avgPoolShortcut: false },
   { depth: 50, width: 0.0625, imageSize: 16 },
   { depth: 50, width: 0.0625, imageSize: 5, featureDim: 24, avgPoolShortcut: false, numClasses: 7 },
-] as const)("the elements of %j are counted as they are made", async (options) => {
+] as const)("the tensors of %j are described as they are made", async (options) => {
   const model = await ResNet.create({ numClasses: 3, ...options });
-  const sizes = [...(await model.weights()).values()].map((tensor) => tensor.size);
-  expect(countElements(resolveArchitecture({ numClasses: 3, ...options }))).toBe(sizes.reduce((a, b) => a + b));
+  const made = [...(await model.weights())].map(([name, { shape, dtype }]) => ({ name, shape, dtype }));
+  const architecture = resolveArchitecture({ numClasses: 3, ...options });
+  expect(tensorsOf(architecture)).toEqual(made);
+  const sizes = made.map(({ shape }) => shape.reduce((a, b) => a * b, 1));
+  expect(countElements(architecture)).toBe(sizes.reduce((a, b) => a + b));
+});
+
+test("a network of a terabyte is described at once, in no memory", () => {
+  const before = process.memoryUsage.rss();
+  const start = performance.now();
+  expect(countElements(resolveArchitecture({ numClasses: 1 << 20, depth: 50, width: 64, featureDim: 1 << 20 }))).toBeGreaterThan(2 ** 40);
+  expect(performance.now() - start).toBeLessThan(1000);
+  expect(process.memoryUsage.rss() - before).toBeLessThan(64 << 20);
 });
 
 test.each([

@@ -1,0 +1,19 @@
+// The tensors of an architecture, as the addon describes them: what files are held against, and what memory is estimated by.
+
+import { callNative } from "../../native/call";
+import { native, type NativeTensorDescription } from "../../native/surface";
+import { toNativeArchitecture, type Architecture } from "./architecture";
+
+/** Name, shape and dtype of every parameter and buffer of a float32 network, parameters first. Nothing of their size is allocated. */
+export function tensorsOf(architecture: Architecture): readonly NativeTensorDescription[] {
+  return callNative(() => native().ResNet.describe(toNativeArchitecture(architecture)));
+}
+
+/** Elements of all parameters and buffers. */
+export function countElements(architecture: Architecture): number {
+  return tensorsOf(architecture).reduce((sum, { shape }) => sum + elementsOf(shape), 0);
+}
+
+export function elementsOf(shape: readonly number[]): number {
+  return shape.reduce((product, size) => product * size, 1);
+}
