@@ -1,0 +1,244 @@
+// Trains a network: what a run begins with, the native run, its reports and checkpoints, and going on from one.
+
+import { LibtorchOodError } from "../../core/errors";
+import { dataHash } from "../../data/data-hash";
+import { requireDataset, type Dataset } from "../../data/dataset";
+import { checkNormalization, type Normalization } from "../../data/normalization";
+import { imageRows, SeenInputs } from "../../data/seen-inputs";
+import { requireWritable } from "../../formats/writable";
+import { abortError, CallbackGuard, runNative } from "../../native/call";
+import { resolvePrecision, warnIfSlow } from "../../native/precision";
+import type { NativeEpochEvent, NativeResNet } from "../../native/surface";
+import { Tensor } from "../../native/tensor";
+import { presets, type PresetRecord } from "../../protocols/preset";
+import type { Architecture } from "./architecture";
+import { CheckpointWriter } from "./checkpoint-writer";
+import { resolveFitOptions, type EpochReport, type FitOptions, type ResolvedFitOptions, type TrainingRecipe } from "./fit-options";
+import { datasetTensor, labelsTensor } from "./images";
+import { openModelFile, type ModelDescription, type NamedTensor } from "./model-file";
+import type { TrainingRecord } from "./training-record";
+
+/** What a training run reads and changes of a network. */
+export interface FittedNetwork {
+  /** Outlives the disposal of the network. */
+  readonly handle: NativeResNet;
+  readonly architecture: Architecture;
+  readonly device: string;
+  readonly dtype: "float32" | "float64";
+  readonly normalization: Normalization | undefined;
+  trainedOn(): SeenInputs;
+  /** What a file says of the network, had it been trained on `learned`. */
+  describe(normalization: Normalization, learned: Dataset): ModelDescription;
+  /** Takes over the weights of a checkpoint. */
+  loadState(path: string, state: readonly NamedTensor[]): Promise<void>;
+  /** Takes over what the network will have been trained on; once nothing can be refused any more. */
+  adopt(trainedOn: SeenInputs, normalization: Normalization, learned: Dataset): void;
+}
+
+/** What a training run begins with. */
+interface PreparedFit {
+  options: ResolvedFitOptions;
+  training: Dataset;
+  validation: Dataset | undefined;
+  normalization: Normalization;
+  recipe: TrainingRecipe;
+  /** Reports of the epochs that are done, those of the checkpoint first. */
+  history: EpochReport[];
+  momentum: NamedTensor[];
+  recordOf(epochsDone: number): TrainingRecord;
+  describe(): ModelDescription;
+  /** Takes over what the network will have been trained on; once nothing can be refused any more. */
+  adopt(): void;
+}
+
+/** Trains a network; `ResNet.fit` documents it. */
+export async function fitNetwork(network: FittedNetwork, train: Dataset, options: FitOptions): Promise<EpochReport[]> {
+  const prepared = await prepareFit(network, train, options);
+  const held: { dispose(): void }[] = prepared.momentum.map(({ tensor }) => tensor);
+  try {
+    if (prepared.history.length >= prepared.options.epochs) prepared.adopt();
+    else await runFit(network, prepared, held);
+    return prepared.history;
+  } finally {
+    for (const tensor of held) tensor.dispose();
+  }
+}
+
+async function prepareFit(network: FittedNetwork, train: Dataset, options: FitOptions): Promise<PreparedFit> {
+  const resolved = resolveFitOptions(options, network.architecture.depth);
+  requireDataset(train, "train");
+  const [training, validation] = splitValidation(train, resolved);
+  const normalization = network.normalization ?? presetNormalization(resolved.preset, train) ?? train.normalization;
+  if (normalization === undefined) {
+    throw new LibtorchOodError(
+      "ERR_OPTION",
+      "normalization: neither the model nor the training set has one; computeNormalization(train) gives it",
+    );
+  }
+  const checked = checkNormalization(normalization, network.architecture.inChannels);
+  const { signal, checkpoint } = resolved;
+  if (signal?.aborted) throw abortError(signal);
+  if (checkpoint !== undefined) await requireWritable(checkpoint);
+  const hash = checkpoint === undefined ? "" : await dataHash([training, validation]);
+  const resumed =
+    resolved.resume && checkpoint !== undefined ? await resume(network, checkpoint, resolved, hash, normalization) : undefined;
+  const precision = resumed?.record.recipe.precision ?? resolvePrecision(resolved.precision, network.device, network.dtype);
+  warnIfSlow(precision, network.device);
+  const recipe = { ...resolved.recipe, precision };
+  const trainedOn = (resumed?.trainedOn ?? network.trainedOn()).join(await SeenInputs.of(imageRows(training)));
+  const history: EpochReport[] = resumed ? [...resumed.record.history] : [];
+  return {
+    options: resolved,
+    training,
+    validation,
+    normalization,
+    recipe,
+    history,
+    momentum: resumed?.momentum ?? [],
+    recordOf: (epochsDone) => ({ epochsDone, epochs: resolved.epochs, recipe, dataHash: hash, history: [...history] }),
+    describe: () => network.describe(normalization, train),
+    adopt: () => network.adopt(trainedOn, checked, train),
+  };
+}
+
+/** The native run; what it reads is put into `held`, for the caller to dispose of. */
+async function runFit(network: FittedNetwork, prepared: PreparedFit, held: { dispose(): void }[]): Promise<void> {
+  const { options, training, validation } = prepared;
+  const images = await datasetTensor(training);
+  held.push(images);
+  const labels = labelsTensor(training);
+  held.push(labels);
+  const validationImages = validation && (await datasetTensor(validation));
+  const validationLabels = validation && labelsTensor(validation, training.classNames);
+  if (validationImages && validationLabels) held.push(validationImages, validationLabels);
+
+  let guard: CallbackGuard | undefined;
+  let writer: CheckpointWriter | undefined;
+  try {
+    await runNative(options.signal, async (control) => {
+      guard = new CallbackGuard(() => control.cancel());
+      const callbacks = guard;
+      if (options.checkpoint !== undefined) writer = new CheckpointWriter(options.checkpoint, (error) => callbacks.fail(error));
+      const onBatch = options.onBatch && guard.wrap(options.onBatch);
+      const onEpoch = options.onEpoch && guard.wrap(options.onEpoch);
+      const call = network.handle.fit(
+        control,
+        {
+          ...prepared.recipe,
+          epochs: options.epochs,
+          normalization: prepared.normalization,
+          snapshotEvery: options.checkpoint === undefined ? 0 : options.checkpointEvery,
+          startEpoch: prepared.history.length,
+          momentumBuffers: prepared.momentum.map(({ name, tensor }) => ({ name, tensor: Tensor.handle(tensor, name) })),
+          holdAfterEpoch: onEpoch !== undefined,
+        },
+        images,
+        labels,
+        validationImages,
+        validationLabels,
+        (event) => {
+          if (event.type === "batch") {
+            const { epoch, batch, batches, loss, imagesPerSecond } = event;
+            void onBatch?.({ epoch, batch, batches, loss, imagesPerSecond });
+            return;
+          }
+          const report = reportOf(network.dtype, event, prepared, writer);
+          if (onEpoch === undefined) return;
+          const promised = onEpoch({ ...report });
+          if (promised === undefined) control.resume();
+          else void promised.then(() => control.resume());
+        },
+      );
+      prepared.adopt();
+      await call;
+    });
+  } catch (error) {
+    await writer?.finish();
+    guard?.rethrow();
+    throw error;
+  }
+  await writer?.finish();
+  await guard?.finish(options.signal);
+}
+
+/** Takes an epoch's numbers into the history, and its weights, where they came along, into the checkpoint. */
+function reportOf(
+  dtype: "float32" | "float64",
+  event: NativeEpochEvent,
+  prepared: PreparedFit,
+  writer: CheckpointWriter | undefined,
+): EpochReport {
+  const { epoch, loss, accuracy, validationAccuracy, learningRate, imagesPerSecond, seconds } = event;
+  const { options, recipe, history } = prepared;
+  const preset = options.preset && { preset: options.preset };
+  const precision = recipe.precision === "float32" ? dtype : recipe.precision;
+  const report = { epoch, loss, accuracy, validationAccuracy, learningRate, imagesPerSecond, seconds, precision, ...preset };
+  history.push(report);
+  if (writer && event.state && event.momentumBuffers) {
+    const description = { ...prepared.describe(), training: prepared.recordOf(epoch) };
+    writer.add({ description, state: event.state, momentum: event.momentumBuffers });
+  }
+  return report;
+}
+
+async function resume(network: FittedNetwork, path: string, options: ResolvedFitOptions, hash: string, normalization: Normalization) {
+  let file;
+  try {
+    file = await openModelFile(path);
+  } catch (error) {
+    if ((error as { cause?: { code?: unknown } }).cause?.code === "ENOENT") return undefined; // nothing to resume: a fresh start
+    throw error;
+  }
+  try {
+    const { training: record, trainedOn } = file.description;
+    if (record === undefined) throw new LibtorchOodError("ERR_OPTION", `${path}: a model without a training record cannot be resumed`);
+    const differences = [
+      ...differing("architecture", file.description.architecture, network.architecture),
+      ...differing(
+        "option",
+        { ...record.recipe, loss: (record.recipe as Partial<TrainingRecipe>).loss ?? "cross-entropy" },
+        { ...options.recipe, precision: options.precision === "auto" ? record.recipe.precision : options.precision },
+      ),
+      ...differing("normalization", file.description.normalization ?? {}, normalization),
+      ...differing("weights", { dtype: file.dtype }, { dtype: network.dtype }),
+      ...(record.dataHash === hash ? [] : ["the training or validation data"]),
+      ...(options.recipe.schedule === "cosine" ? differing("option", { epochs: record.epochs }, { epochs: options.epochs }) : []),
+    ];
+    if (differences.length > 0) {
+      throw new LibtorchOodError("ERR_OPTION", `${path}: the checkpoint is of another run; it differs in ${differences.join(", ")}`);
+    }
+    const state = await file.state();
+    const momentum = await file.momentum();
+    await network.loadState(path, state);
+    for (const { tensor } of state) tensor.dispose();
+    return { record, momentum, trainedOn };
+  } finally {
+    await file.close();
+  }
+}
+
+function splitValidation(train: Dataset, { validation, recipe }: ResolvedFitOptions): [Dataset, Dataset | undefined] {
+  if (validation === undefined) return [train, undefined];
+  if (typeof validation !== "number") return [train, requireDataset(validation, "validation")];
+  const split = train.split(validation, recipe.seed);
+  return [split.train, split.validation];
+}
+
+/** Of the data sets that a preset was published with. */
+function presetNormalization(preset: PresetRecord | undefined, { set }: Dataset): Normalization | undefined {
+  return preset && presets[preset.name].normalizations[set];
+}
+
+function differing(kind: string, saved: object, given: object): string[] {
+  const a = saved as Record<string, unknown>;
+  const b = given as Record<string, unknown>;
+  return Object.keys(b)
+    .filter((key) => JSON.stringify(a[key]) !== JSON.stringify(b[key]))
+    .map((key) => `${kind} ${key} (${short(a[key])} there, ${short(b[key])} here)`);
+}
+
+/** JSON, which the checkpoint's side was parsed from, as far as a message has room for it. */
+function short(value: unknown): string {
+  const text = JSON.stringify(value) ?? "undefined";
+  return text.length > 100 ? `${text.slice(0, 97)}...` : text;
+}
