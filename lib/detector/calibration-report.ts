@@ -1,6 +1,7 @@
 // How well the classes of calibration inputs are named, beside those of the training inputs: whether the two can be what they are said to be, and whether
 // verdicts of this network are of use.
 
+import { Scope } from "../core/scope";
 import { scoreRows } from "../scores/rows";
 import type { Tensor } from "../native/tensor";
 import { nameClasses, type Naming } from "./class-names";
@@ -44,8 +45,8 @@ export async function nameInputs(
   const rows = entries[0]?.[1].shape[0] ?? 0;
   const chosen = spread(rows, limit);
   const sample: Tensors = {};
-  try {
-    for (const [kind, tensor] of entries) sample[kind] = await rowsAt(tensor, chosen);
+  return Scope.run(async (scope) => {
+    for (const [kind, tensor] of entries) sample[kind] = scope.own(await rowsAt(tensor, chosen));
     const named = await nameClasses(naming, sample, signal);
     if (named === undefined) return undefined;
     const { confidences } = named;
@@ -57,9 +58,7 @@ export async function nameInputs(
       confidences,
       margins: naming.labelsFrom === "logits" ? await scoreRows(sample.logits as Tensor, "logits", "margin", { signal }) : undefined,
     };
-  } finally {
-    for (const tensor of Object.values(sample)) tensor.dispose();
-  }
+  });
 }
 
 export function reportOf({ count, accuracy, meanConfidence }: Named): NamedInputs {

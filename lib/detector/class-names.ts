@@ -1,5 +1,6 @@
 // Which class a detector gives each input: by its logits, or by the posterior of a mixture.
 
+import { Scope } from "../core/scope";
 import type { GaussianMixture } from "../statistics/gaussian-mixture";
 import type { ScoreOf } from "../scores/registry";
 import { scoreRows } from "../scores/rows";
@@ -33,11 +34,9 @@ export async function nameClasses(
   const own = asMixture(score) as ScoreOf["gaussian-mixture"];
   const mixture = classifier ?? own.mixture;
   const features = outputs[classifier ? "features" : own.from] as Tensor;
-  const posterior = await mixture.responsibilities(features, { signal });
-  try {
+  return Scope.run(async (scope) => {
+    const posterior = scope.own(await mixture.responsibilities(features, { signal }));
     const labels = await scoreRows(posterior, "posterior", "predicted-class", { signal });
     return { labels, confidences: await scoreRows(posterior, "posterior", "max-logit", { signal }) };
-  } finally {
-    posterior.dispose();
-  }
+  });
 }

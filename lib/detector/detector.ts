@@ -6,7 +6,7 @@ import { checkFalseAlarmRate, pValue } from "./calibration";
 import type { CalibrationReport } from "./calibration-report";
 import { nameClasses } from "./class-names";
 import { readDetectorFile, writeDetectorFile, type DetectorDescription } from "./detector-file";
-import { disposeAll, isModelOutputs, pick, requireLogits, takeOutputs, tensorsOf, type Tensors } from "./outputs";
+import { isModelOutputs, pick, requireLogits, takeOutputs, tensorsOf, type Tensors } from "./outputs";
 import { fitToFeatures } from "./fit-features";
 import { fitToImages } from "./fit-images";
 import type { DetectorFeatures, DetectorFitOptions, PredictOptions, Prediction } from "./options";
@@ -23,6 +23,7 @@ import { ResNet, type Architecture, type Images } from "../models/resnet/resnet"
 import { requireDataset } from "../data/dataset";
 import { requireImageSize } from "../models/resnet/model-file";
 import type { Overlap } from "../core/overlap";
+import { Scope, type Disposable } from "../core/scope";
 import { imageRows, tensorRows } from "../data/seen-inputs";
 import { restoreScore } from "../scores/fit";
 import { restoring } from "../formats/state-file";
@@ -150,20 +151,19 @@ export class Detector {
     if (onError !== undefined && onError !== "throw" && typeof onError !== "function") {
       fail("ERR_OPTION", "onError", '"throw" or a function, which is told which images have no prediction', onError);
     }
-    const owned: Tensor[] = [];
-    try {
+    return Scope.run(async (scope) => {
       let outputs: Tensors;
       if (isModelOutputs(input)) {
-        outputs = takeOutputs(input, this.needs, "input", owned).outputs;
+        outputs = takeOutputs(input, this.needs, "input", scope).outputs;
       } else if (network === undefined) {
         const features = input as Tensor | ArrayWithShape;
         if (this.needs.length > 1) {
           fail("ERR_OPTION", "input", `{ ${this.needs.join(", ")} }`, input);
         }
-        outputs = takeOutputs({ [this.needs[0] as keyof ModelOutputs]: features }, this.needs, "input", owned).outputs;
+        outputs = takeOutputs({ [this.needs[0] as keyof ModelOutputs]: features }, this.needs, "input", scope).outputs;
       } else {
         outputs = await network.extract(input, { outputs: this.needs, ...extraction, batchSize, maxPixels, onError, signal });
-        owned.push(...tensorsOf(outputs));
+        scope.ownAll(tensorsOf(outputs));
       }
       const count = outputs[this.needs[0] as keyof ModelOutputs]?.shape[0] ?? 0;
       requireLogits(outputs, this.classNames.length, "input");
@@ -181,9 +181,7 @@ export class Detector {
           outOfDistribution: p <= rate,
         };
       });
-    } finally {
-      disposeAll(owned);
-    }
+    });
   }
 
   /**
@@ -203,14 +201,11 @@ export class Detector {
     const { network, seen } = this.#parts;
     if (network !== undefined) return seen.join(network.trainedOn).among(imageRows(requireDataset(input, "input")));
     const kind = this.needs[0] as keyof ModelOutputs;
-    const owned: Tensor[] = [];
-    try {
+    return Scope.run((scope) => {
       const given = isModelOutputs(input) ? input : { [kind]: input as Tensor | ArrayWithShape };
-      const { outputs } = takeOutputs(given, [kind], "input", owned);
-      return await seen.among(tensorRows(outputs[kind] as Tensor));
-    } finally {
-      disposeAll(owned);
-    }
+      const { outputs } = takeOutputs(given, [kind], "input", scope);
+      return seen.among(tensorRows(outputs[kind] as Tensor));
+    });
   }
 
   /**
@@ -238,13 +233,17 @@ export class Detector {
 
   async #save(path: string): Promise<void> {
     const { network, score, classifier, calibrationScores, calibrationLabels, ...rest } = this.#parts;
-    const scoreState = await score.state();
-    const classifierState = await classifier?.state();
-    const weights = [...((await network?.weights()) ?? [])].map(([name, tensor]) => ({ name, tensor }));
-    const held = [{ name: "scores", tensor: Tensor.from(calibrationScores) }];
-    if (calibrationLabels) held.push({ name: "labels", tensor: Tensor.from(BigInt64Array.from(calibrationLabels, BigInt)) });
-    const handles = (tensors: typeof held) => tensors.map(({ name, tensor }) => ({ name, tensor: Tensor.handle(tensor, name) }));
-    try {
+    await Scope.run(async (scope) => {
+      const owned = <T extends { tensor: Disposable }>(tensors: readonly T[]): readonly T[] => {
+        scope.ownAll(tensors.map(({ tensor }) => tensor));
+        return tensors;
+      };
+      const scoreState = await score.state();
+      const classifierState = await classifier?.state();
+      const weights = [...((await network?.weights()) ?? [])].map(([name, tensor]) => ({ name, tensor }));
+      const held = [{ name: "scores", tensor: Tensor.from(calibrationScores) }];
+      if (calibrationLabels) held.push({ name: "labels", tensor: Tensor.from(BigInt64Array.from(calibrationLabels, BigInt)) });
+      const handles = (tensors: typeof held) => owned(tensors).map(({ name, tensor }) => ({ name, tensor: Tensor.handle(tensor, name) }));
       const description: DetectorDescription = {
         ...rest,
         network: network?.description,
@@ -253,14 +252,11 @@ export class Detector {
       };
       const tensors = {
         network: handles(weights),
-        score: scoreState.tensors,
-        classifier: classifierState?.tensors ?? [],
+        score: owned(scoreState.tensors),
+        classifier: owned(classifierState?.tensors ?? []),
       };
       await writeDetectorFile(string(path, "path"), description, tensors, handles(held));
-    } finally {
-      const states = [...scoreState.tensors, ...(classifierState?.tensors ?? [])];
-      disposeAll([...weights, ...held, ...states].map(({ tensor }) => tensor));
-    }
+    });
   }
 
   /**
@@ -281,25 +277,18 @@ export class Detector {
     const { description, tensors, calibrationScores, calibrationLabels } = await readDetectorFile(path);
     const { network: model, score: stored, classifier: classes, ...rest } = description;
     if (model) requireImageSize(path, model.architecture, maxImageSize);
-    const owned: { dispose(): void }[] = [];
-    try {
-      return await restoring(path, async () => {
-        const network = model && (await ResNet.restore(path, model, tensors.network, device));
-        if (network) owned.push(network);
-        const score = await restoreScore(stored.name, { description: stored.description, tensors: tensors.score }, device, path);
-        owned.push(score);
-        const classifier = classes && (await GaussianMixture.restore(classes, tensors.classifier, device, path));
-        if (classifier) owned.push(classifier);
+    return Scope.run((scope) => {
+      scope.ownAll(Object.values(tensors).flatMap((part) => part.map(({ tensor }) => tensor))); // the parts hold what they keep
+      return restoring(path, async () => {
+        const network = scope.own(model && (await ResNet.restore(path, model, tensors.network, device)));
+        const score = scope.own(await restoreScore(stored.name, { description: stored.description, tensors: tensors.score }, device, path));
+        const classifier = scope.own(classes && (await GaussianMixture.restore(classes, tensors.classifier, device, path)));
         const parts = { ...rest, network, score, classifier, calibrationScores, calibrationLabels };
         await requireConsistent(path, parts);
+        for (const part of [network, score, classifier]) scope.release(part);
         return new Detector(parts);
       });
-    } catch (error) {
-      disposeAll(owned);
-      throw error;
-    } finally {
-      disposeAll(Object.values(tensors).flatMap((part) => part.map(({ tensor }) => tensor))); // the parts hold what they keep
-    }
+    });
   }
 
   /**

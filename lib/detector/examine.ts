@@ -1,11 +1,11 @@
 // Looks at what a detector was made from: how well its classes are named, what it flags of inputs that it cannot know, and what of that deserves a warning.
 
+import { Scope } from "../core/scope";
 import type { ScoreName } from "../scores/score";
-import type { Tensor } from "../native/tensor";
 import { calibrationWarnings, nameInputs, reportOf, type CalibrationReport, type Circumstances } from "./calibration-report";
 import { pValue } from "./calibration";
 import type { Naming } from "./class-names";
-import { disposeAll, pick, tensorsOf, type Tensors } from "./outputs";
+import { pick, tensorsOf, type Tensors } from "./outputs";
 import { leaveClassesOut, type LeftOutSource } from "./left-out-classes";
 import type { SelfTestRecord } from "./self-test";
 
@@ -51,8 +51,9 @@ async function selfTest<N extends ScoreName>(
   const { naming, scores, labels, calibrationLabels, signal } = source;
   const { score } = naming;
   const sorted = Float64Array.from(scores).sort();
-  const made = await generate();
-  try {
+  return Scope.run(async (scope) => {
+    const made = await generate();
+    scope.ownAll([...tensorsOf(made.noise), ...tensorsOf(made.shuffled)]);
     const pValuesOf = async (outputs: Tensors): Promise<number[]> =>
       Array.from(await score.score(pick(outputs, score.needs), { signal }), (value) => pValue(sorted, value));
     const noise = await pValuesOf(made.noise);
@@ -60,7 +61,5 @@ async function selfTest<N extends ScoreName>(
     const known = labels !== undefined && calibrationLabels !== undefined;
     const leftOutClasses = known ? await leaveClassesOut({ ...source, labels, calibrationLabels }) : [];
     return { noise, shuffled, ...(leftOutClasses.length > 0 ? { leftOutClasses } : {}) };
-  } finally {
-    disposeAll([...tensorsOf(made.noise), ...tensorsOf(made.shuffled)] as Tensor[]);
-  }
+  });
 }

@@ -6,16 +6,17 @@ import { LibtorchOodError } from "../core/errors";
 import { GaussianMixture } from "../statistics/gaussian-mixture";
 import type { Labels } from "../core/labels";
 import { isModelOutput, modelOutputs } from "../core/model-outputs";
+import { Scope } from "../core/scope";
 import { labelsTensor } from "../native/labels-tensor";
 import { tensorRows, type Rows } from "../data/seen-inputs";
 import { fit as fitScore, requirements } from "../scores/fit";
 import { outputCompanions } from "../scores/given";
-import type { ModelOutputs, Score, ScoreName, TrainingOutputs } from "../scores/score";
-import { toTensor, type ArrayWithShape, type Tensor } from "../native/tensor";
+import type { ModelOutputs, ScoreName, TrainingOutputs } from "../scores/score";
+import { heldIn, toTensor, type ArrayWithShape, type Tensor } from "../native/tensor";
 import { calibrate, checkFalseAlarmRate, defaultFalseAlarmRate } from "./calibration";
 import { chooseScore, classCount, withClasses } from "./choice";
 import { asMixture, type Naming } from "./class-names";
-import { disposeAll, held, pick, requireLogits, takeOutputs, unique } from "./outputs";
+import { pick, requireLogits, takeOutputs, unique } from "./outputs";
 import { examine } from "./examine";
 import { generatedFeatures } from "./generated-inputs";
 import { commonKeys, examinationOptions, type DetectorFeatures } from "./options";
@@ -46,39 +47,42 @@ export async function fitToFeatures<N extends ScoreName>(options: DetectorFeatur
     ...(hasLogits ? ["logits" as const] : []),
     ...(labelsFrom === "classifier" ? ["features" as const] : []),
   ]);
-  const owned: Tensor[] = [];
-  let score: Score | undefined;
-  let classifier: GaussianMixture | undefined;
-  try {
-    const calibration = takeOutputs(given.calibration, scored, "calibration", owned);
-    const training = takeOutputs(given, unique<keyof ModelOutputs>([...needs.fit.filter(isModelOutput), ...scored]), "training", owned);
+  return Scope.run(async (scope) => {
+    const calibration = takeOutputs(given.calibration, scored, "calibration", scope);
+    const training = takeOutputs(given, unique<keyof ModelOutputs>([...needs.fit.filter(isModelOutput), ...scored]), "training", scope);
     const falseAlarmRate = checkFalseAlarmRate(given.falseAlarmRate ?? defaultFalseAlarmRate, calibration.rows);
-    const labels = hasLabels ? held(labelsTensor(given.labels as Labels, "labels"), given.labels, owned) : undefined;
+    const labels = hasLabels ? heldIn(scope, labelsTensor(given.labels as Labels, "labels"), given.labels) : undefined;
     if (labels !== undefined && labels.size !== training.rows) {
       throw new LibtorchOodError("ERR_SHAPE", `labels: expected ${training.rows}, one per row, found ${labels.size}`);
     }
     const names = given.classNames === undefined ? undefined : checkClassNames(given.classNames);
     const numClasses = classCount(names, training.outputs.logits, labels);
-    const calibrationLabels = takeCalibrationLabels(given.calibration.labels, calibration.rows, labelsFrom === "none" ? 0 : numClasses);
+    const calibrationLabels = takeCalibrationLabels(
+      scope,
+      given.calibration.labels,
+      calibration.rows,
+      labelsFrom === "none" ? 0 : numClasses,
+    );
     requireLogits(calibration.outputs, numClasses, "calibration");
     const layer = (key: "weight" | "bias") => {
       const value: Tensor | ArrayWithShape | undefined = given[key];
-      return value === undefined ? undefined : held(toTensor(value, key), value, owned);
+      return value === undefined ? undefined : heldIn(scope, toTensor(value, key), value);
     };
     const [weight, bias] = [layer("weight"), layer("bias")];
     const all: TrainingOutputs = { ...training.outputs, labels, weight, bias };
     const kind = scored[0] as keyof ModelOutputs;
     const rowsOf = ({ outputs }: typeof training): Rows => tensorRows(outputs[kind] as Tensor);
     const compared = await compareInputs(rowsOf(training), rowsOf(calibration), boolean(given.allowOverlap ?? false, "allowOverlap"));
-    score = await fitScore(name, all, withClasses(name, scoreOptions, numClasses, device, signal));
+    const score = scope.own(await fitScore(name, all, withClasses(name, scoreOptions, numClasses, device, signal)));
     const own = labelsFrom === "score" ? asMixture(score)?.mixture : undefined;
     if (own !== undefined && own.numClasses !== numClasses) {
       const expected = `${numClasses}, as there are names or labels`;
       throw new LibtorchOodError("ERR_SHAPE", `scoreOptions.numClasses: expected ${expected}, found ${own.numClasses}`);
     }
+    let classifier: GaussianMixture | undefined;
     if (labelsFrom === "classifier") {
       const options = { covariance: "tied", numClasses, device, signal } as const;
-      classifier = await GaussianMixture.fit(all.features as Tensor, labels as Tensor, options);
+      classifier = scope.own(await GaussianMixture.fit(all.features as Tensor, labels as Tensor, options));
     }
     const { scores, sorted, warnings } = await calibrate(score, calibration.outputs, { numClasses, falseAlarmRate, signal });
     const naming: Naming = { score, classifier, labelsFrom };
@@ -97,8 +101,9 @@ export async function fitToFeatures<N extends ScoreName>(options: DetectorFeatur
       device,
       signal,
       circumstances: { minimumAccuracy, noun: "input", foreign: labelsFrom === "logits" },
-      generated: selfTest ? () => generatedFeatures(calibration.outputs, score?.needs ?? []) : undefined,
+      generated: selfTest ? () => generatedFeatures(calibration.outputs, score.needs) : undefined,
     });
+    for (const part of [score, classifier]) scope.release(part);
     return {
       network: undefined,
       ...naming,
@@ -114,21 +119,14 @@ export async function fitToFeatures<N extends ScoreName>(options: DetectorFeatur
       extraction: { precision: "float32", resize: "center-crop" },
       preset: record,
     };
-  } catch (error) {
-    score?.dispose();
-    classifier?.dispose();
-    throw error;
-  } finally {
-    disposeAll(owned);
-  }
+  });
 }
 
 /** @throws ERR_SHAPE, ERR_DTYPE, ERR_RANGE; not looked at where no class is named */
-function takeCalibrationLabels(given: Labels | undefined, rows: number, numClasses: number): Int32Array | undefined {
+function takeCalibrationLabels(scope: Scope, given: Labels | undefined, rows: number, numClasses: number): Int32Array | undefined {
   if (!areLabels(given) || numClasses === 0) return undefined;
-  const tensor = labelsTensor(given as Labels, "calibration.labels");
+  const tensor = heldIn(scope, labelsTensor(given as Labels, "calibration.labels"), given);
   const labels = Int32Array.from(tensor.toArray(), Number);
-  if (tensor !== given) tensor.dispose();
   if (labels.length !== rows)
     throw new LibtorchOodError("ERR_SHAPE", `calibration.labels: expected ${rows}, one per row, found ${labels.length}`);
   labels.forEach((label, i) => integer(label, `calibration.labels[${i}]`, 0, numClasses - 1));

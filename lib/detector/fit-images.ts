@@ -5,12 +5,13 @@ import { labelsAmong, labelsFor } from "../data/class-labels";
 import type { Dataset } from "../data/dataset";
 import { LibtorchOodError } from "../core/errors";
 import { isModelOutput, type ModelOutput } from "../core/model-outputs";
+import { Scope } from "../core/scope";
 import { checkPrecision, resolvePrecision } from "../native/precision";
 import { ResNet } from "../models/resnet/resnet";
 import { requireDataset } from "../data/dataset";
 import { imageRows } from "../data/seen-inputs";
 import { fit as fitScore, requirements } from "../scores/fit";
-import type { Score, ScoreName, TrainingOutputs } from "../scores/score";
+import type { ScoreName, TrainingOutputs } from "../scores/score";
 import { Tensor } from "../native/tensor";
 import { calibrate, checkFalseAlarmRate, defaultFalseAlarmRate } from "./calibration";
 import { chooseScore, withClasses } from "./choice";
@@ -18,7 +19,7 @@ import type { Extraction } from "./detector-file";
 import { examine } from "./examine";
 import { noiseImages, shuffledImages } from "./generated-inputs";
 import { spread } from "./rows-at";
-import { disposeAll, pick, tensorsOf, unique, type Tensors } from "./outputs";
+import { pick, tensorsOf, unique, type Tensors } from "./outputs";
 import { commonKeys, examinationOptions, type DetectorFitOptions } from "./options";
 import { compareInputs } from "./overlap";
 import type { Parts } from "./parts";
@@ -58,10 +59,8 @@ export async function fitToImages<N extends ScoreName>(model: ResNet, train: Dat
   const numbering = renamed ? train.classNames : classNames;
   const trained = labelsFor(train, numbering, "train");
   const heldOut = labelsFor(calibration, numbering, "calibration");
-  const network = await model.copy(); // before anything else takes time: as it is at the call
-  let score: Score | undefined;
-  const owned: Tensor[] = [];
-  try {
+  return Scope.run(async (scope) => {
+    const network = scope.own(await model.copy()); // before anything else takes time: as it is at the call
     const compared = await compareInputs(imageRows(train), imageRows(calibration), allowOverlap, network.trainedOn);
     // Logits of training images come with the pass over them; where the score is fitted to none, some images are looked at for them.
     const sampled = spread(train.length, fitted.length > 0 ? train.length : trainingSample);
@@ -73,7 +72,7 @@ export async function fitToImages<N extends ScoreName>(model: ResNet, train: Dat
     const read = async (images: Dataset, outputs: readonly ModelOutput[]): Promise<Tensors> => {
       const report = onProgress && ((done: number) => onProgress(before + done, total));
       const extracted = await network.extract(images, { outputs, ...extraction, batchSize: given.batchSize, signal, onProgress: report });
-      owned.push(...tensorsOf(extracted));
+      scope.ownAll(tensorsOf(extracted));
       before += images.length;
       return pick(extracted, outputs);
     };
@@ -83,10 +82,10 @@ export async function fitToImages<N extends ScoreName>(model: ResNet, train: Dat
       labels: trained.labels,
     };
     const { weight, bias } = await network.head();
-    owned.push(weight, bias);
+    scope.ownAll([weight, bias]);
     if (needs.fit.includes("weight")) training.weight = weight;
     if (needs.fit.includes("bias")) training.bias = bias;
-    score = await fitScore(name, training, withClasses(name, scoreOptions, numClasses, network.device, signal));
+    const score = scope.own(await fitScore(name, training, withClasses(name, scoreOptions, numClasses, network.device, signal)));
     const held = await read(calibration, scored);
     const { scores, sorted, warnings } = await calibrate(score, held, { numClasses, falseAlarmRate, signal });
     const naming = { score, classifier: undefined, labelsFrom: "logits" } as const;
@@ -112,6 +111,7 @@ export async function fitToImages<N extends ScoreName>(model: ResNet, train: Dat
           }
         : undefined,
     });
+    for (const part of [network, score]) scope.release(part);
     return {
       network,
       ...naming,
@@ -134,11 +134,5 @@ export async function fitToImages<N extends ScoreName>(model: ResNet, train: Dat
       extraction,
       preset: record,
     };
-  } catch (error) {
-    network.dispose();
-    score?.dispose();
-    throw error;
-  } finally {
-    disposeAll(owned);
-  }
+  });
 }

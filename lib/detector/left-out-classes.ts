@@ -4,13 +4,14 @@
 import { setImmediate as turn } from "node:timers/promises";
 import { isLibtorchOodError } from "../core/errors";
 import { isModelOutput, modelOutputs } from "../core/model-outputs";
+import { Scope } from "../core/scope";
 import { fit as fitScore, requirements } from "../scores/fit";
 import { definitionOf, type ScoreName, type ScoreOptions } from "../scores/registry";
 import type { ModelOutputs, TrainingOutputs } from "../scores/score";
 import type { Tensor } from "../native/tensor";
 import { calibrate, pValue } from "./calibration";
 import { withClasses } from "./choice";
-import { disposeAll, pick, type Tensors } from "./outputs";
+import { pick, type Tensors } from "./outputs";
 import { rowsAt, spread } from "./rows-at";
 
 /** p-values of the inputs of a class under the detector without it. */
@@ -71,54 +72,50 @@ function costOf<N extends ScoreName>({ name, scoreOptions, training, calibration
 }
 
 async function leaveOut<N extends ScoreName>(source: LeftOutSource<N>, label: number): Promise<LeftOutClass | undefined> {
+  try {
+    return await Scope.run((scope) => withoutClass(scope, source, label));
+  } catch (error) {
+    // Without the class there may be too few samples for a covariance, or a single class, of which a score may say nothing.
+    if (!isLibtorchOodError(error) || error.code === "ERR_ABORTED") throw error;
+    return undefined;
+  }
+}
+
+async function withoutClass<N extends ScoreName>(scope: Scope, source: LeftOutSource<N>, label: number): Promise<LeftOutClass> {
   const { name, scoreOptions, training, labels, calibration, calibrationLabels, numClasses, falseAlarmRate, device, signal } = source;
-  const owned: Tensor[] = [];
   const numbersOf = (list: ArrayLike<number>, wanted: (label: number) => boolean) =>
     Uint32Array.from(Array.from(list).flatMap((value, i) => (wanted(value) ? [i] : [])));
   const others = Array.from({ length: numClasses }, (_, c) => c).filter((c) => c !== label);
   const rows = async (outputs: Tensors, kinds: readonly (keyof ModelOutputs)[], indices: Uint32Array): Promise<Tensors> => {
     const chosen: Tensors = {};
     for (const kind of kinds) {
-      const made = await rowsAt(outputs[kind] as Tensor, indices, kind === "logits" ? others : undefined); // a network without the class has no such logit
-      owned.push(made);
-      chosen[kind] = made;
+      // a network without the class has no such logit
+      chosen[kind] = scope.own(await rowsAt(outputs[kind] as Tensor, indices, kind === "logits" ? others : undefined));
     }
     return chosen;
   };
   const needs = requirements(name, scoreOptions);
-  try {
-    const without: TrainingOutputs = {};
-    if (needs.fit.length > 0) {
-      const kept = numbersOf(labels, (value) => value !== label);
-      const kinds = modelOutputs.filter((kind) => needs.fit.includes(kind));
-      Object.assign(without, await rows(training, kinds, kept));
-      without.labels = Int32Array.from(kept, (i) => (labels[i] as number) - ((labels[i] as number) > label ? 1 : 0));
-      const { weight, bias } = training;
-      if (weight) owned.push((without.weight = await rowsAt(weight, Uint32Array.from(others))));
-      if (bias) {
-        const values = bias.toArray();
-        without.bias = { data: Float64Array.from(others, (c) => Number(values[c])), shape: [others.length] };
-      }
+  const without: TrainingOutputs = {};
+  if (needs.fit.length > 0) {
+    const kept = numbersOf(labels, (value) => value !== label);
+    const kinds = modelOutputs.filter((kind) => needs.fit.includes(kind));
+    Object.assign(without, await rows(training, kinds, kept));
+    without.labels = Int32Array.from(kept, (i) => (labels[i] as number) - ((labels[i] as number) > label ? 1 : 0));
+    const { weight, bias } = training;
+    if (weight) without.weight = scope.own(await rowsAt(weight, Uint32Array.from(others)));
+    if (bias) {
+      const values = bias.toArray();
+      without.bias = { data: Float64Array.from(others, (c) => Number(values[c])), shape: [others.length] };
     }
-    const held = numbersOf(calibrationLabels, (value) => value !== label);
-    const inputs = numbersOf(calibrationLabels, (value) => value === label);
-    const some = (all: Uint32Array, limit: number) => spread(all.length, limit).map((i) => all[i] as number);
-    const heldOutputs = await rows(calibration, needs.score, some(held, mostCalibrationInputs));
-    const leftOutputs = await rows(calibration, needs.score, some(inputs, mostInputsOfClass));
-    const score = await fitScore(name, without, withClasses(name, scoreOptions, numClasses - 1, device, signal));
-    try {
-      const choices = { numClasses: numClasses - 1, falseAlarmRate, signal };
-      const { sorted } = await calibrate(score, heldOutputs, choices);
-      const scores = await score.score(pick(leftOutputs, needs.score), { signal });
-      return { label, calibrationCount: sorted.length, pValues: Array.from(scores, (value) => pValue(sorted, value)) };
-    } finally {
-      score.dispose();
-    }
-  } catch (error) {
-    // Without the class there may be too few samples for a covariance, or a single class, of which a score may say nothing.
-    if (!isLibtorchOodError(error) || error.code === "ERR_ABORTED") throw error;
-    return undefined;
-  } finally {
-    disposeAll(owned);
   }
+  const held = numbersOf(calibrationLabels, (value) => value !== label);
+  const inputs = numbersOf(calibrationLabels, (value) => value === label);
+  const some = (all: Uint32Array, limit: number) => spread(all.length, limit).map((i) => all[i] as number);
+  const heldOutputs = await rows(calibration, needs.score, some(held, mostCalibrationInputs));
+  const leftOutputs = await rows(calibration, needs.score, some(inputs, mostInputsOfClass));
+  const score = scope.own(await fitScore(name, without, withClasses(name, scoreOptions, numClasses - 1, device, signal)));
+  const choices = { numClasses: numClasses - 1, falseAlarmRate, signal };
+  const { sorted } = await calibrate(score, heldOutputs, choices);
+  const scores = await score.score(pick(leftOutputs, needs.score), { signal });
+  return { label, calibrationCount: sorted.length, pValues: Array.from(scores, (value) => pValue(sorted, value)) };
 }

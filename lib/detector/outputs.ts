@@ -3,23 +3,24 @@
 import { fail, optionsObject } from "../core/checks";
 import { Dataset } from "../data/dataset";
 import { LibtorchOodError } from "../core/errors";
+import type { Scope } from "../core/scope";
 import { modelOutputs, type ModelOutput } from "../core/model-outputs";
 import type { Images } from "../models/resnet/resnet";
 import { outputCompanions } from "../scores/given";
 import type { ModelOutputs } from "../scores/score";
-import { Tensor, toTensor } from "../native/tensor";
+import { heldIn, Tensor, toTensor } from "../native/tensor";
 
 export type Tensors = Partial<Record<ModelOutput, Tensor>>;
 
 /**
- * The outputs as Tensors, all of as many rows. They are `owned` here, those of the caller as views: the caller may dispose of theirs before the work
+ * The outputs as Tensors, all of as many rows. The scope owns them, those of the caller as views: the caller may dispose of theirs before the work
  * is done. What else an extraction holds is not looked at.
  */
 export function takeOutputs(
   given: ModelOutputs,
   kinds: readonly (keyof ModelOutputs)[],
   where: string,
-  owned: Tensor[],
+  scope: Scope,
 ): { outputs: Tensors; rows: number } {
   if (typeof given !== "object" || given === null) fail("ERR_OPTION", where, "an object of features", given);
   const known = [...modelOutputs, ...outputCompanions] as readonly (keyof ModelOutputs)[];
@@ -30,7 +31,7 @@ export function takeOutputs(
     const value = given[kind];
     const name = where === "training" ? kind : `${where}.${kind}`;
     if (value === undefined) throw new LibtorchOodError("ERR_OPTION", `${name}: expected it for this detector, found none`);
-    const tensor = held(toTensor(value, name), value, owned);
+    const tensor = heldIn(scope, toTensor(value, name), value);
     const [found, columns] = tensor.shape;
     // Rows without columns take no memory, so that there may be 2^52 of them.
     if (tensor.shape.length !== 2 || (columns === 0 && found !== 0)) {
@@ -41,13 +42,6 @@ export function takeOutputs(
     outputs[kind] = tensor;
   }
   return { outputs, rows: rows ?? 0 };
-}
-
-/** A tensor to use over more than one call: that of the caller as a view of its own, so that both may be disposed of. */
-export function held(tensor: Tensor, given: unknown, owned: Tensor[]): Tensor {
-  const own = tensor === given && tensor.shape.length > 0 ? tensor.slice(0) : tensor;
-  if (own !== given) owned.push(own);
-  return own;
 }
 
 /** Logits have a column per class, or the label would name none. */
@@ -73,8 +67,4 @@ export function unique<T>(values: readonly T[]): T[] {
 
 export function tensorsOf(outputs: ModelOutputs): Tensor[] {
   return modelOutputs.map((kind) => outputs[kind]).filter((value): value is Tensor => Tensor.is(value));
-}
-
-export function disposeAll(values: readonly { dispose(): void }[]): void {
-  for (const value of values) value.dispose();
 }

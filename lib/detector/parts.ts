@@ -1,6 +1,7 @@
 // What a detector is made of, and whether the parts that a file holds belong together.
 
 import type { LibtorchOodError } from "../core/errors";
+import { Scope } from "../core/scope";
 import type { GaussianMixture } from "../statistics/gaussian-mixture";
 import type { ResNet } from "../models/resnet/resnet";
 import type { Score } from "../scores/score";
@@ -48,13 +49,14 @@ export async function requireConsistent(path: string, parts: Parts): Promise<voi
   if (network === undefined) return;
   const { featureDim, numClasses } = network.architecture;
   const probe = (columns: number) => Tensor.from(new Float32Array(columns).fill(1 / Math.sqrt(columns)), [1, columns]);
-  const tensors = { features: probe(featureDim), rawFeatures: probe(featureDim), logits: probe(numClasses) };
   try {
-    await score.score(pick(tensors, score.needs));
+    await Scope.run((scope) => {
+      const own = (columns: number) => scope.own(probe(columns));
+      const tensors = { features: own(featureDim), rawFeatures: own(featureDim), logits: own(numClasses) };
+      return score.score(pick(tensors, score.needs));
+    });
   } catch (error) {
     if ((error as LibtorchOodError).code !== "ERR_SHAPE") throw error;
     corrupt(path, "score", `one of ${featureDim} features and ${numClasses} classes, as the network has`, (error as Error).message);
-  } finally {
-    for (const tensor of Object.values(tensors)) tensor.dispose();
   }
 }

@@ -1,5 +1,6 @@
 // What a network is like after an epoch: accuracy, neural collapse on the training features, and how each score tells the other sets apart.
 
+import { Scope } from "../core/scope";
 import {
   ClassStatistics,
   GaussianMixture,
@@ -41,20 +42,18 @@ export type Measured = Pick<MeasurementRow, "accuracy" | "collapse" | "ood" | "j
  *   class means coincide; ERR_ABORTED, ERR_OUT_OF_MEMORY
  */
 export async function measure(model: ResNet, data: ExperimentData, choices: MeasureChoices): Promise<Measured> {
-  const open: { dispose(): void }[] = [];
-  const keep: Keep = (item) => (open.push(item), item);
-  try {
+  return Scope.run(async (scope) => {
     const see = async (dataset: Dataset): Promise<Extraction> => {
       const seen = await model.extract(dataset, { precision: choices.precision, signal: choices.signal });
-      return { ...seen, features: keep(seen.features), logits: keep(seen.logits) };
+      return { ...seen, features: scope.own(seen.features), logits: scope.own(seen.logits) };
     };
     const train = await see(data.train);
     const collapse = await collapseOf(model, train, choices.signal);
-    const mixtures = new Mixtures(train, model.device, choices, keep);
+    const mixtures = new Mixtures(train, model.device, choices, scope);
     const mixture = await mixtures.over("features");
     const jitter = await relativeJitter(mixture, train);
-    const fitted = await fitScores(model, train, mixtures, choices, keep);
-    const directions = choices.singularValues > 0 ? await directionsOf(train, model.device, choices, keep) : undefined;
+    const fitted = await fitScores(model, train, mixtures, choices, scope);
+    const directions = choices.singularValues > 0 ? await directionsOf(train, model.device, choices, scope) : undefined;
     // Without prototypes: a set may have any name.
     const singularValues = Object.create(null) as Record<string, readonly number[]>;
     const samples = Object.create(null) as Record<string, SampledPoints>;
@@ -83,15 +82,14 @@ export async function measure(model: ResNet, data: ExperimentData, choices: Meas
       singularValues: directions && singularValues,
       samples: choices.samples > 0 ? samples : undefined,
     };
-  } finally {
-    for (const item of open) item.dispose();
-  }
+  });
 }
 
 /** Section 4.1 of the seed paper: un-augmented training features, evaluation mode; NC4 against the network's own predictions. */
 async function collapseOf(model: ResNet, train: Extraction, signal: AbortSignal | undefined): Promise<MeasurementRow["collapse"]> {
-  const weights = await model.weights();
-  try {
+  return Scope.run(async (scope) => {
+    const weights = await model.weights();
+    scope.ownAll(weights.values());
     const numbers = await neuralCollapse.measure({
       features: train.features,
       labels: train.labels,
@@ -102,9 +100,7 @@ async function collapseOf(model: ResNet, train: Extraction, signal: AbortSignal 
     });
     const { nc1, enMeans, enClassifier, eaMeans, eaClassifier, nc3, nc4, rank } = numbers;
     return { nc1, enMeans, enClassifier, eaMeans, eaClassifier, nc3, nc4, rank };
-  } finally {
-    for (const tensor of weights.values()) tensor.dispose();
-  }
+  });
 }
 
 /** The scores that are measured, by the names of the rows. A Gaussian mixture over the features is also fitted where its score is not asked for. */
@@ -113,16 +109,16 @@ async function fitScores(
   train: Extraction,
   mixtures: Mixtures,
   { scores, signal }: MeasureChoices,
-  keep: Keep,
+  scope: Scope,
 ): Promise<Map<MeasuredScore, scoring.Score>> {
   const choices = scores.map((score) => [score, scoreChoice(score, "scores")] as const);
   const head = choices.some(([, choice]) => requirementsOf(choice).fit.includes("weight")) ? await model.head() : undefined;
-  if (head !== undefined) for (const tensor of Object.values(head) as Tensor[]) keep(tensor);
+  if (head !== undefined) scope.ownAll(Object.values(head) as Tensor[]);
   const fitted = new Map<MeasuredScore, scoring.Score>();
   for (const [score, choice] of choices) {
     fitted.set(
       score,
-      choice.name === featureMixture ? await mixtures.score(choice) : keep(await fitScore(choice, { ...train, ...head }, signal)),
+      choice.name === featureMixture ? await mixtures.score(choice) : scope.own(await fitScore(choice, { ...train, ...head }, signal)),
     );
   }
   return fitted;
@@ -131,8 +127,6 @@ async function fitScores(
 function fitScore({ name, from }: ScoreChoice, training: scoring.TrainingOutputs, signal: AbortSignal | undefined): Promise<scoring.Score> {
   return scoring.fit(name, training, { ...(from !== undefined && { from }), signal } as scoring.ScoreOptions[typeof name]);
 }
-
-type Keep = <T extends { dispose(): void }>(item: T) => T;
 
 /** The Gaussian mixtures over the training outputs, each fitted once. */
 class Mixtures {
@@ -144,7 +138,7 @@ class Mixtures {
     private readonly train: Extraction,
     private readonly device: string,
     private readonly choices: MeasureChoices,
-    private readonly keep: Keep,
+    private readonly scope: Scope,
   ) {}
 
   async over(from: "features" | "rawFeatures" | "logits"): Promise<GaussianMixture> {
@@ -164,7 +158,7 @@ class Mixtures {
     const used: Covariance = tooFew ? fewSamples : covariance;
     if (tooFew) this.notes.push(`mixture over ${from}: ${used} covariance, a class has no more samples than the ${dimensions} dimensions`);
     const options = { from, covariance: used, prior, jitter, numClasses, device: this.device, signal };
-    const fitted = this.keep(await scoring.fit(featureMixture, this.train, options));
+    const fitted = this.scope.own(await scoring.fit(featureMixture, this.train, options));
     this.#fitted.set(from, fitted);
     return fitted;
   }
@@ -180,26 +174,25 @@ function counts(labels: Int32Array, numClasses: number): number[] {
 async function relativeJitter(mixture: GaussianMixture, { features, labels }: Extraction): Promise<number> {
   if (mixture.jitter.every((jitter) => jitter === 0)) return 0;
   const { numClasses, featureDim, device } = mixture;
-  const statistics = new ClassStatistics({ numClasses, featureDim, scatter: "diagonal", device });
-  await statistics.update(features, labels);
-  const own: number[] = [];
-  let [scatter, divisor] = [0, 0];
-  for (const [label, count] of mixture.counts.entries()) {
-    const variance = count > 1 ? await meanVariance(statistics, label) : 0;
-    own.push(variance);
-    scatter += variance * Math.max(0, count - 1);
-    divisor += Math.max(0, count - 1);
-  }
-  statistics.dispose();
-  const pooled = scatter / divisor; // stands in where a class has no variance of its own, as it did for the jitter
+  const [own, pooled] = await Scope.run(async (scope) => {
+    const statistics = scope.own(new ClassStatistics({ numClasses, featureDim, scatter: "diagonal", device }));
+    await statistics.update(features, labels);
+    const own: number[] = [];
+    let [scatter, divisor] = [0, 0];
+    for (const [label, count] of mixture.counts.entries()) {
+      const variance = count > 1 ? await meanVariance(statistics, label) : 0;
+      own.push(variance);
+      scatter += variance * Math.max(0, count - 1);
+      divisor += Math.max(0, count - 1);
+    }
+    return [own, scatter / divisor] as const; // the pooled one stands in where a class has no variance of its own, as it did for the jitter
+  });
   const shares = mixture.jitter.map((jitter, label) => (jitter === 0 ? 0 : jitter / ((own[label] as number) || pooled)));
   return Math.max(...shares);
 }
 
 async function meanVariance(statistics: ClassStatistics, of: number): Promise<number> {
-  const covariance = await statistics.covariance({ of });
-  const values = covariance.toArray() as Float64Array;
-  covariance.dispose();
+  const values = await Scope.run(async (scope) => scope.own(await statistics.covariance({ of })).toArray() as Float64Array);
   const d = statistics.featureDim;
   let trace = 0;
   for (let i = 0; i < d; i++) trace += values[i * d + i] as number;
@@ -214,12 +207,12 @@ async function directionsOf(
   train: Extraction,
   device: string,
   { singularValues, signal }: MeasureChoices,
-  keep: Keep,
+  scope: Scope,
 ): Promise<(features: Tensor) => Promise<number[]>> {
   const [rows, dimensions] = train.features.shape as [number, number];
   const k = Math.min(singularValues, rows, dimensions);
   const { basis, centre } = await neuralCollapse.singularValues(train.features, { k, device, signal });
-  keep(basis);
+  scope.own(basis);
   return async (features) => {
     const { lengths, count } = await neuralCollapse.projectedSingularValues({ basis, centre }, features, { device, signal });
     return Array.from(lengths, (length) => length / Math.sqrt(count));

@@ -3,7 +3,8 @@
 import { fail, optionalSignal, optionsObject } from "../core/checks";
 import { LibtorchOodError } from "../core/errors";
 import { modelOutputs, type ModelOutput } from "../core/model-outputs";
-import { Tensor, toTensor } from "../native/tensor";
+import { Scope } from "../core/scope";
+import { heldIn, Tensor, toTensor } from "../native/tensor";
 import type { Given, GivenTraining } from "./define";
 import type { ModelOutputs, ScoreCallOptions, TrainingOutputs } from "./score";
 
@@ -46,12 +47,7 @@ export async function withTraining<T>(
   const { labels } = training;
   if (needs.includes("labels") && labels === undefined) missing(score, "training", "labels");
   if (!needs.includes("labels") || !Tensor.is(labels)) return withMatrices(matrices, "training", training, use);
-  const held = labels.hold();
-  try {
-    return await withMatrices(matrices, "training", { ...training, labels: held }, use);
-  } finally {
-    if (held !== labels) held.dispose();
-  }
+  return Scope.run((scope) => withMatrices(matrices, "training", { ...training, labels: heldIn(scope, labels, labels) }, use));
 }
 
 async function withMatrices<T>(
@@ -60,28 +56,24 @@ async function withMatrices<T>(
   outputs: TrainingOutputs,
   use: (given: GivenTraining) => Promise<T>,
 ): Promise<T> {
-  const copies: Tensor[] = [];
-  const tensor = (key: Matrix | "bias", dimensions: number): Tensor => {
-    const value = outputs[key];
-    if (value === undefined) missing(score, name, key);
-    const given = toTensor(value, key);
-    const made = given === value ? given.hold() : given; // the caller may dispose of theirs while the call goes on
-    if (made !== value) copies.push(made);
-    const { shape, dtype } = made;
-    if (dtype !== "float32" && dtype !== "float64") fail("ERR_DTYPE", key, "float32 or float64", dtype);
-    if (shape.length !== dimensions || shape.includes(0)) {
-      const expected = dimensions === 2 ? "[rows, columns] of at least 1 each" : "[C]";
-      throw new LibtorchOodError("ERR_SHAPE", `${key}: expected ${expected}, found [${shape.join(", ")}]`);
-    }
-    return made;
-  };
-  try {
+  // Native calls keep what they read until they end; the caller may dispose of theirs while the call goes on.
+  return Scope.run((scope) => {
+    const tensor = (key: Matrix | "bias", dimensions: number): Tensor => {
+      const value = outputs[key];
+      if (value === undefined) missing(score, name, key);
+      const made = heldIn(scope, toTensor(value, key), value);
+      const { shape, dtype } = made;
+      if (dtype !== "float32" && dtype !== "float64") fail("ERR_DTYPE", key, "float32 or float64", dtype);
+      if (shape.length !== dimensions || shape.includes(0)) {
+        const expected = dimensions === 2 ? "[rows, columns] of at least 1 each" : "[C]";
+        throw new LibtorchOodError("ERR_SHAPE", `${key}: expected ${expected}, found [${shape.join(", ")}]`);
+      }
+      return made;
+    };
     const given = Object.fromEntries(needs.map((key) => [key, tensor(key, 2)]));
     const bias = needs.includes("weight") && outputs.bias !== undefined ? tensor("bias", 1) : undefined;
-    return await use({ ...given, labels: outputs.labels, bias } as GivenTraining);
-  } finally {
-    for (const copy of copies) copy.dispose(); // native calls keep what they read until they end
-  }
+    return use({ ...given, labels: outputs.labels, bias } as GivenTraining);
+  });
 }
 
 function missing(score: string, name: string, key: string): never {

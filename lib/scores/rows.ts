@@ -1,5 +1,6 @@
 // Scores that a row's own numbers give, of logits or of features: made natively on the compute thread.
 
+import { Scope } from "../core/scope";
 import { callNative, runNative } from "../native/call";
 import { native, type NativeRowQuantity } from "../native/surface";
 import { Tensor } from "../native/tensor";
@@ -17,10 +18,8 @@ export async function scoreRows(
   { temperature = 1, signal }: { temperature?: number; signal?: AbortSignal | undefined } = {},
 ): Promise<Float64Array> {
   const handle = Tensor.handle(matrix, name);
-  const scores = await runNative(signal, (control) => native().rowScores(control, handle, { quantity, temperature, name }));
-  try {
+  return Scope.run(async (scope) => {
+    const scores = scope.own(await runNative(signal, (control) => native().rowScores(control, handle, { quantity, temperature, name })));
     return callNative(() => scores.toTypedArray() as Float64Array);
-  } finally {
-    scores.dispose();
-  }
+  });
 }

@@ -3,6 +3,7 @@
 import { boolean, fail, finite, optionalSignal, optionsObject, string } from "../core/checks";
 import { ClassStatistics } from "./class-statistics";
 import type { Labels } from "../core/labels";
+import { Scope } from "../core/scope";
 import { classesIn, labelsTensor } from "../native/labels-tensor";
 import { native, type NativeCollapseNumbers } from "../native/surface";
 import { runNative } from "../native/call";
@@ -210,7 +211,8 @@ export async function loss(options: LossOptions): Promise<CollapseLoss> {
   const result = await runNative(optionalSignal(given.signal, "signal"), (control) =>
     native().collapseLoss(control, features, labels, weight, device),
   );
-  const [nc1, enMeans, enClassifier, eaMeans, eaClassifier, nc3] = result.terms.toTypedArray() as Iterable<number> as [
+  const values = await Scope.run((scope) => scope.own(result.terms).toTypedArray() as Float64Array);
+  const [nc1, enMeans, enClassifier, eaMeans, eaClassifier, nc3] = values as Iterable<number> as [
     number,
     number,
     number,
@@ -218,7 +220,6 @@ export async function loss(options: LossOptions): Promise<CollapseLoss> {
     number,
     number,
   ];
-  result.terms.dispose();
   return {
     value: nc1 + enMeans + enClassifier + eaMeans + eaClassifier + nc3,
     terms: { nc1, enMeans, enClassifier, eaMeans, eaClassifier, nc3 },

@@ -1,5 +1,6 @@
 // The Mahalanobis score relative to a background, one Gaussian of all training features: directions in which all classes vary cancel out.
 
+import { Scope } from "../../core/scope";
 import type { ModelOutput } from "../../core/model-outputs";
 import { defineScore, type Fitted } from "../define";
 import { deviceOption, fromFact, fromOption, numClassesOption } from "../option";
@@ -27,13 +28,11 @@ export const relativeMahalanobis = defineScore({
   comparesClasses: true,
   async fit(given, { from, ...options }) {
     const together = new Int32Array(given[from].shape[0] as number);
-    const classes = await SharedCovariance.fit(given[from], given.labels, options);
-    try {
-      return fitted(classes, await SharedCovariance.fit(given[from], together, { ...options, numClasses: 1 }), from);
-    } catch (error) {
-      classes.dispose();
-      throw error;
-    }
+    return Scope.run(async (scope) => {
+      const classes = scope.own(await SharedCovariance.fit(given[from], given.labels, options));
+      const background = await SharedCovariance.fit(given[from], together, { ...options, numClasses: 1 });
+      return fitted(scope.release(classes), background, from);
+    });
   },
   async restore({ description, tensors }, device, where) {
     const from = storedOption(description, "from", fromOption, where);
