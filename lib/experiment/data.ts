@@ -151,7 +151,7 @@ export function referencesOf({ inDistribution, outOfDistribution }: ResolvedConf
     const { name, folder } = datasetReference(text);
     return folder === undefined ? [] : [[name, text] as const];
   });
-  return folders.length === 0 ? undefined : (Object.fromEntries(folders) as Record<string, string>);
+  return folders.length === 0 ? undefined : Object.fromEntries(folders);
 }
 
 /** Two folders may disagree in their classes, and labels would then mean different things. @throws ERR_OPTION */

@@ -60,11 +60,13 @@ export function identityOf(configuration: RecordedConfiguration): Identity {
 /** The configuration that a folder was begun with, as it was given. @throws ERR_CORRUPT_FILE */
 export function configurationOf({ configuration }: HeaderRow, where: string): Configuration {
   if (!isObject(configuration)) throw corruptFile(where, "a header with a configuration", describe(configuration));
-  const { data, resized, conformed, classNames, references, ...given } = configuration as unknown as RecordedConfiguration;
+  const { references, ...recorded } = configuration as unknown as RecordedConfiguration;
+  const { inDistribution, outOfDistribution } = recorded;
+  if (!Array.isArray(outOfDistribution)) throw corruptFile(where, "a header with outOfDistribution", describe(outOfDistribution));
   const text = (name: string): string =>
     references !== undefined && Object.hasOwn(references, name) ? (references[name] as string) : name;
-  const { inDistribution, outOfDistribution } = given;
-  if (!Array.isArray(outOfDistribution)) throw corruptFile(where, "a header with outOfDistribution", describe(outOfDistribution));
+  const found = ["data", "resized", "conformed", "classNames"]; // of the data: no part of what was asked for
+  const given = Object.fromEntries(Object.entries(recorded).filter(([key]) => !found.includes(key))) as unknown as ResolvedConfiguration;
   return { ...given, inDistribution: text(inDistribution), outOfDistribution: outOfDistribution.map(text) };
 }
 

@@ -43,7 +43,7 @@ export function scoreChoice(text: string, field: string): ScoreChoice {
 
 /** What the score is fitted to, and what it looks at. */
 export function requirementsOf({ name, from }: ScoreChoice): scores.Requirements {
-  return from === undefined ? scores.requirements(name) : scores.requirements(name, { from } as scores.ScoreOptions[typeof name]);
+  return from === undefined ? scores.requirements(name) : scores.requirements(name, { from });
 }
 
 /** The scores of all rows, those of the paper first. */

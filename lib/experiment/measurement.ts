@@ -6,27 +6,22 @@ import {
   GaussianMixture,
   metrics,
   neuralCollapse,
-  scores as scoring,
-  type Covariance,
   type Dataset,
   type Extraction,
   type Precision,
   type ResNet,
   type Tensor,
 } from "../index";
-import type { MeasurementChoices, MixtureChoices } from "./configuration";
 import type { ExperimentData } from "./data";
-import { featureMixture, requirementsOf, scoreChoice, type MeasuredScore, type ScoreChoice } from "./measured-scores";
+import { fitScores, Mixtures, outputsFor, type FitChoices } from "./fitted-scores";
+import { featureMixture, type MeasuredScore } from "./measured-scores";
 import type { MeasurementRow, OodResult, SampledPoints } from "./rows";
 
-export interface MeasureChoices {
-  readonly scores: MeasurementChoices["scores"];
-  readonly mixture: MixtureChoices;
+export interface MeasureChoices extends FitChoices {
   readonly precision: Precision;
   /** How many of each; 0: none. */
   readonly singularValues: number;
   readonly samples: number;
-  readonly signal: AbortSignal | undefined;
 }
 
 /** The fields of a row that come from the network itself. */
@@ -42,13 +37,16 @@ export type Measured = Pick<MeasurementRow, "accuracy" | "collapse" | "ood" | "j
  *   class means coincide; ERR_ABORTED, ERR_OUT_OF_MEMORY
  */
 export async function measure(model: ResNet, data: ExperimentData, choices: MeasureChoices): Promise<Measured> {
+  const { precision, signal } = choices;
+  const outputs = outputsFor(choices.scores);
   return Scope.run(async (scope) => {
     const see = async (dataset: Dataset): Promise<Extraction> => {
-      const seen = await model.extract(dataset, { precision: choices.precision, signal: choices.signal });
-      return { ...seen, features: scope.own(seen.features), logits: scope.own(seen.logits) };
+      const seen = (await model.extract(dataset, { outputs, precision, signal })) as Extraction;
+      scope.ownAll(outputs.map((output) => seen[output]));
+      return seen;
     };
     const train = await see(data.train);
-    const collapse = await collapseOf(model, train, choices.signal);
+    const collapse = await collapseOf(model, train, signal);
     const mixtures = new Mixtures(train, model.device, choices, scope);
     const mixture = await mixtures.over("features");
     const jitter = await relativeJitter(mixture, train);
@@ -59,12 +57,11 @@ export async function measure(model: ResNet, data: ExperimentData, choices: Meas
     const samples = Object.create(null) as Record<string, SampledPoints>;
     const lookAt = async (name: string, seen: Extraction): Promise<Map<MeasuredScore, Float64Array>> => {
       const scores = new Map<MeasuredScore, Float64Array>();
-      for (const [name, score] of fitted) scores.set(name, await score.score(seen, { signal: choices.signal }));
+      for (const [name, score] of fitted) scores.set(name, await score.score(seen, { signal }));
       if (directions) singularValues[name] = await directions(seen.features);
       if (choices.samples > 0)
-        samples[name] = sampled(seen, scores.get(featureMixture) ?? (await mixture.logDensity(seen.features)), choices.samples);
-      seen.features.dispose();
-      seen.logits.dispose();
+        samples[name] = sampled(seen, scores.get(featureMixture) ?? (await mixture.logDensity(seen.features, { signal })), choices.samples);
+      for (const output of outputs) seen[output]?.dispose();
       return scores;
     };
     if (choices.samples > 0 || directions) await lookAt("train", train);
@@ -101,73 +98,6 @@ async function collapseOf(model: ResNet, train: Extraction, signal: AbortSignal 
     const { nc1, enMeans, enClassifier, eaMeans, eaClassifier, nc3, nc4, rank } = numbers;
     return { nc1, enMeans, enClassifier, eaMeans, eaClassifier, nc3, nc4, rank };
   });
-}
-
-/** The scores that are measured, by the names of the rows. A Gaussian mixture over the features is also fitted where its score is not asked for. */
-async function fitScores(
-  model: ResNet,
-  train: Extraction,
-  mixtures: Mixtures,
-  { scores, signal }: MeasureChoices,
-  scope: Scope,
-): Promise<Map<MeasuredScore, scoring.Score>> {
-  const choices = scores.map((score) => [score, scoreChoice(score, "scores")] as const);
-  const head = choices.some(([, choice]) => requirementsOf(choice).fit.includes("weight")) ? await model.head() : undefined;
-  if (head !== undefined) scope.ownAll(Object.values(head) as Tensor[]);
-  const fitted = new Map<MeasuredScore, scoring.Score>();
-  for (const [score, choice] of choices) {
-    fitted.set(
-      score,
-      choice.name === featureMixture ? await mixtures.score(choice) : scope.own(await fitScore(choice, { ...train, ...head }, signal)),
-    );
-  }
-  return fitted;
-}
-
-function fitScore({ name, from }: ScoreChoice, training: scoring.TrainingOutputs, signal: AbortSignal | undefined): Promise<scoring.Score> {
-  return scoring.fit(name, training, { ...(from !== undefined && { from }), signal } as scoring.ScoreOptions[typeof name]);
-}
-
-/** The Gaussian mixtures over the training outputs, each fitted once. */
-class Mixtures {
-  /** Departures from the estimator that was asked for, in words. */
-  readonly notes: string[] = [];
-  readonly #fitted = new Map<string, scoring.ScoreOf["gaussian-mixture"]>();
-
-  constructor(
-    private readonly train: Extraction,
-    private readonly device: string,
-    private readonly choices: MeasureChoices,
-    private readonly scope: Scope,
-  ) {}
-
-  async over(from: "features" | "rawFeatures" | "logits"): Promise<GaussianMixture> {
-    return (await this.score({ name: featureMixture, from })).mixture;
-  }
-
-  async score({ from = "features" }: ScoreChoice): Promise<scoring.ScoreOf["gaussian-mixture"]> {
-    const known = this.#fitted.get(from);
-    if (known !== undefined) return known;
-    const { mixture, signal } = this.choices;
-    const { covariance, fewSamples, prior, jitter } = mixture;
-    const { labels, logits } = this.train;
-    const numClasses = logits.shape[1] as number;
-    const smallest = Math.min(...counts(labels, numClasses).filter((count) => count > 0));
-    const dimensions = (this.train[from] as Tensor).shape[1] as number;
-    const tooFew = covariance === "full" && fewSamples !== "full" && smallest <= dimensions;
-    const used: Covariance = tooFew ? fewSamples : covariance;
-    if (tooFew) this.notes.push(`mixture over ${from}: ${used} covariance, a class has no more samples than the ${dimensions} dimensions`);
-    const options = { from, covariance: used, prior, jitter, numClasses, device: this.device, signal };
-    const fitted = this.scope.own(await scoring.fit(featureMixture, this.train, options));
-    this.#fitted.set(from, fitted);
-    return fitted;
-  }
-}
-
-function counts(labels: Int32Array, numClasses: number): number[] {
-  const found = new Array<number>(numClasses).fill(0);
-  for (const label of labels) (found[label] as number)++;
-  return found;
 }
 
 /** The largest jitter of a class in units of the mean variance tr(Σ_c)/d of its features, which makes different networks comparable. */

@@ -402,15 +402,16 @@ it("resumes from the folder alone", async () => {
 });
 
 it("measures any score of the registry, over any of the network's outputs, as its own functions do", async () => {
-  const measured = ["energy", "vim", "mahalanobis:logits", "nearest-neighbours"] as const;
+  const measured = ["energy", "vim", "mahalanobis:logits", "nearest-neighbours", "feature-norm", "mahalanobis:rawFeatures"] as const;
   await run({ ...one, measurements: { scores: [...measured] } }, "scores");
   const model = await ResNet.create({ numClasses: 3, inChannels: 1, imageSize: 8, width: 0.0625, seed: 1 });
   const { train, validation } = (await (readers.cifar10?.train as () => Promise<Dataset>)()).split(0.1, 0);
   await model.fit(train, { epochs: 3, milestones: [2], batchSize: 64, augmentation: "crop-flip", seed: 1, validation });
+  const all = { outputs: ["features", "rawFeatures", "logits"] } as const;
   const [seen, inside, outside] = [
-    await model.extract(train),
-    await model.extract(await (readers.cifar10?.test as () => Promise<Dataset>)()),
-    await model.extract(await (readers.svhn?.test as () => Promise<Dataset>)()),
+    await model.extract(train, all),
+    await model.extract(await (readers.cifar10?.test as () => Promise<Dataset>)(), all),
+    await model.extract(await (readers.svhn?.test as () => Promise<Dataset>)(), all),
   ];
   const results = finalRow("scores").ood.svhn as Record<string, { auroc: number }>;
   expect(Object.keys(results)).toEqual([...measured]);
@@ -420,6 +421,8 @@ it("measures any score of the registry, over any of the network's outputs, as it
     vim: await scores.fit("vim", training),
     "mahalanobis:logits": await scores.fit("mahalanobis", training, { from: "logits" }),
     "nearest-neighbours": await scores.fit("nearest-neighbours", training),
+    "feature-norm": await scores.fit("feature-norm", training),
+    "mahalanobis:rawFeatures": await scores.fit("mahalanobis", training, { from: "rawFeatures" }),
   };
   for (const score of measured) {
     expect(results[score]?.auroc).toBe(metrics.auroc(await fitted[score].score(inside), await fitted[score].score(outside)));
