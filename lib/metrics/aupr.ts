@@ -5,6 +5,7 @@ import { positivesAndNegatives, type PositiveClass } from "./positive-class";
 import type { NumberList } from "./scores";
 import { staircase } from "./thresholds";
 
+/** Options of {@link aupr}. */
 export interface AuprOptions {
   /** Which set counts as positive: AUPR-in (`"in"`, default) or AUPR-out (`"out"`). */
   positive?: PositiveClass;

@@ -6,6 +6,7 @@ import { auroc } from "./auroc";
 import { resample, seededUint32 } from "../core/random";
 import { sortedNumbers, type NumberList } from "./scores";
 
+/** Options of {@link bootstrapInterval}. */
 export interface BootstrapOptions {
   /** The metric; default {@link auroc}. It is given two resampled sets of the original sizes. */
   statistic?: (inDistribution: Float64Array, outOfDistribution: Float64Array) => number;
@@ -17,10 +18,13 @@ export interface BootstrapOptions {
   seed?: number;
 }
 
+/** A metric with its bootstrap interval. */
 export interface BootstrapInterval {
   /** The metric of the sets themselves. */
   readonly value: number;
+  /** Lower end of the interval. */
   readonly lower: number;
+  /** Upper end of the interval. */
   readonly upper: number;
 }
 

@@ -4,18 +4,23 @@ import { integer, optionsObject } from "../core/checks";
 import { LibtorchOodError } from "../core/errors";
 import { finiteNumbers, sameLength, wholeNumbers, type ClassList, type NumberList } from "./scores";
 
+/** Options of {@link ece} and {@link reliability}. */
 export interface CalibrationOptions {
   /** Number of bins of equal width over (0, 1]; default 15 (Guo et al. 2017). */
   bins?: number;
 }
 
+/** Predictions of similar confidence, and how many of them are correct. */
 export interface ReliabilityBin {
   /** The bin holds confidences in (lower, upper]; the first one also holds 0. */
   readonly lower: number;
+  /** Upper end of the bin, which belongs to it. */
   readonly upper: number;
+  /** Number of predictions in the bin. */
   readonly count: number;
   /** Mean confidence and share of right predictions in the bin; NaN where it is empty. */
   readonly confidence: number;
+  /** Share of correct predictions in the bin; NaN where it is empty. */
   readonly accuracy: number;
 }
 

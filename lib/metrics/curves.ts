@@ -5,20 +5,27 @@ import { positivesAndNegatives, type PositiveClass } from "./positive-class";
 import type { NumberList } from "./scores";
 import { staircase } from "./thresholds";
 
+/** Options of {@link rocCurve} and {@link prCurve}. */
 export interface CurveOptions {
   /** Which set counts as positive; default `"in"`. With `"out"` the thresholds are those of the negated scores. */
   positive?: PositiveClass;
 }
 
+/** A ROC curve, point by point. */
 export interface RocCurve {
+  /** Share of the negative set that is called positive, ascending from 0 to 1. */
   readonly falsePositiveRate: Float64Array;
+  /** Share of the positive set that is called positive, ascending from 0 to 1. */
   readonly truePositiveRate: Float64Array;
   /** An input is called positive where its score is at least the threshold; the first one is Infinity (none is). */
   readonly thresholds: Float64Array;
 }
 
+/** A curve of precision against recall, point by point. */
 export interface PrCurve {
+  /** Share of the inputs called positive that belong to the positive set. */
   readonly precision: Float64Array;
+  /** Share of the positive set that is called positive. */
   readonly recall: Float64Array;
   /** Ascending; one shorter than the other two, whose last point (precision 1, recall 0) has no threshold. */
   readonly thresholds: Float64Array;

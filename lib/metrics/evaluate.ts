@@ -8,6 +8,7 @@ import { auroc } from "./auroc";
 import { fprAtTpr } from "./fpr";
 import type { NumberList } from "./scores";
 
+/** Options of `metrics.evaluate`. */
 export interface EvaluateOptions extends Partial<EvaluationChoices> {
   /** Gives every choice below that is not given itself. */
   preset?: PresetName;
@@ -22,20 +23,48 @@ export interface EvaluateOptions extends Partial<EvaluationChoices> {
 
 /** Numbers between 0 and 1 of one out-of-distribution set, or their means over a group. */
 export interface EvaluationNumbers {
+  /** Chance that an in-distribution input scores higher than an out-of-distribution one; ties count one half. */
   readonly auroc: number;
   /** Of the set that `choices.auprPositive` names. */
   readonly aupr: number;
+  /** AUPR with the in-distribution set as the positive one. */
   readonly auprIn: number;
+  /** AUPR with the out-of-distribution set as the positive one. */
   readonly auprOut: number;
+  /** False-positive rate at the true-positive rate `choices.tpr` of the set that `choices.fprPositive` names. */
   readonly fpr: number;
 }
 
+/** What `metrics.evaluate` returns. */
 export interface Evaluation {
+  /** The preset that the choices came from; undefined without one. */
   readonly preset: PresetRecord | undefined;
+  /** The choices that the numbers follow, all of them filled in. */
   readonly choices: EvaluationChoices;
-  readonly sets: Readonly<Record<string, EvaluationNumbers & { readonly count: number; readonly imageList: string }>>;
-  /** Macro-averages: each set counts alike, whatever its size. `sets` says which of the group's there were, `missing` which not. */
-  readonly groups: Readonly<Record<string, EvaluationNumbers & { readonly sets: readonly string[]; readonly missing: readonly string[] }>>;
+  /** The numbers of each out-of-distribution set, by its name. */
+  readonly sets: Readonly<
+    Record<
+      string,
+      EvaluationNumbers & {
+        /** Number of inputs of the set. */
+        readonly count: number;
+        /** Name of the list of images that the set was reduced to, or "unfiltered". */
+        readonly imageList: string;
+      }
+    >
+  >;
+  /** Macro-averages over groups of sets: each set counts alike, whatever its size. */
+  readonly groups: Readonly<
+    Record<
+      string,
+      EvaluationNumbers & {
+        /** Members of the group that were given. */
+        readonly sets: readonly string[];
+        /** Members of the group that were not given. */
+        readonly missing: readonly string[];
+      }
+    >
+  >;
 }
 
 const choiceKeys = ["auprPositive", "auprEstimator", "fprPositive", "tpr", "groups"] as const;

@@ -5,6 +5,7 @@ import { LibtorchOodError } from "../core/errors";
 import { positivesAndNegatives, type PositiveClass } from "./positive-class";
 import { sortedNumbers, type NumberList } from "./scores";
 
+/** Options of {@link fprAtTpr}. */
 export interface FprOptions {
   /** The true-positive rate to reach, in (0, 1]; default 0.95. */
   tpr?: number;

@@ -4,6 +4,7 @@ import { finite, optionsObject } from "../core/checks";
 import { LibtorchOodError } from "../core/errors";
 import { finiteMatrix, type NumberMatrix } from "./scores";
 
+/** Options of the scores of logits. */
 export interface LogitScoreOptions {
   /** Divides the logits; default 1. */
   temperature?: number;

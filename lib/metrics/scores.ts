@@ -21,7 +21,9 @@ export type NumberList =
 
 /** Numbers row by row: `data` holds `shape[0]` rows of `shape[1]` values. */
 export interface NumberMatrix {
+  /** The values, row by row. */
   readonly data: NumberList;
+  /** `[rows, columns]`. */
   readonly shape: readonly number[];
 }
 

@@ -4,10 +4,15 @@ import { LibtorchOodError } from "../core/errors";
 import { timesPower, toOrdinary } from "./magnitude";
 import { finiteNumbers, sameLength, type NumberList } from "./scores";
 
+/** Count, range, mean and spread of some numbers. */
 export interface Summary {
+  /** How many numbers there are. */
   readonly count: number;
+  /** The smallest of them. */
   readonly min: number;
+  /** The largest of them. */
   readonly max: number;
+  /** Their arithmetic mean. */
   readonly mean: number;
   /** Sample standard deviation (ddof 1), what the seed paper prints after its ±; NaN for a single value. */
   readonly sd: number;

@@ -5,17 +5,21 @@ import { LibtorchOodError } from "../core/errors";
 import { extremeExponent, timesPower } from "./magnitude";
 import { finiteMatrix, wholeNumbers, type ClassList, type NumberMatrix } from "./scores";
 
+/** Options of {@link fitTemperature}. */
 export interface TemperatureOptions {
   /** Temperatures are searched from `minimum` to `maximum`; defaults 0.01 and 100. */
   minimum?: number;
+  /** See `minimum`. Default 100. */
   maximum?: number;
 }
 
+/** The temperature that suits some logits best. */
 export interface TemperatureFit {
   /** Divide the logits by this before the softmax. */
   readonly temperature: number;
   /** Mean negative log-likelihood in nats at temperature 1 and at the fitted one. */
   readonly nllBefore: number;
+  /** Mean negative log-likelihood in nats at the fitted temperature. */
   readonly nllAfter: number;
   /** True where the best temperature lies outside the search range, e.g. 0 when every validation label is right. */
   readonly atBound: boolean;
