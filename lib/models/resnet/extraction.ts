@@ -3,6 +3,7 @@
 import { fail, integer, optionalFunction, optionalSignal, optionsObject, typedArrayName } from "../../core/checks";
 import { LibtorchOodError } from "../../core/errors";
 import type { ModelOutput } from "../../core/model-outputs";
+import { Scope } from "../../core/scope";
 import { Dataset, requireDataset } from "../../data/dataset";
 import type { Normalization } from "../../data/normalization";
 import type { ImageTarget } from "../../images/decode";
@@ -46,17 +47,13 @@ export async function extractAll<Outputs extends readonly ModelOutput[]>(
   const checked = optionsObject(options, "extract options", [...extractKeys, "onProgress"]);
   const onProgress = optionalFunction(checked.onProgress, "onProgress");
   const labels = images instanceof Dataset ? Int32Array.from(requireDataset(images, "images").labels) : new Int32Array(0);
-  const input = new Input(images, imageTarget(network.architecture, checked), checkOnError(checked.onError));
-  let extractor: BoundExtractor | undefined;
-  try {
-    extractor = await extractorOf(network, checked);
+  return Scope.run(async (scope) => {
+    const input = scope.own(new Input(images, imageTarget(network.architecture, checked), checkOnError(checked.onError)));
+    const extractor = scope.own(await extractorOf(network, checked));
     const { tensor, skipped } = await input.taken;
     const extracted = await extractor.extract(tensor, onProgress);
     return { ...extracted, labels, skipped, precision: extractor.precision } as Extraction<Outputs>;
-  } finally {
-    extractor?.dispose();
-    await input.dispose();
-  }
+  });
 }
 
 /** Chunk after chunk; `ResNet.extractStream` documents it. */
@@ -71,27 +68,22 @@ export async function extractChunks<Outputs extends readonly ModelOutput[]>(
   const target = imageTarget(network.architecture, checked);
   const onError = checkOnError(checked.onError);
   const reader = new ReadAhead(source, optionalSignal(checked.signal, "signal"));
-  let extractor: BoundExtractor | undefined;
   let count = 0;
   let imagesBefore = 0;
   const all: ImageFailure[] = [];
-  try {
-    extractor = await extractorOf(network, checked);
+  const run = async (scope: Scope): Promise<void> => {
+    const extractor = scope.own(await extractorOf(network, checked));
     for (let next = await reader.next(); !next.done; next = await reader.next()) {
       const { images, labels } = labelled(next.value);
       // Taken before the source runs on: it may use one buffer for all chunks.
       const input = new Input(images, target, inStream(onError, imagesBefore));
       reader.prefetch();
-      let extraction;
-      let skipped: readonly ImageFailure[];
-      try {
-        const taken = await input.taken;
-        skipped = taken.skipped;
-        extraction = await extractor.extract(taken.tensor);
-      } finally {
-        await input.dispose();
-      }
-      try {
+      const { skipped, extraction } = await Scope.run(async (reading) => {
+        const taken = await reading.own(input).taken;
+        return { skipped: taken.skipped, extraction: await extractor.extract(taken.tensor) };
+      });
+      await Scope.run(async (handing) => {
+        handing.ownAll(Object.values(extraction));
         const rows = rowsOf(extraction);
         const total = rows + skipped.length;
         if (labels !== undefined && labels.length !== total) {
@@ -105,16 +97,15 @@ export async function extractChunks<Outputs extends readonly ModelOutput[]>(
         await sink(chunk as ExtractionChunk<Outputs>);
         count += rows;
         imagesBefore += total;
-      } finally {
-        for (const tensor of Object.values(extraction)) tensor.dispose();
-      }
+      });
     }
+  };
+  try {
+    await Scope.run(run);
     return { count, skipped: all };
   } catch (error) {
     await reader.close();
     throw error;
-  } finally {
-    extractor?.dispose();
   }
 }
 
@@ -185,12 +176,11 @@ class BoundExtractor {
         const report = onProgress && guard.wrap((done: number) => onProgress(done, total));
         return this.handle.extract(control, images, { ...this.options, outputs }, report && ((done) => void report(done)));
       });
-      try {
+      await Scope.run(async (scope) => {
+        scope.ownAll(Object.values(found));
         await guard?.finish(this.signal);
-      } catch (error) {
-        for (const tensor of Object.values(found)) tensor.dispose();
-        throw error;
-      }
+        scope.releaseAll();
+      });
       const extracted: ExtractedOutputs = {};
       for (const [name, tensor] of Object.entries(found) as [ModelOutput, NativeTensor][]) extracted[name] = new Tensor(tensor);
       if (extracted.features !== undefined && !this.normalizes) extracted.rawFeatures = extracted.features;

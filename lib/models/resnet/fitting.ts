@@ -1,6 +1,7 @@
 // Trains a network: what a run begins with, the native run, its reports and checkpoints, and going on from one.
 
 import { LibtorchOodError } from "../../core/errors";
+import { Scope } from "../../core/scope";
 import { dataHash } from "../../data/data-hash";
 import { requireDataset, type Dataset } from "../../data/dataset";
 import { checkNormalization, type Normalization } from "../../data/normalization";
@@ -54,14 +55,12 @@ interface PreparedFit {
 /** Trains a network; `ResNet.fit` documents it. */
 export async function fitNetwork(network: FittedNetwork, train: Dataset, options: FitOptions): Promise<EpochReport[]> {
   const prepared = await prepareFit(network, train, options);
-  const held: { dispose(): void }[] = prepared.momentum.map(({ tensor }) => tensor);
-  try {
+  return Scope.run(async (scope) => {
+    scope.ownAll(prepared.momentum.map(({ tensor }) => tensor));
     if (prepared.history.length >= prepared.options.epochs) prepared.adopt();
-    else await runFit(network, prepared, held);
+    else await runFit(network, prepared, scope);
     return prepared.history;
-  } finally {
-    for (const tensor of held) tensor.dispose();
-  }
+  });
 }
 
 async function prepareFit(network: FittedNetwork, train: Dataset, options: FitOptions): Promise<PreparedFit> {
@@ -101,16 +100,13 @@ async function prepareFit(network: FittedNetwork, train: Dataset, options: FitOp
   };
 }
 
-/** The native run; what it reads is put into `held`, for the caller to dispose of. */
-async function runFit(network: FittedNetwork, prepared: PreparedFit, held: { dispose(): void }[]): Promise<void> {
+/** The native run; the scope owns what it reads. */
+async function runFit(network: FittedNetwork, prepared: PreparedFit, scope: Scope): Promise<void> {
   const { options, training, validation } = prepared;
-  const images = await datasetTensor(training);
-  held.push(images);
-  const labels = labelsTensor(training);
-  held.push(labels);
-  const validationImages = validation && (await datasetTensor(validation));
-  const validationLabels = validation && labelsTensor(validation, training.classNames);
-  if (validationImages && validationLabels) held.push(validationImages, validationLabels);
+  const images = scope.own(await datasetTensor(training));
+  const labels = scope.own(labelsTensor(training));
+  const validationImages = scope.own(validation && (await datasetTensor(validation)));
+  const validationLabels = scope.own(validation && labelsTensor(validation, training.classNames));
 
   let guard: CallbackGuard | undefined;
   let writer: CheckpointWriter | undefined;
@@ -207,11 +203,15 @@ async function resume(network: FittedNetwork, path: string, options: ResolvedFit
     if (differences.length > 0) {
       throw new LibtorchOodError("ERR_OPTION", `${path}: the checkpoint is of another run; it differs in ${differences.join(", ")}`);
     }
-    const state = await file.state();
-    const momentum = await file.momentum();
-    await network.loadState(path, state);
-    for (const { tensor } of state) tensor.dispose();
-    return { record, momentum, trainedOn };
+    return await Scope.run(async (scope) => {
+      const state = await file.state();
+      scope.ownAll(state.map(({ tensor }) => tensor));
+      const momentum = await file.momentum();
+      scope.ownAll(momentum.map(({ tensor }) => tensor));
+      await network.loadState(path, state);
+      for (const { tensor } of momentum) scope.release(tensor);
+      return { record, momentum, trainedOn };
+    });
   } finally {
     await file.close();
   }

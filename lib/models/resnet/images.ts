@@ -12,6 +12,7 @@ import { native, type NativeTensor } from "../../native/surface";
 import { abortError, callNative } from "../../native/call";
 import { Tensor, toTensor, type ArrayWithShape } from "../../native/tensor";
 import { warn } from "../../core/warnings";
+import { Scope } from "../../core/scope";
 
 /**
  * Images as programs hold them: a Dataset; a Tensor or array [N, C, H, W], uint8 (0 … 255), or float32/float64 in 0 … 1; or one image or
@@ -49,24 +50,14 @@ export async function imagesTensor(images: Images, name: string, target: ImageTa
   const taken = takeImages(images, name);
   const { channels, size } = target;
   const faults = new Map<number, LibtorchOodError>();
-  let tensor = newTensor([taken.length, channels, size, size]);
-  try {
+  return Scope.run(async (scope) => {
+    const all = scope.own(newTensor([taken.length, channels, size, size]));
     const onFault = onError === "throw" ? undefined : (index: number, error: LibtorchOodError) => void faults.set(index, error);
-    await decodeImages(taken, target, (index, bytes) => tensor.write(index * bytes.length, bytes), onFault);
+    await decodeImages(taken, target, (index, bytes) => all.write(index * bytes.length, bytes), onFault);
     const skipped = await reportFaults(faults, (index) => (taken[index] as TakenImage).name, onError, target.signal);
-    if (faults.size > 0) {
-      const all = tensor;
-      try {
-        tensor = await withoutRows(all, faults, target.signal);
-      } finally {
-        all.dispose();
-      }
-    }
+    const tensor = faults.size > 0 ? await withoutRows(all, faults, target.signal) : scope.release(all);
     return { tensor, skipped };
-  } catch (error) {
-    tensor.dispose(); // once more where its rows were left out
-    throw error;
-  }
+  });
 }
 
 function newTensor(shape: number[]): NativeTensor {
@@ -82,8 +73,8 @@ async function withoutRows(
   const [count = 0, ...shape] = tensor.shape;
   const length = shape.reduce((product, size) => product * size, 1);
   const rowsAtOnce = Math.max(1, Math.floor(pieceBytes / 8 / length)); // every piece is copied three times
-  const result = newTensor([count - left.size, ...shape]);
-  try {
+  return Scope.run(async (scope) => {
+    const result = scope.own(newTensor([count - left.size, ...shape]));
     let next = 0;
     for (let start = 0; start < count; start += rowsAtOnce) {
       await turn();
@@ -99,28 +90,22 @@ async function withoutRows(
       result.write(next, rows.subarray(0, length * kept));
       next += length * kept;
     }
-    return result;
-  } catch (error) {
-    result.dispose();
-    throw error;
-  }
+    return scope.release(result);
+  });
 }
 
 export async function datasetTensor(images: Dataset): Promise<NativeTensor> {
   const { length, shape } = images;
   const bytes = length * requireArrays(images);
-  const tensor = newTensor([length, ...shape]);
-  try {
+  return Scope.run(async (scope) => {
+    const tensor = scope.own(newTensor([length, ...shape]));
     for (let offset = 0; offset < bytes; offset += pieceBytes) {
       if (offset > 0) await turn();
       requireArrays(images); // again: others have had their turn
       tensor.write(offset, images.images.subarray(offset, offset + pieceBytes));
     }
-    return tensor;
-  } catch (error) {
-    tensor.dispose();
-    throw error;
-  }
+    return scope.release(tensor);
+  });
 }
 
 function ownHandle(images: Tensor | ArrayWithShape, name: string): NativeTensor {

@@ -5,6 +5,7 @@ import { checkClassNames } from "../../core/class-names";
 import { LibtorchOodError } from "../../core/errors";
 import type { ModelOutput } from "../../core/model-outputs";
 import type { Overlap } from "../../core/overlap";
+import { Scope } from "../../core/scope";
 import { requireDataset, type Dataset } from "../../data/dataset";
 import { checkNormalization, type Normalization } from "../../data/normalization";
 import { imageRows, SeenInputs } from "../../data/seen-inputs";
@@ -168,19 +169,15 @@ export class ResNet {
       const { architecture, normalization, classNames, preset, trainedOn } = file.description;
       requireImageSize(path, architecture, maxImageSize);
       requireSizes(path, architecture, file.shapeOf);
-      const state = await file.state();
-      const model = await ResNet.#create({ ...architecture, ...checked, normalization }, preset, false);
-      try {
+      return await Scope.run(async (scope) => {
+        const state = await file.state();
+        scope.ownAll(state.map(({ tensor }) => tensor));
+        const model = scope.own(await ResNet.#create({ ...architecture, ...checked, normalization }, preset, false));
         await model.#loadStateOfFile(path, state);
-      } catch (error) {
-        model.dispose();
-        throw error;
-      } finally {
-        for (const { tensor } of state) tensor.dispose();
-      }
-      model.classNames = classNames;
-      model.#trainedOn = trainedOn;
-      return model;
+        model.classNames = classNames;
+        model.#trainedOn = trainedOn;
+        return scope.release(model);
+      });
     } finally {
       await file.close();
     }
@@ -204,19 +201,16 @@ export class ResNet {
     device: string,
   ): Promise<ResNet> {
     const dtype = state.find(({ name }) => name === "fc.weight")?.tensor.dtype === "float64" ? "float64" : "float32";
-    const model = await ResNet.#create({ ...architecture, device, dtype, normalization }, preset, false);
-    try {
+    return Scope.run(async (scope) => {
+      const model = scope.own(await ResNet.#create({ ...architecture, device, dtype, normalization }, preset, false));
       await model.#loadStateOfFile(
         path,
         state.map(({ name, tensor }) => ({ name, tensor: new Tensor(tensor) })),
       );
-    } catch (error) {
-      model.dispose();
-      throw error;
-    }
-    model.classNames = classNames;
-    model.#trainedOn = trainedOn;
-    return model;
+      model.classNames = classNames;
+      model.#trainedOn = trainedOn;
+      return scope.release(model);
+    });
   }
 
   /** @internal What a file says of this network. */
@@ -391,8 +385,9 @@ export class ResNet {
    * await scores.fit("vim", { ...(await model.extract(train)), ...(await model.head()) });
    */
   async head(): Promise<LinearHead> {
-    const weights = await this.weights();
-    try {
+    return Scope.run(async (scope) => {
+      const weights = await this.weights();
+      scope.ownAll(weights.values());
       const { temperature } = this.architecture;
       const [weight, bias] = [weights.get("fc.weight"), weights.get("fc.bias")] as [Tensor, Tensor];
       return {
@@ -402,9 +397,7 @@ export class ResNet {
         ),
         bias: Tensor.from(Float64Array.from(bias.toArray() as Float32Array)),
       };
-    } finally {
-      for (const tensor of weights.values()) tensor.dispose();
-    }
+    });
   }
 
   /** Copies of all parameters and buffers, under the names of DDU's PyTorch code, parameters first. */
@@ -425,12 +418,11 @@ export class ResNet {
     if (Object.prototype.toString.call(weights) !== "[object Map]") fail("ERR_OPTION", "weights", "a Map of names to tensors", weights);
     const taken = takeWeights(weights); // before anything is awaited
     await this.#retained(async (network) => {
-      const own = await this.weights();
-      try {
+      await Scope.run(async (scope) => {
+        const own = await this.weights();
+        scope.ownAll(own.values());
         await this.#loadState(fittingState(taken, own), network);
-      } finally {
-        for (const tensor of own.values()) tensor.dispose();
-      }
+      });
     });
   }
 
@@ -440,13 +432,12 @@ export class ResNet {
   }
 
   async #save(path: string): Promise<void> {
-    const weights = await this.weights();
-    const state = [...weights].map(([name, tensor]) => ({ name, tensor }));
-    try {
+    await Scope.run(async (scope) => {
+      const weights = await this.weights();
+      scope.ownAll(weights.values());
+      const state = [...weights].map(([name, tensor]) => ({ name, tensor }));
       await writeModelFile(string(path, "path"), this.#describe(this.#normalization), state);
-    } finally {
-      for (const { tensor } of state) tensor.dispose();
-    }
+    });
   }
 
   /** Frees the native memory; calls in flight end as they would. Idempotent; any later use throws ERR_DISPOSED. */
@@ -472,12 +463,7 @@ export class ResNet {
 
   /** Has a call that computes first keep the network, so that it ends as it would when this is disposed of meanwhile. */
   async #retained<T>(body: (network: NativeResNet) => Promise<T>): Promise<T> {
-    const network = callNative(() => this.#native.retain());
-    try {
-      return await body(network);
-    } finally {
-      network.dispose();
-    }
+    return Scope.run((scope) => body(scope.own(callNative(() => this.#native.retain()))));
   }
 
   async #loadState(state: readonly NamedTensor[], network = this.#native): Promise<void> {
