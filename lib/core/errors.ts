@@ -22,6 +22,7 @@ export const errorCodes = [
   "ERR_INTERNAL",
 ] as const;
 
+/** The codes of errors: one of those that the guide to errors explains, `"ERR_OPTION"` or `"ERR_SHAPE"` for example. */
 export type ErrorCode = (typeof errorCodes)[number];
 
 /**
@@ -29,9 +30,12 @@ export type ErrorCode = (typeof errorCodes)[number];
  * `code` is for programs; `cause` is the underlying error where there is one.
  */
 export class LibtorchOodError extends Error {
+  /** Always `"LibtorchOodError"`. */
   override readonly name = "LibtorchOodError";
+  /** What went wrong, for programs. */
   readonly code: ErrorCode;
 
+  /** Makes an error of the library; programs receive such errors and need not make any. */
   constructor(code: ErrorCode, message: string, options?: ErrorOptions) {
     super(wholeMessages.includes(code) ? message : bounded(message), options);
     this.code = code;

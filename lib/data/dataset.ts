@@ -152,7 +152,7 @@ export class Dataset {
 
   /**
    * Splits at random into a training and a validation part; both keep the order of the images. The same length, fraction and seed give the
-   * same split on every machine: the validation part is the first round(fraction · N) of {@link randomPermutation}(N, seed).
+   * same split on every machine: the validation part is the first round(fraction · N) of a permutation that the seed gives.
    *
    * @param fraction - of the images that go to validation, between 0 and 1; each part gets at least one image
    * @param seed - integer, 0 to 2^32 − 1

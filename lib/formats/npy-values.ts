@@ -7,6 +7,7 @@ import { swapBytes } from "./byte-order";
 import type { NpyHeader } from "./npy-header";
 import { halfToNumber } from "./safetensors-data";
 
+/** The typed arrays that {@link readNpy} gives. */
 export type NpyArray = ArrayOfDtype[PlainDtype];
 
 /** Converted or moved between turns of the event loop: a few milliseconds. */

@@ -27,7 +27,9 @@ export type NpyDtype = PlainDtype;
 /** The typed array of each dtype. */
 export type NpyArrays = Pick<ArrayOfDtype, PlainDtype>;
 
+/** What a `.npy` file holds. */
 export interface Npy<D extends NpyDtype = NpyDtype> {
+  /** The dtype of `data`. */
   readonly dtype: D;
   /** Sizes of the dimensions; none for a single number. */
   readonly shape: readonly number[];
@@ -90,8 +92,11 @@ export class NpyWriter<D extends NpyDtype = NpyDtype> {
   #failure: { error: unknown } | undefined;
 
   private constructor(
+    /** Where the file will be. */
     readonly path: string,
+    /** The dtype of the elements. */
     readonly dtype: D,
+    /** Sizes of the dimensions of a row. */
     readonly rowShape: readonly number[],
     private readonly file: AtomicFile,
   ) {

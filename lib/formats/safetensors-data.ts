@@ -16,6 +16,7 @@ import {
 import { LibtorchOodError } from "../core/errors";
 import { bytesOf } from "../core/lists";
 
+/** The dtypes of the safetensors format, by the names in its headers. */
 export type SafetensorsDtype = (typeof dtypes)[Dtype]["safetensors"];
 
 /** In the order of the table. */

@@ -25,13 +25,17 @@ export type { SafetensorsEntry } from "./safetensors-header";
 
 /** A tensor with its bytes: little-endian, row-major. */
 export interface SafetensorsTensor {
+  /** The dtype of the elements. */
   readonly dtype: SafetensorsDtype;
+  /** Sizes of the dimensions; none for a single number. */
   readonly shape: readonly number[];
+  /** The bytes of the elements, little-endian, in row-major order; {@link toValues} makes numbers of them. */
   readonly data: Uint8Array;
 }
 
 /** All of a file. */
 export interface SafetensorsContent {
+  /** The text of `__metadata__`, in the order of the file. */
   readonly metadata: ReadonlyMap<string, string>;
   /** In the order of the header. */
   readonly tensors: ReadonlyMap<string, SafetensorsTensor>;
@@ -39,7 +43,9 @@ export interface SafetensorsContent {
 
 /** An open file whose header has been read and checked; tensors are read one at a time. */
 export class SafetensorsFile {
+  /** The path that was opened. */
   readonly path: string;
+  /** The text of `__metadata__`, in the order of the file. */
   readonly metadata: ReadonlyMap<string, string>;
   /** In the order of the header. */
   readonly tensors: ReadonlyMap<string, SafetensorsEntry>;
@@ -92,6 +98,7 @@ export class SafetensorsFile {
     await handle?.close();
   }
 
+  /** Calls {@link close}, for `await using`. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }
@@ -146,8 +153,11 @@ function parseBytes(bytes: Uint8Array, source: string): SafetensorsContent {
 
 /** A tensor to write. */
 export interface SafetensorsInput {
+  /** The name of the tensor in the file. */
   readonly name: string;
+  /** The dtype of the elements in the file. */
   readonly dtype: SafetensorsDtype;
+  /** Sizes of the dimensions; none for a single number. */
   readonly shape: readonly number[];
   /**
    * A Uint8Array of raw little-endian bytes (any dtype), or the typed array of the dtype: Float64Array F64, Float32Array F32,
@@ -157,13 +167,14 @@ export interface SafetensorsInput {
   readonly data: SafetensorsArray;
 }
 
+/** Options of {@link writeSafetensors}. */
 export interface SafetensorsWriteOptions {
   /** Text to text, written as `__metadata__` in the order given. */
   metadata?: ReadonlyMap<string, string> | Readonly<Record<string, string>>;
 }
 
 /**
- * Writes a file atomically (see {@link writeFileAtomically}): tensors in the order given, data from a multiple of 8 on. The same
+ * Writes a file atomically (a temporary file, flushed and renamed): tensors in the order given, data from a multiple of 8 on. The same
  * input gives the same bytes. Tensors are not copied, so a file of any size is written with little memory.
  *
  * @throws before anything is written: ERR_OPTION (name twice or reserved, unknown dtype), ERR_SHAPE, ERR_DTYPE, ERR_RANGE (header above 100 MB);

@@ -32,8 +32,9 @@ export const resizeKernel = "antialiased-bilinear";
 
 /** How the images of a set came to their size: what became of those that had another one, and by which kernel. */
 export interface ResizeRecord {
+  /** How images of another shape were brought to the square. */
   readonly mode: ImageResize;
-  /** {@link resizeKernel} for what this library resized. */
+  /** The kernel: "antialiased-bilinear" for what this library resized. */
   readonly kernel: string;
 }
 

@@ -15,6 +15,7 @@ export interface ImageFailure {
   readonly code: ErrorCode;
   /** The message of `error`. */
   readonly reason: string;
+  /** The error that decoding the image threw. */
   readonly error: LibtorchOodError;
 }
 

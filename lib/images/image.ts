@@ -9,7 +9,9 @@ import { listOf } from "../core/lists";
 export interface ImageDataLike {
   /** 4 · width · height bytes. */
   readonly data: Uint8ClampedArray | Uint8Array;
+  /** Width in pixels. */
   readonly width: number;
+  /** Height in pixels. */
   readonly height: number;
 }
 

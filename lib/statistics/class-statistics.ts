@@ -18,7 +18,9 @@ import { Scope } from "../core/scope";
  */
 export type Scatter = "full" | "pooled" | "diagonal";
 
+/** Options of `new ClassStatistics`. */
 export interface ClassStatisticsOptions {
+  /** C: the number of classes. */
   numClasses: number;
   /** d: the number of columns of the features. */
   featureDim: number;
@@ -46,9 +48,13 @@ const storedStatistics = object({ numClasses: whole(1, 1 << 24), featureDim: who
  * const gmm = await GaussianMixture.fromStatistics(statistics);
  */
 export class ClassStatistics {
+  /** C: the number of classes. */
   readonly numClasses: number;
+  /** d: the number of columns of the features. */
   readonly featureDim: number;
+  /** Which scatter is kept. */
   readonly scatter: Scatter;
+  /** Where the statistics are computed and kept. */
   readonly device: string;
   readonly #native: NativeClassStatistics;
   #last: Promise<unknown> = Promise.resolve();
@@ -160,6 +166,7 @@ export class ClassStatistics {
     this.#native.dispose();
   }
 
+  /** Calls {@link dispose}, for `using`. */
   [Symbol.dispose](): void {
     this.dispose();
   }

@@ -41,6 +41,7 @@ export type Prior = "empirical" | "uniform" | "none";
  */
 export type Jitter = "relative" | "relative-shared" | "ddu" | number;
 
+/** Options of {@link GaussianMixture.fromStatistics}. */
 export interface GaussianMixtureOptions {
   /** Gives covariance, prior and jitter as a publication has them; those that are given beside it go first. */
   preset?: PresetName;
@@ -52,9 +53,11 @@ export interface GaussianMixtureOptions {
   jitter?: Jitter;
   /** Of covariance `"low-rank"`, which needs it: 1 to d − 1. */
   rank?: number;
+  /** Aborts the fit, which then throws ERR_ABORTED. */
   signal?: AbortSignal;
 }
 
+/** Options of {@link GaussianMixture.fit}. */
 export interface GaussianMixtureFitOptions extends GaussianMixtureOptions {
   /** Default: one more than the largest label. */
   numClasses?: number;
@@ -120,10 +123,15 @@ interface Description extends Rules {
  * const scores = await gmm.logDensity(testFeatures);
  */
 export class GaussianMixture {
+  /** C: the number of classes, those without samples included. */
   readonly numClasses: number;
+  /** d: the number of columns of the features. */
   readonly featureDim: number;
+  /** Where densities are computed. */
   readonly device: string;
+  /** How the covariances were estimated. */
   readonly covariance: Covariance;
+  /** What the probability of each class is. */
   readonly prior: Prior;
   /** The rule that was asked for; {@link jitter} is what it came to. */
   readonly jitterRule: Jitter;
@@ -241,7 +249,12 @@ export class GaussianMixture {
    *
    * @throws ERR_RANGE for a class that is not there or had no samples, ERR_DISPOSED
    */
-  async parameters(label: number): Promise<{ mean: Tensor; covariance: Tensor }> {
+  async parameters(label: number): Promise<{
+    /** Shape `[d]`. */
+    mean: Tensor;
+    /** Shape `[d, d]`. */
+    covariance: Tensor;
+  }> {
     integer(label, "label", 0, this.numClasses - 1);
     const found = await runNative(undefined, (control) => this.#native.parameters(control, label));
     const [mean, covariance] = ["mean", "covariance"].map((name) => new Tensor(named(found, name))) as [Tensor, Tensor];
@@ -306,6 +319,7 @@ export class GaussianMixture {
     this.#native.dispose();
   }
 
+  /** Calls {@link dispose}, for `using`. */
   [Symbol.dispose](): void {
     this.dispose();
   }

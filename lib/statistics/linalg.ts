@@ -8,18 +8,21 @@ import { native, type NativeJobControl, type NativeNamedTensor, type NativeTenso
 import { runNative } from "../native/call";
 import { Tensor, toTensor, type ArrayWithShape } from "../native/tensor";
 
+/** Options that every function of linear algebra takes. */
 export interface LinalgOptions {
   /** `"cpu"` (default), `"cuda"` or `"cuda:N"`; results come back to host memory. */
   device?: string;
+  /** Aborts the call, which then throws ERR_ABORTED. A single large factorisation ends first. */
   signal?: AbortSignal;
 }
 
+/** Options of {@link covariance}. */
 export interface CovarianceOptions extends LinalgOptions {
-  /** [n], or [..., n] as x has rows; none negative: how often each row counts. Default: once. */
+  /** Shape `[n]`, or `[..., n]` as x has rows; none negative: how often each row counts. Default: once. */
   weights?: Tensor | ArrayWithShape;
   /** Subtracted from the total weight to give the divisor. Default 1, as numpy.cov. */
   ddof?: number;
-  /** [n]: the class of each row, for `of: "classes"` and `"pooled"`. */
+  /** Shape `[n]`: the class of each row, for `of: "classes"` and `"pooled"`. */
   labels?: Labels;
   /** Default: one more than the largest label. */
   numClasses?: number;
@@ -31,6 +34,7 @@ export interface CovarianceOptions extends LinalgOptions {
   of?: "global" | "classes" | "pooled";
 }
 
+/** Options of {@link pinv}. */
 export interface PinvOptions extends LinalgOptions {
   /** Singular values up to this share of the largest count as zero. Default max(m, n) times the machine epsilon of the dtype. */
   rcond?: number;
@@ -40,6 +44,7 @@ export interface PinvOptions extends LinalgOptions {
   hermitian?: boolean;
 }
 
+/** Options of {@link cholesky}. */
 export interface CholeskyOptions extends LinalgOptions {
   /**
    * Added to the diagonal where needed: `0` (default, none) or another number; `"relative"`: the smallest 10^k·tr(A)/d for which min L_ii² ≥
@@ -110,7 +115,12 @@ export async function pinv(matrix: Tensor | ArrayWithShape, options: PinvOptions
 export async function cholesky(
   matrix: Tensor | ArrayWithShape,
   options: CholeskyOptions = {},
-): Promise<{ factor: Tensor; jitter: Float64Array }> {
+): Promise<{
+  /** The lower factors, of the shape of the input. */
+  factor: Tensor;
+  /** What was added to each diagonal. */
+  jitter: Float64Array;
+}> {
   const { jitter = 0, ...rest } = optionsObject(options, "options", ["jitter", ...linalgKeys]);
   if (typeof jitter === "number") finite(jitter, "jitter", 0);
   else oneOf(jitter, "jitter", ["relative", "ddu"]);
@@ -128,7 +138,12 @@ export async function cholesky(
 export async function logdet(
   matrix: Tensor | ArrayWithShape,
   options: LinalgOptions = {},
-): Promise<{ sign: Float64Array; logarithm: Float64Array }> {
+): Promise<{
+  /** −1, 0 or 1 for each matrix. */
+  sign: Float64Array;
+  /** The natural logarithm of the magnitude for each matrix; −Infinity for a singular one. */
+  logarithm: Float64Array;
+}> {
   const source = handle(matrix, "matrix");
   const rest = optionsObject(options, "options", linalgKeys);
   const found = await run(rest, (control, device) => native().linalg.logdet(control, source, device));
@@ -143,7 +158,15 @@ export async function logdet(
  * @returns values [..., d] and vectors [..., d, d], same dtype
  * @throws ERR_SHAPE, ERR_NON_FINITE, ERR_DTYPE; ERR_RANGE where a matrix is not symmetric, or an eigenvalue is beyond the dtype
  */
-export async function eigh(matrix: Tensor | ArrayWithShape, options: LinalgOptions = {}): Promise<{ values: Tensor; vectors: Tensor }> {
+export async function eigh(
+  matrix: Tensor | ArrayWithShape,
+  options: LinalgOptions = {},
+): Promise<{
+  /** Eigenvalues, ascending. */
+  values: Tensor;
+  /** Eigenvectors in columns, in the order of the values. */
+  vectors: Tensor;
+}> {
   const source = handle(matrix, "matrix");
   const rest = optionsObject(options, "options", linalgKeys);
   const found = await run(rest, (control, device) => native().linalg.eigh(control, source, device));

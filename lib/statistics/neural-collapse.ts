@@ -40,6 +40,7 @@ export interface CollapseOfStatistics extends CollapseOfMeans {
   readonly nc3: number;
   /** As {@link etfDistanceMeans}, for the Gram matrix of the w_c. */
   readonly etfDistanceClassifier: number;
+  /** Variants of the definitions, where `variants: true` asks for them. */
   readonly variants?: CollapseVariants;
 }
 
@@ -54,26 +55,31 @@ export interface CollapseOfFeatures extends CollapseOfMeans {
   readonly nc4: number | undefined;
 }
 
+/** Other definitions of the numbers of the class means, as some publications have them. */
 export interface VariantsOfMeans {
   /** tr(Σ_W Σ_B†)/C, Eq. 4 of the seed paper as printed. */
   readonly nc1OverClasses: number;
+  /** `enMeans` with the standard deviation of ddof 0. */
   readonly enMeansDdof0: number;
   /** Share of samples whose nearest class mean is not their label; undefined from statistics, and where there is no NC4. */
   readonly nc4Labels: number | undefined;
 }
 
+/** Other definitions of all numbers, as some publications have them. */
 export interface CollapseVariants extends VariantsOfMeans {
+  /** `enClassifier` with the standard deviation of ddof 0. */
   readonly enClassifierDdof0: number;
   /** Columns of Wᵀ and M̄ brought to unit length each, squared distances summed. */
   readonly nc3UnitColumns: number;
 }
 
+/** Options of {@link measure}. */
 export interface MeasureOptions {
-  /** [N, d], float32 or float64: training features, eval mode, un-augmented. What else `model.extract` gives may lie beside them and is ignored. */
+  /** Shape `[N, d]`, float32 or float64: training features, eval mode, un-augmented. What else `model.extract` gives may lie beside them and is ignored. */
   features: Tensor | ArrayWithShape;
-  /** [N] */
+  /** Shape `[N]`: the classes of the samples. */
   labels: Labels;
-  /** [N]: the class that the network predicts. Default: the largest of W z + b; none without a weight. */
+  /** Shape `[N]`: the class that the network predicts. Default: the largest of W z + b; none without a weight. */
   predictions?: Labels;
   /** Classifier weights [C, d]. Default: none, for embeddings; then there are no numbers of the classifier, and C is one more than the largest label. */
   weight?: Tensor | ArrayWithShape;
@@ -85,16 +91,21 @@ export interface MeasureOptions {
   variants?: boolean;
   /** `"cpu"` (default), `"cuda"` or `"cuda:N"`. */
   device?: string;
+  /** Aborts the call, which then throws ERR_ABORTED. */
   signal?: AbortSignal;
 }
 
+/** Options of {@link measureStatistics}. */
 export interface MeasureStatisticsOptions {
   /** With scatter `"full"` or `"pooled"`. */
   statistics: ClassStatistics;
   /** Classifier weights [C, d]. Default: none. */
   weight?: Tensor | ArrayWithShape;
+  /** Eigenvalues of M̄ᵀM̄ below this share of the largest count as zero. Default 4·max(C, d)·2.2e-16. */
   rcond?: number;
+  /** Adds {@link CollapseVariants}. Default false. */
   variants?: boolean;
+  /** Aborts the call, which then throws ERR_ABORTED. */
   signal?: AbortSignal;
 }
 
@@ -172,24 +183,33 @@ function withoutSamples(numbers: NativeCollapseNumbers, variants: boolean): Coll
 /** The terms of {@link loss}, each as in {@link CollapseOfStatistics}. */
 export type CollapseTerms = Pick<CollapseOfStatistics, "nc1" | "enMeans" | "enClassifier" | "eaMeans" | "eaClassifier" | "nc3">;
 
+/** Options of {@link loss}. */
 export interface LossOptions {
   /** Of the batch, [B, d], float32 or float64. */
   features: Tensor | ArrayWithShape;
-  /** [B] */
+  /** Shape `[B]`: the classes of the samples. */
   labels: Labels;
   /** Classifier weights [C, d]. */
   weight: Tensor | ArrayWithShape;
   /** `"cpu"` (default), `"cuda"` or `"cuda:N"`. */
   device?: string;
+  /** Aborts the call, which then throws ERR_ABORTED. */
   signal?: AbortSignal;
 }
 
+/** The loss of a batch, its terms and its gradients. */
 export interface CollapseLoss {
   /** The sum of the terms. */
   readonly value: number;
+  /** The six numbers whose sum is the loss. */
   readonly terms: CollapseTerms;
   /** Of the value: `features` [B, d] and `weight` [C, d], float64. A class without samples in the batch has a row of zeros. */
-  readonly gradients: { readonly features: Tensor; readonly weight: Tensor };
+  readonly gradients: {
+    /** Shape `[B, d]`. */
+    readonly features: Tensor;
+    /** Shape `[C, d]`. */
+    readonly weight: Tensor;
+  };
 }
 
 /**

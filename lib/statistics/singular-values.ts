@@ -5,6 +5,7 @@ import { native, type NativeNamedTensor } from "../native/surface";
 import { runNative } from "../native/call";
 import { Tensor, toTensor, type ArrayWithShape } from "../native/tensor";
 
+/** Options of {@link singularValues}. */
 export interface SingularValuesOptions {
   /** How many singular values and directions to keep, 1 to min(N, d). Default: all. */
   k?: number;
@@ -12,6 +13,7 @@ export interface SingularValuesOptions {
   centred?: boolean;
   /** `"cpu"` (default), `"cuda"` or `"cuda:N"`. */
   device?: string;
+  /** Aborts the call, which then throws ERR_ABORTED. */
   signal?: AbortSignal;
 }
 

@@ -55,7 +55,7 @@ export async function writeModelFile(
   await writeNativeTensors(path, handles, metadata);
 }
 
-/** What the file of a network says of it: {@link describeModelFile}. */
+/** What the file of a network says of it: what `ResNet.describe` returns. */
 export interface ModelFileSummary {
   readonly architecture: Architecture;
   readonly normalization: Normalization | undefined;
