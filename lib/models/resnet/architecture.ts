@@ -4,38 +4,42 @@ import { boolean, finite, integer, oneOf, optionsObject } from "../../core/check
 import { LibtorchOodError } from "../../core/errors";
 import type { NativeArchitecture } from "../../native/surface";
 
-/** Soft spectral normalisation of the convolutions (METHOD: DDU; Gouk et al. 2018). */
+/**
+ * Soft spectral normalisation of the convolutions: a convolution whose largest singular value σ exceeds `coefficient` is scaled down to it
+ * (Gouk et al. 2018; Mukhoti et al. 2021, DDU).
+ */
 export interface SpectralNormOptions {
-  /** Largest singular value that a convolution may keep. Default 3 (DDU). */
+  /** Largest singular value that a convolution keeps, more than 0. Default 3, as in DDU. */
   coefficient?: number;
-  /** Power iterations per training forward pass. Default 1 (DDU). */
+  /** Power iterations per training forward pass, 1 to 1000. Default 1, as in DDU. */
   powerIterations?: number;
-  /** Power iterations at creation; random start vectors underestimate σ. Default 0 (DDU). */
+  /** Power iterations when the network is created, 0 to 100,000. They matter because random start vectors underestimate σ. Default 0, as in DDU. */
   warmupIterations?: number;
 }
 
-/** The network: a CIFAR-stem ResNet as in the DDU benchmark, every departure a switch. */
+/** Describes a network: a ResNet with CIFAR stem as in the DDU benchmark. Every departure from a plain ResNet is a switch. */
 export interface ArchitectureOptions {
   /** ResNet18 (d = 512) or ResNet50 (d = 2048). Default 18. */
   depth?: 18 | 50;
+  /** Number of classes C, which is the number of logits, 2 to 2²⁰. */
   numClasses: number;
-  /** Default 3. */
+  /** Number of channels of the images, 1 to 4096. Files and RGBA pixels serve networks of 1 (grey) or 3 (RGB) channels. Default 3. */
   inChannels?: number;
-  /** Height and width of the square images, in pixels. Default 32. */
+  /** Height and width of the square images in pixels, 1 to 4096. Default 32. */
   imageSize?: number;
-  /** Multiplies the planes 64, 128, 256, 512 of the four layers. Default 1. */
+  /** Factor of the planes 64, 128, 256, 512 of the four layers, 1/64 to 64. Default 1. */
   width?: number;
-  /** Length d of the feature vector, by the planes of the last layer alone (a multiple of 4 for ResNet50). Default: what depth and width give. */
+  /** Length d of the feature vector, a multiple of 4 for ResNet50. It changes the planes of the last layer alone. Default: 512 (ResNet18) or 2048 (ResNet50) times `width`. */
   featureDim?: number;
-  /** Leaky ReLU (slope 0.01) in place of ReLU. Default true, as DDU's `mod`. */
+  /** Activations are leaky ReLU (slope 0.01) instead of ReLU. Default true, as DDU's `mod`. */
   leakyRelu?: boolean;
-  /** Shortcuts by average pooling and zero-padded channels in place of 1×1 convolutions. Default true, as DDU's `mod`. */
+  /** Shortcuts are average pooling and zero-padded channels instead of 1×1 convolutions. Default true, as DDU's `mod`. */
   avgPoolShortcut?: boolean;
-  /** Default `{ coefficient: 3 }`; `false`: none. */
+  /** Spectral normalisation of the convolutions; `false` switches it off. Default `{ coefficient: 3 }`, as in DDU. */
   spectralNorm?: SpectralNormOptions | false;
-  /** Divide features by their Euclidean norm before the last layer (the seed paper's one change). Default true. */
+  /** The last layer sees features divided by their Euclidean norm, which is the seed paper's one change. Default true. */
   l2Normalize?: boolean;
-  /** Divides the (normalised) features before the last layer. Default 1, the paper. */
+  /** Divisor of the (normalised) features before the last layer, at least 1e-12. Default 1, as in the seed paper. */
   temperature?: number;
 }
 
@@ -55,10 +59,16 @@ export const architectureKeys = [
 
 /** {@link ArchitectureOptions} with every default filled in. */
 export interface Architecture extends Required<Omit<ArchitectureOptions, "spectralNorm">> {
+  /** Spectral normalisation of the convolutions with its defaults filled in; `false` where the network has none. */
   spectralNorm: Required<SpectralNormOptions> | false;
 }
 
-/** Checks the options and fills in the defaults. @throws ERR_OPTION, ERR_RANGE */
+/**
+ * Checks the options and fills in the defaults.
+ *
+ * @throws ERR_OPTION for a value of another type and a `featureDim` that the depth does not allow; ERR_RANGE for a number outside its range;
+ *   ERR_NON_FINITE for NaN and infinity
+ */
 export function resolveArchitecture(options: ArchitectureOptions): Architecture {
   const depth = oneOf(options.depth ?? 18, "depth", [18, 50] as const);
   const width = finite(options.width ?? 1, "width", 1 / 64, 64);

@@ -1,4 +1,4 @@
-// Writes checkpoints while training goes on: one write at a time, and of those that wait only the newest.
+// Writes checkpoints while training goes on, one at a time; of several that wait, only the newest is written.
 
 import type { NativeNamedTensor } from "../../native/surface";
 import { Tensor } from "../../native/tensor";
@@ -19,14 +19,14 @@ export class CheckpointWriter {
     private readonly onError: (error: unknown) => void,
   ) {}
 
-  /** Takes the snapshot over: its tensors are disposed when they are written or have been overtaken. */
+  /** Takes the snapshot over: its tensors are disposed when they are written or a newer snapshot replaces them. */
   add(snapshot: Snapshot): void {
     if (this.#next) disposeSnapshot(this.#next);
     this.#next = snapshot;
     this.#writing ??= this.#writeAll().catch(this.onError);
   }
 
-  /** Resolves when everything added is on disk (or has failed, which `onError` was told). */
+  /** Resolves when every snapshot is on disk or has failed; `onError` is told of failures. */
   async finish(): Promise<void> {
     await this.#writing;
   }

@@ -1,4 +1,4 @@
-// What a network costs before it is made: weights that must fit into memory, and images that are large for its stem.
+// Checks the cost of a network before it is made: the weights must fit into memory, and large images are warned of.
 
 import { constrainedMemory } from "node:process";
 import os from "node:os";
@@ -10,7 +10,7 @@ import { countElements } from "./tensor-shapes";
 /** A network is made in float32 and then laid out for the device, so that for a moment it is there twice. */
 const bytesPerElement = { float32: 8, float64: 12 } as const;
 
-/** @throws ERR_OUT_OF_MEMORY for a network that this machine, or its container, has no room for */
+/** Requires memory for a network. @throws ERR_OUT_OF_MEMORY for a network that does not fit into the free memory of this machine or its container */
 export function requireMemory(architecture: Architecture, dtype: "float32" | "float64"): void {
   const elements = countElements(architecture);
   const needed = elements * bytesPerElement[dtype];
@@ -25,7 +25,7 @@ export function requireMemory(architecture: Architecture, dtype: "float32" | "fl
   );
 }
 
-/** Of the container where that is less. Node.js from 20.13 on knows what is available in it; before, its limit. */
+/** Free memory in bytes, of the container where that is less. Node.js from 20.13 on knows what is available in a container; earlier ones know its limit. */
 function availableMemory(): number {
   const { availableMemory: available } = process as { availableMemory?: () => number };
   if (available !== undefined) return available.call(process);

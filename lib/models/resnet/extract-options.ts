@@ -1,4 +1,4 @@
-// What an extraction is asked for and what it gives: options, their checks, and the types of the results.
+// The options of an extraction, their checks, and the types of its results.
 
 import { fail, oneOf, optionalSignal } from "../../core/checks";
 import { shortList } from "../../core/lists";
@@ -12,44 +12,50 @@ import type { Tensor } from "../../native/tensor";
 import type { Architecture } from "./architecture";
 import type { Images } from "./images";
 
-/** What extraction gives unless told otherwise. */
+/** The model outputs that extraction gives by default. */
 export type DefaultOutputs = readonly ["features", "logits"];
 
+/** Options of {@link ResNet.extractStream}, and of {@link ResNet.extract} as far as the two share them. */
 export interface ExtractOptions<Outputs extends readonly ModelOutput[] = DefaultOutputs> {
   /**
-   * What to compute, all in one pass: "features" as the last layer sees them (divided by their norm where `l2Normalize` is on), "rawFeatures" as
-   * pooled, "logits". Default `["features", "logits"]`.
+   * Model outputs to compute, all in one pass. "features" are those that the last layer sees (divided by their norm where `l2Normalize` is on),
+   * "rawFeatures" those that pooling gives, "logits" the outputs of the last layer. Default `["features", "logits"]`.
    */
   outputs?: Outputs;
-  /** Images per forward pass. Default 64. */
+  /** Number of images per forward pass, 1 to 2²⁰. Default 64. */
   batchSize?: number;
   /**
-   * Of the convolutions; features and logits are float32 all the same. "auto" is bfloat16 where the processor has units for it or on CUDA, else
-   * float32. Default "float32" (a float64 network is always read in float64).
+   * Precision of the convolutions; features and logits are float32 in either case. "auto" is bfloat16 on CUDA and where the processor has units for
+   * it, else float32. A float64 network is always computed in float64. Default "float32".
    */
   precision?: Precision;
-  /** Of files and RGBA pixels that have not the network's size, antialiased (a Dataset or tensor must have it). Default "center-crop". */
+  /** How files and RGBA pixels of another size than the network's become that size. A Dataset or tensor must have the size. Default "center-crop". */
   resize?: ImageResize;
-  /** What becomes of images that cannot be decoded: see {@link OnError}. Default: "throw". */
+  /** What happens with images that cannot be decoded: see {@link OnError}. Default "throw". */
   onError?: OnError;
   /**
-   * Pixels that an image file may have. Memory and time grow with them. Default: 100 million, and 250 million for a baseline JPEG, as cameras write
-   * them: it is decoded row by row, so that only time grows.
+   * Largest number of pixels that an image file may have. Memory and time grow with it. Default: 100 million, and 250 million for a baseline JPEG, as
+   * cameras write them: it is decoded row by row, so that only time grows.
    */
   maxPixels?: number;
+  /** Signal that ends the call with ERR_ABORTED. */
   signal?: AbortSignal;
 }
 
+/** Options of {@link ResNet.extract}. */
 export interface ExtractAllOptions<Outputs extends readonly ModelOutput[] = DefaultOutputs> extends ExtractOptions<Outputs> {
-  /** Images done, of all. The call ends when the promises that it returns have settled, or by an abort; it may end the call by throwing. */
+  /**
+   * Function that is told how many of `total` images are done. The call ends when the promises that the function returned have settled, or with an
+   * abort. An error that it throws ends the call.
+   */
   onProgress?: (done: number, total: number) => void | Promise<void>;
 }
 
 /**
- * What {@link ResNet.extract} gives: a Tensor for each output that was asked for, float32 (float64 for a float64 network), and what is known of the
- * images. `features` and `rawFeatures` are [N, d], `logits` [N, C].
+ * Result of {@link ResNet.extract}: a Tensor for each output that was asked for, and facts about the images. `features` and `rawFeatures` are [N, d],
+ * `logits` are [N, C]. The dtype is float32, or float64 for a float64 network.
  *
- * A network that does not normalise has one matrix of features: where either name is asked for, both are there, as the same Tensor.
+ * A network that does not normalise has one matrix of features. If either name is asked for, the result has both names for the same Tensor.
  */
 export type Extraction<Outputs extends readonly ModelOutput[] = DefaultOutputs> = ExtractedImages &
   Record<Stated<Outputs>, Tensor> &
@@ -58,21 +64,31 @@ export type Extraction<Outputs extends readonly ModelOutput[] = DefaultOutputs> 
 /** The names in a list that is written out; of a list that is known only at run time, none can be relied on. */
 type Stated<Outputs extends readonly ModelOutput[]> = number extends Outputs["length"] ? never : Outputs[number];
 
-/** What an {@link Extraction} says of its images. */
+/** The part of an {@link Extraction} that tells of its images. */
 export interface ExtractedImages {
-  /** [N]: the data set's labels; empty where none were given. */
+  /** Labels of the N rows, from the data set or the chunk; empty where none were given. */
   labels: Int32Array;
-  /** Images that are not among the N rows, with `onError`; the rows keep the order of the others. In a stream `index` counts from its first image. */
+  /** Images that `onError` left out of the N rows. The rows keep the order of the other images. In a stream, `index` counts from its first image. */
   skipped: readonly ImageFailure[];
-  /** What the convolutions were computed in. */
+  /** Precision that the convolutions were computed in. */
   precision: ComputePrecision | "float64";
 }
 
 /** One chunk of {@link ResNet.extractStream}: an {@link Extraction} and the number of rows before it. */
-export type ExtractionChunk<Outputs extends readonly ModelOutput[] = DefaultOutputs> = Extraction<Outputs> & { offset: number };
+export type ExtractionChunk<Outputs extends readonly ModelOutput[] = DefaultOutputs> = Extraction<Outputs> & {
+  /** Number of rows in the chunks before this one. */
+  offset: number;
+};
 
-/** What {@link ResNet.extractStream} reads: images, with labels where there are any. */
-export type ImageChunk = Images | { images: Exclude<Images, Dataset>; labels: Int32Array };
+/** One chunk that {@link ResNet.extractStream} reads: images, with or without labels. */
+export type ImageChunk =
+  | Images
+  | {
+      /** The images of the chunk. */
+      images: Exclude<Images, Dataset>;
+      /** One label per image of the chunk. */
+      labels: Int32Array;
+    };
 
 export const extractKeys = ["outputs", "batchSize", "precision", "resize", "onError", "maxPixels", "signal"] as const;
 
@@ -81,7 +97,7 @@ export type ExtractedOutputs = Partial<Record<ModelOutput, Tensor>>;
 
 export const defaultOutputs: DefaultOutputs = ["features", "logits"];
 
-/** @throws ERR_OPTION for anything but a list of outputs, each named once */
+/** The model outputs in a caller's list. @throws ERR_OPTION for anything but a list of outputs, each named once */
 export function checkOutputs(value: unknown): ReadonlySet<ModelOutput> {
   const list = shortList(value, 16);
   if (list === undefined || list.length === 0) fail("ERR_OPTION", "outputs", `a list of ${modelOutputs.join(", ")}`, value);
@@ -94,7 +110,11 @@ export function checkOutputs(value: unknown): ReadonlySet<ModelOutput> {
   return outputs;
 }
 
-/** What images that have to be decoded become for a network. @throws ERR_OPTION, ERR_RANGE */
+/**
+ * Channels and size that decoded images need for a network, with the options that decide on them.
+ *
+ * @throws ERR_OPTION for an option of another type, ERR_RANGE for `maxPixels` outside its range
+ */
 export function imageTarget({ inChannels, imageSize }: Architecture, { resize, maxPixels, signal }: AnyExtractOptions): ImageTarget {
   return {
     channels: inChannels,

@@ -1,4 +1,4 @@
-// Runs images through a network: all of some, or chunk after chunk.
+// Runs images through a network for its model outputs: a whole set at once, or a stream chunk by chunk.
 
 import { fail, integer, optionalFunction, optionalSignal, optionsObject, typedArrayName } from "../../core/checks";
 import { LibtorchOodError } from "../../core/errors";
@@ -38,7 +38,7 @@ export interface ExtractedNetwork {
   readonly extractor: NativeResNet["extractor"];
 }
 
-/** The whole of some images; `ResNet.extract` documents it. */
+/** Extracts a whole set of images; `ResNet.extract` documents it. */
 export async function extractAll<Outputs extends readonly ModelOutput[]>(
   network: ExtractedNetwork,
   images: Images,
@@ -56,7 +56,7 @@ export async function extractAll<Outputs extends readonly ModelOutput[]>(
   });
 }
 
-/** Chunk after chunk; `ResNet.extractStream` documents it. */
+/** Extracts a stream chunk by chunk; `ResNet.extractStream` documents it. */
 export async function extractChunks<Outputs extends readonly ModelOutput[]>(
   network: ExtractedNetwork,
   source: AsyncIterable<ImageChunk> | Iterable<ImageChunk>,

@@ -7,97 +7,133 @@ import { shortList } from "../../core/lists";
 import { checkPrecision, type ComputePrecision, type Precision } from "../../native/precision";
 import { presetOf, withPreset, type PresetName, type PresetRecord } from "../../protocols/preset";
 
-/** What one epoch of training was like. */
+/** Report on one epoch of training. */
 export interface EpochReport {
-  /** Epochs done, from 1. */
+  /** Number of epochs done, from 1. */
   epoch: number;
   /** Mean loss per training sample, as the batches were seen. */
   loss: number;
-  /** Share of training samples classified rightly, as the batches were seen. */
+  /** Share of training samples that were classified correctly, as the batches were seen, 0 to 1. */
   accuracy: number;
-  /** Share of validation images classified rightly after the epoch; undefined without a validation set. */
+  /** Share of validation images that are classified correctly after the epoch, 0 to 1; undefined without a validation set. */
   validationAccuracy: number | undefined;
-  /** Of the epoch's last step. */
+  /** Learning rate of the epoch's last step. */
   learningRate: number;
+  /** Training images per second of wall time. */
   imagesPerSecond: number;
-  /** Wall time of the training batches. */
+  /** Wall time of the training batches, in seconds. */
   seconds: number;
-  /** What the convolutions were computed in: `precision: "auto"` resolved; "float64" where a float64 network was trained in its own dtype. */
+  /** Precision of the convolutions, which tells what `precision: "auto"` became. "float64" where a float64 network was trained in its own dtype. */
   precision: ComputePrecision | "float64";
-  /** The preset that the options came from; not there without one. */
+  /** The preset that the options came from; absent without one. */
   preset?: PresetRecord;
 }
 
-/** Where an epoch is; sent about ten times a second. */
+/** Progress within an epoch, sent about ten times a second. */
 export interface BatchReport {
+  /** Number of the epoch, from 1. */
   epoch: number;
-  /** Batches done in this epoch, of `batches`. */
+  /** Number of batches done in this epoch, of `batches`. */
   batch: number;
+  /** Number of batches in an epoch. */
   batches: number;
   /** Mean loss per sample of the epoch so far. */
   loss: number;
+  /** Training images per second of wall time. */
   imagesPerSecond: number;
 }
 
-/** Options of {@link ResNet.fit}. Only `epochs` is required, and not even that with a preset. */
-export type FitOptions = TrainingOptions & ({ epochs: number } | { preset: PresetName });
+/** Options of {@link ResNet.fit}. Either `epochs` or `preset` is required. */
+export type FitOptions = TrainingOptions &
+  (
+    | {
+        /** Total number of epochs, resumed ones included. */
+        epochs: number;
+      }
+    | {
+        /** The preset that gives the number of epochs. */
+        preset: PresetName;
+      }
+  );
 
-/** Those of {@link FitOptions}; the defaults are the seed paper's (SGD) at DDU's batch size. */
+/** All fields of {@link FitOptions}. The defaults are the seed paper's (SGD) with DDU's batch size. */
 export interface TrainingOptions {
-  /** Gives schedule, optimiser, augmentation, validation share and, for the data sets it was published with, normalisation constants; other options override it. */
+  /**
+   * Preset that gives schedule, optimiser, augmentation, validation share and, for the data sets that it was published with, normalisation constants.
+   * Other options override it.
+   */
   preset?: PresetName;
   /**
-   * "cross-entropy", the mean over the batch, or "neural-collapse": Eq. 3 of the seed paper, the sum of NC1, EN and EA of means and classifier,
-   * and NC3, over the classes that the batch has ({@link neuralCollapse.loss}). It knows nothing of the last layer's bias, which stays as it is,
-   * and leaves out a batch of a single class. Meant for large batches (2048) of a network that cross entropy has trained. Default "cross-entropy".
+   * Loss to minimise. "cross-entropy" is the mean over the batch. "neural-collapse" is Eq. 3 of the seed paper: the sum of NC1, EN and EA of means and
+   * classifier, and NC3, over the classes that the batch has ({@link neuralCollapse.loss}). It does not depend on the last layer's bias, which stays as
+   * it is. It leaves out a batch of a single class. It is meant for large batches (2048) of a network that cross entropy has trained. Default
+   * "cross-entropy".
    */
   loss?: "cross-entropy" | "neural-collapse";
-  /** Total number of epochs. */
+  /** Total number of epochs, resumed ones included, 1 to 2²⁴. */
   epochs?: number;
-  /** Default 128. The last batch of an epoch may be smaller. */
+  /** Number of images per step, 1 to 2²⁰. The last batch of an epoch may be smaller. Default 128, as in DDU. */
   batchSize?: number;
-  /** Default 0.1. */
+  /** Learning rate at the start, at least 0. Default 0.1. */
   learningRate?: number;
-  /** Default 0.9. */
+  /** Momentum of SGD, 0 to 1. Default 0.9. */
   momentum?: number;
-  /** L2 penalty on all parameters. Default 5e-4. */
+  /** L2 penalty on all parameters, at least 0. Default 5e-4. */
   weightDecay?: number;
-  /** Default false. */
+  /** The momentum is Nesterov's. Default false. */
   nesterov?: boolean;
-  /** "milestones": the rate is multiplied by `gamma` after each of `milestones`; "cosine": per step, down to 1e-6 (OpenOOD). Default "milestones". */
+  /**
+   * How the learning rate falls. "milestones" multiplies it by `gamma` after each of `milestones`. "cosine" lowers it at each step, down to 1e-6 (as in
+   * OpenOOD). Default "milestones".
+   */
   schedule?: "milestones" | "cosine";
   /** Numbers of epochs done when the rate drops. Default: none. */
   milestones?: readonly number[];
-  /** Default 0.1. */
+  /** Factor of the learning rate at each milestone, at least 0. Default 0.1. */
   gamma?: number;
-  /** "none", or zero pad 4 and random crop, and horizontal flip ("crop-flip", for CIFAR), or each by itself. Default "none". */
-  augmentation?: "none" | "crop-flip" | { cropPadding?: number; horizontalFlip?: boolean };
-  /** A new order each epoch. Default true. */
+  /** How training images are varied. "crop-flip" is zero padding of 4 with random crop, and horizontal flip (for CIFAR). An object sets each by itself. Default "none". */
+  augmentation?:
+    | "none"
+    | "crop-flip"
+    | {
+        /** Width in pixels of the zero padding out of which a random crop of the original size is taken, 0 to 4096. Default 0: no crop. */
+        cropPadding?: number;
+        /** Each image is mirrored with probability 1/2. Default false. */
+        horizontalFlip?: boolean;
+      };
+  /** Each epoch has a new order of images. Default true. */
   shuffle?: boolean;
   /**
-   * Of the convolutions; weights stay float32. "bfloat16" is up to twice as fast where the CPU has bfloat16 units (avx512_bf16, AMX) and on CUDA, and
-   * several times slower elsewhere, of which a process warning tells. "auto" takes the faster, or with `resume` that of the checkpoint. Default
-   * "float32", whose numbers are the same wherever they are computed.
+   * Precision of the convolutions; the weights stay float32. "bfloat16" is up to twice as fast on CUDA and where the CPU has bfloat16 units
+   * (avx512_bf16, AMX). It is several times slower elsewhere, and a process warning says so. "auto" takes the faster, or with `resume` the checkpoint's.
+   * Default "float32", whose numbers are the same wherever they are computed.
    */
   precision?: Precision;
-  /** Of order and augmentation. Default 0. */
+  /** Seed for the order of images and for augmentation. Default 0. */
   seed?: number;
-  /** Images whose accuracy is reported after each epoch, or the share (0 to 1) of the training set to hold out for it. */
+  /** Images whose accuracy is reported after each epoch, or the share (between 0 and 1) of the training set to hold out for it. Default: none. */
   validation?: Dataset | number;
-  /** File to save weights, momentum and history to after every `checkpointEvery` epochs and after the last. */
+  /** Path of the file that weights, momentum and history are saved to after every `checkpointEvery` epochs and after the last. Default: none. */
   checkpoint?: string;
-  /** Default 1. */
+  /** Number of epochs between two checkpoints. Default 1. */
   checkpointEvery?: number;
-  /** Continue from `checkpoint` where that file exists: same architecture, options, data required. Default false. */
+  /**
+   * The run continues from `checkpoint` if that file exists. Architecture, options and data must be those of the checkpoint, and `schedule: "cosine"`
+   * needs the same `epochs`. Default false.
+   */
   resume?: boolean;
+  /** Signal that ends the training with ERR_ABORTED. The network then holds the weights of the last finished batch. */
   signal?: AbortSignal;
   /**
-   * After every epoch; the next begins when it has returned and the promise that it returns, if any, has been kept. Meanwhile the network can be
-   * measured (`extract`, `weights`, `save`) as it is at the epoch's end, which changes nothing in the weights that training ends with.
-   * It may end the training by throwing; an abort does not wait for it.
+   * Function that is called after every epoch. The next epoch begins when it has returned and the promise that it returns, if any, has resolved.
+   * Meanwhile the network can be measured (`extract`, `weights`, `save`) as it is at the epoch's end; that does not change the weights that training
+   * ends with. An error that it throws ends the training. An abort does not wait for it.
    */
   onEpoch?: (report: EpochReport) => void | Promise<void>;
-  /** About ten times a second. `fit` ends when the promises that it returns have settled; it may end the training by throwing. */
+  /**
+   * Function that is called about ten times a second. `fit` ends when the promises that it returned have settled. An error that it throws ends the
+   * training.
+   */
   onBatch?: (report: BatchReport) => void | Promise<void>;
 }
 
@@ -126,7 +162,7 @@ export const fitKeys = [
   "preset",
 ] as const;
 
-/** What decides the weights that training ends with, given the data: kept in a checkpoint and compared on resumption. */
+/** The options that, with the data, decide the weights that training ends with. A checkpoint keeps them, and resuming compares them. */
 export interface TrainingRecipe {
   loss: "cross-entropy" | "neural-collapse";
   batchSize: number;
@@ -158,7 +194,12 @@ export interface ResolvedFitOptions {
   onBatch: FitOptions["onBatch"];
 }
 
-/** Checks the options and fills in the defaults. @throws ERR_OPTION, ERR_RANGE, ERR_NON_FINITE */
+/**
+ * Checks the options and fills in the defaults.
+ *
+ * @throws ERR_OPTION for an unknown option, a value of another type, and `resume` without `checkpoint`; ERR_RANGE for a number outside its range;
+ *   ERR_NON_FINITE for NaN and infinity
+ */
 export function resolveFitOptions(given: FitOptions, depth: 18 | 50): ResolvedFitOptions {
   const { preset: name, ...stated } = optionsObject<TrainingOptions>(given, "fit options", fitKeys);
   const preset = presetOf(name);

@@ -1,4 +1,4 @@
-// Trains a network: what a run begins with, the native run, its reports and checkpoints, and going on from one.
+// Trains a network: prepares a run, runs it natively, reports and saves its epochs, and resumes it from a checkpoint.
 
 import { LibtorchOodError } from "../../core/errors";
 import { Scope } from "../../core/scope";
@@ -19,7 +19,7 @@ import { datasetTensor, labelsTensor } from "./images";
 import { openModelFile, type ModelDescription, type NamedTensor } from "./model-file";
 import type { TrainingRecord } from "./training-record";
 
-/** What a training run reads and changes of a network. */
+/** The part of a network that a training run reads and changes. */
 export interface FittedNetwork {
   /** Outlives the disposal of the network. */
   readonly handle: NativeResNet;
@@ -28,7 +28,7 @@ export interface FittedNetwork {
   readonly dtype: "float32" | "float64";
   readonly normalization: Normalization | undefined;
   trainedOn(): SeenInputs;
-  /** What a file says of the network, had it been trained on `learned`. */
+  /** The network's description in a file, as if it had been trained on `learned`. */
   describe(normalization: Normalization, learned: Dataset): ModelDescription;
   /** Takes over the weights of a checkpoint. */
   loadState(path: string, state: readonly NamedTensor[]): Promise<void>;
@@ -36,7 +36,7 @@ export interface FittedNetwork {
   adopt(trainedOn: SeenInputs, normalization: Normalization, learned: Dataset): void;
 }
 
-/** What a training run begins with. */
+/** A training run before its first epoch: checked options, split data, and the state of the checkpoint. */
 interface PreparedFit {
   options: ResolvedFitOptions;
   training: Dataset;
@@ -100,7 +100,7 @@ async function prepareFit(network: FittedNetwork, train: Dataset, options: FitOp
   };
 }
 
-/** The native run; the scope owns what it reads. */
+/** Runs the training natively; the scope owns what it reads. */
 async function runFit(network: FittedNetwork, prepared: PreparedFit, scope: Scope): Promise<void> {
   const { options, training, validation } = prepared;
   const images = scope.own(await datasetTensor(training));

@@ -1,4 +1,4 @@
-// From what a caller holds (a Dataset, a Tensor, an array with its shape, files, pixels) to a native tensor of images.
+// Turns what a caller holds (a Dataset, a Tensor, an array with its shape, files, pixels) into a native tensor of images.
 
 import { setImmediate as turn } from "node:timers/promises";
 import { fail } from "../../core/checks";
@@ -15,8 +15,8 @@ import { warn } from "../../core/warnings";
 import { Scope } from "../../core/scope";
 
 /**
- * Images as programs hold them: a Dataset; a Tensor or array [N, C, H, W], uint8 (0 … 255), or float32/float64 in 0 … 1; or one image or
- * several as encoded bytes, paths, `file:` URLs, Blobs or RGBA pixels.
+ * Images as programs hold them. They are a Dataset; a Tensor or array [N, C, H, W] of uint8 (0 … 255), or of float32 or float64 (0 … 1); or one image
+ * or several as encoded PNG, JPEG or WebP bytes, paths, `file:` URLs, Blobs or RGBA pixels.
  */
 export type Images = Dataset | Tensor | ArrayWithShape | Image | readonly Image[];
 
@@ -26,19 +26,20 @@ const imageForms =
 
 const pieceBytes = 8 << 20; // about 2 ms of copying or hashing: the event loop turns between pieces
 
-/** Images as a native tensor, to be disposed, and those that are not in it. */
+/** Images as a native tensor, which the caller disposes of, and the images that are not in it. */
 export interface NativeImages {
   readonly tensor: NativeTensor;
-  /** In the order of the images, their `index` among those of the call. */
+  /** Images that were left out, in their order; `index` counts all images of the call. */
   readonly skipped: readonly ImageFailure[];
 }
 
 /**
- * A native handle of the images that belongs to the call: an array is copied, and a caller's tensor held, before this
- * returns its promise, so that nothing the caller does to them afterwards shows. To be disposed.
+ * A native handle of the images that belongs to the call; the caller disposes of it. An array is copied, and a caller's tensor held, before this
+ * returns its promise: what the caller does to them afterwards has no effect.
  *
- * @param onError - of images that have to be decoded and cannot be
- * @throws ERR_OPTION, ERR_DTYPE, ERR_SHAPE, ERR_DISPOSED, and for images that have to be decoded what {@link decodeImages} throws
+ * @param onError - what happens with images that cannot be decoded
+ * @throws ERR_OPTION for a value that is no images, ERR_DTYPE for an array of another dtype, ERR_SHAPE for one of other than 4 dimensions,
+ *   ERR_DISPOSED for a tensor that has been disposed, and for images that have to be decoded what {@link decodeImages} throws
  */
 export async function imagesTensor(images: Images, name: string, target: ImageTarget, onError: OnError = "throw"): Promise<NativeImages> {
   if (images instanceof Dataset) return { tensor: await datasetTensor(images), skipped: [] };

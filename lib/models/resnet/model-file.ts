@@ -55,19 +55,27 @@ export async function writeModelFile(
   await writeNativeTensors(path, handles, metadata);
 }
 
-/** What the file of a network says of it: what `ResNet.describe` returns. */
+/** Description of the network in a file, which {@link ResNet.describe} reads. */
 export interface ModelFileSummary {
+  /** Architecture of the network. */
   readonly architecture: Architecture;
+  /** Constants that the input images are normalised with; undefined where the network has none yet. */
   readonly normalization: Normalization | undefined;
+  /** Name of each class, in label order; undefined where they are unknown. */
   readonly classNames: readonly string[] | undefined;
+  /** The preset that the architecture came from; undefined without one. */
   readonly preset: PresetRecord | undefined;
-  /** Of the weights. */
+  /** Dtype of the weights. */
   readonly dtype: "float32" | "float64";
-  /** Epochs of the training that a checkpoint is part of; undefined for a file that is no checkpoint. */
+  /** Number of epochs that the training of a checkpoint has done; undefined for a file that is no checkpoint. */
   readonly epochsDone: number | undefined;
 }
 
-/** What a file says of its network; no weight is read. @throws ERR_CORRUPT_FILE, ERR_IO */
+/**
+ * Reads the description of the network in a file. No weight is read.
+ *
+ * @throws ERR_CORRUPT_FILE for anything but a model file of a version that this library reads; ERR_IO for a file that cannot be read
+ */
 export async function describeModelFile(path: string): Promise<ModelFileSummary> {
   const file = await openModelFile(path);
   await file.close();
@@ -75,10 +83,10 @@ export async function describeModelFile(path: string): Promise<ModelFileSummary>
   return { architecture, normalization, classNames, preset, dtype: file.dtype, epochsDone: training?.epochsDone };
 }
 
-/** A model file that has been opened: its description is checked, its tensors are still to be read. */
+/** A model file that is open: its description has been checked, its tensors have not been read yet. */
 export interface OpenModelFile {
   description: ModelDescription;
-  /** Of the weights. */
+  /** Dtype of the weights. */
   dtype: "float32" | "float64";
   shapeOf: (name: string) => readonly number[] | undefined;
   state(): Promise<NamedTensor[]>;
@@ -86,7 +94,11 @@ export interface OpenModelFile {
   close(): Promise<void>;
 }
 
-/** @throws ERR_CORRUPT_FILE for anything but a model file of a version that this library reads; ERR_IO */
+/**
+ * Opens a model file and checks its description.
+ *
+ * @throws ERR_CORRUPT_FILE for anything but a model file of a version that this library reads; ERR_IO for a file that cannot be read
+ */
 export async function openModelFile(path: string): Promise<OpenModelFile> {
   const file = await openSafetensors(path);
   try {
@@ -140,7 +152,7 @@ const storedDescription = object({
   training: anything,
 });
 
-/** What a file says of a network, at this place of it. @throws ERR_CORRUPT_FILE */
+/** The description of a network in the JSON of a file. @param place - where it stands in the file, for messages @throws ERR_CORRUPT_FILE */
 export function parseModelDescription(path: string, model: unknown, place = "model"): ModelDescription {
   const stored = check(storedDescription, model, (at, expected, found) => corrupt(path, at, expected, found), place);
   const given = stored.architecture;
@@ -167,10 +179,10 @@ export function parseModelDescription(path: string, model: unknown, place = "mod
 }
 
 /**
- * The tensors must be there as large as the architecture wants them, before a network is made of it: a small file cannot have the library allocate
- * a large network.
+ * Requires a file to hold every tensor of the architecture in its size, before a network is made: a small file cannot make the library allocate a
+ * large network.
  *
- * @throws ERR_CORRUPT_FILE
+ * @throws ERR_CORRUPT_FILE naming the first tensor that is missing or of another size
  */
 export function requireSizes(path: string, architecture: Architecture, shapeOf: (name: string) => readonly number[] | undefined): void {
   for (const { name, shape } of tensorsOf(architecture)) {
@@ -182,9 +194,9 @@ export function requireSizes(path: string, architecture: Architecture, shapeOf: 
 }
 
 /**
- * A limit of the caller's own: what an image costs grows with the square of its side, which a small file may state as large as it likes.
+ * Holds the network of a file to the caller's limit. The cost of an image grows with the square of its side, and a small file can state any side.
  *
- * @throws ERR_RANGE
+ * @throws ERR_RANGE for a network of larger images
  */
 export function requireImageSize(path: string, { imageSize }: Architecture, maxImageSize: number): void {
   if (imageSize <= maxImageSize) return;
@@ -192,7 +204,7 @@ export function requireImageSize(path: string, { imageSize }: Architecture, maxI
   throw new LibtorchOodError("ERR_RANGE", `${path}: expected ${expected}, found ${imageSize}×${imageSize}`);
 }
 
-/** A check of what callers give, of what a file holds. @throws ERR_CORRUPT_FILE */
+/** Runs a check of callers' values on a file's values: what it throws becomes ERR_CORRUPT_FILE. */
 function refusing<T>(path: string, check: () => T): T {
   try {
     return check();

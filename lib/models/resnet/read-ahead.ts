@@ -1,5 +1,4 @@
-// Reads an iterable step by step, so that the next element can be on its way while one is worked on, and closes it as
-// `for await` would.
+// Reads an iterable one element ahead, so that the next is fetched while one is computed; closes it as `for await` does.
 
 import { describe, fail } from "../../core/checks";
 import { LibtorchOodError } from "../../core/errors";
@@ -8,9 +7,9 @@ import { untilAborted } from "../../native/call";
 export class ReadAhead<T> {
   readonly #iterator: AsyncIterator<T> | Iterator<T>;
   #read: Promise<IteratorResult<T>> | undefined;
-  /** Asked for an element that has not come yet. */
+  /** Whether an element was asked for that has not come yet. */
   #waiting = false;
-  /** Has ended or failed: there is nothing to close. */
+  /** Whether the source has ended or failed, so that there is nothing to close. */
   #over = false;
 
   /** @throws ERR_OPTION where `source` is not iterable */

@@ -1,4 +1,4 @@
-// ResNet: an L2-normalised, spectrally normalised residual network that is trained and read natively.
+// ResNet: an L2-normalised, spectrally normalised residual network in native memory; it is created, trained, read, saved and loaded here.
 
 import { boolean, fail, integer, oneOf, optionalSignal, optionsObject, string } from "../../core/checks";
 import { checkClassNames } from "../../core/class-names";
@@ -50,43 +50,52 @@ export type { Image, ImageDataLike } from "../../images/image";
 export type { Images } from "./images";
 export type { ModelFileSummary } from "./model-file";
 
-/** Options of {@link ResNet.create}: the architecture and where and how its weights live. */
+/** Options of {@link ResNet.create}: the architecture, the initial weights, and the device and dtype of the weights. */
 export interface ResNetOptions extends ArchitectureOptions {
-  /** Of the initial weights (PyTorch's default distributions). Default 0. */
+  /** Seed of the initial weights, which are drawn from PyTorch's default distributions. Default 0. */
   seed?: number;
-  /** "cpu" (default), "cuda" or "cuda:N". */
+  /** Device of the weights: "cpu", "cuda" or "cuda:N". Default "cpu". */
   device?: string;
-  /** Of weights and head; "float64" is for exact comparisons. Default "float32". */
+  /** Dtype of the weights, and of features and logits. "float64" is for exact comparisons. Default "float32". */
   dtype?: "float32" | "float64";
-  /** Of the input images. Default: the training set's own, taken over by the first `fit`. */
+  /** Constants that the input images are normalised with, one mean and std per channel. Default: the training set's own, which the first `fit` takes over. */
   normalization?: Normalization;
-  /** Gives the switches of the architecture (not depth, size or classes); other options override it. */
+  /** Preset that gives the switches of the architecture (not depth, size or classes). Other options override it. */
   preset?: PresetName;
-  /** Ends the warm-up of the spectral norm (`warmupIterations`), which alone takes long. */
+  /** Signal that ends the warm-up of the spectral norm (`warmupIterations`) with ERR_ABORTED. Nothing else in `create` takes long. */
   signal?: AbortSignal;
 }
 
 const creationKeys = ["seed", "device", "dtype", "normalization", "preset", "signal"] as const;
-/** A layer that makes logits: features · weightᵀ + bias. */
+/** A linear layer that gives logits: logits = features · weightᵀ + bias. */
 export interface LinearHead {
-  /** [C, d] */
+  /** Weight matrix, float64 [C, d]. */
   weight: Tensor;
-  /** [C] */
+  /** Bias vector, float64 [C]. */
   bias: Tensor;
 }
 
 /**
- * A residual network in native memory. Made by {@link ResNet.create} or {@link ResNet.load}; freed by {@link dispose} or
- * when it is collected.
+ * A residual network in native memory. {@link ResNet.create} and {@link ResNet.load} make one. {@link dispose} frees its memory, and so does garbage
+ * collection.
  *
  * @example
+ * import { Dataset, ResNet } from "libtorch-ood";
+ *
+ * const images = Uint8Array.from({ length: 64 * 28 * 28 }, (_, i) => (i * 37) % 256);
+ * const labels = Array.from({ length: 64 }, (_, i) => i % 10);
+ * const train = Dataset.fromArrays({ images, labels, shape: [1, 28, 28] });
  * const model = await ResNet.create({ numClasses: 10, inChannels: 1, imageSize: 28, seed: 1 });
  * await model.fit(train, { epochs: 3, milestones: [2] });
- * const { features, logits, labels } = await model.extract(test);
+ * const { features, logits } = await model.extract(train);
+ * console.log(features.shape, logits.shape); // [ 64, 512 ] [ 64, 10 ]
  */
 export class ResNet {
+  /** Architecture of the network, with every default filled in. */
   readonly architecture: Architecture;
+  /** Device of the weights: "cpu", "cuda" or "cuda:N". */
   readonly device: string;
+  /** Dtype of the weights. */
   readonly dtype: "float32" | "float64";
   /** The preset that the architecture came from; undefined without one. */
   readonly preset: PresetRecord | undefined;
@@ -113,8 +122,12 @@ export class ResNet {
   /**
    * Creates a network with random weights.
    *
-   * @throws ERR_OPTION, ERR_RANGE, ERR_DEVICE where the device is unavailable, ERR_OUT_OF_MEMORY also for a network that the machine has no room
-   *   for, ERR_ABORTED, ERR_LIBTORCH_NOT_FOUND
+   * @param options - the architecture, of which `numClasses` is required, and seed, device, dtype and normalisation
+   * @throws ERR_OPTION for an unknown option or a value of another type; ERR_RANGE for a number outside its range; ERR_NON_FINITE for NaN and infinity;
+   *   ERR_SHAPE for a `normalization` of another number of channels; ERR_DEVICE if the device is unavailable; ERR_OUT_OF_MEMORY if the network does not
+   *   fit into the free memory; ERR_ABORTED after an abort of `signal`; ERR_LIBTORCH_NOT_FOUND if libtorch is not installed
+   * @example
+   * const model = await ResNet.create({ numClasses: 10, seed: 1 }); // ResNet18 for RGB images of 32×32 pixels
    */
   static async create(options: ResNetOptions): Promise<ResNet> {
     const { preset: name, ...stated } = optionsObject(options, "options", [...architectureKeys, ...creationKeys]);
@@ -124,7 +137,7 @@ export class ResNet {
     return ResNet.#create(checked, record, true);
   }
 
-  /** @param warm - false where weights follow, the vectors of the spectral norm among them: a warm-up would be for nothing */
+  /** Makes the native network. @param warm - false where weights follow: they include the vectors of the spectral norm, so that a warm-up is useless */
   static async #create(checked: ResNetOptions, preset: PresetRecord | undefined, warm: boolean): Promise<ResNet> {
     const architecture = resolveArchitecture(checked);
     const device = string(checked.device ?? "cpu", "device");
@@ -141,19 +154,28 @@ export class ResNet {
   }
 
   /**
-   * Reads a network from a file that {@link save} or a checkpoint wrote.
+   * Reads a network from a file that {@link save} or {@link fit} (as a checkpoint) wrote.
    *
-   * @param options.maxImageSize - refuses a network for larger images, which a small file may state and which cost much. Default: none is refused
-   * @throws ERR_CORRUPT_FILE, ERR_IO, ERR_RANGE for a network of larger images, and what {@link create} throws
+   * @param path - path of the .safetensors file
+   * @param options.device - "cpu", "cuda" or "cuda:N"; default "cpu"
+   * @param options.dtype - dtype of the weights, whatever the file's; default "float32"
+   * @param options.maxImageSize - largest image side in pixels that the network may have: a small file can state a large side, and its square is what
+   *   an image costs. Default: no limit
+   * @throws ERR_CORRUPT_FILE for a damaged file or one of another format or version; ERR_IO if the file cannot be read; ERR_RANGE for a network of
+   *   larger images than `maxImageSize`; ERR_OPTION, ERR_DEVICE, ERR_OUT_OF_MEMORY and ERR_LIBTORCH_NOT_FOUND as {@link create}
+   * @example
+   * const model = await ResNet.load("model.safetensors", { device: "cuda" });
    */
   static load(path: string, options?: { device?: string; dtype?: "float32" | "float64"; maxImageSize?: number }): Promise<ResNet> {
     return calledFrom(ResNet.load, () => ResNet.#load(path, options));
   }
 
   /**
-   * What the file of a network or a checkpoint says of it: architecture, normalisation, class names, epochs done. No weight is read, libtorch is not needed.
+   * Reads what the file of a network or a checkpoint says of it: architecture, normalisation, class names, epochs done. It reads no weight and does not
+   * need libtorch.
    *
-   * @throws ERR_CORRUPT_FILE, ERR_IO
+   * @param path - path of the .safetensors file
+   * @throws ERR_CORRUPT_FILE for a damaged file or one of another format or version; ERR_IO if the file cannot be read
    * @example
    * const { architecture, epochsDone } = await ResNet.describe("checkpoint.safetensors");
    */
@@ -183,7 +205,7 @@ export class ResNet {
     }
   }
 
-  /** @internal A network of its own with the same weights. */
+  /** @internal A copy of the network with its own weights. */
   async copy(): Promise<ResNet> {
     const handle = await runNative(undefined, (control) => this.#native.copy(control));
     const copy = new ResNet(handle, this.architecture, this.device, this.dtype, this.preset);
@@ -193,7 +215,7 @@ export class ResNet {
     return copy;
   }
 
-  /** @internal From what a file of which a network is a part says of it. @throws ERR_CORRUPT_FILE and what {@link create} throws */
+  /** @internal Makes the network that is part of a larger file. @throws ERR_CORRUPT_FILE where its tensors do not fit its architecture, and what {@link create} throws */
   static async restore(
     path: string,
     { architecture, normalization, classNames, preset, trainedOn }: ModelDescription,
@@ -213,21 +235,23 @@ export class ResNet {
     });
   }
 
-  /** @internal What a file says of this network. */
+  /** @internal The description of this network in a file. */
   get description(): ModelDescription {
     return this.#describe(this.#normalization);
   }
 
-  /** @internal The images of every {@link fit}, also of those before the network was saved. */
+  /** @internal The images of every {@link fit}, including those before the network was saved. */
   get trainedOn(): SeenInputs {
     return this.#trainedOn;
   }
 
   /**
-   * Which of these images the network has been trained on, byte by byte the same: an evaluation on them would flatter it. The record goes with the
-   * network into its files. Weights that come from elsewhere ({@link setWeights}) bring none.
+   * Finds the images that the network has been trained on, byte by byte the same. An evaluation on them would flatter the network. The network's files
+   * keep the record of its training images. {@link setWeights} brings none.
    *
-   * @throws ERR_OPTION
+   * @param images - the data set to look at
+   * @returns the numbers of the images that were trained on, and how many images could be checked
+   * @throws ERR_OPTION for anything but a Dataset; ERR_DISPOSED after {@link dispose}
    * @example
    * const { indices, checked } = await model.overlap(test); // [] of 10,000
    */
@@ -241,50 +265,65 @@ export class ResNet {
     return this.architecture.featureDim;
   }
 
-  /** True while a {@link fit} is running. */
+  /** Whether a {@link fit} is running. */
   get training(): boolean {
     return callNative(() => this.#native.training);
   }
 
   /**
-   * Names of the classes, from the data set that the network was first trained on; undefined where that has more or fewer classes.
-   *
-   * @throws ERR_OPTION for anything but text, or a name twice; ERR_SHAPE for another number than there are classes
+   * Names of the classes in label order, from the data set that the network was first trained on; undefined before that, and if that data set has
+   * more or fewer classes.
    */
   get classNames(): readonly string[] | undefined {
     return this.#classNames;
   }
 
+  /**
+   * Sets the names of the classes.
+   *
+   * @throws ERR_OPTION for anything but an array of strings, and for a name that appears twice; ERR_SHAPE if there is not one name per class
+   */
   set classNames(value: readonly string[] | undefined) {
     this.#classNames = value === undefined ? undefined : Object.freeze(checkClassNames(value, this.architecture.numClasses));
   }
 
-  /** Constants that the input images are normalised with; undefined before any are known. */
+  /** Constants that the input images are normalised with, for pixels scaled to 0 … 1; undefined before the first {@link fit} unless they were given. */
   get normalization(): Normalization | undefined {
     return this.#normalization;
   }
 
+  /**
+   * Sets the constants that the input images are normalised with.
+   *
+   * @throws ERR_OPTION for anything but `{ mean, std }` of numbers; ERR_SHAPE if there is not one value per channel; ERR_NON_FINITE for NaN and infinity;
+   *   ERR_RANGE for a std that is not positive or makes pixels beyond 1e12
+   */
   set normalization(value: Normalization | undefined) {
     this.#normalization = value && checkNormalization(value, this.architecture.inChannels);
   }
 
   /**
-   * Trains by SGD on cross entropy, or on the neural-collapse loss; the loop, augmentation included, is native and gives way to
-   * other calls between batches. Calling {@link extract} meanwhile reads the weights as they are between two batches; in
-   * `onEpoch`, for which the next epoch waits, as they are at the end of the epoch.
+   * Trains the network by SGD on cross entropy or on the neural-collapse loss. The loop, augmentation included, is native. It gives way to other calls
+   * between batches: {@link extract} meanwhile reads the weights as they are between two batches. In `onEpoch`, for which the next epoch waits, it reads
+   * the weights at the end of the epoch.
    *
-   * A network that has been trained, or loaded from a checkpoint, is trained further from its weights, by any recipe: epochs
-   * count from 1, learning rate and milestones are those of this call, and momentum starts at zero.
+   * A network that has been trained, or loaded from a checkpoint, is trained further from its weights with any options. Epochs count from 1, learning
+   * rate and milestones are those of this call, and momentum starts at zero.
    *
-   * With `checkpoint`, a run that was stopped at any moment (also by `kill -9`) continues with `resume: true`; on the CPU,
-   * with the same number of threads, it ends with the weights of an uninterrupted run bit for bit.
-   * After ERR_ABORTED the network holds the weights of the last finished batch.
+   * With `checkpoint`, a run that was stopped at any moment (also by `kill -9`) continues with `resume: true`. On the CPU, with the same number of
+   * threads, it ends with the weights of an uninterrupted run bit for bit. After ERR_ABORTED the network holds the weights of the last finished batch.
    *
+   * @param train - training images and labels; the native side copies them
+   * @param options - the number of epochs or a preset, and the recipe
    * @returns a report per epoch, resumed ones included
-   * @throws ERR_BUSY while another `fit` runs, ERR_SHAPE, ERR_RANGE (labels; batches on which the neural-collapse loss is not defined),
-   *   ERR_NON_FINITE when training diverges,
-   *   ERR_ABORTED, ERR_IO when a checkpoint cannot be written, ERR_OPTION when the checkpoint is of other options or data,
-   *   ERR_OUT_OF_MEMORY; and what `onEpoch` or `onBatch` throws
+   * @throws ERR_BUSY if another `fit` of this network runs; ERR_SHAPE for images of another shape than the network's; ERR_RANGE for an option or a label
+   *   outside its range, and for batches on which the neural-collapse loss is not defined; ERR_NON_FINITE if training diverges; ERR_OPTION for an unknown
+   *   option or a value of another type, without normalisation constants, and if the checkpoint is of other options or data; ERR_CORRUPT_FILE for a
+   *   damaged checkpoint; ERR_IO if a checkpoint cannot be written; ERR_ABORTED after an abort; ERR_DISPOSED after {@link dispose}; ERR_OUT_OF_MEMORY;
+   *   and what `onEpoch` or `onBatch` throws
+   * @example
+   * const reports = await model.fit(train, { epochs: 60, batchSize: 1024, milestones: [40, 50], augmentation: "crop-flip", checkpoint: "run.safetensors" });
+   * console.log(reports.at(-1)?.accuracy);
    */
   fit(train: Dataset, options: FitOptions): Promise<EpochReport[]> {
     return calledFrom(this.fit, () => this.#fit(train, options));
@@ -314,14 +353,17 @@ export class ResNet {
   }
 
   /**
-   * Features and logits of many images, without augmentation, in evaluation mode. The network runs once for all outputs. Batch norm and spectral norm
+   * Computes features and logits of images in evaluation mode, without augmentation. The network runs once for all outputs. Batch norm and spectral norm
    * are folded into the convolutions once per call.
    *
    * @param images - a Dataset; [N, C, H, W] as uint8 or as floats in 0 … 1; or one image or several as encoded PNG, JPEG or WebP bytes, paths,
-   *   `file:` URLs, Blobs or RGBA `{ data, width, height }`, which are decoded and resized by sharp (an optional peer dependency) off the JavaScript thread
-   * @throws ERR_SHAPE, ERR_DTYPE, ERR_NON_FINITE (images, or a network that gives NaN), ERR_OPTION without normalisation constants,
-   *   or for an unknown output, one that is named twice or none at all, ERR_ABORTED, ERR_DISPOSED, ERR_OUT_OF_MEMORY; ERR_CORRUPT_FILE, ERR_IO and
-   *   ERR_SHARP_NOT_FOUND for images that have to be decoded
+   *   `file:` URLs, Blobs or RGBA `{ data, width, height }`, which sharp (an optional peer dependency) decodes and resizes off the JavaScript thread
+   * @param options - which outputs to compute, and how
+   * @throws ERR_SHAPE for images of another shape than the network's, and for decoded ones of another size with `resize: "none"`; ERR_DTYPE for an array
+   *   of another dtype; ERR_NON_FINITE for NaN or infinity in images, or if the network gives NaN; ERR_OPTION without normalisation constants, for an
+   *   unknown option, and for `outputs` that are empty, unknown or named twice; ERR_RANGE for an option outside its range; ERR_CORRUPT_FILE for an image
+   *   that cannot be decoded; ERR_IO for a file that cannot be read; ERR_SHARP_NOT_FOUND if sharp is needed and not installed; ERR_ABORTED after an
+   *   abort; ERR_DISPOSED after {@link dispose}; ERR_OUT_OF_MEMORY; and what `onError` or `onProgress` throws
    * @example
    * const { features, rawFeatures, logits } = await model.extract(test, { outputs: ["features", "rawFeatures", "logits"] });
    */
@@ -333,36 +375,55 @@ export class ResNet {
   }
 
   /**
-   * Features of more images than fit in memory: reads chunks, extracts, and awaits `sink` for each, in order. While one
-   * chunk is computed the next is read, and no more: memory is bounded by two chunks, a slow sink slows the source.
-   * The weights are those at the start of the call.
+   * Computes features and logits of more images than fit in memory: it reads chunks, extracts, and awaits `sink` for each, in order. While one chunk is
+   * computed, the next one is read, and no more. Memory is therefore bounded by two chunks, and a slow sink slows the source. The weights are those at
+   * the start of the call.
    *
    * @param source - chunks of images in any form that {@link extract} takes, or `{ images, labels }`
-   * @param sink - receives each chunk; its tensors are disposed when the promise it returns settles. An abort waits for that too, so that no sink is at
-   *   work any more when the call ends: hand the signal on to what may take long
+   * @param sink - function that receives each chunk. The chunk's tensors are disposed when the promise that the function returns settles. An abort waits
+   *   for that promise too, so that no sink works on after the call has ended: pass the signal to whatever takes long
+   * @param options - which outputs to compute, and how
    * @returns the number of rows, and the images that were skipped
-   * @throws what {@link extract} throws, and what source or sink throws (the source is then closed)
+   * @throws ERR_OPTION if `source` is not iterable or `sink` not a function; ERR_DTYPE for labels that are no Int32Array; ERR_SHAPE if there is not one
+   *   label per image; what {@link extract} throws; and what source or sink throws. After an error the source is closed
+   * @example
+   * const { count } = await model.extractStream(chunks, ({ features, offset }) => console.log(offset, features.shape), { outputs: ["features"] });
    */
   extractStream<const Outputs extends readonly ModelOutput[] = DefaultOutputs>(
     source: AsyncIterable<ImageChunk> | Iterable<ImageChunk>,
     sink: (chunk: ExtractionChunk<Outputs>) => unknown,
     options?: ExtractOptions<Outputs>,
-  ): Promise<{ count: number; skipped: ImageFailure[] }> {
+  ): Promise<{
+    /** Number of rows in all chunks. */
+    count: number;
+    /** Images that `onError` left out; `index` counts from the first image of the stream. */
+    skipped: ImageFailure[];
+  }> {
     return calledFrom(this.extractStream, () => extractChunks(this.#extracted(), source, sink, options));
   }
 
   /**
-   * One forward pass over images that are normalised already.
+   * Runs one forward pass over images that are normalised already.
    *
    * @param images - [N, C, H, W], float32 or float64
-   * @param options.training - as in training: batch statistics, which also advance the running ones, and a power iteration
-   *   of the spectral norm. Default false.
-   * @returns `features` [N, d] (normalised where `l2Normalize` is on), `rawFeatures` [N, d], `logits` [N, C], of the network's dtype
+   * @param options.training - true: the pass is as in training, with batch statistics, which also advance the running ones, and a power iteration of the
+   *   spectral norm. Default false
+   * @param options.signal - signal that ends the pass with ERR_ABORTED
+   * @returns model outputs of the network's dtype
+   * @throws ERR_SHAPE for images of another shape than the network's, or none; ERR_DTYPE for another dtype; ERR_BUSY with `training` while a {@link fit}
+   *   runs; ERR_OPTION for an unknown option; ERR_ABORTED after an abort; ERR_DISPOSED after {@link dispose}; ERR_OUT_OF_MEMORY
    */
   async forward(
     images: Tensor | ArrayWithShape,
     options?: { training?: boolean; signal?: AbortSignal },
-  ): Promise<{ features: Tensor; rawFeatures: Tensor; logits: Tensor }> {
+  ): Promise<{
+    /** Features as the last layer sees them, [N, d]: divided by their norm where `l2Normalize` is on. */
+    features: Tensor;
+    /** Features as pooling gives them, [N, d]. */
+    rawFeatures: Tensor;
+    /** Logits, [N, C]. */
+    logits: Tensor;
+  }> {
     const checked = optionsObject(options, "forward options", ["training", "signal"]);
     const training = boolean(checked.training ?? false, "training");
     const input = Tensor.handle(toTensor(images, "images"), "images");
@@ -377,10 +438,11 @@ export class ResNet {
   }
 
   /**
-   * The last layer as logits are made: logits = features · weightᵀ + bias. The temperature, by which the network divides its features first, is in it.
+   * Copies the last layer, which gives logits = features · weightᵀ + bias. The weight includes the temperature, by which the network divides its
+   * features first.
    *
    * @returns `weight` [C, d] and `bias` [C], float64
-   * @throws ERR_DISPOSED, ERR_OUT_OF_MEMORY
+   * @throws ERR_DISPOSED after {@link dispose}; ERR_OUT_OF_MEMORY
    * @example
    * await scores.fit("vim", { ...(await model.extract(train)), ...(await model.head()) });
    */
@@ -400,18 +462,29 @@ export class ResNet {
     });
   }
 
-  /** Copies of all parameters and buffers, under the names of DDU's PyTorch code, parameters first. */
+  /**
+   * Copies all parameters and buffers, under the names of DDU's PyTorch code, parameters first.
+   *
+   * @throws ERR_DISPOSED after {@link dispose}; ERR_OUT_OF_MEMORY
+   * @example
+   * const weights = await model.weights();
+   * console.log(weights.get("fc.weight")?.shape); // [ 10, 512 ]
+   */
   async weights(): Promise<Map<string, Tensor>> {
     const state = await runNative(undefined, (control) => this.#native.state(control));
     return new Map(state.map(({ name, tensor }) => [name, new Tensor(tensor)]));
   }
 
   /**
-   * Sets all parameters and buffers; none is changed unless all names and shapes fit. `files.readSafetensors` reads them from a file.
+   * Sets all parameters and buffers. None changes unless all names and shapes fit. `files.readSafetensors` reads them from a file.
    *
-   * @param weights - by the names of {@link weights}; a counter (`num_batches_tracked`) may be a number
-   * @throws ERR_SHAPE naming every tensor that is missing, surplus or of another shape; ERR_OPTION where some are surplus and nothing else is wrong;
-   *   ERR_DTYPE, ERR_NON_FINITE, ERR_RANGE for a negative variance of a batch norm, ERR_BUSY during training
+   * @param weights - tensors by the names of {@link weights}; a counter (`num_batches_tracked`) may be a number
+   * @throws ERR_SHAPE naming every tensor that is missing, surplus or of another shape; ERR_OPTION if tensors are surplus and nothing else is wrong, and
+   *   for anything but a Map of names to tensors; ERR_DTYPE for a tensor of another dtype; ERR_NON_FINITE for NaN and infinity; ERR_RANGE for a negative
+   *   variance of a batch norm; ERR_BUSY while a {@link fit} runs; ERR_DISPOSED after {@link dispose}, and for a tensor that has been disposed
+   * @example
+   * const { tensors } = await files.readSafetensors("weights.safetensors");
+   * await model.setWeights(tensors);
    */
   async setWeights(weights: ReadonlyMap<string, Tensor | ArrayWithShape | number | bigint>): Promise<void> {
     // By tag: the map may be of another realm.
@@ -426,7 +499,14 @@ export class ResNet {
     });
   }
 
-  /** Writes the network to a .safetensors file, atomically. @throws ERR_IO */
+  /**
+   * Writes the network to a .safetensors file, atomically: an interrupted call leaves an older file as it was.
+   *
+   * @param path - path of the file; an existing file is replaced
+   * @throws ERR_IO if the file cannot be written; ERR_DISPOSED after {@link dispose}; ERR_OPTION for a path that is no string
+   * @example
+   * await model.save("model.safetensors");
+   */
   save(path: string): Promise<void> {
     return calledFrom(this.save, () => this.#save(path));
   }
@@ -440,28 +520,30 @@ export class ResNet {
     });
   }
 
-  /** Frees the native memory; calls in flight end as they would. Idempotent; any later use throws ERR_DISPOSED. */
+  /** Frees the native memory. Calls in flight end as they would. Later calls throw ERR_DISPOSED; a second `dispose` does nothing. */
   dispose(): void {
     this.#disposed = true;
     this.#native.dispose();
   }
 
+  /** Whether {@link dispose} has been called. */
   get disposed(): boolean {
     return this.#disposed;
   }
 
+  /** Calls {@link dispose} at the end of a `using` declaration's block. */
   [Symbol.dispose](): void {
     this.dispose();
   }
 
-  /** What an extraction reads, as it is at the call. */
+  /** The part of the network that an extraction reads, as it is at the call. */
   #extracted(): ExtractedNetwork {
     const { architecture, device, dtype } = this;
     const extractor: NativeResNet["extractor"] = (control, options) => this.#native.extractor(control, options);
     return { architecture, device, dtype, normalization: this.#normalization, extractor };
   }
 
-  /** Has a call that computes first keep the network, so that it ends as it would when this is disposed of meanwhile. */
+  /** Keeps the native network alive during a call, so that the call ends as it would even if this object is disposed of meanwhile. */
   async #retained<T>(body: (network: NativeResNet) => Promise<T>): Promise<T> {
     return Scope.run((scope) => body(scope.own(callNative(() => this.#native.retain()))));
   }
@@ -482,7 +564,7 @@ export class ResNet {
     }
   }
 
-  /** Those of the data set, where they are those of this network: of more or fewer, a file could not say which class each names. */
+  /** The data set's class names if there is one for each class of the network: of more or fewer, a file could not say which class each names. */
   #namesOf({ classNames }: Dataset): readonly string[] | undefined {
     return classNames.length === this.architecture.numClasses ? classNames : undefined;
   }

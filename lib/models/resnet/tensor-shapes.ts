@@ -1,15 +1,15 @@
-// The tensors of an architecture, as the addon describes them: what files are held against, and what memory is estimated by.
+// The tensors of an architecture, as the addon describes them; files are checked, and memory is estimated, by them.
 
 import { callNative } from "../../native/call";
 import { native, type NativeTensorDescription } from "../../native/surface";
 import { toNativeArchitecture, type Architecture } from "./architecture";
 
-/** Name, shape and dtype of every parameter and buffer of a float32 network, parameters first. Nothing of their size is allocated. */
+/** Name, shape and dtype of every parameter and buffer of a float32 network, parameters first. No memory is allocated for their elements. */
 export function tensorsOf(architecture: Architecture): readonly NativeTensorDescription[] {
   return callNative(() => native().ResNet.describe(toNativeArchitecture(architecture)));
 }
 
-/** Elements of all parameters and buffers. */
+/** Number of elements of all parameters and buffers. */
 export function countElements(architecture: Architecture): number {
   return tensorsOf(architecture).reduce((sum, { shape }) => sum + elementsOf(shape), 0);
 }

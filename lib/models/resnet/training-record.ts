@@ -1,4 +1,4 @@
-// What a checkpoint says of the training that it is part of, and how it is read back: every field is checked.
+// The training record of a checkpoint (recipe, history, hash of the data), and its reader, which checks every field.
 
 import { anything, check, list, number, object, oneOf, optionalOrNull, text, truth, whole } from "../../core/schema";
 import { corrupt } from "../../formats/state-file";
@@ -6,10 +6,10 @@ import { computePrecisions } from "../../native/precision";
 import { storedPresetRecord } from "../../protocols/preset";
 import type { EpochReport, TrainingRecipe } from "./fit-options";
 
-/** What resuming needs besides weights and momentum. */
+/** What a checkpoint holds for resuming besides weights and momentum. */
 export interface TrainingRecord {
   epochsDone: number;
-  /** Epochs that the run was asked for; a cosine schedule depends on it. */
+  /** Number of epochs that the run was asked for; a cosine schedule depends on it. */
   epochs: number;
   recipe: TrainingRecipe;
   /** SHA-256 of the training and validation data, in hexadecimal. */
@@ -57,7 +57,7 @@ const storedRecord = object({
   history: list(storedEpoch),
 });
 
-/** @throws ERR_CORRUPT_FILE naming the field */
+/** The training record in the JSON of a file; undefined where it has none. @throws ERR_CORRUPT_FILE naming the field */
 export function parseTrainingRecord(path: string, value: unknown): TrainingRecord | undefined {
   if (value === undefined || value === null) return undefined;
   const record = check(storedRecord, value, (place, expected, found) => corrupt(path, place, expected, found), "training");

@@ -1,4 +1,4 @@
-// Weights as a caller gives them, held against those that a network has: everything that does not fit is said at once.
+// Compares a caller's weights with the tensors of a network; the error lists everything that does not fit.
 
 import { describe, fail } from "../../core/checks";
 import { LibtorchOodError } from "../../core/errors";
@@ -7,7 +7,7 @@ import { Tensor, toTensor, type ArrayWithShape } from "../../native/tensor";
 /** Names that a message has room for. */
 const mostNames = 6;
 
-/** Copies of what a caller holds, as it is now. @throws ERR_OPTION, ERR_DTYPE for a value that is no tensor */
+/** Copies a caller's weights as they are now. @throws ERR_OPTION, ERR_DTYPE for a value that is no tensor */
 export function takeWeights(
   weights: ReadonlyMap<string, Tensor | ArrayWithShape | number | bigint>,
 ): Map<string, Tensor | number | bigint> {
@@ -18,9 +18,9 @@ export function takeWeights(
 }
 
 /**
- * The tensors of a network, from those given.
+ * The tensors of a network in its order, from those given.
  *
- * @param given - as {@link takeWeights} took them
+ * @param given - the result of {@link takeWeights}
  * @throws ERR_SHAPE naming those that are missing, surplus or of another shape; ERR_OPTION where some are surplus and nothing else is wrong
  */
 export function fittingState(
@@ -55,7 +55,7 @@ export function fittingState(
   return state;
 }
 
-/** Batch norms divide by the roots of these. @throws ERR_RANGE */
+/** Requires variances without a negative one: batch norms divide by their roots. @throws ERR_RANGE naming the tensor */
 export function requireVariances(state: readonly { name: string; tensor: Tensor }[]): void {
   for (const { name, tensor } of state) {
     if (!name.endsWith("running_var")) continue;
@@ -74,7 +74,7 @@ function shortened(name: unknown): string {
   return typeof name === "string" ? (name.length > 120 ? `${name.slice(0, 117)}...` : name) : describe(name);
 }
 
-/** Where a surplus name becomes one of the network's by what other libraries do to names. */
+/** Advice where a surplus name becomes one of the network's by a renaming that other libraries do. */
 function advice(surplus: readonly string[], own: ReadonlyMap<string, Tensor>): string {
   const renames: [rename: (name: string) => string, text: string][] = [
     [(name) => name.replace(".downsample.", ".shortcut."), 'torchvision\'s "downsample" is "shortcut" here'],
@@ -91,7 +91,7 @@ function advice(surplus: readonly string[], own: ReadonlyMap<string, Tensor>): s
   return found.length === 0 ? "" : ` (${found.map(([, text]) => text).join("; ")})`;
 }
 
-/** A counter in whatever form it comes: a number, or one element of any dtype. */
+/** A counter as a scalar int64 tensor, from a number or one element of any dtype. */
 function counter(value: Tensor | number | bigint, name: string): Tensor {
   const count = Tensor.is(value) ? onlyElement(value) : value;
   if (count === undefined || (typeof count === "number" && !Number.isSafeInteger(count)) || count < 0) {
