@@ -149,7 +149,7 @@ TEST_CASE("networks: a description has the names, shapes and dtypes of a network
       for (size_t i = 0; i < expected.size(); ++i) {
         CHECK(described[i].first == expected[i].first);
         CHECK(described[i].second.sizes() == expected[i].second.sizes());
-        CHECK(described[i].second.scalar_type() == expected[i].second.scalar_type());
+        CHECK((described[i].second.scalar_type() == expected[i].second.scalar_type()));
         CHECK(described[i].second.is_meta());
       }
     }
