@@ -111,6 +111,7 @@ expectType<Promise<void>>(model.extract(test, { outputs: someOutputs }).then((as
 expectError(model.extract(test, { outputs: ["pooled"] }));
 expectError(model.extract(test, { features: "raw" }));
 expectError(model.extract(7));
+expectType<Promise<Tensor>>(Tensor.fromAsync(new Float32Array(4), [2, 2], { signal: new AbortController().signal }));
 expectError(model.extract("image.png", { resize: "crop" }));
 
 // Datasets

@@ -135,3 +135,49 @@ describe("dispose", () => {
     expect(outside.disposed).toBe(true);
   });
 });
+
+describe("fromAsync", () => {
+  test.each(arrays)("%s: what from() makes", async (dtype, array) => {
+    const tensor = await Tensor.fromAsync(array, [2, 4]);
+    expect([tensor.dtype, tensor.shape, bytes(tensor.toArray())]).toEqual([dtype, [2, 4], bytes(array)]);
+    const view = array.subarray(3, 6);
+    expect(bytes((await Tensor.fromAsync(view)).toArray())).toBe(bytes(view));
+    expect((await Tensor.fromAsync(array.subarray(0, 0), [0, 5])).shape).toEqual([0, 5]);
+  });
+
+  const large = () => Float32Array.from({ length: 5 << 20 }, (_, i) => i);
+
+  test("an array of several pieces, between which the event loop turns", async () => {
+    const array = large();
+    let turns = 0;
+    const timer = setInterval(() => turns++, 0);
+    const tensor = await Tensor.fromAsync(array, [5, 1 << 20]);
+    clearInterval(timer);
+    expect(Buffer.compare(Buffer.from(tensor.toArray().buffer), Buffer.from(array.buffer))).toBe(0);
+    expect(turns).toBeGreaterThan(0);
+  });
+
+  test("memory that is transferred meanwhile is refused, an abort ends the copy", async () => {
+    const array = large();
+    const copied = Tensor.fromAsync(array);
+    structuredClone(array, { transfer: [array.buffer] });
+    await expect(copied).rejects.toMatchObject({
+      code: "ERR_SHAPE",
+      message: expect.stringMatching(/expected 5242880 .*found 0$/) as string,
+    });
+    const control = new AbortController();
+    const aborted = Tensor.fromAsync(large(), undefined, { signal: control.signal });
+    control.abort();
+    await expect(aborted).rejects.toMatchObject({ code: "ERR_ABORTED" });
+  });
+
+  test("what from() refuses is refused", async () => {
+    await expect(Tensor.fromAsync([1, 2] as never)).rejects.toMatchObject({ code: "ERR_DTYPE" });
+    await expect(Tensor.fromAsync(new Float32Array(6), [2, 4])).rejects.toMatchObject({
+      code: "ERR_SHAPE",
+      message: "data: expected 8 elements for shape [2, 4], found 6",
+    });
+    await expect(Tensor.fromAsync(new Float32Array(6), [-6])).rejects.toMatchObject({ code: "ERR_SHAPE" });
+    await expect(Tensor.fromAsync(new Float32Array(6), [6], { abort: 1 } as never)).rejects.toMatchObject({ code: "ERR_OPTION" });
+  });
+});

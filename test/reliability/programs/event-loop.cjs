@@ -1,9 +1,9 @@
-// Trains, extracts or loads for two seconds and prints, in milliseconds, how late a 5 ms timer of this thread came meanwhile.
+// Trains, extracts, loads or copies for two seconds and prints, in milliseconds, how late a 5 ms timer of this thread came meanwhile.
 const fs = require("node:fs");
 const os = require("node:os");
 const path = require("node:path");
 const { monitorEventLoopDelay } = require("node:perf_hooks");
-const { ResNet } = require("../../../dist/index.js");
+const { ResNet, Tensor } = require("../../../dist/index.js");
 const { network, data } = require("./tiny-network.cjs");
 
 async function main(task) {
@@ -12,10 +12,12 @@ async function main(task) {
   const images = data(512, 16);
   const file = path.join(folder, "network.safetensors"); // of 45 MB
   if (task === "load") await model.save(file);
+  const numbers = task === "copy" ? new Float32Array(64 << 20) : undefined; // 256 MB
   const tasks = {
     fit: () => model.fit(images, { epochs: 1, batchSize: 128 }),
     extract: () => model.extract(images, { batchSize: 128 }),
     load: async () => (await ResNet.load(file)).dispose(),
+    copy: async () => (await Tensor.fromAsync(numbers)).dispose(),
   };
   let ticks = 0;
   const timer = setInterval(() => ticks++, 5);
