@@ -1,5 +1,6 @@
 // What `evaluate` measures: a detector, or one or several scores over a network or over features in files, which look at each set once.
 
+import { Scope } from "../core/scope";
 import type { Dataset } from "../data";
 import { Detector } from "../detector/detector";
 import { located } from "../detector/located";
@@ -138,12 +139,13 @@ export async function networkSubject(file: string, options: SubjectOptions, sess
       model.dispose();
     },
     overlap: ({ rows }) => seen.among(imageRows(rows as Dataset)),
-    score: async ({ rows }) => {
-      const { features, rawFeatures, logits } = await extract(rows as Dataset, looked);
-      const found = await scoreAll(scores, { features, rawFeatures, logits }, signal);
-      const answers = await classify(logits as Tensor, signal);
-      for (const tensor of [features, rawFeatures, logits]) tensor?.dispose();
-      return { scores: found, answers, flagged: undefined };
+    score: ({ rows }) => {
+      return Scope.run(async (scope) => {
+        const { features, rawFeatures, logits } = await extract(rows as Dataset, looked);
+        scope.ownAll([features, rawFeatures, logits]);
+        const found = await scoreAll(scores, { features, rawFeatures, logits }, signal);
+        return { scores: found, answers: await classify(logits as Tensor, signal), flagged: undefined };
+      });
     },
   };
 }

@@ -1,5 +1,6 @@
 // What a detector says of many inputs: piece by piece, the next under way while one is answered, in order.
 
+import { Scope } from "../core/scope";
 import type { Dataset } from "../data";
 import type { Detector, Prediction } from "../detector/detector";
 import { located } from "../detector/located";
@@ -57,12 +58,10 @@ export async function* predictRows(
       const pixels = data.images.length / data.length;
       return detector.predict({ data: data.images.subarray(start * pixels, end * pixels), shape: [end - start, ...data.shape] }, options);
     }
-    const slices = detector.needs.map((kind) => [kind, ((rows as ModelOutputs)[kind] as Tensor).slice(start, end)] as const);
-    try {
-      return await located(where, detector.predict(Object.fromEntries(slices), options), start);
-    } finally {
-      for (const [, slice] of slices) slice.dispose();
-    }
+    return Scope.run((scope) => {
+      const slices = detector.needs.map((kind) => [kind, scope.own(((rows as ModelOutputs)[kind] as Tensor).slice(start, end))] as const);
+      return located(where, detector.predict(Object.fromEntries(slices), options), start);
+    });
   };
   for await (const { offset, result } of inOrder(pieces(count), predict)) yield { offset, predictions: result };
 }
