@@ -12,6 +12,7 @@ export interface DatasetFacts {
   readonly title: string;
   /** [C, H, W] of its images as they are published. */
   readonly shape: ImageShape;
+  /** The number of its classes. */
   readonly numClasses: number;
   /** In label order, where no file of the data set holds them. */
   readonly classNames?: readonly string[];
@@ -21,8 +22,7 @@ export interface DatasetFacts {
   readonly parts: readonly DatasetPart[];
 }
 
-/** Of every data set, by the name that the command line and configurations use. */
-export const catalogue = {
+const facts = {
   mnist: {
     title: "MNIST",
     shape: [1, 28, 28],
@@ -59,7 +59,11 @@ export const catalogue = {
   "tiny-imagenet": { title: "Tiny ImageNet", shape: [3, 64, 64], numClasses: 200, parts: ["validation"] },
 } as const satisfies Record<string, DatasetFacts>;
 
-export type DatasetName = keyof typeof catalogue;
+/** Names of the data sets, as the command line and configurations use them. */
+export type DatasetName = keyof typeof facts;
+
+/** What is known of every data set, by the name that the command line and configurations use. */
+export const catalogue: Readonly<Record<DatasetName, DatasetFacts>> = facts;
 
 /** The names of the {@link catalogue}, in its order. */
 export const datasetNames = Object.keys(catalogue) as DatasetName[];

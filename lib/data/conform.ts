@@ -15,6 +15,7 @@ export interface ImageForm {
   readonly imageSize: number;
   /** Default: "center-crop". */
   readonly resize?: ImageResize | undefined;
+  /** Aborts the call, which then throws ERR_ABORTED. */
   readonly signal?: AbortSignal | undefined;
 }
 

@@ -14,6 +14,7 @@ import { randomPermutation } from "../core/random-permutation";
 /** Channels, height, width. */
 export type ImageShape = readonly [channels: number, height: number, width: number];
 
+/** What {@link Dataset.fromArrays} takes. */
 export interface DatasetArrays {
   /** N · C · H · W bytes, image after image, each channel after channel, row by row (NCHW). Not copied. */
   images: Uint8Array | Uint8ClampedArray;
@@ -38,7 +39,9 @@ export interface DatasetArrays {
 
 /** What {@link Dataset.split} gives. */
 export interface DatasetSplit {
+  /** The images that are not held out, in their order. */
   readonly train: Dataset;
+  /** The images that are held out, in their order. */
   readonly validation: Dataset;
   /** The images in `validation`, ascending. */
   readonly validationIndices: Uint32Array;
@@ -63,11 +66,15 @@ export class Dataset {
   readonly part: string | undefined;
   /** uint8, NCHW. */
   readonly images: Uint8Array;
+  /** Shape `[N]`: the class of each image. */
   readonly labels: Int32Array;
+  /** The name of each class. */
   readonly classNames: readonly string[];
+  /** `[C, H, W]` of every image. */
   readonly shape: ImageShape;
   /** Number of images. */
   readonly length: number;
+  /** Mean and standard deviation of each channel; undefined where none are known. */
   readonly normalization: Normalization | undefined;
   /** How images of another size were resized; undefined where they were not, or where it is not known. */
   readonly resize: ResizeRecord | undefined;

@@ -13,9 +13,11 @@ import { abortError, CallbackGuard, untilAborted } from "../native/call";
 import { Dataset } from "./dataset";
 import { decodedCache, defaultCacheFolder, readDecoded, writeDecoded, type DecodedCache, type SourceFile } from "./decoded-cache";
 
+/** How far the decoding of images is. */
 export interface DecodingProgress {
   /** Images decoded so far; all of them at once where they come from the cache. */
   readonly done: number;
+  /** All images that there are to decode. */
   readonly total: number;
 }
 
@@ -37,6 +39,7 @@ export interface DecodingOptions {
    * them: it is decoded row by row, so that only time grows.
    */
   maxPixels?: number;
+  /** Aborts the call, which then throws ERR_ABORTED. */
   signal?: AbortSignal;
   /**
    * Whether decoded images are kept in a file, which makes the next call fast: `true` in `decoded` in the library's cache (`$LIBTORCH_OOD_CACHE`, else

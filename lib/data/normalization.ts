@@ -6,7 +6,9 @@ import { shortList } from "../core/lists";
 
 /** Pixels are scaled to 0 … 1, then (pixel − mean) / std per channel. */
 export interface Normalization {
+  /** Mean of each channel. */
   readonly mean: readonly number[];
+  /** Standard deviation of each channel; positive. */
   readonly std: readonly number[];
 }
 
@@ -15,13 +17,13 @@ export interface Normalization {
  * them for CIFAR-100 too; its stds are per-image averages, the data set's own are .2470, .2435, .2616 (OpenOOD uses those). SVHN: mean and std of the
  * training images.
  */
-export const normalizations = {
+export const normalizations: Readonly<Record<"mnist" | "fashionMnist" | "cifar10" | "cifar100" | "svhn", Normalization>> = {
   mnist: normalizationOf([0.1307], [0.3081]),
   fashionMnist: normalizationOf([0.286], [0.353]),
   cifar10: normalizationOf([0.4914, 0.4822, 0.4465], [0.2023, 0.1994, 0.201]),
   cifar100: normalizationOf([0.4914, 0.4822, 0.4465], [0.2023, 0.1994, 0.201]),
   svhn: normalizationOf([0.4377, 0.4438, 0.4728], [0.198, 0.201, 0.197]),
-} as const;
+};
 
 /** Networks take 1 to so many. */
 const maxChannels = 65_536;

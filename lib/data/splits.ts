@@ -5,8 +5,10 @@ import { LibtorchOodError } from "../core/errors";
 import { shortList } from "../core/lists";
 import type { Dataset } from "./dataset";
 
+/** The parts that data sets are published in. */
 export type SplitName = "train" | "test";
 
+/** Options of the readers of published data sets. */
 export interface SplitOptions<S extends string = SplitName> {
   /** What to read; a file of these that is missing is an error. Default: "train" and "test". */
   splits?: readonly S[];

@@ -20,7 +20,9 @@ export interface NamedInputs {
 
 /** What `fit` and `fromFeatures` saw when they calibrated. Undefined: labels and logits were missing, or the file is of before this record. */
 export interface CalibrationReport {
+  /** Of the calibration inputs; absent where their classes are unknown. */
   readonly calibration?: NamedInputs;
+  /** Of the training inputs; absent where their classes are unknown. */
   readonly training?: NamedInputs;
 }
 

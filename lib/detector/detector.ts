@@ -45,6 +45,7 @@ export type { DetectorFeatures, DetectorFitOptions, PredictOptions, Prediction }
  * if (answer.outOfDistribution) console.log("not one of", detector.classNames);
  */
 export class Detector {
+  /** The name of each class; empty where the detector knows no classes. */
   readonly classNames: readonly string[];
   /** The rate that {@link predict} uses unless told otherwise. */
   readonly falseAlarmRate: number;
@@ -306,10 +307,12 @@ export class Detector {
     classifier?.dispose();
   }
 
+  /** Calls {@link dispose}, for `using`. */
   [Symbol.dispose](): void {
     this.dispose();
   }
 
+  /** Whether {@link dispose} was called. */
   get disposed(): boolean {
     return this.#disposed;
   }

@@ -14,6 +14,7 @@ import type { ModelOutputs, ScoreName, TrainingOutputs } from "../scores/score";
 export interface Prediction {
   /** The predicted class; like its name and confidence not there for a detector that was made without labels and logits. */
   label?: number;
+  /** The name of the predicted class. */
   className?: string;
   /** Probability of the predicted class: softmax of the logits, or where there are none the posterior of the class mixture. */
   confidence?: number;
@@ -45,9 +46,11 @@ export interface CommonFitOptions<N extends ScoreName> {
   selfTest?: boolean;
   /** Take calibration inputs that were trained on. The false-alarm rate then does not hold. Default false. */
   allowOverlap?: boolean;
+  /** Aborts the fit, which then throws ERR_ABORTED. */
   signal?: AbortSignal;
 }
 
+/** Options of {@link Detector.fit}. */
 export interface DetectorFitOptions<N extends ScoreName = ScoreName> extends CommonFitOptions<N> {
   /** Held-out in-distribution images, none of them trained on. */
   calibration: Dataset;
@@ -66,19 +69,23 @@ export interface DetectorFitOptions<N extends ScoreName = ScoreName> extends Com
 
 /** Features of any model, [N, d], with what else is known of it. */
 export interface DetectorFeatures<N extends ScoreName = ScoreName> extends CommonFitOptions<N>, TrainingOutputs {
-  /** [N]: needed by scores that are fitted to classes, such as the default one. Without labels and logits no input is given a class. */
+  /** Shape `[N]`: needed by scores that are fitted to classes, such as the default one. Without labels and logits no input is given a class. */
   labels?: Labels;
   /**
    * The same outputs for held-out in-distribution inputs: none that the model of the features was itself trained on, wherever that was, or
    * more in-distribution inputs are flagged than `falseAlarmRate` says. With their labels the detector knows how well it names classes.
    */
-  calibration: ModelOutputs & { labels?: Labels };
+  calibration: ModelOutputs & {
+    /** Shape `[N]`: the classes of the calibration inputs. */
+    labels?: Labels;
+  };
   /** Default "0", "1", … */
   classNames?: readonly string[];
   /** "cpu" (default), "cuda" or "cuda:N", of the score. */
   device?: string;
 }
 
+/** Options of {@link Detector.predict}. */
 export interface PredictOptions {
   /** In place of the detector's own. */
   falseAlarmRate?: number;
@@ -94,6 +101,7 @@ export interface PredictOptions {
    * their order, and the function is told of each; its `index` says which one is missing. What it throws ends the call.
    */
   onError?: "throw" | ((failure: ImageFailure) => void | Promise<void>);
+  /** Aborts the call, which then throws ERR_ABORTED. */
   signal?: AbortSignal;
 }
 

@@ -6,23 +6,34 @@ import type { LeftOutClass } from "./left-out-classes";
 
 /** Inputs, and the share of them that is flagged at the rate, 0 to 1. */
 export interface FlaggedShare {
+  /** Number of inputs. */
   readonly count: number;
+  /** Share of them that is flagged. */
   readonly flagged: number;
 }
 
+/** Inputs of one class, and the share of them that is flagged. */
 export interface FlaggedClass extends FlaggedShare {
+  /** The number of the class. */
   readonly label: number;
+  /** The name of the class. */
   readonly className: string;
 }
 
 /** What {@link Detector.selfTest} gives. Shares that were not computed when the detector was made, or cannot be, are not there. */
 export interface SelfTest {
+  /** The rate at which all shares are told. */
   readonly falseAlarmRate: number;
   /**
    * Where the share of later in-distribution inputs that is flagged lies in 95 of 100 calibrations of this size: quantiles of Beta(k, n + 1 − k),
    * k = ⌊α(n + 1)⌋.
    */
-  readonly falseAlarms: { readonly lower: number; readonly upper: number };
+  readonly falseAlarms: {
+    /** The 2.5 % quantile. */
+    readonly lower: number;
+    /** The 97.5 % quantile. */
+    readonly upper: number;
+  };
   /** Calibration inputs of each class: where one class is flagged more often than another. */
   readonly byClass?: readonly FlaggedClass[];
   /** Images of independent uniform bytes; features whose columns are independent and normal, with the calibration's means and deviations. */
@@ -33,7 +44,10 @@ export interface SelfTest {
    * Calibration inputs of up to ten classes, each against the score fitted and calibrated without the class. A network that was trained on the
    * class still knows it, so that a class that is really new may be flagged less often.
    */
-  readonly leftOutClasses?: FlaggedShare & { readonly classes: readonly FlaggedClass[] };
+  readonly leftOutClasses?: FlaggedShare & {
+    /** The share of each class. */
+    readonly classes: readonly FlaggedClass[];
+  };
 }
 
 /** What a detector keeps for it: p-values, so that it can be told for every rate. */

@@ -9,6 +9,7 @@ import { Dataset } from "../dataset";
 import { readIdx } from "../../formats/idx";
 import { readSplits, type SplitName, type SplitOptions } from "../splits";
 
+/** Options of {@link mnist}, {@link fashionMnist} and {@link kmnist}. */
 export interface MnistOptions<S extends SplitName = SplitName> extends SplitOptions<S> {
   /**
    * What stands before the usual file names, as in "mnist-train-images-idx3-ubyte". Default: nothing, or the set's own "mnist-", "fashion-" or

@@ -27,7 +27,10 @@ const maxTextBytes = 1 << 26;
  * @example
  * const { validation } = await datasets.tinyImageNet("data");
  */
-export async function tinyImageNet(directory: string, options?: TinyImageNetOptions): Promise<{ validation: Dataset }> {
+export async function tinyImageNet(directory: string, options?: TinyImageNetOptions): Promise<{
+  /** The 10,000 validation images. */
+  validation: Dataset;
+}> {
   const decoding = checkDecoding(optionsObject(options, "options", decodingKeys), "squash");
   const directories = [string(directory, "directory"), join(directory, "tiny-imagenet-200")];
   const annotations = await findFile(directories, [join("val", "val_annotations.txt")], "the annotations of Tiny ImageNet (validation)");
