@@ -145,7 +145,7 @@ TEST_CASE("row scores name the first row that has none") {
   far[0].fill_(1);
   CHECK(failure_of(far, RowQuantity::length) ==
         "ERR_RANGE matrix: expected rows whose length is within float64, found row 1 beyond");
-  CHECK(failure_of(far, RowQuantity::energy, 1e308) ==
+  CHECK(failure_of(far, RowQuantity::energy, 1e307) ==
         "ERR_RANGE matrix: expected rows whose energy is within float64, found row 1 beyond");
 }
 
