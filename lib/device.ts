@@ -1,4 +1,4 @@
-// The devices and threads that compute runs on, and what precision they favour: the public `device`.
+// The public `device` namespace: the devices and threads that compute runs on, and the precision that suits them.
 
 export { cudaAvailable, info, requireDevice, setThreads, type DeviceInfo } from "./native/device";
 export { resolvePrecision } from "./native/precision";

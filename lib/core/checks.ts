@@ -1,4 +1,4 @@
-// Checks of what a caller passed: each throws a LibtorchOodError that gives the value found and the value expected.
+// Checks of a caller's arguments. Each throws a LibtorchOodError that gives the value found and the value expected.
 
 import { LibtorchOodError, type ErrorCode } from "./errors";
 
@@ -19,7 +19,7 @@ export function describe(value: unknown): string {
   return typeof value;
 }
 
-/** Whatever one looks at in a revoked proxy, the engine throws a TypeError of its own. */
+/** Whether the value is a revoked proxy: any look at one makes the engine throw a TypeError of its own. */
 export function isRevoked(value: unknown): boolean {
   try {
     Array.isArray(value);
@@ -39,7 +39,7 @@ function shortened(text: string): string {
   return text.length > 60 ? text.slice(0, 57) + "..." : text;
 }
 
-/** "Float32Array", "DataView", ...: by tag, not `instanceof`, since the array may come from another realm. */
+/** "Float32Array", "DataView", … The name is the tag and not the class, because the array may come from another realm. */
 export function typedArrayName(view: ArrayBufferView): string {
   return Object.prototype.toString.call(view).slice(8, -1);
 }
@@ -50,13 +50,17 @@ export function listed(items: readonly (string | number)[], most = 10): string {
   return items.length > most ? `${shown} and ${items.length - most} more` : shown;
 }
 
+/** Throws a LibtorchOodError that says what was expected and what was found. */
 export function fail(code: ErrorCode, name: string, expected: string, found: unknown): never {
   throw new LibtorchOodError(code, `${name}: expected ${expected}, found ${describe(found)}`);
 }
 
 /**
- * A copy of an options object, with known keys only (an unknown key is most often a misspelt one). It has every known key, undefined where it was not
- * given, and no prototype: what others put on Object.prototype is no option, neither here nor in what is spread from it. Getters are read once.
+ * A copy of an options object. An unknown key is refused, because it is most often a misspelt one. The copy has every known key, undefined where it
+ * was not given, and no prototype: what others put on Object.prototype is no option, neither here nor in what is spread from it. Getters are read
+ * once.
+ *
+ * @throws ERR_OPTION for an unknown key or anything but an object
  */
 export function optionsObject<T extends object>(value: T | undefined, name: string, known: readonly (keyof T & string)[]): T {
   if (value === undefined) return copyOf({}, known);
@@ -77,12 +81,22 @@ function copyOf<T extends object>(value: Partial<T>, known: readonly (keyof T & 
   return copy as T;
 }
 
+/**
+ * The value where it is an integer in the range.
+ *
+ * @throws ERR_OPTION for anything but an integer; ERR_RANGE outside the range
+ */
 export function integer(value: unknown, name: string, minimum: number, maximum = Number.MAX_SAFE_INTEGER): number {
   if (typeof value !== "number" || !Number.isInteger(value)) fail("ERR_OPTION", name, "an integer", value);
   if (value < minimum || value > maximum) fail("ERR_RANGE", name, rangeText(minimum, maximum), value);
   return value;
 }
 
+/**
+ * The value where it is a finite number in the range.
+ *
+ * @throws ERR_OPTION for anything but a number; ERR_NON_FINITE for NaN or infinity; ERR_RANGE outside the range
+ */
 export function finite(value: unknown, name: string, minimum = -Infinity, maximum = Infinity): number {
   if (typeof value !== "number") fail("ERR_OPTION", name, "a number", value);
   if (!Number.isFinite(value)) fail("ERR_NON_FINITE", name, "a finite number", value);

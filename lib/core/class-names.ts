@@ -1,14 +1,14 @@
-// Names of classes: one for each, none twice, since a prediction is told by its name.
+// Class names: one per class and none twice, because predictions are reported by name.
 
 import { describe, fail, string } from "./checks";
 import { LibtorchOodError } from "./errors";
 import { listOf } from "./lists";
 
 /**
- * A copy, checked.
+ * A checked copy of the names.
  *
- * @param count - of classes, where it is known
- * @throws ERR_OPTION for anything but an array of text, or a name twice; ERR_SHAPE for another number of names
+ * @param count - number of classes, where it is known
+ * @throws ERR_OPTION for anything but an array of text, and for a name that appears twice; ERR_SHAPE for another number of names
  */
 export function checkClassNames(value: unknown, count?: number, reason = "one per class"): string[] {
   const list = ArrayBuffer.isView(value) ? undefined : listOf(value);

@@ -1,11 +1,11 @@
-// The one table of dtypes: the width of each, its typed array, and what libtorch, safetensors, NumPy, MATLAB and IDX call it.
+// The one table of dtypes: the width of each, its typed array, and its name in libtorch, safetensors, NumPy, MATLAB and IDX.
 
 import { typedArrayName } from "./checks";
 
-/** NumPy, libtorch and the safetensors format allow as many dimensions. */
+/** The largest number of dimensions: NumPy, libtorch and the safetensors format allow as many. */
 export const maxDimensions = 64;
 
-/** The typed array of each dtype that has one. Of float16 and bfloat16 it holds the bit patterns. */
+/** The typed array of each dtype that has one. For float16 and bfloat16 it holds the bit patterns. */
 export interface ArrayOfDtype {
   float64: Float64Array;
   float32: Float32Array;
@@ -22,11 +22,11 @@ export interface ArrayOfDtype {
   bool: Uint8Array;
 }
 
-/** The dtypes that a file's numbers are handed out in, whatever they were stored as. */
+/** The dtypes of numbers that are read from a file, whatever they were stored as. */
 export type PlainDtype = "float64" | "float32" | "int64" | "int32";
 
 interface DtypeRow {
-  /** Per element. */
+  /** Bits per element. */
   readonly bits: number;
   readonly kind: "float" | "integer" | "bool" | "complex";
   readonly safetensors: string;
@@ -69,9 +69,9 @@ export const dtypes = {
 } as const satisfies Record<string, DtypeRow>;
 
 export type Dtype = keyof typeof dtypes;
-/** Those with a typed array. */
+/** The dtypes that have a typed array. */
 export type ArrayDtype = keyof ArrayOfDtype;
-/** Those that a Tensor may have. */
+/** The dtypes that a Tensor may have. */
 export type NativeDtype = { [D in Dtype]: (typeof dtypes)[D] extends { native: true } ? D : never }[Dtype];
 export type NativeArray = ArrayOfDtype[NativeDtype];
 
@@ -110,7 +110,9 @@ export function bytesPerElement(dtype: Dtype): number {
   return dtypes[dtype].bits / 8;
 }
 
-/** The narrowest dtype of those that files' numbers are handed out in that holds every value exactly (of uint64: those below 2^63). */
+/**
+ * The narrowest dtype, among those that numbers from files are given in, that holds every value exactly. Of uint64 it holds the values below 2^63.
+ */
 export function plainOf(dtype: ArrayDtype): PlainDtype {
   return dtypes[dtype].plain;
 }
@@ -120,7 +122,7 @@ export function arrayOf<D extends ArrayDtype>(dtype: D, source: ArrayBuffer | nu
   return new constructors[dtype](source);
 }
 
-/** "Float32Array", …; of bit patterns and truths the array that holds them. */
+/** "Float32Array", … For bit patterns and truth values, the name of the array that holds them. */
 export function arrayNameOf(dtype: ArrayDtype): string {
   return constructors[dtype].name;
 }
@@ -130,7 +132,7 @@ export function bytesOfArray({ buffer, byteOffset, byteLength }: ArrayBufferView
   return byteLength === 0 ? new Uint8Array(0) : new Uint8Array(buffer, byteOffset, byteLength);
 }
 
-/** What a format calls its dtypes, to the dtype. */
+/** From a format's names of dtypes to the dtypes. */
 function named(column: "safetensors" | "numpy" | "matlab" | "idx"): ReadonlyMap<unknown, Dtype> {
   return new Map(dtypesHaving((row) => row[column] !== undefined).map((dtype) => [(dtypes[dtype] as DtypeRow)[column], dtype]));
 }
@@ -141,7 +143,7 @@ export function dtypeNamed(format: keyof typeof names, code: unknown): Dtype | u
   return names[format].get(code);
 }
 
-/** The dtype of numbers in each kind of typed array: an array of bytes holds uint8, not truths or halves of float16. */
+/** The dtype of the numbers in each kind of typed array: an array of bytes holds uint8, not truth values or halves of float16. */
 const dtypeOfKind: ReadonlyMap<string, ArrayDtype> = new Map([
   ...dtypesHaving(({ kind }) => kind !== "bool")
     .filter(hasArray)
@@ -150,7 +152,7 @@ const dtypeOfKind: ReadonlyMap<string, ArrayDtype> = new Map([
   ["Uint8ClampedArray", "uint8"],
 ]);
 
-/** The dtype of a typed array's numbers; undefined for any other value. By tag, since the array may come from another realm. */
+/** The dtype of a typed array's numbers; undefined for any other value. The array is told by its tag, because it may come from another realm. */
 export function dtypeOf(value: unknown): ArrayDtype | undefined {
   return ArrayBuffer.isView(value) ? dtypeOfKind.get(typedArrayName(value)) : undefined;
 }

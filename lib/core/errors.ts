@@ -1,4 +1,4 @@
-// The one error class of the library and its closed list of codes.
+// The one error class of the library and the closed list of its codes.
 
 /** Every `code` that a {@link LibtorchOodError} can carry. */
 export const errorCodes = [
@@ -22,12 +22,44 @@ export const errorCodes = [
   "ERR_INTERNAL",
 ] as const;
 
-/** The codes of errors: one of those that the guide to errors explains, `"ERR_OPTION"` or `"ERR_SHAPE"` for example. */
+/**
+ * Every `code` of a {@link LibtorchOodError}.
+ *
+ * - `"ERR_LIBTORCH_NOT_FOUND"`: no libtorch was found that serves. The message lists each place that was searched and the command that fixes it. Any
+ *   function that computes natively may throw it at its first use.
+ * - `"ERR_LIBTORCH_VERSION"`: the libtorch found has another version than the addon was compiled for.
+ * - `"ERR_SHAPE"`: an array has another shape or length than is needed, is empty, or has lost its memory to a worker.
+ * - `"ERR_DTYPE"`: an array or tensor has the wrong element type.
+ * - `"ERR_RANGE"`: a number is outside its range, or a result does not fit in its dtype.
+ * - `"ERR_NON_FINITE"`: NaN or infinity in an input.
+ * - `"ERR_NOT_POSITIVE_DEFINITE"`: a covariance or another matrix has no Cholesky factor.
+ * - `"ERR_CORRUPT_FILE"`: a file is damaged or of another format.
+ * - `"ERR_DISPOSED"`: an object was used after its memory was given back.
+ * - `"ERR_ABORTED"`: an AbortSignal ended the call; `cause` is the signal's reason.
+ * - `"ERR_DEVICE"`: the device is unavailable, or CUDA failed.
+ * - `"ERR_OPTION"`: an argument has the wrong type, or an option is unknown or does not go with another one.
+ * - `"ERR_IO"`: a file or folder cannot be read or written; `cause` is the operating system's error.
+ * - `"ERR_OUT_OF_MEMORY"`: memory is unavailable.
+ * - `"ERR_BUSY"`: another use of the object is under way.
+ * - `"ERR_SHARP_NOT_FOUND"`: decoding images needs the optional peer dependency sharp, which is not installed.
+ * - `"ERR_PLOT_NOT_FOUND"`: plotting needs an optional peer dependency that is not installed.
+ * - `"ERR_INTERNAL"`: libtorch failed in a way that none of the others describes.
+ */
 export type ErrorCode = (typeof errorCodes)[number];
 
 /**
- * What every function of the library throws or rejects with. The message gives the value found and the value expected;
- * `code` is for programs; `cause` is the underlying error where there is one.
+ * The error that every function of the library throws or rejects with. The message gives the value found and the value expected. Programs look at
+ * `code`. `cause` is the underlying error, where there is one.
+ *
+ * @example
+ * import { files, isLibtorchOodError } from "libtorch-ood";
+ *
+ * try {
+ *   await files.readNpy("features.npy");
+ * } catch (error) {
+ *   if (!isLibtorchOodError(error) || error.code !== "ERR_IO") throw error;
+ *   console.error(`no features yet: ${error.message}`);
+ * }
  */
 export class LibtorchOodError extends Error {
   /** Always `"LibtorchOodError"`. */
@@ -35,7 +67,13 @@ export class LibtorchOodError extends Error {
   /** What went wrong, for programs. */
   readonly code: ErrorCode;
 
-  /** Makes an error of the library; programs receive such errors and need not make any. */
+  /**
+   * Makes an error. Messages above 1000 characters are shortened in the middle, except those that list where libtorch was searched.
+   *
+   * @param code - what went wrong
+   * @param message - the value found and the value expected
+   * @param options - `cause`, where another error lies behind this one
+   */
   constructor(code: ErrorCode, message: string, options?: ErrorOptions) {
     super(wholeMessages.includes(code) ? message : bounded(message), options);
     this.code = code;
@@ -43,7 +81,7 @@ export class LibtorchOodError extends Error {
 }
 
 const mostCharacters = 1000;
-/** They list every place where libtorch was looked for. */
+/** These list every place where libtorch was searched. */
 const wholeMessages: readonly ErrorCode[] = ["ERR_LIBTORCH_NOT_FOUND", "ERR_LIBTORCH_VERSION"];
 
 /** A found value may come from a file of any size; the beginning says where and what was expected, the end what was found. */
@@ -52,7 +90,11 @@ function bounded(message: string): string {
   return `${message.slice(0, mostCharacters - 203)} … ${message.slice(-200)}`;
 }
 
-/** True for an error of this library, also one from another copy of it or another realm. */
+/**
+ * Whether a value is an error of this library. Errors of another copy of the library and of another realm count too, which `instanceof` would miss.
+ *
+ * @param error - any value, such as what `catch` caught
+ */
 export function isLibtorchOodError(error: unknown): error is LibtorchOodError {
   return (
     typeof error === "object" &&

@@ -1,4 +1,4 @@
-// The two ways a file can fail us: it cannot be read or written (ERR_IO), or what is in it is wrong (ERR_CORRUPT_FILE).
+// The two ways in which a file fails: it cannot be read or written (ERR_IO), or its content is wrong (ERR_CORRUPT_FILE).
 
 import { LibtorchOodError } from "./errors";
 

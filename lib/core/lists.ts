@@ -1,10 +1,10 @@
-// Lists as callers hand them over: arrays and typed arrays of any realm, whose length is not believed before it is checked. Proxies (those of Vue and MobX
-// among them) may answer each look with something else.
+// Lists that callers hand over: arrays and typed arrays of any realm. Their length is checked before it is used, because a proxy (as of Vue and MobX)
+// may answer each look with something else.
 
 import { types } from "node:util";
 import { isRevoked } from "./checks";
 
-/** What the memory says, whatever a class derived from a typed array may state. */
+/** The length of the memory, whatever a class derived from a typed array states. */
 const lengthOf = getterOf("length");
 const byteOffsetOf = getterOf("byteOffset");
 const byteLengthOf = getterOf("byteLength");
@@ -16,8 +16,9 @@ function getterOf(key: string): (array: unknown) => number {
 }
 
 /**
- * The array or typed array itself, or a copy where it is a proxy: one look at each element. undefined for anything else, as for a typed array whose class
- * states another length than its memory has, and a proxy whose length is no length or has no elements behind it.
+ * The array or typed array itself, or a copy where it is a proxy, each of whose elements is read once. Undefined for anything else. A typed array
+ * whose class states another length than its memory has counts as something else, and so does a proxy whose length is no length or has no elements
+ * behind it.
  */
 export function listOf(value: unknown): ArrayLike<unknown> | undefined {
   if (ArrayBuffer.isView(value)) {
@@ -28,7 +29,7 @@ export function listOf(value: unknown): ArrayLike<unknown> | undefined {
   return types.isProxy(value) ? copyOfProxy(value as unknown[]) : (value as unknown[]);
 }
 
-/** A plain array of what an array holds; holes come as undefined. undefined for anything but an array of at most `most` elements. */
+/** A plain array of an array's elements, with undefined in place of holes. Undefined for anything but an array of at most `most` elements. */
 export function shortList(value: unknown, most: number): unknown[] | undefined {
   if (isRevoked(value) || !Array.isArray(value)) return undefined;
   const { length } = value as { length: unknown };
@@ -36,7 +37,10 @@ export function shortList(value: unknown, most: number): unknown[] | undefined {
   return Array.from({ length }, (_, i) => (value as unknown[])[i]);
 }
 
-/** The bytes of a Uint8Array of any realm or class, as a view of a plain one; none where its memory has been transferred. undefined for anything else. */
+/**
+ * The bytes of a Uint8Array of any realm or class, as a view of a plain one, empty where its memory has been transferred. Undefined for anything
+ * else.
+ */
 export function bytesOf(value: unknown): Uint8Array | undefined {
   if (!types.isUint8Array(value)) return undefined;
   const length = byteLengthOf(value);

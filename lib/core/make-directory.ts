@@ -1,11 +1,15 @@
-// Makes a directory and those above it. Node's own recursive mkdir does not end where a file system says that a parent is missing which is
-// there, as /proc does.
+// Makes a directory and those above it. Node's own recursive mkdir never ends where a file system says that an existing parent is missing, as /proc
+// does.
 
 import { mkdirSync, statSync } from "node:fs";
 import { dirname } from "node:path";
 import { ioError } from "./file-errors";
 
-/** As {@link makeDirectory}, with its failure as ERR_IO. @throws ERR_IO */
+/**
+ * Makes the directory, as {@link makeDirectory} does.
+ *
+ * @throws ERR_IO where that fails
+ */
 export function requireDirectory(path: string): void {
   try {
     makeDirectory(path, 0o777);
@@ -15,8 +19,10 @@ export function requireDirectory(path: string): void {
 }
 
 /**
- * @param mode Of the directories that are made, as far as the umask leaves it.
- * @param made Takes each that is made, the outermost first, also where a later one fails.
+ * Makes the directory and those above it that are missing.
+ *
+ * @param mode - mode of the directories that are made, as far as the umask leaves it
+ * @param made - takes each directory that is made, the outermost first, also where a later one fails
  */
 export function makeDirectory(path: string, mode: number, made: string[] = []): void {
   if (statSync(path, { throwIfNoEntry: false })?.isDirectory()) return;

@@ -1,6 +1,6 @@
-// What a network gives of an image: the one list of the names by which extraction, scores, detectors and files call these matrices.
+// The one list of a network's outputs, by the names that extraction, scores, detectors and files use for these matrices.
 
-/** Features as the last layer sees them, features as pooled, and logits. */
+/** The outputs: features as the last layer sees them, features as pooled, and logits. */
 export const modelOutputs = ["features", "rawFeatures", "logits"] as const;
 
 /** The name of one of the {@link modelOutputs}. */

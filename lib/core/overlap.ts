@@ -1,16 +1,19 @@
-// Inputs of an evaluation that were trained on, or fitted to, before: how many are tolerated, and what is said of them.
+// Decides what an evaluation makes of inputs that were already trained on or fitted to: how many are tolerated, and what the warning says.
 
 import { LibtorchOodError } from "./errors";
 
-/** Inputs that were seen before, among others. */
+/** Which inputs of a set were seen before, in training or fitting. */
 export interface Overlap {
-  /** Their numbers, ascending. */
+  /** Indices of the inputs that were seen before, ascending. */
   readonly indices: readonly number[];
-  /** Inputs of which it can be told whether they were: all, unless more than 65,536 different ones had been seen. */
+  /**
+   * Number of inputs that could be checked. It is less than the number of inputs only where more than 65,536 different ones had been seen, of which a
+   * sample is kept.
+   */
   readonly checked: number;
 }
 
-/** Published data sets repeat an image now and then; an evaluation that repeats more than this share of its own is another matter. */
+/** Published data sets repeat a few images. An evaluation that repeats more than this share of its own is refused. */
 const toleratedShare = 0.01;
 
 const overlapEffects = {
@@ -23,12 +26,13 @@ export type OverlapEffect = keyof typeof overlapEffects;
 /**
  * A warning where an evaluation has inputs that were seen before; undefined where it has none.
  *
- * @param name - of the set that is evaluated on
- * @param use - what it is to be free of: "trained on"
- * @param noun - what it consists of
- * @param effect - on the numbers: inputs that were seen score higher, which flatters where they are in distribution, and not where they are out of distribution
+ * @param name - name of the set that is evaluated on
+ * @param use - what its inputs must not have been: "trained on"
+ * @param noun - what the set consists of
+ * @param effect - effect on the numbers: inputs that were seen score higher, which flatters where they are in distribution, and worsens where they
+ *   are out of distribution
  * @param remedy - what to do about it, for the error
- * @throws ERR_OPTION where more than 1 in 100 were, unless `allowed`
+ * @throws ERR_OPTION where more than 1 in 100 were seen before, unless `allowed`
  */
 export function judgeOverlap(
   name: string,

@@ -1,4 +1,4 @@
-// The directory and version of the package: the same whether this runs from lib/ (tests) or from dist/ (published).
+// The directory and version of the package, the same whether this runs from lib/ (tests) or from dist/ (published).
 
 import { dirname } from "node:path";
 

@@ -1,10 +1,10 @@
-// A seeded permutation: the same on every machine and in every later version, since recorded splits depend on it.
+// A seeded permutation. It is the same on every machine and in every later version, because recorded splits depend on it.
 
 import { seededUint32 } from "./random";
 
 /**
- * 0 … length − 1 in random order, every order as likely as another: Fisher-Yates from the end, each index drawn from xoshiro128**
- * (Blackman and Vigna 2018) without bias by multiplication and rejection (Lemire 2019, "Fast random integer generation in an interval").
+ * 0 … length − 1 in random order, each order equally likely: Fisher-Yates from the end. Each index is drawn from xoshiro128** (Blackman and Vigna
+ * 2018) without bias, by multiplication and rejection (Lemire 2019, "Fast random integer generation in an interval").
  *
  * @param length - below 2^32
  * @param seed - integer, 0 to 2^32 − 1
@@ -21,7 +21,7 @@ export function randomPermutation(length: number, seed: number): Uint32Array {
   return order;
 }
 
-/** An integer from 0 to bound − 1: the high word of draw · bound, where the low word does not fall in the part that is too many. */
+/** An integer from 0 to bound − 1: the high word of draw · bound. Draws whose low word would make some values more likely are rejected. */
 export function bounded(random: () => number, bound: number): number {
   const tooMany = 2 ** 32 % bound;
   for (;;) {

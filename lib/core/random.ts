@@ -1,6 +1,6 @@
-// Seeded draws with replacement for the bootstrap: the same seed gives the same interval on every machine.
+// Seeded random numbers, and draws with replacement for the bootstrap. The same seed gives the same numbers on every machine.
 
-/** xoshiro128** (Blackman and Vigna 2018), its state filled from the seed by splitmix32. */
+/** A generator of uint32: xoshiro128** (Blackman and Vigna 2018), its state filled from the seed by splitmix32. */
 export function seededUint32(seed: number): () => number {
   let mix = seed >>> 0;
   const filled = (): number => {
@@ -28,7 +28,7 @@ export function seededUint32(seed: number): () => number {
   };
 }
 
-/** Fills `sample` with draws from `values`, each as likely as another (the bias of the scaled draw is below length / 2^53). */
+/** Fills `sample` with draws from `values`, each equally likely. The bias of the scaled draw is below length / 2^53. */
 export function resample(values: Float64Array, sample: Float64Array, random: () => number): void {
   for (let i = 0; i < sample.length; i++) {
     const fraction = ((random() >>> 5) * 0x4000000 + (random() >>> 6)) / 2 ** 53;

@@ -1,9 +1,9 @@
-// The one validator of values from outside: a schema says what a value must be, gives it its type, and where it is something else names the place,
-// what was expected there and what was found. Schemas are made of the functions below; nothing of a value's prototype is ever looked at.
+// The one validator of values from outside. A schema, made of the functions below, says what a value must be and gives it its type. Its errors name
+// the place, what was expected there and what was found. It never looks at a value's prototype.
 
 /** What a value must be, and what it is then taken as. */
 export interface Schema<T> {
-  /** What stands behind "expected". */
+  /** The text behind "expected" in a message. */
   readonly expected: string;
   /** @throws Mismatch */
   read(value: unknown, place: string): T;
@@ -12,7 +12,7 @@ export interface Schema<T> {
 /** The type of the values that a schema lets through. */
 export type Typed<S> = S extends Schema<infer T> ? T : never;
 
-/** The first place where a value is not as its schema says. */
+/** The first place where a value differs from its schema. */
 class Mismatch extends Error {
   constructor(
     readonly place: string,
@@ -24,9 +24,9 @@ class Mismatch extends Error {
 }
 
 /**
- * The value as its schema takes it.
+ * The value in the form that its schema gives it.
  *
- * @param refuse - is told the place ("cells[0].depth", `place` itself for the whole), what was expected and what was found; throws
+ * @param refuse - gets the place ("cells[0].depth", or `place` itself for the whole), what was expected and what was found; throws
  */
 export function check<T>(
   schema: Schema<T>,
@@ -42,7 +42,7 @@ export function check<T>(
   }
 }
 
-/** A value of which `take` makes what is used; undefined from `take` means that it is something else. */
+/** A value from which `take` makes the result. Undefined from `take` means that the value is something else. */
 export function like<T>(expected: string, take: (value: unknown) => T | undefined): Schema<T> {
   return {
     expected,
@@ -59,11 +59,15 @@ const when = <T>(expected: string, is: (value: unknown) => boolean): Schema<T> =
 
 export const text: Schema<string> = when("a text", (value) => typeof value === "string");
 export const truth: Schema<boolean> = when("true or false", (value) => typeof value === "boolean");
-/** Whose fields somebody else looks at. */
+/** An object whose fields are checked elsewhere. */
 export const anyObject: Schema<Record<string, unknown>> = when("an object", isObject);
 export const anything: Schema<unknown> = { expected: "anything", read: (value) => value };
 
-/** @param above - the number is larger; @param below - it is smaller */
+/**
+ * A finite number in the bounds.
+ *
+ * @param bounds - `minimum` and `maximum` are included, `above` and `below` are not
+ */
 export function number(bounds: { minimum?: number; maximum?: number; above?: number; below?: number } = {}): Schema<number> {
   const { minimum = -Infinity, maximum = Infinity, above = -Infinity, below = Infinity } = bounds;
   const fits = (value: number) => value >= minimum && value <= maximum && value > above && value < below;
@@ -73,7 +77,7 @@ export function number(bounds: { minimum?: number; maximum?: number; above?: num
   );
 }
 
-/** A whole number, no larger than floating-point numbers count one by one. */
+/** A whole number that floating-point arithmetic counts exactly. */
 export function whole(minimum = 0, maximum = Number.MAX_SAFE_INTEGER): Schema<number> {
   const upTo = maximum === Number.MAX_SAFE_INTEGER ? undefined : maximum;
   const from = minimum === Number.MIN_SAFE_INTEGER ? undefined : minimum;
@@ -94,7 +98,7 @@ export function oneOf<const T extends string | number | boolean>(allowed: readon
   return when(allowed.length === 1 ? names : `one of ${names}`, (value) => allowed.includes(value as T));
 }
 
-/** A list, of as many items at least; where they are `distinct`, none twice. */
+/** A list of at least `least` items. With `distinct`, no item appears twice. */
 export function list<T>(item: Schema<T>, { least = 0, distinct = false }: { least?: number; distinct?: boolean } = {}): Schema<T[]> {
   const expected = least === 0 ? "a list" : `a list of at least ${least} item${least === 1 ? "" : "s"}`;
   return {
@@ -118,9 +122,9 @@ type Fields = Readonly<Record<string, Schema<unknown>>>;
 type ObjectOf<F extends Fields> = { -readonly [K in keyof F]: Typed<F[K]> };
 
 /**
- * An object with these fields. A field that is not there is read as undefined.
+ * An object with these fields. A missing field is read as undefined.
  *
- * @param others - what becomes of fields beside them: left out, kept unchecked (a later version may write more), or refused
+ * @param others - what becomes of other fields: left out, kept unchecked (a later version may write more), or refused
  */
 export function object<F extends Fields>(fields: F, others: "drop" | "keep" | "refuse" = "drop"): Schema<ObjectOf<F>> {
   return {
@@ -139,7 +143,7 @@ export function object<F extends Fields>(fields: F, others: "drop" | "keep" | "r
   };
 }
 
-/** An object whose keys are data. It comes without a prototype, so that no name means anything of its own. */
+/** An object whose keys are data. The result has no prototype, so that no key has a meaning of its own. */
 export function record<T>(item: Schema<T>): Schema<Record<string, T>> {
   return {
     expected: "an object",
@@ -152,17 +156,17 @@ export function record<T>(item: Schema<T>): Schema<Record<string, T>> {
   };
 }
 
-/** Undefined where nothing is there. */
+/** The schema's value, or undefined where nothing is given. */
 export function optional<T>(schema: Schema<T>): Schema<T | undefined> {
   return { ...schema, read: (value, place) => (value === undefined ? undefined : schema.read(value, place)) };
 }
 
-/** Undefined where nothing is there, or null, which JSON has for it. */
+/** The schema's value, or undefined where nothing or null is given: JSON has no undefined. */
 export function optionalOrNull<T>(schema: Schema<T>): Schema<T | undefined> {
   return { ...schema, read: (value, place) => (value === undefined || value === null ? undefined : schema.read(value, place)) };
 }
 
-/** A field that has to be there, with words of its own for where it is not. */
+/** A required field, with a text of its own for where it is missing. */
 export function present<T>(schema: Schema<T>, expected: string): Schema<T> {
   return {
     ...schema,
@@ -173,7 +177,7 @@ export function present<T>(schema: Schema<T>, expected: string): Schema<T> {
   };
 }
 
-/** What one of the schemas lets through, the first first. */
+/** A value that one of the schemas accepts. The first that does wins. */
 export function either(...schemas: readonly Schema<unknown>[]): Schema<unknown> {
   const expected = schemas.map((schema) => schema.expected).join(", or ");
   return {
@@ -194,7 +198,7 @@ export function either(...schemas: readonly Schema<unknown>[]): Schema<unknown> 
   };
 }
 
-/** What `make` makes of it; undefined from `make` means that it is not what was expected. */
+/** What `make` makes of the schema's value. Undefined from `make` means that the value is not what was expected. */
 export function made<T, U>(schema: Schema<T>, expected: string, make: (value: T) => U | undefined): Schema<U> {
   return {
     expected,

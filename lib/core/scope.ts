@@ -1,6 +1,6 @@
-// The one way to own temporaries: a scope disposes of what it owns, the newest first, whatever happens meanwhile.
+// The one way to own temporaries: a scope disposes of what it owns, the newest first, whether its work succeeds or throws.
 
-/** What is held until it is given back: tensors, native handles, scores, networks. */
+/** What holds memory until it is disposed of: tensors, native handles, scores, networks. */
 export interface Disposable {
   dispose(): void | Promise<void>;
 }
@@ -10,14 +10,14 @@ export interface Disposable {
  *
  * @example
  * const posterior = await Scope.run(async (scope) => {
- *   const rows = scope.own(features.slice(0, 100)); // is gone after this, whether the next line throws or not
+ *   const rows = scope.own(features.slice(0, 100)); // is disposed of after this, whether the next line throws or not
  *   return mixture.responsibilities(rows);
  * });
  */
 export class Scope {
   readonly #owned = new Set<Disposable>();
 
-  /** Runs the work, then disposes of all that its scope owns still; what needs time for that is waited for. */
+  /** Runs the work, then disposes of everything that its scope still owns, and waits for that. */
   static async run<T>(work: (scope: Scope) => T | Promise<T>): Promise<T> {
     const scope = new Scope();
     try {
@@ -27,30 +27,30 @@ export class Scope {
     }
   }
 
-  /** From now on the scope disposes of it, once. Nothing is owned of undefined. */
+  /** The scope disposes of the item from now on, once. Undefined is ignored. */
   own<T extends Disposable | undefined>(item: T): T {
     if (item !== undefined) this.#owned.add(item);
     return item;
   }
 
-  /** As {@link own}, of each. */
+  /** Calls {@link own} for each item. */
   ownAll<T extends Iterable<Disposable | undefined>>(items: T): T {
     for (const item of items) this.own(item);
     return items;
   }
 
-  /** The scope owns it no longer: whoever takes the result does. */
+  /** The scope no longer owns the item: whoever takes the result does. */
   release<T extends Disposable | undefined>(item: T): T {
     if (item !== undefined) this.#owned.delete(item);
     return item;
   }
 
-  /** The scope owns nothing any longer: all is handed over. */
+  /** The scope no longer owns anything: everything is handed over. */
   releaseAll(): void {
     this.#owned.clear();
   }
 
-  /** Disposes of all that is owned, the newest first, without waiting. */
+  /** Disposes of everything that is owned, the newest first, without waiting. */
   dispose(): void {
     for (const item of this.#taken()) void item.dispose();
   }

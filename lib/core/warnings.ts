@@ -1,4 +1,4 @@
-// Warnings of a call whose result has no place for them: each once per process, as a process warning unless somebody else wants them.
+// Warnings of calls whose result has no place for them. Each is given once per process: as a process warning, or to a receiver of the program's.
 
 const said = new Set<string>();
 
@@ -8,14 +8,14 @@ function emit(message: string, code: string): void {
 
 let deliver = emit;
 
-/** Says it once per process (and worker): as a `warning` event of `process`, which Node.js prints on stderr. */
+/** Gives a warning once per process (and worker): as a `warning` event of `process`, which Node.js prints on stderr. */
 export function warn(code: string, message: string): void {
   if (said.has(message)) return;
   said.add(message);
   deliver(message, code);
 }
 
-/** Sends warnings elsewhere, for a program that has a place for them; returns a function that undoes it. */
+/** Sends warnings to a receiver instead, for a program that has a place for them. Returns a function that undoes it. */
 export function receiveWarnings(receiver: (message: string, code: string) => void): () => void {
   deliver = receiver;
   return () => {

@@ -1,5 +1,5 @@
-// Runs one asynchronous native call: wires its AbortSignal, and makes what it rejects with a LibtorchOodError that
-// carries the caller's stack.
+// Runs native calls: connects an asynchronous call with its AbortSignal, and turns every error of the addon into a LibtorchOodError that carries the
+// caller's stack.
 
 import { errorCodes, isLibtorchOodError, LibtorchOodError, type ErrorCode } from "../core/errors";
 import { native, type NativeJobControl } from "./surface";
@@ -45,18 +45,22 @@ export async function runNative<T>(signal: AbortSignal | undefined, start: (cont
   }
 }
 
-/** What the addon answered; in a worker that is being terminated it can answer nothing. @throws ERR_ABORTED */
+/**
+ * The addon's answer. In a worker that is being terminated the addon cannot answer.
+ *
+ * @throws ERR_ABORTED where there is no answer
+ */
 export function given<T>(answer: T): T {
   if (answer === undefined) throw new LibtorchOodError("ERR_ABORTED", "the worker is ending");
   return answer;
 }
 
-/** The callbacks of a signal that is listened to. */
+/** The callbacks of each signal that has a listener of ours. */
 const listeners = new WeakMap<AbortSignal, { callbacks: Set<() => void>; listener: () => void }>();
 
 /**
- * Calls back when the signal is aborted; returns what ends that. However many calls share a signal, it has one listener of this library, so that
- * Node.js does not take them for a leak.
+ * Calls back when the signal is aborted, and returns a function that ends that. All calls that share a signal share one listener, because Node.js
+ * warns of a leak at more than ten.
  */
 export function onAbort(signal: AbortSignal, callback: () => void): () => void {
   const shared = listeners.get(signal) ?? listenTo(signal);
@@ -68,7 +72,7 @@ export function onAbort(signal: AbortSignal, callback: () => void): () => void {
   };
 }
 
-/** What the promise gives, or ERR_ABORTED at once on an abort: for promises of the caller's, which may never settle. */
+/** What the promise gives, or ERR_ABORTED at once on an abort. For promises of the caller's, which may never settle. */
 export async function untilAborted<T>(promise: PromiseLike<T>, signal: AbortSignal | undefined): Promise<T> {
   if (signal === undefined) return promise;
   let forget: () => void = () => undefined;
@@ -96,10 +100,10 @@ function listenTo(signal: AbortSignal) {
 }
 
 /**
- * Runs the body of a public function that awaits before it computes: where an error of the library does not lead to the
- * caller any more, the caller's frames are added.
+ * Runs the body of a public function that awaits before it computes. Where the stack of an error of the library does not reach the caller any more,
+ * the caller's frames are added to it.
  *
- * @param entry - the public function, whose own frame and those below are left out
+ * @param entry - the public function: its own frame and those below are left out
  */
 export async function calledFrom<T>(entry: (...args: never) => unknown, body: () => Promise<T>): Promise<T> {
   const caller: { stack?: string } = {};
@@ -126,8 +130,8 @@ export function abortError(signal: AbortSignal, callerStack?: string): LibtorchO
 }
 
 /**
- * A user's callback, made safe to call from a native event: when it throws or the promise it returns rejects, the call is
- * cancelled, no further event is delivered, and {@link CallbackGuard.rethrow} raises that very error in place of ERR_ABORTED.
+ * A user's callback, made safe to call from a native event. When it throws, or the promise that it returns rejects, the call is cancelled and no
+ * further event is delivered; {@link CallbackGuard.rethrow} then raises that very error in place of ERR_ABORTED.
  */
 export class CallbackGuard {
   #thrown: { error: unknown } | undefined;
@@ -135,7 +139,7 @@ export class CallbackGuard {
 
   constructor(private readonly cancel: () => void) {}
 
-  /** The guarded callback; what it promises, if anything, is over when the promise that this one returns resolves. */
+  /** The guarded callback. It returns undefined, or a promise that resolves when the promise of the callback is over. */
   wrap<Args extends unknown[]>(callback: (...args: Args) => unknown): (...args: Args) => Promise<void> | undefined {
     return (...args) => {
       if (this.#thrown) return undefined;
@@ -149,16 +153,22 @@ export class CallbackGuard {
     };
   }
 
+  /** Records the first error and cancels the call. */
   fail(error: unknown): void {
     this.#thrown ??= { error };
     this.cancel();
   }
 
+  /** Throws the recorded error, if any. */
   rethrow(): void {
     if (this.#thrown) throw this.#thrown.error;
   }
 
-  /** Waits for the promises that callbacks returned, or for the first of them to reject, and rethrows. @throws ERR_ABORTED: they may never settle */
+  /**
+   * Waits for the promises that callbacks returned, or for the first of them to reject, and rethrows.
+   *
+   * @throws ERR_ABORTED on an abort: the promises may never settle
+   */
   async finish(signal: AbortSignal | undefined): Promise<void> {
     while (this.#promised.size > 0 && !this.#thrown) await untilAborted(Promise.race(this.#promised), signal);
     this.rethrow();
@@ -176,7 +186,7 @@ export class CallbackGuard {
   }
 }
 
-/** By shape: a promise may be of another realm, or a library's own. */
+/** Told by its shape, because a promise may come from another realm or be a library's own. */
 function isThenable(value: unknown): value is PromiseLike<unknown> {
   return typeof value === "object" && value !== null && typeof (value as { then?: unknown }).then === "function";
 }

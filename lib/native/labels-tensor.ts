@@ -1,4 +1,4 @@
-// Class labels made into the Tensor of whole numbers that native calls take.
+// Turns class labels into the integer Tensor that native calls take.
 
 import { describe, fail } from "../core/checks";
 import { dtypeOf, isNativeDtype, plainOf, type ArrayDtype } from "../core/dtype";
@@ -12,7 +12,8 @@ const largestInt64 = 2n ** 63n - 1n;
 /**
  * The labels as a Tensor of an integer dtype.
  *
- * @throws ERR_DTYPE for anything but whole numbers, ERR_SHAPE for an empty list, ERR_RANGE for one of 2^63 or more
+ * @throws ERR_DTYPE for anything but whole numbers; ERR_SHAPE for an empty list; ERR_RANGE for a label of 2^53 or more in a plain array, and of 2^63
+ *   or more in a typed array
  */
 export function labelsTensor(value: Labels, name: string): Tensor {
   if (Tensor.is(value)) return value;
@@ -45,9 +46,9 @@ export function labelsTensor(value: Labels, name: string): Tensor {
 }
 
 /**
- * One more than the largest label: how many classes there are where nobody says.
+ * One more than the largest label: the number of classes where the caller does not state it.
  *
- * @throws ERR_RANGE for a label below 0 or of {@link maxUnstatedClasses} or more, naming the gap below it
+ * @throws ERR_RANGE for a label below 0, or of {@link maxUnstatedClasses} or more; the message names the gap below such a label
  */
 export function classesIn(labels: Tensor, name: string): number {
   const list = integersOf(labels, name);

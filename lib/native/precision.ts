@@ -1,32 +1,42 @@
-// The precision of convolutions: what a caller may ask for, what "auto" comes to on a device, and a warning where bfloat16 is slow.
+// The precision of convolutions: what a caller may ask for, what `"auto"` becomes on a device, and a warning where bfloat16 is slow.
 
 import { oneOf } from "../core/checks";
 import { info } from "./device";
 import { warn } from "../core/warnings";
 
 /**
- * What may be asked for. "auto": bfloat16 where the processor has units for it (`device.info().bfloat16`) or on a CUDA device, else float32.
- * A network of float64 stays in float64 unless it is trained with "bfloat16".
+ * What a caller may ask for. `"auto"` is bfloat16 where the CPU multiplies it natively (`device.info().bfloat16`) and on a CUDA device, else float32.
+ * A float64 network computes in float64 whatever is asked for, except that training with `"bfloat16"` uses bfloat16.
  */
 export type Precision = "auto" | "float32" | "bfloat16";
 
-/** What convolutions are computed in. */
+/** The precision that convolutions are computed in. */
 export type ComputePrecision = "float32" | "bfloat16";
 
 export const precisions = ["auto", "float32", "bfloat16"] as const;
 export const computePrecisions = ["float32", "bfloat16"] as const;
 
-/** @throws ERR_OPTION */
+/**
+ * The value, `"float32"` where it is undefined.
+ *
+ * @throws ERR_OPTION for anything but one of {@link precisions}
+ */
 export function checkPrecision(value: unknown): Precision {
   return oneOf(value ?? "float32", "precision", precisions);
 }
 
 /**
- * What a precision comes to for a network of this dtype on this device: "auto" becomes "bfloat16" where the device has units for it, else "float32".
+ * The precision that is used for a network of this dtype on this device. `"auto"` becomes `"bfloat16"` where the network is float32 and the device
+ * computes bfloat16 natively, else `"float32"`. Any other value is returned as it is.
  *
+ * @param asked - the precision that was asked for
  * @param device - `"cpu"`, `"cuda"` or `"cuda:N"`
- * @param dtype - of the weights of the network; default "float32"
- * @throws ERR_LIBTORCH_NOT_FOUND where "auto" is asked for on the CPU
+ * @param dtype - dtype of the network's weights. Default `"float32"`.
+ * @throws for `"auto"` on the CPU what `device.info` throws
+ * @example
+ * import { device } from "libtorch-ood";
+ *
+ * device.resolvePrecision("auto", "cpu"); // "bfloat16" on a CPU that has units for it, else "float32"
  */
 export function resolvePrecision(asked: Precision, device: string, dtype: "float32" | "float64" = "float32"): ComputePrecision {
   if (asked !== "auto") return asked;

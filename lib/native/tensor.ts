@@ -1,4 +1,4 @@
-// Tensor: an n-dimensional array in native host memory, so that features and images pass between calls without a copy.
+// Tensor: an n-dimensional array in native host memory. Features and images pass from one native call to the next in it without a copy.
 
 import { setImmediate as turn } from "node:timers/promises";
 import { describe, fail, isRevoked, optionalSignal, optionsObject } from "../core/checks";
@@ -9,8 +9,12 @@ import type { Scope } from "../core/scope";
 import { native, type NativeArray, type NativeDtype, type NativeTensor } from "./surface";
 import { abortError, callNative, given } from "./call";
 
+/** Element type of a {@link Tensor}: `"float64"`, `"float32"`, `"int64"`, `"int32"`, `"int8"` or `"uint8"`. */
 export type Dtype = NativeDtype;
-/** The typed arrays that a Tensor can be made from and gives back. */
+/**
+ * The typed arrays that a {@link Tensor} can be made from and gives back: `Float64Array`, `Float32Array`, `BigInt64Array`, `Int32Array`, `Int8Array`
+ * and `Uint8Array`.
+ */
 export type TensorArray = NativeArray;
 
 const arrays = arrayNames(nativeDtypes);
@@ -19,14 +23,18 @@ const arrays = arrayNames(nativeDtypes);
 const pieceBytes = 8 << 20;
 
 /**
- * An n-dimensional array in native host memory, row-major. Immutable through this interface.
+ * An n-dimensional array in native host memory, row-major. Its methods never change its elements.
  *
- * Memory is freed when the object is collected, or at once by {@link Tensor.dispose}; a call that is using the tensor
- * keeps its memory until it ends.
+ * The memory is freed when the object is garbage-collected, or at once by {@link Tensor.dispose}. A call that is using the tensor keeps the memory
+ * until the call ends.
  *
  * @example
+ * import { Tensor } from "libtorch-ood";
+ *
  * const features = Tensor.from(new Float32Array([1, 2, 3, 4, 5, 6]), [2, 3]);
  * features.shape; // [2, 3]
+ * features.slice(1, 2).toArray(); // Float32Array [4, 5, 6]
+ * features.dispose();
  */
 export class Tensor {
   readonly #native: NativeTensor;
@@ -37,13 +45,16 @@ export class Tensor {
   }
 
   /**
-   * Copies a typed array (of any realm; its kind gives the dtype, `Buffer` and `Uint8ClampedArray` count as uint8).
+   * Copies a typed array into a new tensor. The kind of array gives the dtype; `Buffer` and `Uint8ClampedArray` give uint8. Arrays of any realm are
+   * accepted.
    *
    * The copy is made at the call, on the calling thread: a gigabyte takes about 0.3 s. {@link Tensor.fromAsync} lets the event loop turn meanwhile.
    *
-   * @param data - as many elements as `shape` multiplies to
-   * @param shape - sizes of the dimensions, non-negative integers, 64 at most; default: one dimension
-   * @throws ERR_DTYPE for another kind of array, ERR_SHAPE where lengths differ, ERR_OUT_OF_MEMORY
+   * @param data - as many elements as the sizes in `shape` multiply to
+   * @param shape - sizes of the dimensions, non-negative integers, at most 64 of them. Default: one dimension, `[data.length]`.
+   * @throws ERR_DTYPE where `data` is no typed array or one of another kind; ERR_SHAPE where `shape` is no list of at most 64 non-negative integers,
+   *   or does not multiply to the length of `data`; ERR_RANGE where the sizes multiply to more than 2^63 − 1; ERR_OUT_OF_MEMORY where the memory is
+   *   unavailable
    */
   static from(data: TensorArray | Uint8ClampedArray, shape?: readonly number[]): Tensor {
     const { dtype, sizes } = checkArray(data, shape);
@@ -51,14 +62,19 @@ export class Tensor {
   }
 
   /**
-   * As {@link Tensor.from}, for large arrays: copies piece by piece, and the event loop turns between two pieces. The calls that take
-   * `{ data, shape }` copy at the call; give them this tensor instead where the array has hundreds of megabytes.
+   * Copies a large typed array into a new tensor piece by piece, about 2 ms at a time, and lets the event loop turn between two pieces. Calls that
+   * take `{ data, shape }` copy at once; give them this tensor instead where the array has hundreds of megabytes.
    *
-   * @param data - the caller must leave it as it is until the promise settles: what is written meanwhile may be in the tensor or not
-   * @param options.signal - ends the copy
-   * @throws ERR_DTYPE, ERR_SHAPE, also where the array's memory is transferred or resized meanwhile, ERR_OUT_OF_MEMORY, ERR_ABORTED
+   * @param data - as in {@link Tensor.from}. It must not change until the promise settles: what is written meanwhile may be in the tensor or not.
+   * @param shape - as in {@link Tensor.from}
+   * @param options - the signal
+   * @param options.signal - aborts the copy
+   * @throws as {@link Tensor.from}; ERR_SHAPE also where the array's memory is transferred or resized meanwhile; ERR_ABORTED on an abort
    * @example
-   * const features = await Tensor.fromAsync(embeddings, [1_000_000, 512]);
+   * import { Tensor } from "libtorch-ood";
+   *
+   * const embeddings = new Float32Array(1000 * 512);
+   * const features = await Tensor.fromAsync(embeddings, [1000, 512]);
    */
   static async fromAsync(
     data: TensorArray | Uint8ClampedArray,
@@ -94,37 +110,62 @@ export class Tensor {
     }
   }
 
-  /** Sizes of the dimensions. @throws ERR_DISPOSED */
+  /**
+   * Sizes of the dimensions; `[]` for a single number.
+   *
+   * @throws ERR_DISPOSED after {@link dispose}
+   */
   get shape(): number[] {
     return callNative(() => this.#native.shape);
   }
 
-  /** Element type. @throws ERR_DISPOSED */
+  /**
+   * Element type.
+   *
+   * @throws ERR_DISPOSED after {@link dispose}
+   */
   get dtype(): Dtype {
     return callNative(() => this.#native.dtype);
   }
 
-  /** Number of elements. @throws ERR_DISPOSED */
+  /**
+   * Number of elements: the product of {@link shape}.
+   *
+   * @throws ERR_DISPOSED after {@link dispose}
+   */
   get size(): number {
     return this.shape.reduce((product, size) => product * size, 1);
   }
 
+  /** Whether {@link dispose} has been called. */
   get disposed(): boolean {
     return this.#native.disposed;
   }
 
-  /** A copy of the elements in row-major order. @throws ERR_DISPOSED, ERR_OUT_OF_MEMORY */
+  /**
+   * Copies the elements, in row-major order, into a typed array of the tensor's dtype.
+   *
+   * @throws ERR_DISPOSED after {@link dispose}; ERR_OUT_OF_MEMORY where the memory for the copy is unavailable
+   */
   toArray(): TensorArray {
     return callNative(() => this.#native.toTypedArray());
   }
 
-  /** Rows `start` … `end − 1` along the first dimension, sharing this tensor's memory. @throws ERR_RANGE, ERR_DISPOSED */
+  /**
+   * Rows `start` to `end − 1` along the first dimension, as a tensor that shares this tensor's memory. It stays usable when this tensor is disposed.
+   *
+   * @param start - first row, 0 to the number of rows
+   * @param end - one more than the last row. Default: the number of rows.
+   * @throws ERR_RANGE where `start` or `end` lies outside the tensor, or `end` is less than `start`; ERR_OPTION where one is no integer; ERR_SHAPE
+   *   for a tensor without dimensions; ERR_DISPOSED after {@link dispose}
+   */
   slice(start: number, end: number = this.shape[0] ?? 0): Tensor {
     return new Tensor(callNative(() => this.#native.slice(start, end)));
   }
 
   /**
-   * @internal The same memory under a handle of its own, for a call that goes on while the caller may dispose of this one.
+   * @internal The same memory under a handle of its own, for a call that goes on while the caller may dispose of this tensor.
+   *
    * @throws ERR_DISPOSED
    */
   hold(): Tensor {
@@ -132,16 +173,21 @@ export class Tensor {
     return rows === undefined ? this : this.slice(0, rows);
   }
 
-  /** Gives the memory back now. Idempotent; any later use throws ERR_DISPOSED. */
+  /** Frees the memory now. A second call does nothing. Any later use of the tensor throws ERR_DISPOSED. */
   dispose(): void {
     this.#native.dispose();
   }
 
+  /** Calls {@link dispose} at the end of a `using` declaration's block. */
   [Symbol.dispose](): void {
     this.dispose();
   }
 
-  /** @internal The handle for native calls. @throws ERR_OPTION where `value` is no Tensor */
+  /**
+   * @internal The handle for native calls.
+   *
+   * @throws ERR_OPTION where `value` is no Tensor
+   */
   static handle(value: Tensor, name: string): NativeTensor {
     if (typeof value !== "object" || value === null || !(#native in value)) fail("ERR_OPTION", name, "a Tensor", value);
     return value.#native;
@@ -153,13 +199,19 @@ export class Tensor {
   }
 }
 
-/** An array with its shape, where a {@link Tensor} may be given too: `{ data, shape }`, row-major. */
+/** An array with its shape, accepted wherever a {@link Tensor} is. Its elements are copied. */
 export interface ArrayWithShape {
+  /** The elements, row-major. The kind of array gives the dtype. */
   data: TensorArray;
+  /** Sizes of the dimensions, as in {@link Tensor.from}. */
   shape: readonly number[];
 }
 
-/** A Tensor as it is, or one made from an array with its shape. @throws ERR_OPTION, and what {@link Tensor.from} throws */
+/**
+ * The value itself where it is a Tensor, else a Tensor made from an array with its shape.
+ *
+ * @throws ERR_OPTION for anything else, and what {@link Tensor.from} throws
+ */
 export function toTensor(value: Tensor | ArrayWithShape, name: string): Tensor {
   if (Tensor.is(value)) return value;
   if (typeof value === "object" && value !== null && ArrayBuffer.isView(value.data)) return Tensor.from(value.data, value.shape);
@@ -167,10 +219,10 @@ export function toTensor(value: Tensor | ArrayWithShape, name: string): Tensor {
 }
 
 /**
- * A tensor for a call that goes on while the caller may dispose of theirs: what was made of their value, or their memory under a handle of its own. The
- * scope owns it.
+ * A tensor for a call that goes on while the caller may dispose of theirs: the one made from their value, or their memory under a handle of its own.
+ * The scope owns it.
  *
- * @param made - of `given`, or `given` itself
+ * @param made - the tensor made from `given`, or `given` itself
  */
 export function heldIn(scope: Scope, made: Tensor, given: unknown): Tensor {
   const own = made === given ? made.hold() : made;

@@ -1,5 +1,5 @@
-// ClassStatistics: counts, means and scatters per class, fed batch by batch; mixture, neural-collapse numbers and covariances
-// follow from them without the features being kept.
+// ClassStatistics: counts, means and scatters per class, added up batch by batch. A Gaussian mixture, the neural-collapse numbers and covariances
+// follow from them, so that the features need not be kept.
 
 import { describe, integer, oneOf, optionalSignal, optionsObject, string } from "../core/checks";
 import { LibtorchOodError } from "../core/errors";
@@ -13,53 +13,71 @@ import { check, object, oneOf as among, whole } from "../core/schema";
 import { Scope } from "../core/scope";
 
 /**
- * What is kept of the spread within classes: `"full"` one d×d matrix per class, `"pooled"` one d×d matrix in all,
- * `"diagonal"` the variances only.
+ * What is kept of the spread within classes.
+ *
+ * - `"full"`: one d×d matrix per class.
+ * - `"pooled"`: one d×d matrix for all classes together.
+ * - `"diagonal"`: the variances of each class only.
  */
 export type Scatter = "full" | "pooled" | "diagonal";
 
-/** Options of `new ClassStatistics`. */
+/** Options of the constructor of {@link ClassStatistics}. */
 export interface ClassStatisticsOptions {
-  /** C: the number of classes. */
+  /** C: the number of classes, 1 to 2^24. Labels go from 0 to C − 1. */
   numClasses: number;
-  /** d: the number of columns of the features. */
+  /** d: the number of columns of the features, 1 to 2^20. */
   featureDim: number;
-  /** Default `"full"`, which takes 8·C·d² bytes: 21 MB for 10 classes of 512 dimensions, 3.4 GB for 100 of 2048. */
+  /**
+   * What is kept of the spread within classes. Default `"full"`, which takes 8·C·d² bytes: 21 MB for 10 classes of 512 dimensions, 3.4 GB for 100
+   * classes of 2048.
+   */
   scatter?: Scatter;
-  /** `"cpu"` (default), `"cuda"` or `"cuda:N"`. */
+  /** Where to compute: `"cpu"` (default), `"cuda"` or `"cuda:N"`. */
   device?: string;
 }
 
 const format = "libtorch-ood/class-statistics";
 const scatters = ["full", "pooled", "diagonal"] as const;
-/** What a file says of statistics. */
+/** The description of statistics in a file. */
 const storedStatistics = object({ numClasses: whole(1, 1 << 24), featureDim: whole(1, 1 << 20), scatter: among(scatters) });
 
 /**
- * Count, mean and scatter Σ(z − u_c)(z − u_c)ᵀ per class, in float64 whatever the features are. Batches are joined by the pairwise
- * formulas of Chan, Golub and LeVeque (1983), so that any division of the data into batches, and any merge, gives the same numbers
- * to about 1e-12; E[x²] − E[x]² is never formed. Memory does not grow with the number of samples.
+ * Count, mean and scatter Σ(z − u_c)(z − u_c)ᵀ of each class, in float64 whatever the dtype of the features. Memory does not grow with the number of
+ * samples.
+ *
+ * Batches are joined by the pairwise formulas of Chan, Golub and LeVeque (1983). Any division of the data into batches, and any merge, therefore
+ * gives the same numbers to about 1e-12. E[x²] − E[x]² is never formed.
  *
  * Calls on one object run in the order in which they were made.
  *
  * @example
- * const statistics = new ClassStatistics({ numClasses: 10, featureDim: 512 });
- * for await (const { features, labels } of batches) await statistics.update(features, labels);
- * const gmm = await GaussianMixture.fromStatistics(statistics);
+ * import { ClassStatistics, GaussianMixture } from "libtorch-ood";
+ *
+ * const statistics = new ClassStatistics({ numClasses: 2, featureDim: 2 });
+ * await statistics.update({ data: new Float32Array([0, 0, 1, 2, 2, 1]), shape: [3, 2] }, [0, 0, 0]);
+ * await statistics.update({ data: new Float32Array([9, 9, 8, 7, 7, 8]), shape: [3, 2] }, [1, 1, 1]);
+ * await statistics.counts(); // [3, 3]
+ * const mixture = await GaussianMixture.fromStatistics(statistics);
  */
 export class ClassStatistics {
   /** C: the number of classes. */
   readonly numClasses: number;
   /** d: the number of columns of the features. */
   readonly featureDim: number;
-  /** Which scatter is kept. */
+  /** What is kept of the spread within classes. */
   readonly scatter: Scatter;
-  /** Where the statistics are computed and kept. */
+  /** Where it computes: `"cpu"`, `"cuda"` or `"cuda:N"`. */
   readonly device: string;
   readonly #native: NativeClassStatistics;
   #last: Promise<unknown> = Promise.resolve();
 
-  /** @throws ERR_OPTION, ERR_RANGE, ERR_DEVICE, ERR_OUT_OF_MEMORY, ERR_LIBTORCH_NOT_FOUND */
+  /**
+   * Makes statistics without samples.
+   *
+   * @param options - number of classes and dimensions, kind of scatter, device
+   * @throws ERR_OPTION where an option is unknown or of the wrong type; ERR_RANGE where a number is outside its range; ERR_DEVICE where the device is
+   *   unavailable; ERR_OUT_OF_MEMORY where the memory of the scatters is unavailable; ERR_LIBTORCH_NOT_FOUND where there is no libtorch
+   */
   constructor(options: ClassStatisticsOptions) {
     const given = optionsObject(options, "options", ["numClasses", "featureDim", "scatter", "device"]);
     this.numClasses = integer(given.numClasses, "numClasses", 1, 1 << 24);
@@ -70,14 +88,18 @@ export class ClassStatistics {
   }
 
   /**
-   * Adds a batch. Small batches are gathered natively, so their size does not matter for speed. All of a batch is checked before any of it is
-   * added, except for squares of deviations: where float64 does not hold them, this call, or the one that adds the gathered batches, throws
-   * ERR_RANGE, and every further use throws ERR_ABORTED.
+   * Adds a batch. Small batches are gathered natively, so that their size does not matter for speed.
    *
-   * @param features [n, d], float32 or float64
-   * @param labels [n], 0 to numClasses − 1
-   * @throws ERR_NON_FINITE naming the row, ERR_RANGE naming the label, ERR_SHAPE, ERR_DTYPE; ERR_ABORTED, after which every further
-   *   use throws ERR_ABORTED too where part of the batch had been added
+   * A batch is checked before any of it is added. Only squares of deviations are an exception: where float64 does not hold them, this call, or the
+   * later one that adds the gathered batches, throws ERR_RANGE, and every further use throws ERR_ABORTED.
+   *
+   * @param features - float32 or float64, [n, d]
+   * @param labels - class of each row, [n], 0 to numClasses − 1
+   * @param options - `signal` aborts the call
+   * @throws ERR_NON_FINITE for NaN or infinity, naming the row; ERR_RANGE for a label outside 0 to numClasses − 1, naming it, and for deviations
+   *   whose squares float64 does not hold; ERR_SHAPE where features are not [n, d] with n at least 1, or labels not [n]; ERR_DTYPE for another dtype
+   *   of features or labels; ERR_ABORTED on an abort, after which every further use throws ERR_ABORTED if part of the batch had been added;
+   *   ERR_DISPOSED after {@link dispose}
    */
   async update(features: Tensor | ArrayWithShape, labels: Labels, options: { signal?: AbortSignal } = {}): Promise<void> {
     const signal = signalOf(options);
@@ -90,9 +112,14 @@ export class ClassStatistics {
   }
 
   /**
-   * Adds the statistics of other samples: the same number of classes and dimensions, the same scatter and device.
+   * Adds the statistics of other samples. Both must have the same number of classes and dimensions, the same scatter and the same device. Where the
+   * call throws, nothing has changed.
    *
-   * @throws ERR_SHAPE, ERR_OPTION, ERR_DEVICE; ERR_RANGE where float64 does not hold the squares of distances between means. Nothing has changed then.
+   * @param other - the statistics to add; they do not change
+   * @param options - `signal` aborts the call
+   * @throws ERR_SHAPE for another number of classes or dimensions; ERR_OPTION for another scatter, and where `other` is no ClassStatistics;
+   *   ERR_DEVICE for another device; ERR_RANGE where float64 does not hold the squares of distances between means; ERR_ABORTED on an abort;
+   *   ERR_DISPOSED after {@link dispose} of either
    */
   async merge(other: ClassStatistics, options: { signal?: AbortSignal } = {}): Promise<void> {
     const signal = signalOf(options);
@@ -106,13 +133,22 @@ export class ClassStatistics {
     await merged;
   }
 
-  /** Number of samples per class. */
+  /**
+   * Number of samples of each class, length C.
+   *
+   * @throws ERR_ABORTED where an earlier call was cut short; ERR_RANGE where the squares of gathered batches do not fit in float64; ERR_DISPOSED
+   *   after {@link dispose}
+   */
   async counts(): Promise<number[]> {
     const counts = await this.#inTurn(() => runNative(undefined, (control) => this.#native.counts(control)));
     return Array.from(counts.toTypedArray() as BigInt64Array, Number);
   }
 
-  /** Class means, float64 [C, d]; zeros where a class has no samples. */
+  /**
+   * Class means, float64 [C, d]. A class without samples has zeros.
+   *
+   * @throws as {@link counts}
+   */
   async means(): Promise<Tensor> {
     return new Tensor(await this.#inTurn(() => runNative(undefined, (control) => this.#native.means(control))));
   }
@@ -120,10 +156,15 @@ export class ClassStatistics {
   /**
    * A covariance matrix, float64 [d, d].
    *
-   * @param options.of a class index (divisor n_c − ddof), `"pooled"` within classes (N − ddof·C, C counting classes with samples)
-   *   or `"global"`, regardless of class (N − ddof)
-   * @param options.ddof default 1
-   * @throws ERR_OPTION where the kind of scatter does not hold it, ERR_SHAPE for too few samples, ERR_RANGE, also where an entry overflows
+   * @param options - which covariance
+   * @param options.of - a class index, `"pooled"` or `"global"`. The covariance of a class has the divisor n_c − ddof. `"pooled"` is the covariance
+   *   within classes, with the divisor N − ddof·C where C counts the classes with samples. `"global"` is the covariance regardless of class, with the
+   *   divisor N − ddof.
+   * @param options.ddof - degrees of freedom to subtract, a whole number. Default 1.
+   * @param options.signal - aborts the call
+   * @throws ERR_OPTION where the kind of scatter does not hold it: with `"diagonal"` there are class variances only, with `"pooled"` no covariance of
+   *   one class; ERR_SHAPE where the divisor is not positive; ERR_RANGE for a class index outside 0 to numClasses − 1, and where an entry does not
+   *   fit in float64; ERR_ABORTED on an abort; ERR_DISPOSED after {@link dispose}
    */
   async covariance(options: { of: number | "pooled" | "global"; ddof?: number; signal?: AbortSignal }): Promise<Tensor> {
     const { of, ddof = 1, signal } = optionsObject(options, "options", ["of", "ddof", "signal"]);
@@ -134,14 +175,26 @@ export class ClassStatistics {
     return new Tensor(await this.#inTurn(() => runNative(signal, (control) => this.#native.covariance(control, of, ddof))));
   }
 
-  /** Writes everything to a .safetensors file, scatters as packed triangles. @throws ERR_IO */
+  /**
+   * Writes everything to a .safetensors file, scatters as packed triangles. The file appears at once and whole.
+   *
+   * @param path - the file
+   * @throws ERR_IO where the file cannot be written; and as {@link counts}
+   */
   async save(path: string): Promise<void> {
     const state = await this.#inTurn(() => runNative(undefined, (control) => this.#native.state(control)));
     const { numClasses, featureDim, scatter } = this;
     await writeStateFile(path, format, { numClasses, featureDim, scatter }, state);
   }
 
-  /** Reads what {@link save} wrote; further use gives the same numbers to the last bit. @throws ERR_CORRUPT_FILE, ERR_IO */
+  /**
+   * Reads a file that {@link save} wrote. Further use gives the same numbers to the last bit.
+   *
+   * @param path - the file
+   * @param options - `device`: where to compute, `"cpu"` by default
+   * @throws ERR_IO where the file cannot be read; ERR_CORRUPT_FILE where it is damaged or of another kind; ERR_DEVICE where the device is
+   *   unavailable; ERR_OUT_OF_MEMORY
+   */
   static async load(path: string, options: { device?: string } = {}): Promise<ClassStatistics> {
     const { device } = optionsObject(options, "options", ["device"]);
     const { description, state } = await readStateFile(path, format);
@@ -161,17 +214,19 @@ export class ClassStatistics {
     return statistics;
   }
 
-  /** Gives the memory back now. Idempotent; later use throws ERR_DISPOSED. */
+  /** Frees the memory now. A second call does nothing. Later use throws ERR_DISPOSED. */
   dispose(): void {
     this.#native.dispose();
   }
 
-  /** Calls {@link dispose}, for `using`. */
+  /** Calls {@link dispose} at the end of a `using` declaration's block. */
   [Symbol.dispose](): void {
     this.dispose();
   }
 
-  /** @internal Reads from the native object when every call made before has ended, and before any made later. */
+  /**
+   * @internal Reads from the native object when every call made before has ended, and before any made later.
+   */
   static async read<T>(statistics: ClassStatistics, name: string, call: (handle: NativeClassStatistics) => Promise<T>): Promise<T> {
     const handle = ClassStatistics.#of(statistics, name);
     return statistics.#inTurn(() => call(handle));

@@ -1,4 +1,4 @@
-// GaussianMixture: one Gaussian per class over the features, the density of Deep Deterministic Uncertainty.
+// GaussianMixture: one Gaussian per labelled class over the features, the density of Deep Deterministic Uncertainty.
 
 import { describe, finite, integer, oneOf, optionalSignal, optionsObject, string } from "../core/checks";
 import { ClassStatistics, type Scatter } from "./class-statistics";
@@ -15,53 +15,66 @@ import { requireFiniteDensities } from "./stored-mixture";
 import { Tensor, toTensor, type ArrayWithShape } from "../native/tensor";
 
 /**
- * How each covariance Σ_c is estimated.
- * - `"full"`: of the class's own samples, divisor n_c − 1 (DDU). Needs more samples per class than dimensions.
- * - `"tied"`: one for all classes, pooled within classes, divisor N − C.
- * - `"diagonal"`: variances only, divisor n_c − 1.
- * - `"ledoit-wolf"`, `"oas"`: of the class, divisor n_c, shrunk towards (tr Σ/d)·I by the amount of Ledoit and Wolf (2004) or Chen et al.
- *   (2010), as scikit-learn computes them. They work with fewer samples than dimensions.
- * - `"low-rank"`: of the class, divisor n_c − 1, its `rank` leading principal axes kept and every other direction given the mean of
- *   their variances (probabilistic PCA, Tipping and Bishop 1999).
+ * How the covariance Σ_c of each class is estimated.
+ *
+ * - `"full"`: from the class's own samples, with the divisor n_c − 1, as in DDU. It needs more samples per class than dimensions.
+ * - `"tied"`: one covariance for all classes, pooled within classes, with the divisor N − C.
+ * - `"diagonal"`: variances only, with the divisor n_c − 1.
+ * - `"ledoit-wolf"`, `"oas"`: from the class's samples with the divisor n_c, shrunk towards (tr Σ/d)·I by the amount of Ledoit and Wolf (2004) or
+ *   Chen et al. (2010), as scikit-learn computes them. They work with fewer samples than dimensions.
+ * - `"low-rank"`: from the class's samples with the divisor n_c − 1. Its `rank` leading principal axes are kept, and every other direction gets the
+ *   mean of their variances (probabilistic PCA, Tipping and Bishop 1999).
  */
 export type Covariance = "full" | "tied" | "diagonal" | "ledoit-wolf" | "oas" | "low-rank";
 
-/** q(c): `"empirical"` n_c/N, `"uniform"` 1/C over the classes with samples, `"none"` no such term (the DDU code). */
+/**
+ * The prior q(c) of each class.
+ *
+ * - `"empirical"`: n_c/N, the share of the samples.
+ * - `"uniform"`: 1/C over the classes with samples.
+ * - `"none"`: no such term, as in the DDU code.
+ */
 export type Prior = "empirical" | "uniform" | "none";
 
 /**
- * jitter·I is added to a covariance that is not safely positive definite.
- * - `"relative"`: 0 where that is safe, else the smallest 10^k·tr(Σ)/d that makes it so, each class for itself. Safe is min L_ii² ≥ d·eps·max L_ii²
- *   (L the Cholesky factor), and for each feature a variance given the others, 1/(Σ⁻¹)_ii, of at least 1000·d·eps of its own, Σ_ii. It scales with the features: an absolute jitter ruins L2-normalised ones, whose
- *   variances are about 1e-3.
- * - `"relative-shared"`: the largest of those, for all classes.
- * - `"ddu"`: the first of 0, 2.2e-308, 1e-308, 1e-307 … 0.1 for which every class has a Cholesky factor, as the DDU code has it. Near
- *   singularity that choice is rounding noise.
+ * How much of the identity, jitter·I, is added to a covariance that is not safely positive definite.
+ *
+ * - `"relative"`: 0 where the covariance is safe, else the smallest 10^k·tr(Σ)/d that makes it safe, for each class separately. It scales with the
+ *   features. An absolute jitter ruins L2-normalised features, whose variances are about 1e-3.
+ * - `"relative-shared"`: the largest of those jitters, for all classes.
+ * - `"ddu"`: the first of 0, 2.2e-308, 1e-308, 1e-307 … 0.1 with which every class has a Cholesky factor, as in the DDU code. Near singularity that
+ *   choice is rounding noise.
  * - a number: that value for every class.
+ *
+ * A covariance is safe where two conditions hold. First, min L_ii² ≥ d·eps·max L_ii², L being the Cholesky factor. Second, each feature's variance
+ * given the others, 1/(Σ⁻¹)_ii, is at least 1000·d·eps of its own variance Σ_ii.
  */
 export type Jitter = "relative" | "relative-shared" | "ddu" | number;
 
-/** Options of {@link GaussianMixture.fromStatistics}. */
+/** How a {@link GaussianMixture} is estimated. */
 export interface GaussianMixtureOptions {
-  /** Gives covariance, prior and jitter as a publication has them; those that are given beside it go first. */
+  /** The protocol of a publication, which gives covariance, prior and jitter. An option given beside it overrides the preset's. Default: none. */
   preset?: PresetName;
-  /** Default `"full"`. */
+  /** How the covariances are estimated. Default `"full"`, as in DDU. */
   covariance?: Covariance;
-  /** Default `"empirical"`: the mixture density of the method. The DDU code leaves the prior out; that is `"none"`. */
+  /**
+   * The prior of the classes. Default `"empirical"`, which gives the mixture density of the method. The DDU code leaves the prior out, which is
+   * `"none"`.
+   */
   prior?: Prior;
-  /** Default `"relative"`. */
+  /** What is added to a covariance that is not safely positive definite. Default `"relative"`. */
   jitter?: Jitter;
-  /** Of covariance `"low-rank"`, which needs it: 1 to d − 1. */
+  /** Number of principal axes of covariance `"low-rank"`, 1 to d − 1. That covariance requires it, and no other takes it. */
   rank?: number;
-  /** Aborts the fit, which then throws ERR_ABORTED. */
+  /** Aborts the fit, which then rejects with ERR_ABORTED. */
   signal?: AbortSignal;
 }
 
 /** Options of {@link GaussianMixture.fit}. */
 export interface GaussianMixtureFitOptions extends GaussianMixtureOptions {
-  /** Default: one more than the largest label. */
+  /** Number of classes, 1 to 2^24. Default: one more than the largest label. */
   numClasses?: number;
-  /** `"cpu"` (default), `"cuda"` or `"cuda:N"`. */
+  /** Where to compute: `"cpu"` (default), `"cuda"` or `"cuda:N"`. */
   device?: string;
 }
 
@@ -83,7 +96,7 @@ const scatterFor: Record<Covariance, Scatter> = {
   "low-rank": "full",
 };
 
-/** What was asked for, checked and with defaults. */
+/** The options, checked and with defaults. */
 interface Rules {
   covariance: Covariance;
   prior: Prior;
@@ -92,7 +105,7 @@ interface Rules {
   preset: PresetRecord | undefined;
 }
 
-/** What a file says of a mixture. */
+/** The description of a mixture in a file. */
 const storedMixture = object({
   numClasses: whole(1, 1 << 24),
   featureDim: whole(1, 1 << 20),
@@ -114,43 +127,54 @@ interface Description extends Rules {
 }
 
 /**
- * Gaussian class densities N(z; u_c, Σ_c) and their mixture log q(z) = logsumexp_c [log N(z; u_c, Σ_c) + log q(c)] (Mukhoti et al. 2021), all
- * in float64. Higher means more in-distribution. Made by {@link GaussianMixture.fit}, {@link GaussianMixture.fromStatistics} or
- * {@link GaussianMixture.load}.
+ * One Gaussian per labelled class. Each class density N(z; u_c, Σ_c) is estimated from the samples with that label. There is no expectation
+ * maximisation: this is quadratic discriminant analysis in scikit-learn's words, and the density model of Deep Deterministic Uncertainty.
+ *
+ * The score of an input is its mixture log density log q(z) = logsumexp_c [log N(z; u_c, Σ_c) + log q(c)] (Mukhoti et al. 2021), in float64. Higher
+ * means more in-distribution.
+ *
+ * {@link GaussianMixture.fit}, {@link GaussianMixture.fromStatistics} and {@link GaussianMixture.load} make one.
  *
  * @example
- * const gmm = await GaussianMixture.fit(features, labels, { covariance: "ledoit-wolf" });
- * const scores = await gmm.logDensity(testFeatures);
+ * import { GaussianMixture } from "libtorch-ood";
+ *
+ * const features = { data: new Float32Array([0, 0, 1, 0, 0, 1, 9, 9, 8, 9, 9, 8]), shape: [6, 2] };
+ * const mixture = await GaussianMixture.fit(features, [0, 0, 0, 1, 1, 1]);
+ * const inputs = { data: new Float32Array([0, 1, 5, 5]), shape: [2, 2] };
+ * await mixture.logDensity(inputs); // Float64Array [2]: the second input lies between the classes and scores lower
+ * await mixture.predict(inputs); // Int32Array [2]: the most probable class of each
  */
 export class GaussianMixture {
-  /** C: the number of classes, those without samples included. */
+  /** C: the number of classes. */
   readonly numClasses: number;
   /** d: the number of columns of the features. */
   readonly featureDim: number;
-  /** Where densities are computed. */
+  /** Where it computes: `"cpu"`, `"cuda"` or `"cuda:N"`. */
   readonly device: string;
   /** How the covariances were estimated. */
   readonly covariance: Covariance;
-  /** What the probability of each class is. */
+  /** The prior of the classes. */
   readonly prior: Prior;
-  /** The rule that was asked for; {@link jitter} is what it came to. */
+  /** The jitter that was asked for. {@link jitter} says what was added. */
   readonly jitterRule: Jitter;
-  /** Of covariance `"low-rank"`; 0 for the others. */
+  /** Number of principal axes of covariance `"low-rank"`; 0 for the other covariances. */
   readonly rank: number;
   /** The preset that covariance, prior and jitter came from; undefined without one. */
   readonly preset: PresetRecord | undefined;
-  /** Samples per class that it was fitted to. */
+  /** Number of samples of each class in the fit, length C. */
   readonly counts: readonly number[];
-  /** Per class: what was added to the diagonal of its covariance. */
+  /** The value that was added to the diagonal of each class's covariance, length C. */
   readonly jitter: readonly number[];
-  /** Per class: the shrinkage, 0 to 1; all 0 for estimators that do not shrink. */
+  /** The shrinkage of each class, 0 to 1, length C. Estimators that do not shrink have zeros. */
   readonly shrinkage: readonly number[];
   /**
-   * What a user should know about the fit: classes without samples, without variance, or with no more samples than dimensions, and any jitter
-   * that was not asked for as a number.
+   * What a user should know about the fit: classes without samples, without variance, or with no more samples than dimensions, and any jitter that
+   * was not asked for as a number.
    */
   readonly warnings: readonly string[];
-  /** @internal The classes whose samples are all equal, two or more. */
+  /**
+   * @internal The classes of two or more samples that are all equal.
+   */
   readonly withoutVariance: readonly number[];
   readonly #native: NativeGaussianMixture;
 
@@ -172,13 +196,16 @@ export class GaussianMixture {
   }
 
   /**
-   * Fits to features held in memory.
+   * Fits a mixture to features in memory.
    *
-   * @param features [N, d], float32 or float64: the un-augmented training features
-   * @param labels [N]
-   * @throws ERR_NON_FINITE, ERR_SHAPE, ERR_DTYPE, ERR_OPTION, ERR_ABORTED; ERR_RANGE for a label outside 0 to numClasses − 1, one of 65,536 or
-   *   more where `numClasses` is not given, and for features so large or small that their variances are beyond float64;
-   *   ERR_NOT_POSITIVE_DEFINITE where there is no variance at all, or the jitter that was asked for is too small
+   * @param features - un-augmented training features, float32 or float64, [N, d]
+   * @param labels - class of each row, [N]
+   * @param options - how the mixture is estimated, and where
+   * @throws ERR_NON_FINITE for NaN or infinity in the features, naming the row; ERR_SHAPE where features are not [N, d] or labels not [N]; ERR_DTYPE
+   *   for another dtype of features or labels; ERR_OPTION where an option is unknown or wrong, or `rank` does not go with the covariance; ERR_RANGE
+   *   for a label outside 0 to numClasses − 1, for one of 65,536 or more where `numClasses` is not given, for a rank outside 1 to d − 1, and for
+   *   features whose variances are beyond float64; ERR_NOT_POSITIVE_DEFINITE where there is no variance at all, or the jitter that was asked for is
+   *   too small; ERR_DEVICE where the device is unavailable; ERR_ABORTED on an abort
    */
   static async fit(features: Tensor | ArrayWithShape, labels: Labels, options: GaussianMixtureFitOptions = {}): Promise<GaussianMixture> {
     const { numClasses, device, ...rest } = optionsObject(options, "options", fitOptionKeys);
@@ -196,10 +223,13 @@ export class GaussianMixture {
   }
 
   /**
-   * Fits to statistics, on their device. `"tied"` needs scatter `"full"` or `"pooled"`, `"diagonal"` needs `"full"` or `"diagonal"`, the
-   * others need `"full"`.
+   * Fits a mixture to class statistics, on their device. Covariance `"tied"` needs scatter `"full"` or `"pooled"`, `"diagonal"` needs `"full"` or
+   * `"diagonal"`, and every other covariance needs `"full"`.
    *
-   * @throws as {@link fit}; ERR_OPTION where the scatter does not serve
+   * @param statistics - counts, means and scatters of the training features; they do not change
+   * @param options - how the mixture is estimated
+   * @throws ERR_OPTION where the scatter does not serve the covariance; ERR_SHAPE where no sample was added; ERR_ABORTED where an earlier update was
+   *   cut short; and as {@link fit}
    */
   static async fromStatistics(statistics: ClassStatistics, options: GaussianMixtureOptions = {}): Promise<GaussianMixture> {
     const { signal, ...rules } = resolve(optionsObject(options, "options", optionKeys));
@@ -218,41 +248,67 @@ export class GaussianMixture {
   }
 
   /**
-   * The mixture log density of each row in nats, Float64Array [N]: the score of DDU, up to the prior. Under collapse it reaches −1e14 and less; keep
-   * it in float64.
+   * The mixture log density of each row, in nats: the score of DDU, up to the prior. Under neural collapse it reaches −1e14 and less, which float32
+   * cannot tell apart: keep it in float64.
    *
-   * @param features [N, d]
-   * @throws ERR_NON_FINITE, ERR_SHAPE, ERR_DTYPE, ERR_DISPOSED, ERR_ABORTED; ERR_RANGE naming a row whose squared distances from the class means
-   *   are beyond float64
+   * @param features - float32 or float64, [N, d]
+   * @param options - `signal` aborts the call
+   * @returns Float64Array [N]; higher means more in-distribution
+   * @throws ERR_NON_FINITE for NaN or infinity in the features, naming the row; ERR_SHAPE where they are not [N, d]; ERR_DTYPE for another dtype;
+   *   ERR_RANGE for a row whose squared distances from the class means are beyond float64, naming it; ERR_ABORTED on an abort; ERR_DISPOSED after
+   *   {@link dispose}
    */
   async logDensity(features: Tensor | ArrayWithShape, options: { signal?: AbortSignal } = {}): Promise<Float64Array> {
     return (await this.#evaluate(features, "logDensity", options)).toTypedArray() as Float64Array;
   }
 
-  /** log N(z; u_c, Σ_c) without prior, float64 [N, C]; −Infinity for a class without samples. Throws as {@link logDensity}. */
+  /**
+   * The log density log N(z; u_c, Σ_c) of each row in each class, in nats and without the prior.
+   *
+   * @param features - float32 or float64, [N, d]
+   * @param options - `signal` aborts the call
+   * @returns float64 [N, C]; −Infinity for a class without samples
+   * @throws as {@link logDensity}
+   */
   async classLogDensities(features: Tensor | ArrayWithShape, options: { signal?: AbortSignal } = {}): Promise<Tensor> {
     return new Tensor(await this.#evaluate(features, "classLogDensities", options));
   }
 
-  /** The posterior q(c | z), float64 [N, C]; rows sum to 1. With prior `"none"` every class counts alike. Throws as {@link logDensity}. */
+  /**
+   * The posterior probability q(c | z) of each class for each row. With prior `"none"` every class has the same weight.
+   *
+   * @param features - float32 or float64, [N, d]
+   * @param options - `signal` aborts the call
+   * @returns float64 [N, C]; each row sums to 1
+   * @throws as {@link logDensity}
+   */
   async responsibilities(features: Tensor | ArrayWithShape, options: { signal?: AbortSignal } = {}): Promise<Tensor> {
     return new Tensor(await this.#evaluate(features, "responsibilities", options));
   }
 
-  /** The class with the highest posterior, Int32Array [N]. Throws as {@link logDensity}. */
+  /**
+   * The class with the highest posterior probability, for each row.
+   *
+   * @param features - float32 or float64, [N, d]
+   * @param options - `signal` aborts the call
+   * @returns Int32Array [N]
+   * @throws as {@link logDensity}
+   */
   async predict(features: Tensor | ArrayWithShape, options: { signal?: AbortSignal } = {}): Promise<Int32Array> {
     return (await this.#evaluate(features, "predict", options)).toTypedArray() as Int32Array;
   }
 
   /**
-   * Mean [d] and covariance [d, d] of a class as they are used, shrinkage and jitter included, float64.
+   * Mean and covariance of a class as the density uses them, shrinkage and jitter included.
    *
-   * @throws ERR_RANGE for a class that is not there or had no samples, ERR_DISPOSED
+   * @param label - the class, 0 to numClasses − 1
+   * @throws ERR_RANGE for a label outside 0 to numClasses − 1, and for a class without samples; ERR_OPTION where `label` is no integer; ERR_DISPOSED
+   *   after {@link dispose}
    */
   async parameters(label: number): Promise<{
-    /** Shape `[d]`. */
+    /** Mean, float64 [d]. */
     mean: Tensor;
-    /** Shape `[d, d]`. */
+    /** Covariance, float64 [d, d]. */
     covariance: Tensor;
   }> {
     integer(label, "label", 0, this.numClasses - 1);
@@ -261,27 +317,42 @@ export class GaussianMixture {
     return { mean, covariance };
   }
 
-  /** Writes everything to a .safetensors file, Cholesky factors as packed triangles. @throws ERR_IO, ERR_DISPOSED */
+  /**
+   * Writes everything to a .safetensors file, Cholesky factors as packed triangles. The file appears at once and whole.
+   *
+   * @param path - the file
+   * @throws ERR_IO where the file cannot be written; ERR_DISPOSED after {@link dispose}
+   */
   async save(path: string): Promise<void> {
     const { description, tensors } = await this.state();
     await writeStateFile(path, format, description, tensors);
   }
 
-  /** Reads what {@link save} wrote; densities are the same but for rounding in the last bit. @throws ERR_CORRUPT_FILE, ERR_IO */
+  /**
+   * Reads a file that {@link save} wrote. Densities are the same but for rounding in the last bit.
+   *
+   * @param path - the file
+   * @param options - `device`: where to compute, `"cpu"` by default
+   * @throws ERR_IO where the file cannot be read; ERR_CORRUPT_FILE where it is damaged or of another kind; ERR_DEVICE where the device is unavailable
+   */
   static async load(path: string, options: { device?: string } = {}): Promise<GaussianMixture> {
     const device = string(optionsObject(options, "options", ["device"]).device ?? "cpu", "device");
     const { description, state } = await readStateFile(path, format);
     return GaussianMixture.restore(description, state, device, path);
   }
 
-  /** @internal What a file holds of it: a description that survives JSON, and arrays. */
+  /**
+   * @internal What a file holds of the mixture: a description that survives JSON, and arrays.
+   */
   async state(): Promise<{ description: Record<string, unknown>; tensors: NativeNamedTensor[] }> {
     const tensors = await runNative(undefined, (control) => this.#native.state(control));
     const { numClasses, featureDim, covariance, prior, jitterRule, rank, preset, withoutVariance } = this;
     return { description: { numClasses, featureDim, covariance, prior, jitterRule, rank, preset, withoutVariance }, tensors };
   }
 
-  /** @internal From what {@link state} gave; `where` names its source in errors. */
+  /**
+   * @internal The mixture that {@link state} described; `where` names the source in errors.
+   */
   static async restore(
     description: Record<string, unknown>,
     state: readonly NativeNamedTensor[],
@@ -309,17 +380,19 @@ export class GaussianMixture {
     return new GaussianMixture(handle, device, { ...kept, counts, jitter, shrinkage });
   }
 
-  /** @internal min_c (z − u_c)ᵀ Σ_c⁻¹ (z − u_c) of each row, Float64Array [N]. Throws as {@link logDensity}. */
+  /**
+   * @internal min_c (z − u_c)ᵀ Σ_c⁻¹ (z − u_c) of each row, Float64Array [N]. Throws as {@link logDensity}.
+   */
   async leastSquaredDistance(features: Tensor | ArrayWithShape, options: { signal?: AbortSignal } = {}): Promise<Float64Array> {
     return (await this.#evaluate(features, "leastSquaredDistance", options)).toTypedArray() as Float64Array;
   }
 
-  /** Gives the memory back now. Idempotent; later use throws ERR_DISPOSED. */
+  /** Frees the memory now. A second call does nothing. Later use throws ERR_DISPOSED. */
   dispose(): void {
     this.#native.dispose();
   }
 
-  /** Calls {@link dispose}, for `using`. */
+  /** Calls {@link dispose} at the end of a `using` declaration's block. */
   [Symbol.dispose](): void {
     this.dispose();
   }

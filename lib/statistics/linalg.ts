@@ -1,4 +1,4 @@
-// Matrix functions on tensors or typed arrays, single or batched: the building blocks of the method, natively.
+// Matrix functions on tensors or typed arrays, single or in batches: the public `linalg`.
 
 import { boolean, describe, finite, integer, oneOf, optionalSignal, optionsObject, string } from "../core/checks";
 import { LibtorchOodError } from "../core/errors";
@@ -8,47 +8,53 @@ import { native, type NativeJobControl, type NativeNamedTensor, type NativeTenso
 import { runNative } from "../native/call";
 import { Tensor, toTensor, type ArrayWithShape } from "../native/tensor";
 
-/** Options that every function of linear algebra takes. */
+/** Options that every function of `linalg` takes. */
 export interface LinalgOptions {
-  /** `"cpu"` (default), `"cuda"` or `"cuda:N"`; results come back to host memory. */
+  /** Where to compute: `"cpu"` (default), `"cuda"` or `"cuda:N"`. Results come back to host memory. */
   device?: string;
-  /** Aborts the call, which then throws ERR_ABORTED. A single large factorisation ends first. */
+  /** Aborts the call, which then rejects with ERR_ABORTED. */
   signal?: AbortSignal;
 }
 
 /** Options of {@link covariance}. */
 export interface CovarianceOptions extends LinalgOptions {
-  /** Shape `[n]`, or `[..., n]` as x has rows; none negative: how often each row counts. Default: once. */
+  /** How often each row counts, none negative: [n], or [..., n] as x has rows. Default: once. */
   weights?: Tensor | ArrayWithShape;
-  /** Subtracted from the total weight to give the divisor. Default 1, as numpy.cov. */
+  /** Degrees of freedom: the number that is subtracted from the total weight to give the divisor, at least 0. Default 1, as in `numpy.cov`. */
   ddof?: number;
-  /** Shape `[n]`: the class of each row, for `of: "classes"` and `"pooled"`. */
+  /** The class of each row, [n], for `of: "classes"` and `"pooled"`. */
   labels?: Labels;
-  /** Default: one more than the largest label. */
+  /** C: the number of classes, 1 to 2^24. Default: one more than the largest label. */
   numClasses?: number;
   /**
-   * - `"global"` (default): of all rows, divisor Σw − ddof.
-   * - `"classes"`: of each class about its own mean, divisor Σw_c − ddof, [C, d, d].
-   * - `"pooled"`: within classes, Σ_c Σ w (x − x̄_c)(x − x̄_c)ᵀ with divisor Σw − ddof·C, C counting classes that have weight.
+   * Which covariance.
+   *
+   * - `"global"` (default): of all rows, with the divisor Σw − ddof.
+   * - `"classes"`: of each class about its own mean, [C, d, d], with the divisor Σw_c − ddof.
+   * - `"pooled"`: within classes, Σ_c Σ w (x − x̄_c)(x − x̄_c)ᵀ, with the divisor Σw − ddof·C, where C counts the classes that have weight.
    */
   of?: "global" | "classes" | "pooled";
 }
 
 /** Options of {@link pinv}. */
 export interface PinvOptions extends LinalgOptions {
-  /** Singular values up to this share of the largest count as zero. Default max(m, n) times the machine epsilon of the dtype. */
+  /** Singular values up to this share of the largest count as zero, 0 to 1. Default: max(m, n) times the machine epsilon of the dtype. */
   rcond?: number;
-  /** Keep so many of the largest singular values instead. */
+  /** Keeps this many of the largest singular values instead of those above `rcond`. */
   rank?: number;
-  /** The matrix is symmetric, or its two triangles' mean is taken: eigenvalues serve, which is faster. Default false. */
+  /** Whether the matrix is symmetric. Eigenvalues then serve, which is faster, and the mean of the two triangles is taken. Default false. */
   hermitian?: boolean;
 }
 
 /** Options of {@link cholesky}. */
 export interface CholeskyOptions extends LinalgOptions {
   /**
-   * Added to the diagonal where needed: `0` (default, none) or another number; `"relative"`: the smallest 10^k·tr(A)/d for which min L_ii² ≥
-   * d·eps·max L_ii² and each A_ii·(A⁻¹)_ii ≤ 1/(1000·d·eps), each matrix for itself; `"ddu"`: the first value of the DDU code's list that serves all matrices.
+   * What is added to the diagonal.
+   *
+   * - a number, at least 0: that value. Default 0.
+   * - `"relative"`: 0 where it suffices, else the smallest 10^k·tr(A)/d with which min L_ii² ≥ d·eps·max L_ii² and each A_ii·(A⁻¹)_ii ≤
+   *   1/(1000·d·eps), for each matrix separately.
+   * - `"ddu"`: the first value of the DDU code's list that serves all matrices.
    */
   jitter?: "relative" | "ddu" | number;
 }
@@ -56,13 +62,21 @@ export interface CholeskyOptions extends LinalgOptions {
 const linalgKeys = ["device", "signal"] as const;
 
 /**
- * Covariance of the rows of x in float64 whatever the dtype: Σ w (x − x̄)(x − x̄)ᵀ / (Σw − ddof), two-pass; of one matrix, each of a batch, or
- * by class. Where the rows do not fit in memory: {@link ClassStatistics.covariance}.
+ * Covariance of the rows of x, Σ w (x − x̄)(x − x̄)ᵀ / (Σw − ddof), in two passes and in float64 whatever the dtype. x may be one matrix, a batch of
+ * matrices, or one matrix whose rows have classes. {@link ClassStatistics.covariance} serves where the rows do not fit in memory.
  *
- * @param x [..., n, d], float32 or float64; [n, d] with labels
+ * @param x - float32 or float64, [..., n, d]; [n, d] with labels
+ * @param options - weights, classes, divisor, device
  * @returns float64 [..., d, d]; [C, d, d] for `of: "classes"`
- * @throws ERR_SHAPE (also where the weight, of a class or in all, does not exceed ddof), ERR_NON_FINITE naming the row, ERR_RANGE for a
- *   negative weight, a label outside 0 to C − 1 or a covariance beyond float64, ERR_DTYPE, ERR_OPTION where only one of `labels` and `of` is given
+ * @throws ERR_SHAPE where x is no non-empty matrix, where weights or labels do not go with its rows, and where the weight, of a class or in all, does
+ *   not exceed ddof; ERR_NON_FINITE for NaN or infinity, naming the row; ERR_RANGE for a negative weight, a label outside 0 to C − 1, and a
+ *   covariance beyond float64; ERR_DTYPE for another dtype; ERR_OPTION where only one of `labels` and an `of` other than `"global"` is given;
+ *   ERR_DEVICE where the device is unavailable; ERR_ABORTED on an abort
+ * @example
+ * import { linalg } from "libtorch-ood";
+ *
+ * const x = { data: new Float64Array([1, 2, 3, 4, 5, 9]), shape: [3, 2] };
+ * (await linalg.covariance(x)).toArray(); // [4, 7, 7, 13], as numpy.cov(x, rowvar=False)
  */
 export async function covariance(x: Tensor | ArrayWithShape, options: CovarianceOptions = {}): Promise<Tensor> {
   const known = ["weights", "ddof", "labels", "numClasses", "of", ...linalgKeys] as const;
@@ -87,12 +101,20 @@ export async function covariance(x: Tensor | ArrayWithShape, options: Covariance
 }
 
 /**
- * Moore-Penrose pseudoinverse of one matrix or each of a batch.
+ * Moore-Penrose pseudoinverse of one matrix, or of each matrix of a batch.
  *
- * @param matrix [..., m, n], float32 or float64
- * @returns [..., n, m], same dtype
- * @throws ERR_SHAPE, ERR_NON_FINITE, ERR_DTYPE, ERR_OPTION where both `rcond` and `rank` are given; ERR_RANGE where a matrix that was called
- *   Hermitian is not, or the result is beyond the dtype
+ * @param matrix - float32 or float64, [..., m, n]
+ * @param options - which singular values count, device
+ * @returns [..., n, m], with the dtype of the matrix
+ * @throws ERR_SHAPE where the matrix is empty, has fewer than 2 dimensions or, with `hermitian`, is not square; ERR_NON_FINITE for NaN or infinity;
+ *   ERR_DTYPE for another dtype; ERR_OPTION where both `rcond` and `rank` are given; ERR_RANGE where `rcond` is outside 0 to 1 or `rank` outside 0 to
+ *   min(m, n), where `hermitian` is true for a matrix that is not symmetric, and where the result is beyond the dtype; ERR_DEVICE where the device is
+ *   unavailable; ERR_ABORTED on an abort
+ * @example
+ * import { linalg } from "libtorch-ood";
+ *
+ * const matrix = { data: new Float64Array([2, 0, 0, 0]), shape: [2, 2] };
+ * (await linalg.pinv(matrix)).toArray(); // [0.5, 0, 0, 0]
  */
 export async function pinv(matrix: Tensor | ArrayWithShape, options: PinvOptions = {}): Promise<Tensor> {
   const { rcond, rank, hermitian = false, ...rest } = optionsObject(options, "options", ["rcond", "rank", "hermitian", ...linalgKeys]);
@@ -107,18 +129,25 @@ export async function pinv(matrix: Tensor | ArrayWithShape, options: PinvOptions
 /**
  * Lower Cholesky factor L with L·Lᵀ = A + jitter·I, computed in float64 whatever the dtype.
  *
- * @param matrix [..., d, d], symmetric; where the triangles differ by rounding, their mean is taken
- * @returns the factor, same shape and dtype, and the jitter of each matrix of the batch
- * @throws ERR_NOT_POSITIVE_DEFINITE, ERR_SHAPE, ERR_NON_FINITE, ERR_DTYPE; ERR_RANGE where a matrix is not symmetric (beyond 1e-10 of its largest
- *   entry, 1e-4 in float32), or the jitter takes it beyond its dtype
+ * @param matrix - symmetric, float32 or float64, [..., d, d]; where the triangles differ by rounding, their mean is taken
+ * @param options - jitter, device
+ * @throws ERR_NOT_POSITIVE_DEFINITE where a matrix with its jitter has no factor; ERR_SHAPE where the matrix is empty or not square; ERR_NON_FINITE
+ *   for NaN or infinity; ERR_DTYPE for another dtype; ERR_RANGE where a matrix is not symmetric (beyond 1e-10 of its largest entry, 1e-4 in float32),
+ *   and where the jitter or the factor is beyond its dtype; ERR_DEVICE where the device is unavailable; ERR_ABORTED on an abort
+ * @example
+ * import { linalg } from "libtorch-ood";
+ *
+ * const matrix = { data: new Float64Array([4, 2, 2, 2]), shape: [2, 2] };
+ * const { factor } = await linalg.cholesky(matrix);
+ * factor.toArray(); // [2, 0, 1, 1]
  */
 export async function cholesky(
   matrix: Tensor | ArrayWithShape,
   options: CholeskyOptions = {},
 ): Promise<{
-  /** The lower factors, of the shape of the input. */
+  /** The lower factors L, with the shape and dtype of the matrices. */
   factor: Tensor;
-  /** What was added to each diagonal. */
+  /** The jitter of each matrix of the batch; one entry for a single matrix. */
   jitter: Float64Array;
 }> {
   const { jitter = 0, ...rest } = optionsObject(options, "options", ["jitter", ...linalgKeys]);
@@ -130,18 +159,26 @@ export async function cholesky(
 }
 
 /**
- * Sign and natural logarithm of the absolute determinant of each matrix of a batch, in float64; sign 0 and −Infinity where it is singular.
+ * Sign and natural logarithm of the absolute determinant of one matrix, or of each matrix of a batch, in float64.
  *
- * @param matrix [..., d, d]
- * @throws ERR_SHAPE, ERR_NON_FINITE, ERR_DTYPE
+ * @param matrix - float32 or float64, [..., d, d]
+ * @param options - device
+ * @returns one entry per matrix; sign 0 and −Infinity for a singular one
+ * @throws ERR_SHAPE where the matrix is empty or not square; ERR_NON_FINITE for NaN or infinity; ERR_DTYPE for another dtype; ERR_RANGE where a pivot
+ *   of the LU factors overflows float64; ERR_DEVICE where the device is unavailable; ERR_ABORTED on an abort
+ * @example
+ * import { linalg } from "libtorch-ood";
+ *
+ * const matrix = { data: new Float64Array([4, 2, 2, 2]), shape: [2, 2] };
+ * const { sign, logarithm } = await linalg.logdet(matrix); // [1] and [Math.log(4)]
  */
 export async function logdet(
   matrix: Tensor | ArrayWithShape,
   options: LinalgOptions = {},
 ): Promise<{
-  /** −1, 0 or 1 for each matrix. */
+  /** Sign of each determinant: 1, −1, or 0 for a singular matrix. */
   sign: Float64Array;
-  /** The natural logarithm of the magnitude for each matrix; −Infinity for a singular one. */
+  /** Natural logarithm of each absolute determinant; −Infinity for a singular matrix. */
   logarithm: Float64Array;
 }> {
   const source = handle(matrix, "matrix");
@@ -152,19 +189,26 @@ export async function logdet(
 }
 
 /**
- * Eigenvalues, ascending, and eigenvectors, in columns, of symmetric matrices.
+ * Eigenvalues and eigenvectors of one symmetric matrix, or of each matrix of a batch.
  *
- * @param matrix [..., d, d]; where the triangles differ by rounding, their mean is taken
- * @returns values [..., d] and vectors [..., d, d], same dtype
- * @throws ERR_SHAPE, ERR_NON_FINITE, ERR_DTYPE; ERR_RANGE where a matrix is not symmetric, or an eigenvalue is beyond the dtype
+ * @param matrix - symmetric, float32 or float64, [..., d, d]; where the triangles differ by rounding, their mean is taken
+ * @param options - device
+ * @throws ERR_SHAPE where the matrix is empty or not square; ERR_NON_FINITE for NaN or infinity; ERR_DTYPE for another dtype; ERR_RANGE where a
+ *   matrix is not symmetric, and where an eigenvalue is beyond the dtype; ERR_DEVICE where the device is unavailable; ERR_ABORTED on an abort
+ * @example
+ * import { linalg } from "libtorch-ood";
+ *
+ * const matrix = { data: new Float64Array([2, 1, 1, 2]), shape: [2, 2] };
+ * const { values } = await linalg.eigh(matrix);
+ * values.toArray(); // [1, 3]
  */
 export async function eigh(
   matrix: Tensor | ArrayWithShape,
   options: LinalgOptions = {},
 ): Promise<{
-  /** Eigenvalues, ascending. */
+  /** Eigenvalues, ascending, [..., d], with the dtype of the matrices. */
   values: Tensor;
-  /** Eigenvectors in columns, in the order of the values. */
+  /** Eigenvectors in columns, [..., d, d], with the dtype of the matrices. */
   vectors: Tensor;
 }> {
   const source = handle(matrix, "matrix");
@@ -174,11 +218,18 @@ export async function eigh(
 }
 
 /**
- * Singular values, descending, of each matrix of a batch.
+ * Singular values, descending, of one matrix, or of each matrix of a batch.
  *
- * @param matrix [..., m, n]
- * @returns [..., min(m, n)], same dtype
- * @throws ERR_SHAPE, ERR_NON_FINITE, ERR_DTYPE; ERR_RANGE where one is beyond the dtype
+ * @param matrix - float32 or float64, [..., m, n]
+ * @param options - device
+ * @returns [..., min(m, n)], with the dtype of the matrix
+ * @throws ERR_SHAPE where the matrix is empty or has fewer than 2 dimensions; ERR_NON_FINITE for NaN or infinity; ERR_DTYPE for another dtype;
+ *   ERR_RANGE where a singular value is beyond the dtype; ERR_DEVICE where the device is unavailable; ERR_ABORTED on an abort
+ * @example
+ * import { linalg } from "libtorch-ood";
+ *
+ * const matrix = { data: new Float64Array([3, 0, 0, 4]), shape: [2, 2] };
+ * (await linalg.svdvals(matrix)).toArray(); // [4, 3]
  */
 export async function svdvals(matrix: Tensor | ArrayWithShape, options: LinalgOptions = {}): Promise<Tensor> {
   const source = handle(matrix, "matrix");

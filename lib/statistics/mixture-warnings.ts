@@ -1,18 +1,18 @@
-// What a user should know about a fitted Gaussian mixture: where its density rests on something other than the samples of a class.
+// Warnings about a fitted Gaussian mixture: where its density rests on something other than the samples of a class.
 
 import { listed } from "../core/checks";
 import type { Covariance, Jitter } from "./gaussian-mixture";
 
-/** What a fit came to; per class, by label. */
+/** The outcome of a fit; lists have one entry per class, by label. */
 interface Fit {
   featureDim: number;
   covariance: Covariance;
-  /** Of covariance "low-rank". */
+  /** Number of principal axes of covariance "low-rank". */
   rank: number;
   jitterRule: Jitter;
   counts: readonly number[];
   jitter: readonly number[];
-  /** The classes whose samples are all equal, two or more. */
+  /** The classes of two or more samples that are all equal. */
   withoutVariance: readonly number[];
 }
 
@@ -48,8 +48,8 @@ export function mixtureWarnings(description: Fit): string[] {
 }
 
 /**
- * Of estimators that work with fewer samples than dimensions: two samples lie alike on both sides of their mean, which Ledoit and Wolf's shrinkage
- * takes for certainty; and `rank` axes through all samples leave no variance for the other directions.
+ * Whether an estimator that works with fewer samples than dimensions has too few even so. Two samples lie alike on both sides of their mean, which
+ * Ledoit and Wolf's shrinkage takes for certainty; and `rank` axes through all samples leave no variance for the other directions.
  */
 function isSingular({ covariance, rank, featureDim }: Fit, count: number): boolean {
   if (covariance === "ledoit-wolf") return count === 2 && featureDim > 1;
@@ -70,7 +70,7 @@ function tiedWarnings({ counts, featureDim, jitter, jitterRule, withoutVariance 
   return warnings;
 }
 
-/** Of jitter in classes other than those `named` already. A number that the caller gave is no news to them. */
+/** Warnings of jitter in classes other than those `named` already. A number that the caller gave needs no warning. */
 function jitterWarnings({ counts, jitter, jitterRule }: Fit, named: ReadonlySet<number>): string[] {
   if (typeof jitterRule === "number" || greatest(jitter) === 0) return [];
   if (jitterRule !== "relative") {
@@ -86,7 +86,7 @@ function greatest(values: readonly number[]): number {
   return values.reduce((largest, value) => Math.max(largest, value), 0);
 }
 
-/** What is most often wrong, and what follows. */
+/** What was added, and its most common cause. */
 function added(jitter: number, upTo = false): string {
   const amount = `${upTo ? "up to " : ""}${jitter.toPrecision(3)}`;
   return `${amount} was added to the diagonal and decides the density off the samples' span, as where a feature is constant or repeats others`;

@@ -1,4 +1,4 @@
-// The numbers of neural collapse: how far features and classifier have gone towards a simplex equiangular tight frame.
+// The numbers of neural collapse: how far features and classifier have gone towards a simplex equiangular tight frame (ETF).
 
 import { boolean, fail, finite, optionalSignal, optionsObject, string } from "../core/checks";
 import { ClassStatistics } from "./class-statistics";
@@ -12,114 +12,133 @@ import { Tensor, toTensor, type ArrayWithShape } from "../native/tensor";
 export { projectedSingularValues, singularValues } from "./singular-values";
 export type { ProjectedSingularValues, SingularValues, SingularValuesOptions } from "./singular-values";
 
-/** The numbers of the class means alone. u_c: class means; u_G: their mean; M̄: the columns u_c − u_G. */
+/** The numbers of the class means alone. u_c are the class means, u_G is their mean, and M̄ has the columns u_c − u_G. */
 export interface CollapseOfMeans {
-  /** NC1, variability collapse: tr(Σ_W Σ_B†), Σ_W = Σ(z − u_c)(z − u_c)ᵀ/N, Σ_B = M̄M̄ᵀ/C. Never negative. */
+  /** NC1, variability collapse: tr(Σ_W Σ_B†) with Σ_W = Σ(z − u_c)(z − u_c)ᵀ/N and Σ_B = M̄M̄ᵀ/C. It is never negative. */
   readonly nc1: number;
-  /** Equinorm: standard deviation (ddof 1) over mean of ‖u_c − u_G‖. */
+  /** Equinorm of the class means: standard deviation (ddof 1) over mean of ‖u_c − u_G‖. */
   readonly enMeans: number;
-  /** Equiangularity: mean over pairs of classes of |cos + 1/(C − 1)| for the centred means. */
+  /** Equiangularity of the class means: the mean over pairs of classes of |cos + 1/(C − 1)|, for the centred means. */
   readonly eaMeans: number;
-  /** Rank of Σ_B that the pseudoinverse used: C − 1, less where d < C − 1 or means are dependent. */
+  /** Rank of Σ_B that the pseudoinverse used: C − 1, or less where d < C − 1 or the means are dependent. */
   readonly rank: number;
-  /** ‖G/‖G‖_F − (I − 11ᵀ/C)/√(C − 1)‖_F for the Gram matrix G of the centred means: 0 for a simplex ETF (Zhu et al. 2021). */
+  /**
+   * Distance from a simplex ETF: ‖G/‖G‖_F − (I − 11ᵀ/C)/√(C − 1)‖_F for the Gram matrix G of the centred means (Zhu et al. 2021). 0 for a simplex
+   * ETF.
+   */
   readonly etfDistanceMeans: number;
-  /** The classes that have samples: all numbers are over them, as if the network had no other, and C is their number. */
+  /** The classes that have samples. All numbers are over these classes, as if the network had no other, and C is their number. */
   readonly classes: readonly number[];
-  /** Named where `variants: true` asks for them. */
+  /** Other definitions of the same numbers; undefined unless `variants: true` asks for them. */
   readonly variants?: VariantsOfMeans;
 }
 
-/** {@link CollapseOfMeans} and the numbers of the classifier W, rows w_c: all that need no second look at the samples. */
+/** {@link CollapseOfMeans} and the numbers of the classifier W with rows w_c: all numbers that need no second pass over the samples. */
 export interface CollapseOfStatistics extends CollapseOfMeans {
-  /** Equinorm of the ‖w_c‖ (not centred). */
+  /** Equinorm of the classifier: standard deviation (ddof 1) over mean of ‖w_c‖, not centred. */
   readonly enClassifier: number;
-  /** Equiangularity of the w_c (not centred). */
+  /** Equiangularity of the classifier: the mean over pairs of classes of |cos + 1/(C − 1)|, for the w_c, not centred. */
   readonly eaClassifier: number;
   /** NC3, self-duality: ‖Wᵀ/‖W‖_F − M̄/‖M̄‖_F‖²_F. */
   readonly nc3: number;
-  /** As {@link etfDistanceMeans}, for the Gram matrix of the w_c. */
+  /** Distance of the classifier from a simplex ETF: as {@link CollapseOfMeans.etfDistanceMeans}, for the Gram matrix of the w_c. */
   readonly etfDistanceClassifier: number;
-  /** Variants of the definitions, where `variants: true` asks for them. */
+  /** Other definitions of the same numbers; undefined unless `variants: true` asks for them. */
   readonly variants?: CollapseVariants;
 }
 
+/** All numbers of neural collapse: what {@link measure} gives with a classifier. */
 export interface CollapseNumbers extends CollapseOfStatistics {
-  /** NC4: share of samples whose nearest class mean is not the class that the network predicts. */
+  /** NC4: the share of samples whose nearest class mean is not the class that the network predicts. */
   readonly nc4: number;
 }
 
 /** What {@link measure} gives without a classifier. */
 export interface CollapseOfFeatures extends CollapseOfMeans {
-  /** As in {@link CollapseNumbers}; undefined without `predictions`. */
+  /** NC4, as in {@link CollapseNumbers}; undefined without `predictions`. */
   readonly nc4: number | undefined;
 }
 
-/** Other definitions of the numbers of the class means, as some publications have them. */
+/** Other definitions of {@link CollapseOfMeans}. */
 export interface VariantsOfMeans {
-  /** tr(Σ_W Σ_B†)/C, Eq. 4 of the seed paper as printed. */
+  /** tr(Σ_W Σ_B†)/C: Eq. 4 of the seed paper as printed. */
   readonly nc1OverClasses: number;
-  /** `enMeans` with the standard deviation of ddof 0. */
+  /** Equinorm of the class means with the population standard deviation (ddof 0). */
   readonly enMeansDdof0: number;
   /** Share of samples whose nearest class mean is not their label; undefined from statistics, and where there is no NC4. */
   readonly nc4Labels: number | undefined;
 }
 
-/** Other definitions of all numbers, as some publications have them. */
+/** Other definitions of {@link CollapseOfStatistics}. */
 export interface CollapseVariants extends VariantsOfMeans {
-  /** `enClassifier` with the standard deviation of ddof 0. */
+  /** Equinorm of the classifier with the population standard deviation (ddof 0). */
   readonly enClassifierDdof0: number;
-  /** Columns of Wᵀ and M̄ brought to unit length each, squared distances summed. */
+  /** NC3 with each column of Wᵀ and of M̄ brought to unit length: the sum of the squared distances between the columns. */
   readonly nc3UnitColumns: number;
 }
 
 /** Options of {@link measure}. */
 export interface MeasureOptions {
-  /** Shape `[N, d]`, float32 or float64: training features, eval mode, un-augmented. What else `model.extract` gives may lie beside them and is ignored. */
+  /**
+   * Un-augmented training features in eval mode, float32 or float64, [N, d]. The other fields of what `ResNet.extract` gives may stand beside them
+   * and are ignored.
+   */
   features: Tensor | ArrayWithShape;
-  /** Shape `[N]`: the classes of the samples. */
+  /** Class of each row, [N]. */
   labels: Labels;
-  /** Shape `[N]`: the class that the network predicts. Default: the largest of W z + b; none without a weight. */
+  /** The class that the network predicts for each row, [N]. Default: the largest of W z + b; none without a weight. */
   predictions?: Labels;
-  /** Classifier weights [C, d]. Default: none, for embeddings; then there are no numbers of the classifier, and C is one more than the largest label. */
+  /**
+   * Classifier weights, float32 or float64, [C, d]. Default: none, for embeddings. There are then no numbers of the classifier, and C is one more
+   * than the largest label.
+   */
   weight?: Tensor | ArrayWithShape;
-  /** Classifier bias [C]; used for the default of `predictions` only, and so beside a weight only. Default: none. */
+  /** Classifier bias, [C]. It serves the default of `predictions` only, and is allowed beside a weight only. Default: none. */
   bias?: Tensor | ArrayWithShape;
-  /** Eigenvalues of M̄ᵀM̄ below this share of the largest count as zero. Default 4·max(C, d)·2.2e-16. */
+  /** Eigenvalues of M̄ᵀM̄ below this share of the largest count as zero, 0 to 1. Default 4·max(C, d)·2.2e-16. */
   rcond?: number;
-  /** Adds {@link CollapseVariants}. Default false. */
+  /** Whether {@link CollapseVariants} are added. Default false. */
   variants?: boolean;
-  /** `"cpu"` (default), `"cuda"` or `"cuda:N"`. */
+  /** Where to compute: `"cpu"` (default), `"cuda"` or `"cuda:N"`. */
   device?: string;
-  /** Aborts the call, which then throws ERR_ABORTED. */
+  /** Aborts the call, which then rejects with ERR_ABORTED. */
   signal?: AbortSignal;
 }
 
 /** Options of {@link measureStatistics}. */
 export interface MeasureStatisticsOptions {
-  /** With scatter `"full"` or `"pooled"`. */
+  /** Statistics of the training features, with scatter `"full"` or `"pooled"`. */
   statistics: ClassStatistics;
-  /** Classifier weights [C, d]. Default: none. */
+  /** Classifier weights, float32 or float64, [C, d]. Default: none. */
   weight?: Tensor | ArrayWithShape;
-  /** Eigenvalues of M̄ᵀM̄ below this share of the largest count as zero. Default 4·max(C, d)·2.2e-16. */
+  /** Eigenvalues of M̄ᵀM̄ below this share of the largest count as zero, 0 to 1. Default 4·max(C, d)·2.2e-16. */
   rcond?: number;
-  /** Adds {@link CollapseVariants}. Default false. */
+  /** Whether {@link CollapseVariants} are added. Default false. */
   variants?: boolean;
-  /** Aborts the call, which then throws ERR_ABORTED. */
+  /** Aborts the call, which then rejects with ERR_ABORTED. */
   signal?: AbortSignal;
 }
 
-/** What an extraction holds besides. */
+/** Fields that an extraction has besides the features. */
 const extractionKeys = ["logits", "offset", "skipped", "precision"] as const;
 
 /**
- * All seven numbers of Papyan, Han and Donoho (2020) as the seed paper uses them, in two passes over the features and O(N·d·C) time: no d×d
- * matrix is formed. Invariant to rotation, to the scale of the features and to a shift. Without `weight`: the numbers of the class means.
+ * All seven numbers of Papyan, Han and Donoho (2020) as the seed paper uses them; without `weight`, the numbers of the class means.
  *
- * @throws ERR_NON_FINITE, ERR_SHAPE (also for samples of fewer than two classes), ERR_DTYPE, ERR_OPTION, ERR_ABORTED; ERR_RANGE for a label
- *   outside 0 to C − 1, class means that all coincide, a class mean that is the mean of the class means, a zero row of W, logits that overflow
+ * It takes two passes over the features and O(N·d·C) time, and forms no d×d matrix. The numbers do not change when the features are rotated, scaled
+ * or shifted.
+ *
+ * @param options - features, labels, and the classifier where there is one
+ * @throws ERR_NON_FINITE for NaN or infinity in features or classifier; ERR_SHAPE where arrays do not go together, and for samples of fewer than two
+ *   classes; ERR_DTYPE for another dtype; ERR_OPTION where an option is unknown or wrong, and for a bias without a weight; ERR_RANGE for a label
+ *   outside 0 to C − 1, class means that all coincide, a class mean that is the mean of the class means, a zero row of W, and logits that overflow;
+ *   ERR_DEVICE where the device is unavailable; ERR_ABORTED on an abort
  * @example
- * const { nc1, nc4 } = await neuralCollapse.measure({ features, labels, weight, bias });
+ * import { neuralCollapse } from "libtorch-ood";
+ *
+ * const features = { data: new Float32Array([1, 0, 1.1, 0, -1, 0.1, -1, -0.1]), shape: [4, 2] };
+ * const weight = { data: new Float32Array([1, 0, -1, 0]), shape: [2, 2] };
+ * const { nc1, nc3, nc4 } = await neuralCollapse.measure({ features, labels: [0, 0, 1, 1], weight });
  */
 export function measure(options: MeasureOptions & { weight: Tensor | ArrayWithShape }): Promise<CollapseNumbers>;
 export function measure(options: MeasureOptions & { weight: MeasureOptions["weight"] }): Promise<CollapseOfFeatures>;
@@ -146,10 +165,11 @@ export async function measure(options: MeasureOptions): Promise<CollapseNumbers 
 }
 
 /**
- * Every number but NC4, which needs the samples, from {@link ClassStatistics}. NC1 equals that of {@link measure} to about 1e-15 of the ratio of
- * the largest variance to the variances along the class means: the scatters hold no more digits. The others are the same.
+ * The numbers of {@link measure} from {@link ClassStatistics}, except NC4, which needs the samples. NC1 equals that of {@link measure} to about 1e-15
+ * of the ratio of the largest variance to the variances along the class means, because the scatters hold no more digits. The others are the same.
  *
- * @throws as {@link measure}; ERR_OPTION for scatter `"diagonal"`; ERR_RANGE where that ratio leaves less than two digits of NC1
+ * @param options - statistics, and the classifier weights where there are some
+ * @throws ERR_OPTION for scatter `"diagonal"`; ERR_RANGE where rounding leaves NC1 less than two digits; and as {@link measure}
  */
 export function measureStatistics(options: MeasureStatisticsOptions & { weight: Tensor | ArrayWithShape }): Promise<CollapseOfStatistics>;
 export function measureStatistics(options: MeasureStatisticsOptions): Promise<CollapseOfMeans>;
@@ -169,7 +189,7 @@ function handle(value: Tensor | ArrayWithShape, name: string) {
   return Tensor.handle(toTensor(value, name), name);
 }
 
-/** All but NC4. */
+/** All numbers but NC4. */
 function withoutSamples(numbers: NativeCollapseNumbers, variants: boolean): CollapseOfStatistics | CollapseOfMeans {
   const { nc1, enMeans, eaMeans, rank, etfDistanceMeans, classes, enMeansDdof0, nc4Labels } = numbers;
   const { enClassifier, eaClassifier, nc3, etfDistanceClassifier, enClassifierDdof0, nc3UnitColumns } = numbers;
@@ -185,42 +205,48 @@ export type CollapseTerms = Pick<CollapseOfStatistics, "nc1" | "enMeans" | "enCl
 
 /** Options of {@link loss}. */
 export interface LossOptions {
-  /** Of the batch, [B, d], float32 or float64. */
+  /** Features of the batch, float32 or float64, [B, d]. */
   features: Tensor | ArrayWithShape;
-  /** Shape `[B]`: the classes of the samples. */
+  /** Class of each row, [B]. */
   labels: Labels;
-  /** Classifier weights [C, d]. */
+  /** Classifier weights, float32 or float64, [C, d]. */
   weight: Tensor | ArrayWithShape;
-  /** `"cpu"` (default), `"cuda"` or `"cuda:N"`. */
+  /** Where to compute: `"cpu"` (default), `"cuda"` or `"cuda:N"`. */
   device?: string;
-  /** Aborts the call, which then throws ERR_ABORTED. */
+  /** Aborts the call, which then rejects with ERR_ABORTED. */
   signal?: AbortSignal;
 }
 
-/** The loss of a batch, its terms and its gradients. */
+/** The neural-collapse loss of a batch with its terms and gradient. */
 export interface CollapseLoss {
-  /** The sum of the terms. */
+  /** The loss: the sum of the terms. */
   readonly value: number;
-  /** The six numbers whose sum is the loss. */
+  /** The terms, unweighted. */
   readonly terms: CollapseTerms;
-  /** Of the value: `features` [B, d] and `weight` [C, d], float64. A class without samples in the batch has a row of zeros. */
+  /** Gradient of the value. */
   readonly gradients: {
-    /** Shape `[B, d]`. */
+    /** Gradient by the features, float64 [B, d]. */
     readonly features: Tensor;
-    /** Shape `[C, d]`. */
+    /** Gradient by the classifier weights, float64 [C, d]. A class without samples in the batch has a row of zeros. */
     readonly weight: Tensor;
   };
 }
 
 /**
- * The neural-collapse loss, Eq. 3 of Haas, Yolland and Rabus (2022), with its gradient, as `ResNet.fit` computes it for every batch with
- * `loss: "neural-collapse"`: NC1 + EN of means + EN of classifier + EA of means + EA of classifier + NC3, unweighted, in float64.
+ * The neural-collapse loss, Eq. 3 of Haas, Yolland and Rabus (2022), with its gradient: NC1 + EN of means + EN of classifier + EA of means + EA of
+ * classifier + NC3, unweighted, in float64. `ResNet.fit` computes it for every batch with `loss: "neural-collapse"`.
  *
- * @throws ERR_NON_FINITE, ERR_SHAPE (also for samples of fewer than two classes), ERR_DTYPE, ERR_OPTION, ERR_ABORTED; ERR_RANGE for a label
- *   outside 0 to C − 1, a zero row of W, a class mean that is the mean of the class means, class means on a subspace of fewer dimensions
- *   than min(C − 1, d), features or weights whose squares float64 does not hold, and a gradient that overflows
+ * @param options - a batch and the classifier weights
+ * @throws ERR_NON_FINITE for NaN or infinity; ERR_SHAPE where arrays do not go together, and for samples of fewer than two classes; ERR_DTYPE for
+ *   another dtype; ERR_OPTION where an option is unknown or wrong; ERR_RANGE for a label outside 0 to C − 1, a zero row of W, a class mean that is
+ *   the mean of the class means, class means on a subspace of fewer dimensions than min(C − 1, d), features or weights whose squares float64 does not
+ *   hold, and a gradient that overflows; ERR_DEVICE where the device is unavailable; ERR_ABORTED on an abort
  * @example
- * const { value, gradients } = await neuralCollapse.loss({ features, labels, weight });
+ * import { neuralCollapse } from "libtorch-ood";
+ *
+ * const features = { data: new Float32Array([1, 0, 1.1, 0, -1, 0.1, -1, -0.1]), shape: [4, 2] };
+ * const weight = { data: new Float32Array([1, 0, -1, 0]), shape: [2, 2] };
+ * const { value, gradients } = await neuralCollapse.loss({ features, labels: [0, 0, 1, 1], weight });
  */
 export async function loss(options: LossOptions): Promise<CollapseLoss> {
   const given = optionsObject(options, "options", ["features", "labels", "weight", "device", "signal"]);

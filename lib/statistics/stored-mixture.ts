@@ -1,16 +1,18 @@
-// Numbers in a file that would make each density of a mixture overflow: refused when the file is read, not when the first input comes.
+// Refuses a stored mixture whose numbers would make every density overflow, when the file is read and not when the first input comes.
 
 import { setImmediate as turn } from "node:timers/promises";
 import type { NativeNamedTensor } from "../native/surface";
 import { corrupt } from "../formats/state-file";
 
-/** About the square roots of float64's limits: what is beyond has no square. `fit` keeps variances within those of normal numbers. */
+/** About the square roots of float64's limits: numbers beyond have no square. `fit` keeps variances within those of normal numbers. */
 const largest = 1.3e154;
 const smallest = 1.4e-154;
 
 /**
- * @param state - count, mean, mean_low, and as its covariances are stored: deviation, or a packed lower triangle for each class or all
- * @throws ERR_CORRUPT_FILE for standard deviations whose squares are beyond float64, and for means that are so far out that nothing can lie at them
+ * Checks the arrays of a stored mixture.
+ *
+ * @param state - count, mean, mean_low, and the covariances as they are stored: deviation, or a packed lower triangle for each class or all
+ * @throws ERR_CORRUPT_FILE for standard deviations whose squares are beyond float64, and for means so far out that nothing can lie at them
  */
 export async function requireFiniteDensities(state: readonly NativeNamedTensor[], where: string): Promise<void> {
   // Deviations of 0 are those of classes without samples, as older files have them.
@@ -29,7 +31,7 @@ export async function requireFiniteDensities(state: readonly NativeNamedTensor[]
   }
 }
 
-/** On the diagonal of a packed lower triangle, where positive numbers stand. */
+/** The place of a number that is too small on the diagonal of a packed lower triangle, where positive numbers stand; −1 for none. */
 function narrowAt(packed: Float64Array): number {
   for (let row = 0, at = 0; at < packed.length; row++, at += row + 1) if ((packed[at] as number) < smallest) return at;
   return -1;
