@@ -31,8 +31,7 @@ const ablations: CellGroup = {
 const overtrained: CellGroup = { depth: [18, 50], l2Normalize: true, ...long };
 const bothOf18: CellGroup = { depth: 18, l2Normalize: [true, false], ...schedules[18] };
 
-/** Tables and figures of the paper by name. Cells that several have in common are equal, and are run once. */
-export const experimentPresets = {
+const presets = {
   table1: {
     ...common,
     name: "Table 1: OoD detection and accuracy, ResNet18 and ResNet50, with and without L2 normalisation",
@@ -94,7 +93,11 @@ export const experimentPresets = {
   },
 } as const satisfies Record<string, Configuration>;
 
-export type ExperimentPresetName = keyof typeof experimentPresets;
+/** Names of the presets: the tables and figures of the seed paper. */
+export type ExperimentPresetName = keyof typeof presets;
+
+/** Tables and figures of the paper by name. Cells that several have in common are equal, and are run once. */
+export const experimentPresets: Readonly<Record<ExperimentPresetName, Configuration & { readonly name: string }>> = presets;
 
 /** What `scale.epochs.of` is where a preset is made smaller: the schedule of the paper's L2-normalised ResNet18. */
 export const presetReferenceEpochs = 60;
