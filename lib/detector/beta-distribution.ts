@@ -1,8 +1,9 @@
-// Quantiles of a Beta distribution with whole parameters: how far the false-alarm rate of one calibration may be from the rate that was asked for.
+// Quantiles of a Beta distribution with whole parameters; they tell how far the false-alarm rate of one calibration may be off.
 
 /**
- * The share of later in-distribution inputs that a detector flags, for one draw of n calibration inputs: Beta(k, n + 1 − k) where scores are
- * continuous, k = ⌊α(n + 1)⌋ (Vovk 2012, "Conditional validity of inductive conformal predictors", proposition 2a). With ties it is lower.
+ * An interval of the share of later in-distribution inputs that a detector flags. Over draws of n calibration inputs that share is distributed as
+ * Beta(k, n + 1 − k) with k = ⌊α(n + 1)⌋ if scores are continuous, and lower with ties (Vovk 2012, "Conditional validity of inductive conformal
+ * predictors", proposition 2a).
  *
  * @param flagged - k, 1 to n + 1
  * @param count - n

@@ -1,5 +1,5 @@
-// How well the classes of calibration inputs are named, beside those of the training inputs: whether the two can be what they are said to be, and whether
-// verdicts of this network are of use.
+// Compares how well the classes of calibration and of training inputs are named. It warns if the network is too weak for its verdicts to be of use,
+// and if the two sets differ from what they are said to be.
 
 import { Scope } from "../core/scope";
 import { scoreRows } from "../scores/rows";
@@ -8,25 +8,25 @@ import { nameClasses, type Naming } from "./class-names";
 import type { Tensors } from "./outputs";
 import { rowsAt, spread } from "./rows-at";
 
-/** How a set of inputs was named. */
+/** How well a set of inputs was classified. */
 export interface NamedInputs {
-  /** Inputs looked at: of the training inputs at most 2,048, evenly spread. */
+  /** Number of inputs looked at: all calibration inputs; at most 2,048 training inputs, evenly spread. */
   readonly count: number;
-  /** Share that was named rightly, 0 to 1; undefined where labels were not given. */
+  /** Share of inputs whose class was named correctly, 0 to 1; absent where labels were not given. */
   readonly accuracy?: number;
   /** Mean probability of the named class, 0 to 1. */
   readonly meanConfidence: number;
 }
 
-/** What `fit` and `fromFeatures` saw when they calibrated. Undefined: labels and logits were missing, or the file is of before this record. */
+/** How well the inputs of a detector's fit were classified. Parts are absent if labels and logits were missing, and in files older than this record. */
 export interface CalibrationReport {
-  /** Of the calibration inputs; absent where their classes are unknown. */
+  /** The calibration inputs. */
   readonly calibration?: NamedInputs;
-  /** Of the training inputs; absent where their classes are unknown. */
+  /** The training inputs. */
   readonly training?: NamedInputs;
 }
 
-/** Named inputs, and what only warnings look at. */
+/** Named inputs, with numbers that only the warnings use. */
 export interface Named extends NamedInputs {
   readonly confidences: Float64Array;
   /** Largest logit less the second; undefined without logits. */
@@ -35,7 +35,11 @@ export interface Named extends NamedInputs {
 
 const mostTrainingInputs = 2048;
 
-/** @param limit - of rows, evenly spread; default: the training inputs' */
+/**
+ * Names the classes of inputs and says how well; undefined for a detector that names no class.
+ *
+ * @param limit - largest number of rows, evenly spread. Default 2048
+ */
 export async function nameInputs(
   naming: Naming,
   outputs: Tensors,
@@ -67,10 +71,10 @@ export function reportOf({ count, accuracy, meanConfidence }: Named): NamedInput
   return { count, ...(accuracy === undefined ? {} : { accuracy }), meanConfidence };
 }
 
-/** What the warnings go by. */
+/** The circumstances on which the warnings depend. */
 export interface Circumstances {
   numClasses: number;
-  /** The bar: a smaller share of calibration inputs named rightly is warned of. undefined: one half, and no less than twice chance. */
+  /** A smaller share of inputs named correctly is warned of. undefined: one half, and no less than twice chance (of two classes, 0.75). */
   minimumAccuracy: number | undefined;
   /** "image" or "input". */
   noun: string;
@@ -78,7 +82,7 @@ export interface Circumstances {
   foreign: boolean;
 }
 
-/** What a user should know about the calibration; nothing for a network that does its work and inputs that are alike. */
+/** What a user should know about the calibration; empty for a network that classifies well and sets that are alike. */
 export function calibrationWarnings(calibration: Named, training: Named | undefined, circumstances: Circumstances): string[] {
   const [named, set] = calibration.accuracy === undefined && training ? [training, "training"] : [calibration, "calibration"];
   const weak = weakness(named, set, circumstances);
@@ -100,7 +104,7 @@ function leastUsefulAccuracy(numClasses: number): number {
   return numClasses === 2 ? 0.75 : 2 / numClasses;
 }
 
-/** Held-out inputs are named worse than training inputs, never much better; and never so much worse that they cannot be of the same kind. */
+/** Warnings where the two sets differ: held-out inputs of the same kind are named worse than training inputs, but not much worse, and not much better. */
 function differences(calibration: Named, training: Named, { noun }: Circumstances): string[] {
   const both = `against ${noun === "image" ? "training images" : "training inputs"}`;
   const unlike = "the two sets differ, and the false-alarm rate holds only for inputs like the calibration's";

@@ -1,4 +1,4 @@
-// p-values against held-out in-distribution scores, and what a false-alarm rate asks of their number.
+// Calibration: p-values against the scores of held-out in-distribution inputs, and how many of them a false-alarm rate needs.
 
 import { finite } from "../core/checks";
 import { LibtorchOodError } from "../core/errors";
@@ -27,9 +27,10 @@ export function pValue(sorted: Float64Array, score: number): number {
 }
 
 /**
- * The rate, where `count` calibration inputs can give a p-value that small.
+ * The rate, if `count` calibration inputs can give a p-value that small.
  *
- * @throws ERR_RANGE naming the number that is needed, also outside of 0 to 1; ERR_OPTION, ERR_NON_FINITE
+ * @throws ERR_RANGE if there are too few inputs, naming the number that is needed, and for a rate outside 0 to 1; ERR_OPTION for anything but a number;
+ *   ERR_NON_FINITE for NaN and infinity
  */
 export function checkFalseAlarmRate(value: unknown, count: number): number {
   const rate = finite(value, "falseAlarmRate", Number.MIN_VALUE, 1);
@@ -40,7 +41,7 @@ export function checkFalseAlarmRate(value: unknown, count: number): number {
   throw new LibtorchOodError("ERR_RANGE", `falseAlarmRate: ${needed} calibration inputs are needed for it, found ${found}`);
 }
 
-/** How many of n calibration scores, the lowest, mark what is flagged: the greatest k with k/(n + 1) ≤ rate. */
+/** The number k of the lowest calibration scores that mark what is flagged: the greatest k with k/(n + 1) ≤ rate. */
 export function flaggedCount(rate: number, count: number): number {
   let k = Math.min(count + 1, Math.floor(rate * (count + 1)) + 1);
   while (k / (count + 1) > rate) k--; // as predict() compares, whatever the product above was rounded to
@@ -54,9 +55,9 @@ interface CalibrationChoices {
 }
 
 /**
- * Scores of held-out inputs, in their order and ascending, and what is to be said of them.
+ * The scores of held-out inputs, in their order and ascending, and warnings about them.
  *
- * @throws ERR_NON_FINITE; ERR_OPTION where all are equal, as nothing would ever be flagged
+ * @throws ERR_NON_FINITE for a score that is not finite; ERR_OPTION if all are equal, as nothing would ever be flagged
  */
 export async function calibrate(score: Score, outputs: Tensors, { numClasses, falseAlarmRate, signal }: CalibrationChoices) {
   const scores = await located("calibration.", score.score(pick(outputs, score.needs), { signal }));

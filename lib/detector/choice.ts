@@ -1,4 +1,4 @@
-// Which score a detector has and how many classes: what the caller's options, a preset and the data come to together.
+// Chooses a detector's score, its options and the number of classes, from the caller's options, a preset and the data.
 
 import { fail, integer } from "../core/checks";
 import { checkClassNames } from "../core/class-names";
@@ -9,7 +9,7 @@ import { definitionOf, type ScoreName, type ScoreOptions } from "../scores/regis
 import type { Tensor } from "../native/tensor";
 import type { CommonFitOptions } from "./options";
 
-/** The score by name, its options over those of the preset, and the record of that. */
+/** The name of the score, its options, which override the preset's, and a record of what was overridden. */
 export function chooseScore<N extends ScoreName>(given: CommonFitOptions<N>) {
   const name = (given.score ?? "gaussian-mixture") as N;
   const stated = (given.scoreOptions ?? {}) as ScoreOptions[N] & object;
@@ -26,7 +26,7 @@ export function chooseScore<N extends ScoreName>(given: CommonFitOptions<N>) {
   return { name, scoreOptions: { ...options, preset: preset.name }, record };
 }
 
-/** Scores that take a number of classes are told it, since the last ones may have no samples; those that take a device, the device. */
+/** The options with `numClasses` and `device` for scores that take them: the last classes may have no samples, from which the number could follow. */
 export function withClasses<N extends ScoreName>(
   name: N,
   options: ScoreOptions[N],
@@ -39,7 +39,11 @@ export function withClasses<N extends ScoreName>(
   return { ...(Object.fromEntries(taken) as Partial<typeof known>), signal, ...options };
 }
 
-/** As many as the logits have columns, else as there are names, else labels, else none; the others have to agree. */
+/**
+ * The number of classes: the columns of the logits, else the number of names, else the greatest label + 1, else 0.
+ *
+ * @throws ERR_SHAPE if there is another number of names than columns of the logits; ERR_RANGE for a label of no class
+ */
 export function classCount(names: readonly string[] | undefined, logits: Tensor | undefined, labels: Tensor | undefined): number {
   let greatest = -1;
   labels?.toArray().forEach((label: number | bigint, i: number) => {

@@ -1,4 +1,4 @@
-// Which class a detector gives each input: by its logits, or by the posterior of a mixture.
+// Names the class of each input, by its logits or by the posterior of a mixture.
 
 import { Scope } from "../core/scope";
 import type { GaussianMixture } from "../statistics/gaussian-mixture";
@@ -19,7 +19,11 @@ export function asMixture(score: Score): ScoreOf["gaussian-mixture"] | undefined
   return score.name === "gaussian-mixture" ? (score as ScoreOf["gaussian-mixture"]) : undefined;
 }
 
-/** Class and probability of each row; undefined for a detector that names none. @throws ERR_NON_FINITE, ERR_ABORTED */
+/**
+ * Class and probability of each row; undefined for a detector that names none.
+ *
+ * @throws ERR_NON_FINITE for a row with NaN or infinity; ERR_ABORTED after an abort
+ */
 export async function nameClasses(
   { score, classifier, labelsFrom }: Naming,
   outputs: Tensors,

@@ -1,4 +1,4 @@
-// The file of a detector: network, score and calibration in one .safetensors file, nothing of which is trusted when it is read.
+// The file of a detector: network, score and calibration in one .safetensors file, all of which is checked when it is read.
 
 import { modelOutputs } from "../core/model-outputs";
 import { anyObject, anything, check, like, list, number, object, oneOf, optional, text } from "../core/schema";
@@ -19,53 +19,53 @@ const format = "libtorch-ood/detector";
 const parts = ["network", "score", "classifier"] as const;
 type Part = (typeof parts)[number];
 
-/** How images become model outputs; what calibration saw is what every later input gets. */
+/** How images become model outputs: later inputs are treated as the calibration inputs were. */
 export interface Extraction {
   readonly precision: ComputePrecision;
   readonly resize: ImageResize;
 }
 
 export interface DetectorDescription {
-  /** undefined: the detector takes features. */
+  /** Network of the detector; undefined if it takes features. */
   readonly network: ModelDescription | undefined;
   readonly extraction: Extraction;
   readonly score: { readonly name: ScoreName; readonly description: Record<string, unknown> };
-  /** Of the mixture that names the class where there are no logits; undefined where logits do, or the score's own mixture. */
+  /** Mixture that names the class; undefined where the logits or the score's own mixture name it. */
   readonly classifier: Record<string, unknown> | undefined;
-  /** "none": no input is given a class. */
+  /** Where predicted labels come from; "none" if no input is given a class. */
   readonly labelsFrom: "logits" | "score" | "classifier" | "none";
-  /** What `detector.needs` is: the name in the file, from before the field had its word. */
+  /** The model outputs of `detector.needs`; files keep an older name. */
   readonly evidence: readonly (keyof ModelOutputs)[];
   readonly classNames: readonly string[];
   readonly falseAlarmRate: number;
   readonly calibrationHash: string;
-  /** What the score was fitted to and the calibration made of. */
+  /** Hashes of the inputs that the score was fitted to and calibrated on. */
   readonly seen: SeenInputs;
-  /** About these inputs; the score has its own. */
+  /** Warnings about these inputs; the score has its own. */
   readonly warnings: readonly string[];
   readonly preset: PresetRecord | undefined;
   readonly report: CalibrationReport;
-  /** undefined where none was asked for, and in files of before it. */
+  /** p-values of the self-test; undefined where none was asked for, and in older files. */
   readonly selfTest: SelfTestRecord | undefined;
 }
 
 export interface DetectorFile {
   readonly description: DetectorDescription;
   readonly tensors: Record<Part, NativeNamedTensor[]>;
-  /** Ascending. */
+  /** Scores of the calibration inputs, ascending. */
   readonly calibrationScores: Float64Array;
-  /** In their order; undefined where they were not given. */
+  /** Labels in the order of the scores; undefined where they were not given. */
   readonly calibrationLabels: Int32Array | undefined;
 }
 
-/** Whose rule decides to which length the longer side is scaled, and where the crop begins. */
+/** The rule by which a center-crop scales the longer side and places the crop. */
 const geometry = "torchvision";
-/** Of a file from before that rule was taken over. */
+/** Warning about a file from before that rule was adopted. */
 const olderGeometry =
   "resize: this detector is of a version whose center-crop rounded the longer side, where it is rounded down now; images of other proportions may " +
   "come out up to a pixel beside what calibration saw: fit it anew";
 
-/** @throws ERR_IO */
+/** Writes the file of a detector, atomically. @throws ERR_IO if the file cannot be written */
 export async function writeDetectorFile(
   path: string,
   description: DetectorDescription,
@@ -78,7 +78,11 @@ export async function writeDetectorFile(
   await writeStateFile(path, format, { ...description, extraction }, [...state, ...held]);
 }
 
-/** @throws ERR_CORRUPT_FILE for anything but a detector's file of a version that this library reads; ERR_IO */
+/**
+ * Reads and checks the file of a detector.
+ *
+ * @throws ERR_CORRUPT_FILE for anything but a detector's file of a version that this library reads; ERR_IO if the file cannot be read
+ */
 export async function readDetectorFile(path: string): Promise<DetectorFile> {
   const { description: given, state } = await readStateFile(path, format);
   const tensors: Record<Part, NativeNamedTensor[]> = { network: [], score: [], classifier: [] };

@@ -1,4 +1,4 @@
-// Detector: a classifier with a score and held-out scores to hold new ones against; it says of each input whether to trust the answer.
+// Detector: a classifier, a score, and the scores of held-out inputs; it says of each new input whether it is in distribution.
 
 import { fail, integer, optionalSignal, optionsObject, string } from "../core/checks";
 import type { Dataset } from "../data/dataset";
@@ -35,45 +35,57 @@ export type { FlaggedClass, FlaggedShare, SelfTest } from "./self-test";
 export type { DetectorFeatures, DetectorFitOptions, PredictOptions, Prediction } from "./options";
 
 /**
- * Network (or none, for features of another model), score and calibration in one. It owns a copy of the network as it was when the
- * detector was fitted. Made by {@link Detector.fit}, {@link Detector.fromFeatures} or {@link Detector.load}.
+ * A detector of out-of-distribution inputs: a network (or none, for the features of another model), a score, and its calibration. It owns a copy of
+ * the network as it was when the detector was fitted; later training does not change the detector. {@link Detector.fit},
+ * {@link Detector.fromFeatures} and {@link Detector.load} make one.
  *
  * @example
- * const detector = await Detector.fit(model, train, { calibration: validation, falseAlarmRate: 0.05 });
- * await detector.save("digits.safetensors");
- * const [answer] = await detector.predict("photo.jpg");
- * if (answer.outOfDistribution) console.log("not one of", detector.classNames);
+ * import { Detector } from "libtorch-ood";
+ *
+ * // Two classes of 8 features each; any model gives such features.
+ * const draw = (mean: number) => Array.from({ length: 8 }, () => mean + Math.random());
+ * const sample = (n: number) => Array.from({ length: n }, (_, i) => draw(i % 2));
+ * const matrix = (rows: number[][]) => ({ data: Float32Array.from(rows.flat()), shape: [rows.length, 8] });
+ * const labels = Int32Array.from({ length: 400 }, (_, i) => i % 2);
+ * const detector = await Detector.fromFeatures({
+ *   features: matrix(sample(400)),
+ *   labels,
+ *   calibration: { features: matrix(sample(100)) },
+ *   classNames: ["low", "high"],
+ * });
+ * const [answer] = await detector.predict(matrix([draw(5)]));
+ * console.log(answer?.outOfDistribution ? "OUT OF DISTRIBUTION" : answer?.className);
  */
 export class Detector {
-  /** The name of each class; empty where the detector knows no classes. */
+  /** Names of the classes in label order; empty where the detector names no class. */
   readonly classNames: readonly string[];
-  /** The rate that {@link predict} uses unless told otherwise. */
+  /** Default false-alarm rate of {@link predict}: the share of in-distribution inputs that may be flagged. */
   readonly falseAlarmRate: number;
   /** Scores of the held-out inputs, ascending. */
   readonly calibrationScores: Float64Array;
   /** SHA-256 over the calibration inputs in their order, in hexadecimal. */
   readonly calibrationHash: string;
-  /** Which score it is, and what {@link predict} needs for it: see {@link needs}. */
+  /** Name of the score, one of `scores.names`. */
   readonly scoreName: ScoreName;
   /** What a user should know about the inputs and the fit of the score. */
   readonly warnings: readonly string[];
-  /** How well the classes of calibration and training inputs were named. */
+  /** How well the detector named the classes of calibration and training inputs. */
   readonly calibration: CalibrationReport;
   /** The preset that the score's options came from; undefined without one. */
   readonly preset: PresetRecord | undefined;
-  /** "images", or "features" where the detector has no network. */
+  /** What {@link predict} takes: "images", or "features" where the detector has no network. */
   readonly takes: "images" | "features";
-  /** Which model outputs score and label look at: what {@link predict} takes in place of images holds these. */
+  /** Model outputs that score and label look at. Model outputs that {@link predict} is given instead of images must hold these. */
   readonly needs: readonly (keyof ModelOutputs)[];
-  /** Of the network, and so of its images; undefined without one. */
+  /** Architecture of the network, which tells the size of its images; undefined without a network. */
   readonly architecture: Architecture | undefined;
-  /** What becomes of images of another size. */
+  /** How images of another size than the network's are resized. */
   readonly resize: ImageResize;
-  /** What the network's convolutions are computed in (a float64 network: in float64); undefined without one. */
+  /** Precision of the network's convolutions ("float64" for a float64 network); undefined without a network. */
   readonly precision: ComputePrecision | "float64" | undefined;
   readonly #parts: Parts;
   #disposed = false;
-  /** Under way. */
+  /** Number of calls that have not ended. */
   #calls = 0;
 
   private constructor(parts: Parts) {
@@ -94,29 +106,41 @@ export class Detector {
   }
 
   /**
-   * Fits the score to the training images, un-augmented, and calibrates it on held-out ones.
+   * Fits the score to the training images, without augmentation, and calibrates it on held-out images. The detector copies the network when you call
+   * `fit`.
    *
-   * @param model - a trained network; the detector takes a copy of it
-   * @param train - the images that it was trained on (without a validation part)
-   * @throws ERR_RANGE where there are too few calibration images for the rate, ERR_OPTION where calibration images are among the training images or
-   *   those that the network was trained on, or where all calibration images have the same score; what `model.extract` and `scores.fit` throw; ERR_ABORTED, and what `onProgress` throws
+   * @param model - a trained network
+   * @param train - the images that the network was trained on, without the validation part
+   * @param options - the held-out images, which are required; the false-alarm rate, the score and its options
+   * @throws ERR_RANGE if there are too few calibration images for the rate, and for an option outside its range; ERR_OPTION if calibration images are among
+   *   the training images or those that the network was trained on (unless `allowOverlap`), if all calibration images have the same score, for an unknown
+   *   option, and for a `model` or data set of another type; ERR_SHAPE if there is not one class name per class of the network; ERR_ABORTED after an
+   *   abort; what {@link ResNet.extract} and {@link scores.fit} throw; and what `onProgress` throws
+   * @example
+   * const { train, validation } = data.split(0.1, 1);
+   * await model.fit(train, { epochs: 60, milestones: [40, 50] });
+   * const detector = await Detector.fit(model, train, { calibration: validation, falseAlarmRate: 0.05 });
+   * const [answer] = await detector.predict("photo.jpg");
+   * console.log(answer?.outOfDistribution ? "OUT OF DISTRIBUTION" : answer?.className);
    */
   static fit<N extends ScoreName = "gaussian-mixture">(model: ResNet, train: Dataset, options: DetectorFitOptions<N>): Promise<Detector> {
     return calledFrom(Detector.fit, async () => new Detector(await fitToImages(model, train, options)));
   }
 
   /**
-   * A detector over the features of any other model: fits the score to training features and calibrates it on held-out ones.
+   * Makes a detector over the features of any other model: it fits the score to training features and calibrates it on held-out ones.
    *
-   * Labels come from the logits where those are given (then they belong to every later input). Without logits they come from the score's own
-   * mixture if that is the score, else from Gaussian classes with one covariance for all (linear discriminant analysis); `confidence` is the
-   * posterior there. Scores that are not fitted to classes need no labels; without labels and logits predictions have no label.
+   * With logits, predictions get their label from the logits, which every later input then needs. Without logits, the label comes from the mixture of
+   * the score `"gaussian-mixture"`; with any other score it comes from Gaussian classes with one covariance for all (linear discriminant analysis).
+   * `confidence` is then the posterior. Scores that are not fitted to classes need no labels. Without labels and logits, predictions have no label.
    *
-   * What `model.extract` gives goes in as it is, for training and calibration.
+   * The result of {@link ResNet.extract} can be passed as it is, for training and calibration.
    *
-   * @throws ERR_RANGE where there are too few calibration inputs for the rate, ERR_OPTION where calibration inputs are among the training inputs;
-   *   what `scores.fit` throws
-   * @throws ERR_OPTION where all calibration inputs have the same score, as those of one class do under `"relative-mahalanobis"`
+   * @param options - features, labels and whatever else the score needs; the same for held-out inputs as `calibration`, which is required
+   * @throws ERR_RANGE if there are too few calibration inputs for the rate, and for an option or a label outside its range; ERR_OPTION if calibration inputs
+   *   are among the training inputs (unless `allowOverlap`), if all calibration inputs have the same score (as those of one class do under
+   *   `"relative-mahalanobis"`), if an output or the labels that the score needs are missing, and for an unknown option; ERR_SHAPE if rows, labels,
+   *   columns of the logits and class names disagree; ERR_ABORTED after an abort; and what {@link scores.fit} throws
    * @example
    * const detector = await Detector.fromFeatures({
    *   features: { data: trainEmbeddings, shape: [n, d] }, labels,
@@ -130,12 +154,19 @@ export class Detector {
   }
 
   /**
-   * What the detector says of each input.
+   * Predicts the class of each input, and whether the input is out of distribution.
    *
-   * @param input - images in any form that `model.extract` takes; or model outputs `{ features, rawFeatures, logits }` of the same network, as far as
-   *   {@link needs} names them. A detector without a network takes model outputs, or features alone as [N, d].
-   * @throws ERR_OPTION where an output is missing, ERR_RANGE for a rate that the calibration cannot give, ERR_SHAPE, ERR_DTYPE, ERR_NON_FINITE,
-   *   ERR_ABORTED, ERR_DISPOSED; what `model.extract` throws
+   * @param input - images in any form that {@link ResNet.extract} takes; or model outputs `{ features, rawFeatures, logits }` of the same network, as far
+   *   as {@link needs} names them. A detector without a network takes model outputs, or features alone as [N, d]
+   * @param options - false-alarm rate, batch size and how to treat images that cannot be decoded
+   * @returns one prediction per input, in order; images that `onError` left out have none
+   * @throws ERR_OPTION if an output is missing, and for an unknown option; ERR_RANGE for a rate that the calibration cannot give; ERR_SHAPE for outputs of
+   *   other columns or of different numbers of rows; ERR_DTYPE for outputs that are not float32 or float64; ERR_NON_FINITE for NaN and infinity;
+   *   ERR_ABORTED after an abort; ERR_DISPOSED after {@link dispose}; and what {@link ResNet.extract} throws
+   * @example
+   * for (const { className, confidence, outOfDistribution } of await detector.predict(["cat.jpg", "noise.png"])) {
+   *   console.log(outOfDistribution ? "OUT OF DISTRIBUTION" : `${className} (${confidence})`);
+   * }
    */
   predict(input: Images | ModelOutputs, options?: PredictOptions): Promise<Prediction[]> {
     return calledFrom(this.predict, () => this.#inUse(() => this.#predict(input, options)));
@@ -186,11 +217,13 @@ export class Detector {
   }
 
   /**
-   * Which of these inputs the network was trained on, the score was fitted to or the calibration was made of: an evaluation on them would flatter
-   * the detector. The record is in its file.
+   * Finds the inputs that the network was trained on, the score was fitted to, or the calibration was made of. An evaluation on them would flatter the
+   * detector. The detector's file keeps the record.
    *
-   * @param input - a Dataset; of a detector over features model outputs, or features alone, as {@link predict} takes it
-   * @throws ERR_OPTION, ERR_SHAPE, ERR_DTYPE, ERR_DISPOSED
+   * @param input - a Dataset; for a detector over features, model outputs or features alone, as {@link predict} takes them
+   * @returns the numbers of those inputs, and how many inputs could be checked
+   * @throws ERR_OPTION for an input of another type, and if an output is missing; ERR_SHAPE for outputs that are not [N, columns]; ERR_DTYPE for an array
+   *   without a dtype of a Tensor; ERR_DISPOSED after {@link dispose}
    * @example
    * const { indices } = await detector.overlap(test); // []: none of them
    */
@@ -210,12 +243,13 @@ export class Detector {
   }
 
   /**
-   * What share the detector flags of inputs that are surely out of distribution, of which classes it flags in-distribution ones, and how far its
-   * false-alarm rate may be off.
-   * The inputs were scored when it was fitted; a detector of features makes them from the calibration features.
+   * Reports which share the detector flags of inputs that are surely out of distribution, in which classes it flags in-distribution inputs, and how far
+   * its false-alarm rate may be off. The inputs were scored when the detector was fitted; a detector over features makes them from the calibration
+   * features.
    *
-   * @param options.falseAlarmRate - default: the detector's own
-   * @throws ERR_RANGE for a rate that the calibration cannot give, ERR_OPTION
+   * @param options.falseAlarmRate - the rate to report on. Default: the detector's own
+   * @throws ERR_RANGE for a rate that the calibration cannot give; ERR_NON_FINITE for NaN and infinity; ERR_OPTION for an unknown option or a rate that is
+   *   no number; ERR_DISPOSED after {@link dispose}
    * @example
    * const { noise, falseAlarms } = detector.selfTest();
    * console.log(`flags ${noise?.flagged} of noise, and ${falseAlarms.lower} to ${falseAlarms.upper} of in-distribution inputs`);
@@ -227,7 +261,14 @@ export class Detector {
     return selfTestAt(this.#parts, rate);
   }
 
-  /** Writes network, score and calibration to one .safetensors file, atomically. @throws ERR_IO, ERR_DISPOSED */
+  /**
+   * Writes network, score and calibration to one .safetensors file, atomically: an interrupted call leaves an older file as it was.
+   *
+   * @param path - path of the file; an existing file is replaced
+   * @throws ERR_IO if the file cannot be written; ERR_DISPOSED after {@link dispose}; ERR_OPTION for a path that is no string
+   * @example
+   * await detector.save("digits.safetensors");
+   */
   save(path: string): Promise<void> {
     return calledFrom(this.save, () => this.#inUse(() => this.#save(path)));
   }
@@ -261,11 +302,18 @@ export class Detector {
   }
 
   /**
-   * Reads what {@link save} wrote; on the same device predictions are the same, scores but for rounding in the last bit.
+   * Reads a detector from a file that {@link save} wrote. On the same device its predictions are the same, and its scores differ at most by rounding in
+   * the last bit.
    *
-   * @param options.maxImageSize - refuses a network for larger images, which a small file may state and which cost much. Default: none is refused
-   * @throws ERR_CORRUPT_FILE for a damaged file or one of another format or version, ERR_IO, ERR_DEVICE, ERR_OUT_OF_MEMORY, ERR_RANGE for a network
-   *   of larger images
+   * @param path - path of the file
+   * @param options.device - "cpu", "cuda" or "cuda:N"; default "cpu"
+   * @param options.maxImageSize - largest image side in pixels that the network may have: a small file can state a large side, and its square is what
+   *   an image costs. Default: no limit
+   * @throws ERR_CORRUPT_FILE for a damaged file or one of another format or version; ERR_IO if the file cannot be read; ERR_DEVICE if the device is
+   *   unavailable; ERR_OUT_OF_MEMORY if the network does not fit into the free memory; ERR_RANGE for a network of larger images than `maxImageSize`;
+   *   ERR_OPTION for an unknown option; ERR_LIBTORCH_NOT_FOUND if libtorch is not installed
+   * @example
+   * const detector = await Detector.load("digits.safetensors");
    */
   static load(path: string, options?: { device?: string; maxImageSize?: number }): Promise<Detector> {
     return calledFrom(Detector.load, () => Detector.#load(path, options));
@@ -292,9 +340,7 @@ export class Detector {
     });
   }
 
-  /**
-   * Frees network and score, once calls under way have ended: those still give their answers. Idempotent; any later call throws ERR_DISPOSED.
-   */
+  /** Frees network and score when the calls in flight have ended; those still resolve. Later calls throw ERR_DISPOSED; a second `dispose` does nothing. */
   dispose(): void {
     this.#disposed = true;
     if (this.#calls === 0) this.#free();
@@ -307,21 +353,22 @@ export class Detector {
     classifier?.dispose();
   }
 
-  /** Calls {@link dispose}, for `using`. */
+  /** Calls {@link dispose} at the end of a `using` declaration's block. */
   [Symbol.dispose](): void {
     this.dispose();
   }
 
-  /** Whether {@link dispose} was called. */
+  /** Whether {@link dispose} has been called. */
   get disposed(): boolean {
     return this.#disposed;
   }
 
-  /** Runs a call, during which nothing is freed. @throws ERR_DISPOSED */
+  /** @throws ERR_DISPOSED after {@link dispose} */
   #requireLive(): void {
     if (this.#disposed) throw new LibtorchOodError("ERR_DISPOSED", "detector: it has been disposed");
   }
 
+  /** Runs a call, during which nothing is freed. @throws ERR_DISPOSED after {@link dispose} */
   async #inUse<T>(call: () => Promise<T>): Promise<T> {
     this.#requireLive();
     this.#calls++;

@@ -1,4 +1,4 @@
-// Looks at what a detector was made from: how well its classes are named, what it flags of inputs that it cannot know, and what of that deserves a warning.
+// Examines a detector when it is fitted: how well it names classes, what it flags of out-of-distribution inputs, and which of that deserves a warning.
 
 import { Scope } from "../core/scope";
 import type { ScoreName } from "../scores/score";
@@ -12,25 +12,25 @@ import type { SelfTestRecord } from "./self-test";
 export interface Examination {
   readonly report: CalibrationReport;
   readonly selfTest: SelfTestRecord | undefined;
-  /** In the order of the ascending scores; undefined where they were not given. */
+  /** Labels in the order of the ascending scores; undefined where they were not given. */
   readonly calibrationLabels: Int32Array | undefined;
   readonly warnings: readonly string[];
 }
 
 export interface Examined<N extends ScoreName> extends Omit<LeftOutSource<N>, "labels" | "calibrationLabels"> {
   naming: Naming;
-  /** Of as many rows as there are `labels`. */
+  /** Outputs of training inputs, with as many rows as there are `labels`. */
   trainingSample: Tensors;
   labels: ArrayLike<number> | undefined;
   calibrationLabels: ArrayLike<number> | undefined;
-  /** In the order of the inputs. */
+  /** Scores in the order of the inputs. */
   scores: Float64Array;
   circumstances: Omit<Circumstances, "numClasses">;
-  /** Outputs of inputs that were made up; undefined: no self-test is asked for. */
+  /** Gives the outputs of generated inputs; undefined if no self-test was asked for. */
   generated: (() => Promise<{ noise: Tensors; shuffled: Tensors }>) | undefined;
 }
 
-/** @throws what naming and scoring throw; ERR_ABORTED */
+/** Examines a detector. @throws what naming and scoring throw; ERR_ABORTED after an abort */
 export async function examine<N extends ScoreName>(source: Examined<N>): Promise<Examination> {
   const { naming, calibration, calibrationLabels, trainingSample, labels, scores, numClasses, signal } = source;
   const held = await nameInputs(naming, calibration, calibrationLabels, signal, scores.length);

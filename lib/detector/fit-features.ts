@@ -23,7 +23,7 @@ import { commonKeys, examinationOptions, type DetectorFeatures } from "./options
 import { compareInputs } from "./overlap";
 import type { Parts } from "./parts";
 
-/** What `Detector.fromFeatures` is made of; it throws what that documents. */
+/** Makes the parts of a detector over features; throws what `Detector.fromFeatures` documents. */
 export async function fitToFeatures<N extends ScoreName>(options: DetectorFeatures<N>): Promise<Parts> {
   const keys = [...commonKeys, ...modelOutputs, ...outputCompanions, "classNames", "device"] as const;
   const given = optionsObject(options, "options", keys as readonly (keyof DetectorFeatures<N>)[]);
@@ -122,7 +122,11 @@ export async function fitToFeatures<N extends ScoreName>(options: DetectorFeatur
   });
 }
 
-/** @throws ERR_SHAPE, ERR_DTYPE, ERR_RANGE; not looked at where no class is named */
+/**
+ * The labels of calibration inputs; undefined where there are none or where the detector names no class.
+ *
+ * @throws ERR_SHAPE if there is not one per row; ERR_DTYPE for anything but integers; ERR_RANGE for a label of no class
+ */
 function takeCalibrationLabels(scope: Scope, given: Labels | undefined, rows: number, numClasses: number): Int32Array | undefined {
   if (!areLabels(given) || numClasses === 0) return undefined;
   const tensor = heldIn(scope, labelsTensor(given as Labels, "calibration.labels"), given);
@@ -133,7 +137,7 @@ function takeCalibrationLabels(scope: Scope, given: Labels | undefined, rows: nu
   return labels;
 }
 
-/** `model.extract` gives an empty array for images without labels. */
+/** Whether labels were given: `model.extract` gives an empty array for images without labels. */
 function areLabels(labels: Labels | undefined): boolean {
   return labels !== undefined && (!ArrayBuffer.isView(labels) || (labels as Int32Array).length > 0);
 }

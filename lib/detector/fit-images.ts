@@ -1,4 +1,4 @@
-// Fits a detector to images: extracts the outputs for training and calibration images from a copy of the network, and calibrates the score on the latter.
+// Fits a detector to images: extracts the outputs of training and calibration images, fits the score to the former and calibrates it on the latter.
 
 import { boolean, fail, optionalFunction, optionalSignal, optionsObject } from "../core/checks";
 import { labelsAmong, labelsFor } from "../data/class-labels";
@@ -25,10 +25,10 @@ import { compareInputs } from "./overlap";
 import type { Parts } from "./parts";
 import { resizeWarnings, usualResize } from "./resizing";
 
-/** Training images whose logits are looked at where the score is fitted to none. */
+/** Number of training images whose logits are looked at if the score is fitted to none. */
 const trainingSample = 512;
 
-/** What `Detector.fit` is made of; it throws what that documents. */
+/** Makes the parts of a detector over images; throws what `Detector.fit` documents. */
 export async function fitToImages<N extends ScoreName>(model: ResNet, train: Dataset, options: DetectorFitOptions<N>): Promise<Parts> {
   const given = optionsObject(options, "options", [...commonKeys, "batchSize", "precision", "resize", "onProgress"]);
   if (!(model instanceof ResNet)) fail("ERR_OPTION", "model", "a ResNet", model);

@@ -1,5 +1,5 @@
-// Inputs that are surely out of distribution, made from calibration inputs: noise, and the same content in disorder. A detector says of itself how many
-// of them it would flag.
+// Makes inputs that are surely out of distribution from calibration inputs: noise, and the same content in disorder. The self-test of a detector
+// scores them.
 
 import { Dataset } from "../data/dataset";
 import { randomPermutation } from "../core/random-permutation";
@@ -9,7 +9,7 @@ import { Tensor } from "../native/tensor";
 import type { Tensors } from "./outputs";
 import { rowsAt, spread } from "./rows-at";
 
-/** Of each kind: enough to tell a share to within a tenth. */
+/** Number of inputs of each kind: enough to tell a share to within a tenth. */
 const generatedCount = 128;
 /** Patches along a side. */
 const grid = 4;
@@ -22,7 +22,7 @@ export function noiseImages(calibration: Dataset): Dataset {
   return Dataset.fromArrays({ images, labels: new Int32Array(length), shape: calibration.shape, name: "noise" });
 }
 
-/** Calibration images, the 4 × 4 patches of each in a random order; what the sides leave over stays in its place. */
+/** Calibration images with their 4 × 4 patches in a random order. Where a side is no multiple of 4, the rest stays in its place. */
 export function shuffledImages(calibration: Dataset): Dataset {
   const chosen = calibration.subset(spread(calibration.length, generatedCount));
   const [channels, height, width] = chosen.shape;
@@ -42,7 +42,7 @@ export function shuffledImages(calibration: Dataset): Dataset {
   return Dataset.fromArrays({ images, labels: new Int32Array(chosen.length), shape: chosen.shape, name: "shuffled" });
 }
 
-/** Rows whose columns are independent and normal, with mean and deviation of the calibration's; and rows whose columns are those of different inputs. */
+/** `noise`: rows of independent normal columns with the calibration's means and deviations. `shuffled`: rows whose columns come from different inputs. */
 export async function generatedFeatures(
   calibration: Tensors,
   kinds: readonly (keyof ModelOutputs)[],

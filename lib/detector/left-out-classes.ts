@@ -1,5 +1,5 @@
-// Classes that a detector does not know: for one class after another the score is fitted and calibrated without it, and the calibration inputs of the
-// class are held against that. The network itself, where it was trained on the class, still knows it: such shares flatter.
+// Leaves out one class after another: the score is fitted and calibrated without the class, and scores the calibration inputs of the class. A network
+// that was trained on the class still has it in its features, so that the shares flatter.
 
 import { setImmediate as turn } from "node:timers/promises";
 import { isLibtorchOodError } from "../core/errors";
@@ -17,7 +17,7 @@ import { rowsAt, spread } from "./rows-at";
 /** p-values of the inputs of a class under the detector without it. */
 export interface LeftOutClass {
   readonly label: number;
-  /** 1/(the least p-value that this calibration can give) − 1 */
+  /** Number n of calibration inputs without the class; the smallest p-value is 1/(n + 1). */
   readonly calibrationCount: number;
   readonly pValues: readonly number[];
 }
@@ -25,7 +25,7 @@ export interface LeftOutClass {
 export interface LeftOutSource<N extends ScoreName> {
   name: N;
   scoreOptions: ScoreOptions[N];
-  /** The last layer too, where the score looks at it. */
+  /** Training outputs, with the last layer if the score looks at it. */
   training: Tensors & { weight?: Tensor | undefined; bias?: Tensor | undefined };
   labels: ArrayLike<number>;
   calibration: Tensors;
@@ -44,7 +44,7 @@ const budget = 1e11;
 /** Elements of the training features, which are copied for each class. */
 const mostElements = 1 << 25;
 
-/** Of at most ten classes, evenly spread; fewer, or none, where fits cost too much. Classes that cannot be left out are passed over. */
+/** Leaves out at most ten classes, evenly spread; fewer, or none, if the fits cost too much. It passes over classes that cannot be left out. */
 export async function leaveClassesOut<N extends ScoreName>(source: LeftOutSource<N>): Promise<LeftOutClass[]> {
   const { calibrationLabels, numClasses } = source;
   const needs = requirements(source.name, source.scoreOptions);

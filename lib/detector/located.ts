@@ -1,12 +1,12 @@
-// Errors about model outputs that say whose it is: the same check serves training, calibration and inputs, and sees pieces of them.
+// Adds to errors about model outputs which set they are of: the same check serves training, calibration and inputs, and sees pieces of them.
 
 import { isLibtorchOodError, LibtorchOodError } from "../core/errors";
 
 /**
- * The call; what it throws of features or logits begins with `prefix`, and counts rows from the first of all.
+ * Awaits the call. The message of an error about features or logits then begins with `prefix` and counts rows from the first row of all.
  *
  * @param prefix - "calibration." or "file.npy: "
- * @param before - rows before those of the call
+ * @param before - number of rows before those of the call
  */
 export async function located<T>(prefix: string, call: Promise<T>, before = 0): Promise<T> {
   try {

@@ -1,4 +1,4 @@
-// What a detector is asked for and what it answers: the options of fit, fromFeatures and predict, and a prediction.
+// What a detector takes and gives: the options of fit, fromFeatures and predict, and a prediction.
 
 import { boolean, finite } from "../core/checks";
 import type { Dataset } from "../data/dataset";
@@ -10,98 +10,99 @@ import type { PresetName } from "../protocols/preset";
 import type { ScoreOptions } from "../scores/registry";
 import type { ModelOutputs, ScoreName, TrainingOutputs } from "../scores/score";
 
-/** What a detector says of one input. */
+/** What a detector says of one input. Label, class name and confidence are absent if the detector was made without labels and logits. */
 export interface Prediction {
-  /** The predicted class; like its name and confidence not there for a detector that was made without labels and logits. */
+  /** Number of the predicted class, from 0. */
   label?: number;
-  /** The name of the predicted class. */
+  /** Name of the predicted class. */
   className?: string;
-  /** Probability of the predicted class: softmax of the logits, or where there are none the posterior of the class mixture. */
+  /** Probability of the predicted class, 0 to 1: from the softmax of the logits, or without logits from the posterior of the class mixture. */
   confidence?: number;
-  /** Of the detector's score; higher means more in-distribution. */
+  /** The detector's score; higher means more in-distribution. */
   score: number;
-  /** log q(z) in nats: the score, where that is the Gaussian mixture's; not there for other scores. */
+  /** Log density log q(z) in nats, which is the score `"gaussian-mixture"`; absent for other scores. */
   logDensity?: number;
-  /** Share of in-distribution inputs that score no higher, by the calibration: (1 + #{calibration ≤ score}) / (n + 1). */
+  /** Conformal p-value (1 + #{calibration scores ≤ score}) / (n + 1): the share of in-distribution inputs that score no higher, by the n calibration inputs. */
   pValue: number;
-  /** pValue ≤ falseAlarmRate */
+  /** Whether the detector flags the input: pValue ≤ falseAlarmRate. */
   outOfDistribution: boolean;
 }
 
+/** Options that {@link Detector.fit} and {@link Detector.fromFeatures} share. */
 export interface CommonFitOptions<N extends ScoreName> {
-  /** Share of in-distribution inputs that may be flagged; n calibration inputs allow 1/(n + 1) at least. Default 0.05. */
+  /** Share of in-distribution inputs that may be flagged, more than 0 and at most 1. With n calibration inputs the smallest rate is 1/(n + 1). Default 0.05. */
   falseAlarmRate?: number;
-  /** Default "gaussian-mixture". */
+  /** Name of the score, one of `scores.names`. Default "gaussian-mixture". */
   score?: N;
-  /** Of the score, as `scores.fit` takes them; those of the mixture are over the preset's. */
+  /** Options of the score, as {@link scores.fit} takes them. Those of the mixture override the preset's. */
   scoreOptions?: ScoreOptions[N];
-  /** Gives the mixture's covariance, prior and jitter. */
+  /** Preset that gives the mixture's covariance, prior and jitter. Default: none. */
   preset?: PresetName;
   /**
-   * Share of the calibration inputs whose class is named rightly, below which a warning says that verdicts are of little use. Default 0.5; with
-   * 3 classes twice chance, with 2 three quarters. 0: no such warning.
+   * Share of the calibration inputs, 0 to 1, whose class must be named correctly; below it a warning says that the detector's verdicts are of little
+   * use. 0 switches the warning off. Default: 0.5; with 3 classes twice chance (2/3), with 2 classes 0.75.
    */
   minimumAccuracy?: number;
-  /** Score generated inputs and left-out classes, for {@link Detector.selfTest}. Default true; it takes some seconds. */
+  /** The detector scores generated inputs and left-out classes, for {@link Detector.selfTest}, which takes some seconds. Default true. */
   selfTest?: boolean;
-  /** Take calibration inputs that were trained on. The false-alarm rate then does not hold. Default false. */
+  /** Calibration inputs that were trained on are allowed. The false-alarm rate then does not hold. Default false. */
   allowOverlap?: boolean;
-  /** Aborts the fit, which then throws ERR_ABORTED. */
+  /** Signal that ends the call with ERR_ABORTED. */
   signal?: AbortSignal;
 }
 
 /** Options of {@link Detector.fit}. */
 export interface DetectorFitOptions<N extends ScoreName = ScoreName> extends CommonFitOptions<N> {
-  /** Held-out in-distribution images, none of them trained on. */
+  /** Held-out in-distribution images, none of which the network was trained on. */
   calibration: Dataset;
-  /** Images per forward pass. Default 64. */
+  /** Number of images per forward pass. Default 64. */
   batchSize?: number;
   /**
-   * Of the convolutions, now and in every prediction, also on another machine. "auto" is bfloat16 where this processor has units for it or on CUDA, else
-   * float32; `detector.precision` tells which. Default "float32".
+   * Precision of the convolutions, now and in every prediction, also on another machine. "auto" is bfloat16 on CUDA and where this processor has units
+   * for it, else float32; {@link Detector.precision} tells which. Default "float32".
    */
   precision?: Precision;
-  /** Of images of another size, in every prediction. Default: as the training images were resized, where they say; else "center-crop". */
+  /** How every prediction resizes images of another size. Default: as the training images were resized if their data set says so, else "center-crop". */
   resize?: ImageResize;
-  /** Images read, of all. */
+  /** Function that is told how many of `total` images have been read. An error that it throws ends the call. */
   onProgress?: (done: number, total: number) => void | Promise<void>;
 }
 
-/** Features of any model, [N, d], with what else is known of it. */
+/** Options of {@link Detector.fromFeatures}: features of any model, [N, d], and what else is known of it. */
 export interface DetectorFeatures<N extends ScoreName = ScoreName> extends CommonFitOptions<N>, TrainingOutputs {
-  /** Shape `[N]`: needed by scores that are fitted to classes, such as the default one. Without labels and logits no input is given a class. */
+  /** One label per row (N). Scores that are fitted to classes, such as the default one, need them. Without labels and logits no input is given a class. */
   labels?: Labels;
   /**
-   * The same outputs for held-out in-distribution inputs: none that the model of the features was itself trained on, wherever that was, or
-   * more in-distribution inputs are flagged than `falseAlarmRate` says. With their labels the detector knows how well it names classes.
+   * The same outputs for held-out in-distribution inputs. The model of the features must not have been trained on any of them, or more in-distribution
+   * inputs are flagged than `falseAlarmRate` says. With their labels the detector knows how well it names classes.
    */
   calibration: ModelOutputs & {
-    /** Shape `[N]`: the classes of the calibration inputs. */
+    /** One label per calibration row. */
     labels?: Labels;
   };
-  /** Default "0", "1", … */
+  /** Names of the classes in label order. Default "0", "1", … */
   classNames?: readonly string[];
-  /** "cpu" (default), "cuda" or "cuda:N", of the score. */
+  /** Device of the score: "cpu", "cuda" or "cuda:N". Default "cpu". */
   device?: string;
 }
 
 /** Options of {@link Detector.predict}. */
 export interface PredictOptions {
-  /** In place of the detector's own. */
+  /** False-alarm rate of this call. Default: the detector's own. */
   falseAlarmRate?: number;
-  /** Images per forward pass. Default 64. */
+  /** Number of images per forward pass. Default 64. */
   batchSize?: number;
   /**
-   * Pixels that an image file may have. Memory and time grow with them. Default: 100 million, and 250 million for a baseline JPEG, as cameras write
-   * them: it is decoded row by row, so that only time grows.
+   * Largest number of pixels that an image file may have. Memory and time grow with it. Default: 100 million, and 250 million for a baseline JPEG, as
+   * cameras write them: it is decoded row by row, so that only time grows.
    */
   maxPixels?: number;
   /**
-   * What becomes of images that cannot be decoded. "throw" (default): the first one ends the call. A function: they have no prediction, the others keep
-   * their order, and the function is told of each; its `index` says which one is missing. What it throws ends the call.
+   * What happens with images that cannot be decoded. With "throw" the first one ends the call. With a function they have no prediction, the others keep
+   * their order, and the function is told of each; its `index` says which one is missing. An error that it throws ends the call. Default "throw".
    */
   onError?: "throw" | ((failure: ImageFailure) => void | Promise<void>);
-  /** Aborts the call, which then throws ERR_ABORTED. */
+  /** Signal that ends the call with ERR_ABORTED. */
   signal?: AbortSignal;
 }
 

@@ -1,4 +1,4 @@
-// The model outputs that a detector looks at, taken from the caller or from an extraction, as Tensors that agree in rows and columns.
+// Takes the model outputs that a detector looks at, from the caller or an extraction, as Tensors with as many rows each.
 
 import { fail, optionsObject } from "../core/checks";
 import { Dataset } from "../data/dataset";
@@ -13,8 +13,10 @@ import { heldIn, Tensor, toTensor } from "../native/tensor";
 export type Tensors = Partial<Record<ModelOutput, Tensor>>;
 
 /**
- * The outputs as Tensors, all of as many rows. The scope owns them, those of the caller as views: the caller may dispose of theirs before the work
- * is done. What else an extraction holds is not looked at.
+ * The outputs as Tensors, with as many rows each. The scope owns them; the caller's are views, since the caller may dispose of theirs before the work
+ * is done. Other fields of an extraction are ignored.
+ *
+ * @throws ERR_OPTION if an output is missing; ERR_SHAPE for one that is not [N, columns] or has another number of rows
  */
 export function takeOutputs(
   given: ModelOutputs,
@@ -44,7 +46,7 @@ export function takeOutputs(
   return { outputs, rows: rows ?? 0 };
 }
 
-/** Logits have a column per class, or the label would name none. */
+/** Requires one column of logits per class, since a label names a class. @throws ERR_SHAPE for another number of columns */
 export function requireLogits({ logits }: Tensors, numClasses: number, where: string): void {
   if (logits === undefined || logits.shape[1] === numClasses) return;
   const expected = `${numClasses} columns, as there are classes`;
@@ -56,7 +58,7 @@ export function isModelOutputs(input: Images | ModelOutputs): input is ModelOutp
   return !ArrayBuffer.isView(input) && !("data" in input) && modelOutputs.some((kind) => kind in input);
 }
 
-/** These outputs alone: an extraction holds more than its tensors. */
+/** The named outputs alone: an extraction holds more than its tensors. */
 export function pick(outputs: Tensors, kinds: readonly ModelOutput[]): Tensors {
   return Object.fromEntries(kinds.map((kind) => [kind, outputs[kind]]));
 }

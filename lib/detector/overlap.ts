@@ -1,5 +1,5 @@
-// Whether calibration inputs were trained on: their scores would be too high, and the false-alarm rate would not hold. And whether what the score
-// is fitted to is what the network was trained on.
+// Compares inputs by hash: calibration inputs that were trained on would score too high, and the false-alarm rate would not hold. Also warns if the
+// score is fitted to images that the network was not trained on.
 
 import { createHash } from "node:crypto";
 import { LibtorchOodError } from "../core/errors";
@@ -8,14 +8,16 @@ import { digests, SeenInputs, type Rows } from "../data/seen-inputs";
 export interface ComparedInputs {
   /** SHA-256 over all calibration rows, in hexadecimal. */
   readonly calibrationHash: string;
-  /** All rows of both. */
+  /** All rows of training and calibration. */
   readonly seen: SeenInputs;
   /** What a user should know about them. */
   readonly warnings: readonly string[];
 }
 
 /**
- * @param trainedOn - what the network says that it was trained on; nothing where it does not say
+ * Compares training and calibration rows, and both with what the network was trained on.
+ *
+ * @param trainedOn - the inputs that the network records as trained on; none where it has no record
  * @throws ERR_OPTION where a calibration row equals a training row to the last bit, or one that the network was trained on, unless `allowOverlap`
  */
 export async function compareInputs(

@@ -1,4 +1,4 @@
-// What a detector is made of, and whether the parts that a file holds belong together.
+// The parts of a detector, and the check that the parts of a file belong together.
 
 import type { LibtorchOodError } from "../core/errors";
 import { Scope } from "../core/scope";
@@ -17,11 +17,11 @@ export type Parts = Omit<DetectorDescription, "network" | "score" | "classifier"
   score: Score;
   classifier: GaussianMixture | undefined;
   calibrationScores: Float64Array;
-  /** In their order; undefined where they were not given. */
+  /** Labels in the order of the scores; undefined where they were not given. */
   calibrationLabels: Int32Array | undefined;
 };
 
-/** Parts of one detector fit together; a probe shows what the descriptions alone do not. @throws ERR_CORRUPT_FILE */
+/** Requires parts that fit together; scoring a probe shows what the descriptions alone do not. @throws ERR_CORRUPT_FILE naming the part that does not fit */
 export async function requireConsistent(path: string, parts: Parts): Promise<void> {
   const { network, score, classifier, labelsFrom, evidence, classNames, calibrationScores, falseAlarmRate } = parts;
   const own = asMixture(score)?.mixture;

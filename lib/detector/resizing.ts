@@ -1,14 +1,14 @@
-// Whether training, calibration and later images are resized in one way: where they are not, the resize itself tells them apart.
+// Checks that training, calibration and later images are resized in one way; otherwise the resize itself tells them apart.
 
 import type { Dataset } from "../data/dataset";
 import { resizeKernel, type ImageResize, type ResizeRecord } from "../images/decode";
 
-/** As the training images were resized; "none" says nothing of images of another size. */
+/** The resize of the training images. "none" says nothing about images of another size and counts as "center-crop". */
 export function usualResize({ resize }: Dataset): ImageResize {
   return resize === undefined || resize.mode === "none" ? "center-crop" : resize.mode;
 }
 
-/** What a user should know: the sets that say how they were resized, beside how later images will be. */
+/** Warnings about the sets that were resized in another way than later images will be. */
 export function resizeWarnings(train: Dataset, calibration: Dataset, mode: ImageResize): string[] {
   const later: ResizeRecord = { mode, kernel: resizeKernel };
   const differing = ([name, record]: readonly [string, ResizeRecord | undefined]): string[] =>

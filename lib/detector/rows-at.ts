@@ -1,4 +1,4 @@
-// Some rows of a matrix as a matrix of their own, copied in pieces between which the event loop turns.
+// Copies some rows of a matrix into a new matrix, in pieces between which the event loop turns.
 
 import { setImmediate as turn } from "node:timers/promises";
 import { Tensor } from "../native/tensor";
@@ -6,7 +6,12 @@ import { Tensor } from "../native/tensor";
 /** About a millisecond of copying. */
 const elementsAtOnce = 1 << 19;
 
-/** @param indices - ascending */
+/**
+ * A copy of some rows of a float32 or float64 matrix.
+ *
+ * @param indices - rows, ascending
+ * @param columns - columns to copy. Default: all
+ */
 export async function rowsAt(matrix: Tensor, indices: ArrayLike<number>, columns?: readonly number[]): Promise<Tensor> {
   const [rows, width] = matrix.shape as [number, number];
   const kept = columns ?? Array.from({ length: width }, (_, column) => column);

@@ -1,56 +1,56 @@
-// What a detector can say of itself: which share of generated and left-out inputs it flags, and how far its false-alarm rate may be off.
+// The self-test of a detector: which share of generated and left-out inputs it flags, and how far its false-alarm rate may be off.
 
 import { falseAlarmInterval } from "./beta-distribution";
 import { flaggedCount } from "./calibration";
 import type { LeftOutClass } from "./left-out-classes";
 
-/** Inputs, and the share of them that is flagged at the rate, 0 to 1. */
+/** A set of inputs, and the share of them that the detector flags at the rate. */
 export interface FlaggedShare {
   /** Number of inputs. */
   readonly count: number;
-  /** Share of them that is flagged. */
+  /** Share of them that is flagged, 0 to 1. */
   readonly flagged: number;
 }
 
-/** Inputs of one class, and the share of them that is flagged. */
+/** The inputs of one class, and the share of them that the detector flags. */
 export interface FlaggedClass extends FlaggedShare {
-  /** The number of the class. */
+  /** Number of the class, from 0. */
   readonly label: number;
-  /** The name of the class. */
+  /** Name of the class. */
   readonly className: string;
 }
 
-/** What {@link Detector.selfTest} gives. Shares that were not computed when the detector was made, or cannot be, are not there. */
+/** Result of {@link Detector.selfTest}. Shares that were not computed when the detector was made, or that cannot be computed, are absent. */
 export interface SelfTest {
-  /** The rate at which all shares are told. */
+  /** The rate α that the shares are for. */
   readonly falseAlarmRate: number;
   /**
-   * Where the share of later in-distribution inputs that is flagged lies in 95 of 100 calibrations of this size: quantiles of Beta(k, n + 1 − k),
-   * k = ⌊α(n + 1)⌋.
+   * Interval of the share of later in-distribution inputs that is flagged: it holds that share in 95 of 100 calibrations of this size n. Its ends are
+   * quantiles of Beta(k, n + 1 − k) with k = ⌊α(n + 1)⌋ (Vovk 2012, proposition 2a).
    */
   readonly falseAlarms: {
-    /** The 2.5 % quantile. */
+    /** The 2.5 % quantile, 0 to 1. */
     readonly lower: number;
-    /** The 97.5 % quantile. */
+    /** The 97.5 % quantile, 0 to 1. */
     readonly upper: number;
   };
-  /** Calibration inputs of each class: where one class is flagged more often than another. */
+  /** Calibration inputs of each class, which show whether one class is flagged more often than another. */
   readonly byClass?: readonly FlaggedClass[];
-  /** Images of independent uniform bytes; features whose columns are independent and normal, with the calibration's means and deviations. */
+  /** Noise: images of independent uniform bytes; or features with independent normal columns of the calibration's means and deviations. */
   readonly noise?: FlaggedShare;
-  /** Calibration images with their 4 × 4 patches in a random order; features each column of which comes from another calibration input. */
+  /** Shuffled inputs: calibration images with their 4 × 4 patches in a random order; or features whose columns come from different calibration inputs. */
   readonly shuffled?: FlaggedShare;
   /**
-   * Calibration inputs of up to ten classes, each against the score fitted and calibrated without the class. A network that was trained on the
-   * class still knows it, so that a class that is really new may be flagged less often.
+   * Calibration inputs of up to ten classes, each scored by a score that was fitted and calibrated without the class. A network that was trained on the
+   * class still has it in its features, so that a class that is really new may be flagged less often.
    */
   readonly leftOutClasses?: FlaggedShare & {
-    /** The share of each class. */
+    /** The same for each class that was left out. */
     readonly classes: readonly FlaggedClass[];
   };
 }
 
-/** What a detector keeps for it: p-values, so that it can be told for every rate. */
+/** What a detector keeps for its self-test: p-values, from which the shares follow for every rate. */
 export interface SelfTestRecord {
   readonly noise?: readonly number[];
   readonly shuffled?: readonly number[];
@@ -59,7 +59,7 @@ export interface SelfTestRecord {
 
 interface Subject {
   calibrationScores: Float64Array;
-  /** In the order of the scores. */
+  /** Labels in the order of the scores. */
   calibrationLabels: Int32Array | undefined;
   classNames: readonly string[];
   selfTest: SelfTestRecord | undefined;

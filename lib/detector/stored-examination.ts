@@ -1,4 +1,4 @@
-// What a detector's file holds of its examination: nothing in files of before it, and nothing that is trusted.
+// Schemas of the examination in a detector's file, which is checked like everything that is read; older files have none.
 
 import { list, number, object, optional, whole, type Schema } from "../core/schema";
 import type { CalibrationReport } from "./calibration-report";
@@ -12,7 +12,7 @@ export const storedReport: Schema<CalibrationReport> = object({ calibration: opt
 
 const leftOutClass = object({ label: whole(), calibrationCount: whole(1), pValues });
 
-/** Labels are those of a class by its place among the names: the file's reader compares them. */
+/** A label is the place of a class among the class names; the reader of the file checks that there is one. */
 export const storedSelfTest: Schema<SelfTestRecord> = object({
   noise: optional(pValues),
   shuffled: optional(pValues),
