@@ -1,4 +1,4 @@
-// The one way to a score: its name, what it is fitted to, and its options; and back from what a file held.
+// Fits any score by its name, and restores one from the state in a file.
 
 import { LibtorchOodError } from "../core/errors";
 import type { ModelOutput } from "../core/model-outputs";
@@ -7,7 +7,7 @@ import { withOutputs, withTraining } from "./given";
 import { definitionOf, needsOf, resolveOptions, type AnyDefinition, type ScoreName, type ScoreOf, type ScoreOptions } from "./registry";
 import type { ModelOutputs, Requirements, Score, ScoreCallOptions, ScoreState, TrainingOutputs } from "./score";
 
-/** Any score, around what its definition made. */
+/** The public form of every score, around what its definition made. */
 class FittedScore implements Score {
   readonly name: ScoreName;
   readonly needs: readonly ModelOutput[];
@@ -50,16 +50,23 @@ class FittedScore implements Score {
 }
 
 /**
- * Fits a score; {@link requirements} says to what. Those of logits alone and `"feature-norm"` are fitted to nothing.
+ * Fits a score. {@link requirements} says which outputs it is fitted to. Scores of logits alone and `"feature-norm"` are fitted to nothing.
  *
- * @param name - one of `scores.names`; `"gaussian-mixture"` is the method of this library
- * @param options - those that the score declares (see the table of scores in the documentation), and `signal`
- * @throws ERR_OPTION for an unknown name or option, or where outputs are missing; ERR_NON_FINITE naming the row, ERR_SHAPE, ERR_DTYPE, ERR_RANGE,
- *   ERR_ABORTED, ERR_DEVICE; ERR_NOT_POSITIVE_DEFINITE where features do not vary within classes
+ * @param name - one of {@link names}; `"gaussian-mixture"` is the method of this library
+ * @param training - model outputs for the training inputs, float32 or float64, without augmentation; their labels; and the last layer
+ * @param options - the options that {@link describe} lists for the score, and `signal`
+ * @returns the fitted score, with the properties that {@link describe} lists
+ * @throws ERR_OPTION for an unknown name or option, and if outputs that the score needs are missing; ERR_RANGE for an option or a label outside its range;
+ *   ERR_SHAPE for an empty matrix, and if rows, labels and last layer disagree; ERR_DTYPE for matrices that are not float32 or float64, and labels that
+ *   are no integers; ERR_NON_FINITE for NaN or infinity, naming the row; ERR_NOT_POSITIVE_DEFINITE if features do not vary within classes; ERR_DEVICE if
+ *   the device is unavailable; ERR_ABORTED after an abort of `signal`; ERR_DISPOSED for a tensor that has been disposed
  *
  * @example
- * const vim = await scores.fit("vim", { features, logits, weight, bias });
- * metrics.auroc(await vim.score({ features: test.features, logits: test.logits }), await vim.score({ features: ood.features, logits: ood.logits }));
+ * const train = await model.extract(trainImages);
+ * const vim = await scores.fit("vim", { ...train, ...(await model.head()) });
+ * const inDistribution = await vim.score(await model.extract(testImages));
+ * const outOfDistribution = await vim.score(await model.extract(otherImages));
+ * console.log(metrics.auroc(inDistribution, outOfDistribution));
  */
 export async function fit<N extends ScoreName>(name: N, training: TrainingOutputs = {}, options?: ScoreOptions[N]): Promise<ScoreOf[N]> {
   const definition = definitionOf(name);
@@ -71,9 +78,12 @@ export async function fit<N extends ScoreName>(name: N, training: TrainingOutput
 }
 
 /**
- * Which outputs `fit` and `score` of a score look at under the options, so that nothing else need be extracted.
+ * Says which outputs a score is fitted to and looks at under these options. Nothing else has to be extracted.
  *
- * @throws ERR_OPTION, ERR_RANGE, ERR_NON_FINITE
+ * @param name - one of {@link names}
+ * @param options - the options that {@link fit} will be given
+ * @throws ERR_OPTION for an unknown name or option, and for a value of another type; ERR_RANGE for a number outside its range; ERR_NON_FINITE for NaN and
+ *   infinity
  *
  * @example
  * scores.requirements("vim"); // { fit: ["features", "logits", "weight", "bias"], score: ["features", "logits"] }
@@ -84,8 +94,8 @@ export function requirements<N extends ScoreName>(name: N, options?: ScoreOption
 }
 
 /**
- * @internal From what {@link Score.state} gave; `where` names its source in errors.
- * @throws ERR_CORRUPT_FILE
+ * @internal Restores a score from the result of {@link Score.state}; `where` names its source in errors.
+ * @throws ERR_CORRUPT_FILE where the state is damaged
  */
 export async function restoreScore(name: ScoreName, state: ScoreState, device: string, where: string): Promise<Score> {
   const definition = definitionOf(name);
@@ -93,7 +103,7 @@ export async function restoreScore(name: ScoreName, state: ScoreState, device: s
   return new FittedScore(name, needsOf(definition, optionsAmong(definition, fitted)).score, fitted);
 }
 
-/** Of the options, those that the fitted score tells: they say what it needs. */
+/** The options that the fitted score has as properties, with defaults for the others: they decide what it needs. */
 function optionsAmong({ options }: AnyDefinition, { facts }: Fitted<object>) {
   const told = facts as Record<string, unknown>;
   return Object.fromEntries(Object.entries(options).map(([name, option]) => [name, name in told ? told[name] : option.default]));

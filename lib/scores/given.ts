@@ -1,4 +1,4 @@
-// Model outputs as a caller gives them, made into Tensors that live as long as a call; missing ones, other dtypes and other shapes are refused.
+// Turns a caller's model outputs into Tensors that live as long as a call; refuses missing ones, other dtypes and other shapes.
 
 import { fail, optionalSignal, optionsObject } from "../core/checks";
 import { LibtorchOodError } from "../core/errors";
@@ -8,22 +8,23 @@ import { heldIn, Tensor, toTensor } from "../native/tensor";
 import type { Given, GivenTraining } from "./define";
 import type { ModelOutputs, ScoreCallOptions, TrainingOutputs } from "./score";
 
-/**
- * What may lie beside model outputs and is then not looked at: the rest of what `model.extract` and `extractStream` give, and of what a score is
- * fitted to.
- */
+/** Keys that are allowed beside model outputs and then ignored: those of `model.extract`, `extractStream` and what a score is fitted to. */
 export const outputCompanions = ["labels", "weight", "bias", "offset", "skipped", "precision"] as const;
 const known = [...modelOutputs, ...outputCompanions] as readonly string[] as readonly (keyof TrainingOutputs)[];
 
 type Matrix = ModelOutput | "weight";
 
-/** Whose outputs they are: for messages. */
+/** The score that asks for outputs, for messages, and the outputs it needs. */
 interface Asked<Key> {
   readonly score: string;
   readonly needs: readonly Key[];
 }
 
-/** Calls `use` with the model outputs that a score needs. @throws ERR_OPTION, ERR_SHAPE, ERR_DTYPE */
+/**
+ * Calls `use` with the model outputs that a score needs.
+ *
+ * @throws ERR_OPTION if one is missing; ERR_SHAPE for one that is not a matrix or is empty; ERR_DTYPE for one that is not float32 or float64
+ */
 export async function withOutputs<T>(
   { score, needs }: Asked<ModelOutput>,
   outputs: ModelOutputs,
@@ -36,7 +37,7 @@ export async function withOutputs<T>(
   return withMatrices({ score, needs }, "outputs", outputs, (given) => use(given, signal));
 }
 
-/** The same for what a score is fitted to. */
+/** Calls `use` with the training outputs that a score is fitted to. Throws as {@link withOutputs}. */
 export async function withTraining<T>(
   { score, needs }: Asked<keyof TrainingOutputs>,
   training: TrainingOutputs,

@@ -1,4 +1,4 @@
-// Scores that tell in-distribution from out-of-distribution inputs, behind one interface: the public `scores`.
+// The public namespace `scores`: scores that tell in-distribution from out-of-distribution inputs, behind one interface.
 
 export { fit, requirements } from "./fit";
 export { describe, names } from "./registry";

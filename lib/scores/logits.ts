@@ -1,10 +1,10 @@
-// What the scores of logits alone share: the temperature, and that a row's own logits give them.
+// The common part of the scores of logits alone: the temperature, and a score that nothing is fitted for.
 
 import type { Fitted } from "./define";
 import { positiveOption } from "./option";
 import { scoreRows } from "./rows";
 
-/** `temperature` of the scores that take one. */
+/** The option `temperature` of the scores that take it. */
 export const temperatureOption = positiveOption({ default: 1, description: "Divides the logits." });
 
 /** A score of logits that nothing is fitted for. */

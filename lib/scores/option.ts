@@ -3,36 +3,36 @@
 import { boolean, finite, integer, oneOf, string } from "../core/checks";
 import { modelOutputs, type ModelOutput } from "../core/model-outputs";
 
-/** What an option of a score is, for tables, forms and help texts. */
+/** Description of an option of a score, for tables, forms and help texts. */
 export interface ScoreOptionDescription {
-  /** Its key in the options. */
+  /** Key of the option. */
   readonly name: string;
-  /** What its values are. */
+  /** Kind of its values. */
   readonly kind: "integer" | "number" | "boolean" | "choice" | "string";
-  /** Which values it takes, in words: "a whole number from 1 on", "true or false". */
+  /** The values that it takes, in words: "a whole number from 1 on", "true or false". */
   readonly expected: string;
-  /** What it does, as a sentence. */
+  /** What the option does, as a sentence. */
   readonly description: string;
-  /** Its value where it is not given; undefined: see `otherwise`. */
+  /** Default value; undefined where `otherwise` says what happens. */
   readonly default: unknown;
-  /** What happens where it is not given and has no `default`, in words. */
+  /** What happens if the option is not given and has no `default`, in words. */
   readonly otherwise: string | undefined;
 }
 
-/** An option as it is declared: `V` is what a caller may give, `R` what the score gets; without a default that may be undefined. */
+/** An option as a definition declares it. `V` is what a caller may give. `R` is what the score gets, which may be undefined without a default. */
 export interface ScoreOption<V, R extends V | undefined = V | undefined> extends Omit<ScoreOptionDescription, "name"> {
   readonly default: R;
-  /** @throws ERR_OPTION, ERR_RANGE, ERR_NON_FINITE */
+  /** The value, checked. @throws ERR_OPTION for another type, ERR_RANGE for a number outside its range, ERR_NON_FINITE for NaN and infinity */
   check(value: unknown, name: string): V;
 }
 
 /** The options of a score, by name. */
 export type ScoreOptionTable = Readonly<Record<string, ScoreOption<unknown>>>;
 
-/** What a caller may give. */
+/** The options as a caller may give them. */
 export type GivenOptions<O extends ScoreOptionTable> = { [K in keyof O]?: O[K] extends ScoreOption<infer V> ? V : never };
 
-/** What the score gets: checked, with defaults. */
+/** The options as the score gets them: checked, with defaults. */
 export type ResolvedOptions<O extends ScoreOptionTable> = { readonly [K in keyof O]: O[K]["default"] };
 
 type Resolved<V, D> = D extends undefined ? V | undefined : V;
@@ -51,7 +51,7 @@ function option<V, D extends V | undefined>(
   return { ...rest, description, default: facts.default as Resolved<V, D>, otherwise };
 }
 
-/** A whole number of a range. */
+/** An option that takes a whole number within a range. */
 export function integerOption<D extends number | undefined = undefined>(facts: Facts<D> & { minimum: number; maximum?: number }) {
   const { minimum, maximum } = facts;
   return option<number, D>(facts, {
@@ -61,7 +61,7 @@ export function integerOption<D extends number | undefined = undefined>(facts: F
   });
 }
 
-/** A finite number above 0. */
+/** An option that takes a finite number above 0. */
 export function positiveOption<D extends number | undefined = undefined>(facts: Facts<D>) {
   return option<number, D>(facts, {
     kind: "number",
@@ -70,7 +70,7 @@ export function positiveOption<D extends number | undefined = undefined>(facts: 
   });
 }
 
-/** A finite number of a range. */
+/** An option that takes a finite number within a range. */
 export function numberOption<D extends number | undefined = undefined>(facts: Facts<D> & { minimum: number; maximum?: number }) {
   const { minimum, maximum } = facts;
   return option<number, D>(facts, {
@@ -84,7 +84,7 @@ export function booleanOption<D extends boolean | undefined = undefined>(facts: 
   return option<boolean, D>(facts, { kind: "boolean", expected: "true or false", check: boolean });
 }
 
-/** One of a list of words. */
+/** An option that takes one of a list of words. */
 export function choiceOption<const C extends string, D extends NoInfer<C> | undefined = undefined>(choices: readonly C[], facts: Facts<D>) {
   return option<C, D>(facts, {
     kind: "choice",
@@ -93,7 +93,7 @@ export function choiceOption<const C extends string, D extends NoInfer<C> | unde
   });
 }
 
-/** One of a list of words, or a number from 0 on. */
+/** An option that takes one of a list of words, or a number from 0 on. */
 export function choiceOrNumberOption<const C extends string>(choices: readonly C[], facts: Facts<undefined>) {
   return option<C | number, undefined>(facts, {
     kind: "choice",
@@ -106,23 +106,23 @@ export function stringOption<D extends string | undefined = undefined>(facts: Fa
   return option<string, D>(facts, { kind: "string", expected: facts.expected, check: string });
 }
 
-/** `from`: of scores that are fitted to a matrix of any kind. */
+/** The option `from` of scores that can be fitted to any of the matrices. */
 export const fromOption = choiceOption<ModelOutput, "features">(modelOutputs, {
   default: "features",
   description: "Which outputs the score is fitted to and looks at.",
 });
 
-/** What a score that takes `from` says of it. */
+/** Description of the property `from` of a fitted score. */
 export const fromFact = "The outputs that it was fitted to and looks at.";
 
-/** `device`: of scores that compute natively. */
+/** The option `device` of scores that compute natively. */
 export const deviceOption = stringOption({
   default: "cpu",
   expected: '"cpu", "cuda" or "cuda:N"',
   description: "Where the score is fitted and computed.",
 });
 
-/** `numClasses`: of scores that are fitted to classes. */
+/** The option `numClasses` of scores that are fitted to classes. */
 export const numClassesOption = integerOption({
   minimum: 1,
   maximum: 1 << 24,

@@ -1,4 +1,4 @@
-// Every score there is, by name, from the files in definitions/; and the types and checks that follow from what these declare.
+// The registry of scores by name, from the files in definitions/, and the types and checks that follow from what these declare.
 
 import { oneOf, optionalSignal, optionsObject } from "../core/checks";
 import * as definitions from "./all";
@@ -12,18 +12,18 @@ type Definitions = { [K in keyof Listed as Listed[K]["name"]]: Listed[K] };
 /** The name of a score; `scores.names` lists them. */
 export type ScoreName = keyof Definitions;
 
-/** The options of each score, by its name: those that {@link describe} lists, and what every score takes. */
+/** The options of each score, by its name: those that {@link describe} lists, and those that every score takes. */
 export type ScoreOptions = { [N in ScoreName]: GivenOptions<Definitions[N]["options"]> & EveryScoreOptions };
 
 /** The options that every score takes. */
 export interface EveryScoreOptions {
-  /** Ends the fit: it then throws ERR_ABORTED. */
+  /** Signal that ends the fit with ERR_ABORTED. */
   signal?: AbortSignal;
 }
 
 type FactsOf<N extends ScoreName> = Awaited<ReturnType<Definitions[N]["fit"]>> extends Fitted<infer Facts> ? Facts : never;
 
-/** Each score as it is fitted, by its name: a {@link Score}, and the properties that {@link describe} lists. */
+/** The type of each fitted score, by its name: a {@link Score} with the properties that {@link describe} lists. */
 export type ScoreOf = { [N in ScoreName]: Score & Readonly<Record<"name", N>> & Readonly<FactsOf<N>> };
 
 /** A definition whose own types are not known. */
@@ -36,12 +36,16 @@ const byName = new Map(
 /** The names of all scores, in alphabetical order. */
 export const names: readonly ScoreName[] = Object.freeze([...byName.keys()].sort());
 
-/** @throws ERR_OPTION for a name that no score has */
+/** The definition of a score. @throws ERR_OPTION for a name that no score has */
 export function definitionOf(name: ScoreName): AnyDefinition {
   return byName.get(oneOf(name, "name", names)) as AnyDefinition;
 }
 
-/** Options as they were given, checked by what the score declares, with its defaults. @throws ERR_OPTION, ERR_RANGE, ERR_NON_FINITE */
+/**
+ * The caller's options, checked by what the score declares, with its defaults.
+ *
+ * @throws ERR_OPTION for an unknown option or a value of another type; ERR_RANGE for a number outside its range; ERR_NON_FINITE for NaN and infinity
+ */
 export function resolveOptions(
   { options: table }: AnyDefinition,
   given: object | undefined,
@@ -59,37 +63,38 @@ export function resolveOptions(
   return { ...Object.fromEntries(resolved), signal: optionalSignal(signal as AbortSignal | undefined, "signal") };
 }
 
-/** What a score is and what it takes, for tables, forms and help texts. */
+/** Description of a score and its options, for tables, forms and help texts. */
 export interface ScoreDescription {
-  /** By which `scores.fit` knows it. */
+  /** Name of the score, which {@link fit} takes. */
   readonly name: ScoreName;
-  /** As plain text: z are features, l logits. */
+  /** Formula as plain text: z are features, l logits. */
   readonly formula: string;
   /** Authors and year of the publication. */
   readonly source: string;
-  /** What scoring costs: C classes, d features, N training inputs. */
+  /** Cost of scoring, for C classes, d features and N training inputs. */
   readonly cost: string;
-  /** Where it serves best. */
+  /** Situation in which to choose the score. */
   readonly chooseWhere: string;
-  /** Under default options. */
+  /** Outputs that the score needs under default options. */
   readonly requirements: Requirements;
-  /** Beside these every score takes `signal`. */
+  /** Options of the score; every score also takes `signal`. */
   readonly options: readonly ScoreOptionDescription[];
-  /** What can be read of the fitted score, beside what every {@link Score} has. */
+  /** Properties of the fitted score beside those that every {@link Score} has. */
   readonly properties: readonly ScorePropertyDescription[];
 }
 
-/** A property of a fitted score. */
+/** Description of a property of a fitted score. */
 export interface ScorePropertyDescription {
-  /** Its key in the score. */
+  /** Key of the property in the score. */
   readonly name: string;
-  /** What it says. */
+  /** What the property says. */
   readonly description: string;
 }
 
 /**
- * What a score is, what it needs and which options it takes.
+ * Describes a score: its formula, source and cost, the outputs that it needs, and its options.
  *
+ * @param name - one of {@link names}
  * @throws ERR_OPTION for a name that no score has
  *
  * @example
@@ -114,7 +119,7 @@ export function describe(name: ScoreName): ScoreDescription {
   };
 }
 
-/** What a score looks at under these options. */
+/** The outputs that a score needs under these options. */
 export function needsOf({ needs }: AnyDefinition, options: ResolvedOptions<ScoreOptionTable>): Requirements {
   return typeof needs === "function" ? needs(options) : needs;
 }

@@ -1,4 +1,4 @@
-// Scores that a row's own numbers give, of logits or of features: made natively on the compute thread.
+// Computes, natively on the compute thread, scores that depend on one row of logits or features alone.
 
 import { Scope } from "../core/scope";
 import { callNative, runNative } from "../native/call";
@@ -6,10 +6,13 @@ import { native, type NativeRowQuantity } from "../native/surface";
 import { Tensor } from "../native/tensor";
 
 /**
- * What each row of a matrix [N, columns], float32 or float64, comes to, in float64.
+ * Computes one float64 number per row of a matrix [N, columns], float32 or float64.
  *
- * @param options.temperature - divides the logits in "max-softmax", "entropy" (which is the negative one) and "energy". Default 1
- * @throws ERR_NON_FINITE naming the row, ERR_RANGE naming one whose result is beyond float64, ERR_DTYPE, ERR_SHAPE, ERR_DISPOSED, ERR_ABORTED
+ * @param name - what messages call the matrix
+ * @param quantity - what to compute
+ * @param options.temperature - divisor of the logits in "max-softmax", "entropy" (which is the negative entropy) and "energy". Default 1
+ * @throws ERR_NON_FINITE naming a row with NaN or infinity; ERR_RANGE naming a row whose result is beyond float64; ERR_DTYPE for another dtype;
+ *   ERR_SHAPE for anything but a matrix with columns; ERR_DISPOSED for a tensor that has been disposed; ERR_ABORTED after an abort
  */
 export async function scoreRows(
   matrix: Tensor,

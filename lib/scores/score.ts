@@ -1,5 +1,5 @@
-// What every out-of-distribution score is: something fitted to a model's outputs that gives each input a number, higher for more
-// in-distribution. Detectors, protocols and users go by this interface alone.
+// The interface of every out-of-distribution score: fitted to a model's outputs, it gives each input a number, higher for more in-distribution.
+// Detectors, protocols and users depend on this interface alone.
 
 import type { Labels } from "../core/labels";
 import type { ModelOutput } from "../core/model-outputs";
@@ -10,69 +10,80 @@ import type { ScoreName } from "./registry";
 export type { ScoreName };
 
 /**
- * What a score may look at, one row per input, float32 or float64; those that its `needs` names must be there, others may be. What
- * `model.extract` gives goes in as it is: its labels are not looked at.
+ * Model outputs that a score may look at, one row per input, float32 or float64. Those that the score's `needs` names are required. The result of
+ * {@link ResNet.extract} can be passed as it is: its other fields are ignored.
  */
 export interface ModelOutputs {
-  /** `[N, d]`: what the last layer sees; L2-normalised where the network normalises. */
+  /** Features `[N, d]` that the last layer sees; L2-normalised where the network normalises. */
   features?: Tensor | ArrayWithShape;
-  /** `[N, d]`: as they come from pooling, before any normalisation. */
+  /** Features `[N, d]` that pooling gives, before any normalisation. */
   rawFeatures?: Tensor | ArrayWithShape;
-  /** `[N, C]`: as the network makes them. */
+  /** Logits `[N, C]` that the network gives. */
   logits?: Tensor | ArrayWithShape;
 }
 
-/** What a score may be fitted to: outputs for the (un-augmented) training inputs, their labels, and the last layer. */
+/** Training outputs that a score may be fitted to: model outputs for training inputs without augmentation, their labels, and the last layer. */
 export interface TrainingOutputs extends ModelOutputs {
-  /** `[N]`: the class of each row. */
+  /** Class of each row (N), from 0. */
   labels?: Labels;
-  /** `[C, d]`: of the last layer. */
+  /** Weight matrix `[C, d]` of the last layer. */
   weight?: Tensor | ArrayWithShape;
-  /** `[C]`: of the last layer; none counts as zeros. */
+  /** Bias vector `[C]` of the last layer. Default: zeros. */
   bias?: Tensor | ArrayWithShape;
 }
 
-/** What a score looks at when it is fitted and when it scores; `bias` counts as given where the last layer has none. */
+/** Outputs that a score needs. `bias` counts as given where the last layer has none. */
 export interface Requirements {
-  /** What `scores.fit` has to be given. */
+  /** Training outputs that {@link fit} has to be given. */
   readonly fit: readonly (keyof TrainingOutputs)[];
-  /** What {@link Score.score} has to be given. */
+  /** Model outputs that {@link Score.score} has to be given. */
   readonly score: readonly ModelOutput[];
 }
 
 /** Options of {@link Score.score}. */
 export interface ScoreCallOptions {
-  /** Ends the call: it then throws ERR_ABORTED. */
+  /** Signal that ends the call with ERR_ABORTED. */
   signal?: AbortSignal;
 }
 
-/** A fitted score. Scores are float64. NaN or infinite input throws ERR_NON_FINITE. */
+/**
+ * A fitted score. Scores are float64, and higher means more in-distribution. NaN or infinite input throws ERR_NON_FINITE.
+ *
+ * @example
+ * const score = await scores.fit("energy");
+ * console.log(await score.score({ logits: { data: Float32Array.of(5, 0, 0, 1), shape: [2, 2] } })); // Float64Array(2) [ 5.006715…, 1.313261… ]
+ */
 export interface Score {
-  /** By which `scores.fit` knows it. */
+  /** Name of the score, which {@link fit} takes. */
   readonly name: ScoreName;
-  /** Which model outputs {@link Score.score} looks at. */
+  /** Model outputs that {@link Score.score} looks at. */
   readonly needs: readonly ModelOutput[];
   /** What a user should know about the fit. */
   readonly warnings: readonly string[];
-  /** Of a score that compares classes with one another: how many had samples. */
+  /** Number of classes that had samples; absent for most scores that do not compare classes with one another. */
   readonly classesWithSamples?: number;
   /**
-   * One number per row; higher means more in-distribution.
+   * Scores inputs.
    *
-   * @returns Float64Array `[N]`
-   * @throws ERR_OPTION where outputs that it needs are missing; ERR_NON_FINITE naming the row; ERR_RANGE where a score is beyond float64, as of an
-   *   input farther off than 1e154; ERR_SHAPE, ERR_DTYPE, ERR_DISPOSED, ERR_ABORTED
+   * @param outputs - model outputs, one row per input; those that {@link Score.needs} names are required
+   * @returns one number per row, Float64Array `[N]`; higher means more in-distribution
+   * @throws ERR_OPTION if outputs that the score needs are missing; ERR_NON_FINITE for NaN or infinity, naming the row; ERR_RANGE if a score is beyond
+   *   float64, as that of an input farther away than 1e154; ERR_SHAPE for an empty matrix, and for other columns than at the fit; ERR_DTYPE for
+   *   outputs that are not float32 or float64; ERR_DISPOSED after {@link Score.dispose}; ERR_ABORTED after an abort
    */
   score(outputs: ModelOutputs, options?: ScoreCallOptions): Promise<Float64Array>;
-  /** Gives the memory back now. Idempotent; later use throws ERR_DISPOSED. */
+  /** Frees the memory. Later calls throw ERR_DISPOSED; a second `dispose` does nothing. */
   dispose(): void;
-  /** {@link Score.dispose}, for `using`. */
+  /** Calls {@link Score.dispose} at the end of a `using` declaration's block. */
   [Symbol.dispose](): void;
-  /** @internal Everything that a file has to hold; `restoreScore` makes a score of it that gives the same numbers, but for rounding in the last bits where the score is a mixture's. */
+  /**
+   * @internal Everything that a file has to hold. `restoreScore` makes a score of it that gives the same numbers, but for rounding in the last bits of a
+   * mixture's.
+   */
   state(): Promise<ScoreState>;
 }
 
-/** @internal `description` survives JSON; the tensors are float32, float64 or int64. */
+/** @internal State of a score: `description` survives JSON; the tensors are float32, float64 or int64. */
 export interface ScoreState {
   description: Record<string, unknown>;
   tensors: readonly NativeNamedTensor[];

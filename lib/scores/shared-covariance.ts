@@ -1,4 +1,4 @@
-// Gaussian classes that share one covariance, by Mahalanobis distances: what the Mahalanobis scores are made of.
+// Mahalanobis distances to Gaussian classes that share one covariance, for the Mahalanobis scores.
 
 import { listed } from "../core/checks";
 import { LibtorchOodError } from "../core/errors";
@@ -14,7 +14,7 @@ interface SharedCovarianceOptions {
   signal: AbortSignal | undefined;
 }
 
-/** Gaussians that share the covariance S = Σ (z − u_c)(z − u_c)ᵀ / N, over a mixture whose tied one is divided by N − C. */
+/** Gaussians with the shared covariance S = Σ (z − u_c)(z − u_c)ᵀ / N, on top of a mixture whose tied covariance is divided by N − C. */
 export class SharedCovariance {
   readonly #factor: number;
 
@@ -27,19 +27,19 @@ export class SharedCovariance {
     return new SharedCovariance(await GaussianMixture.fit(features, labels, { ...options, covariance: "tied", prior: "none" }));
   }
 
-  /** @throws ERR_CORRUPT_FILE */
+  /** Restores the Gaussians from a mixture's state. @throws ERR_CORRUPT_FILE where it is damaged or of another covariance */
   static async restore({ description, tensors }: ScoreState, device: string, where: string): Promise<SharedCovariance> {
     const mixture = await GaussianMixture.restore(description, tensors, device, where);
     if (mixture.covariance !== "tied") damaged(where, "covariance", '"tied"', mixture.covariance);
     return new SharedCovariance(mixture);
   }
 
-  /** What was added to the diagonal of S. */
+  /** Number that was added to the diagonal of S. */
   get jitter(): number {
     return this.mixture.jitter.reduce((largest, jitter) => Math.max(largest, jitter), 0) / this.#factor;
   }
 
-  /** min_c (z − u_c)ᵀ S⁻¹ (z − u_c) of each row. @throws ERR_RANGE naming a row whose distance is beyond float64 */
+  /** Squared distance min_c (z − u_c)ᵀ S⁻¹ (z − u_c) of each row. @throws ERR_RANGE naming a row whose distance is beyond float64 */
   async leastSquaredDistance(features: Tensor, signal: AbortSignal | undefined): Promise<Float64Array> {
     const distances = await this.mixture.leastSquaredDistance(features, { signal });
     return distances.map((distance, row) => {

@@ -1,4 +1,4 @@
-// The negative free energy of the logits: a soft maximum, which unlike the softmax keeps their size.
+// The score `energy`: the negative free energy of the logits, a soft maximum that keeps their size, which the softmax does not.
 
 import { defineScore } from "../define";
 import { ofLogits, temperatureOption } from "../logits";
@@ -6,7 +6,7 @@ import { storedOption } from "../stored";
 
 const made = (temperature: number) => ofLogits(temperature, "energy");
 
-/** T·logsumexp(l / T), Liu et al. 2020. */
+/** T·logsumexp(l / T) of the logits l at temperature T (Liu et al. 2020). */
 export const energy = defineScore({
   name: "energy",
   formula: "T·logsumexp(l / T)",

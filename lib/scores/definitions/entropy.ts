@@ -1,4 +1,4 @@
-// The negative entropy of the softmax: high where the classifier's probability lies on few classes.
+// The score `entropy`: the negative entropy of the softmax, which is high where the probability lies on few classes.
 
 import { defineScore } from "../define";
 import { ofLogits, temperatureOption } from "../logits";
@@ -6,7 +6,7 @@ import { storedOption } from "../stored";
 
 const made = (temperature: number) => ofLogits(temperature, "entropy");
 
-/** Σ_c p_c ln p_c with p = softmax(l / T), in nats. */
+/** Σ_c p_c ln p_c in nats, with p = softmax(l / T) of the logits l at temperature T. */
 export const entropy = defineScore({
   name: "entropy",
   formula: "Σ_c p_c ln p_c with p = softmax(l / T)",

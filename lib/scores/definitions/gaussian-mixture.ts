@@ -1,4 +1,4 @@
-// The log density of a Gaussian mixture: Deep Deterministic Uncertainty, and the method of this library.
+// The score `gaussian-mixture`: the log density of one Gaussian per class, as in Deep Deterministic Uncertainty; the method of this library.
 
 import type { ModelOutput } from "../../core/model-outputs";
 import { presetNames } from "../../protocols/preset";
@@ -7,7 +7,7 @@ import { defineScore, type Fitted } from "../define";
 import { choiceOption, choiceOrNumberOption, deviceOption, fromFact, fromOption, integerOption, numClassesOption } from "../option";
 import { storedObject, storedOption } from "../stored";
 
-/** log q(z) = logsumexp_c [log N(z; u_c, Σ_c) + log q(c)], Mukhoti et al. 2021: {@link GaussianMixture.logDensity}. */
+/** log q(z) = logsumexp_c [log N(z; u_c, Σ_c) + log q(c)] in nats (Mukhoti et al. 2021): {@link GaussianMixture.logDensity}. */
 export const gaussianMixture = defineScore({
   name: "gaussian-mixture",
   formula: "logsumexp_c [log N(z; u_c, Σ_c) + log q(c)]",

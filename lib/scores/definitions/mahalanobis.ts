@@ -1,4 +1,4 @@
-// The Mahalanobis distance to the nearest class under one covariance for all classes.
+// The score `mahalanobis`: the negative squared Mahalanobis distance to the nearest class, with one covariance for all classes.
 
 import type { ModelOutput } from "../../core/model-outputs";
 import { defineScore, type Fitted } from "../define";
@@ -7,9 +7,9 @@ import { SharedCovariance } from "../shared-covariance";
 import { storedObject, storedOption } from "../stored";
 
 /**
- * −min_c (z − u_c)ᵀ S⁻¹ (z − u_c), Lee et al. 2018, with class means u_c and S = Σ (z − u_c)(z − u_c)ᵀ / N as in their code and OpenOOD's;
- * theirs on other layers and on perturbed inputs is not part of it. Where S is not safely positive definite, the smallest 10^k·tr(S)/d that makes
- * it so is added to its diagonal; they take a pseudoinverse, to which a direction without variance does not count at all.
+ * −min_c (z − u_c)ᵀ S⁻¹ (z − u_c) (Lee et al. 2018), with class means u_c and S = Σ (z − u_c)(z − u_c)ᵀ / N as in their code and OpenOOD's. Their
+ * scores of other layers and of perturbed inputs are not part of it. If S is not safely positive definite, the smallest 10^k·tr(S)/d that makes it so is
+ * added to its diagonal. They take a pseudoinverse, which ignores a direction without variance.
  */
 export const mahalanobis = defineScore({
   name: "mahalanobis",

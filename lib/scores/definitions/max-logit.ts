@@ -1,10 +1,10 @@
-// The largest logit, which unlike the softmax keeps the logits' size.
+// The score `max-logit`: the largest logit, which keeps the logits' size; the softmax does not.
 
 import { defineScore } from "../define";
 import { ofLogits, temperatureOption } from "../logits";
 import { storedOption } from "../stored";
 
-/** max_c l_c, Hendrycks et al. 2022. A temperature would order the same inputs alike: there is no such option, and a file holds 1. */
+/** max_c l_c of the logits l (Hendrycks et al. 2022). A temperature would not change the order of inputs: there is no such option, and a file holds 1. */
 export const maxLogit = defineScore({
   name: "max-logit",
   formula: "max_c l_c",

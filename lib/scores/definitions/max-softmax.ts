@@ -1,4 +1,4 @@
-// Maximum softmax probability: how sure the classifier is of its answer. The baseline of the field.
+// The score `max-softmax`: the classifier's probability of its own answer, which is the baseline of the field.
 
 import { defineScore } from "../define";
 import { ofLogits, temperatureOption } from "../logits";
@@ -6,7 +6,7 @@ import { storedOption } from "../stored";
 
 const made = (temperature: number) => ofLogits(temperature, "max-softmax");
 
-/** max_c softmax(l / T)_c, Hendrycks and Gimpel 2017. */
+/** max_c softmax(l / T)_c of the logits l at temperature T (Hendrycks and Gimpel 2017). */
 export const maxSoftmax = defineScore({
   name: "max-softmax",
   formula: "max_c softmax(l / T)_c",

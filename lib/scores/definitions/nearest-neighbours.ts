@@ -1,4 +1,4 @@
-// The distance to the k-th nearest training feature.
+// The score `nearest-neighbours`: the negative distance to the k-th nearest training feature.
 
 import { LibtorchOodError } from "../../core/errors";
 import { integersOf, type Labels } from "../../core/labels";
@@ -11,25 +11,25 @@ import { defineScore, type Fitted } from "../define";
 import { booleanOption, deviceOption, fromFact, fromOption, integerOption } from "../option";
 import { damaged, restoring, storedInteger, storedOption } from "../stored";
 
-/** OpenOOD has 50 for CIFAR; the paper chooses it on validation data. */
+/** The default 50 is OpenOOD's for CIFAR; the paper chooses k on validation data. */
 const kOption = integerOption({
   minimum: 1,
   default: 50,
   description: "Which neighbour's distance counts, at most the number of training features. `warnings` says where it exceeds a class.",
 });
 
-/** The paper finds it decisive. */
+/** The default is true because the paper finds normalisation decisive. */
 const normalizeOption = booleanOption({
   default: true,
   description: "Divide every feature by its length first; one of zeros stays.",
 });
 
 /**
- * −‖z/‖z‖ − z_k/‖z_k‖‖₂, z_k the k-th nearest of the training features, Sun et al. 2022 (OpenOOD gives the square, in float32, which orders
- * alike). The search is exact: matrix products in float32 with a bound on their rounding leave a few candidates, which are measured again in float64
- * from differences; where they leave many, as under collapse, finer products come between.
- * All training features are kept, in the dtype they came in. Where k exceeds the samples of a class, that class's own inputs are measured to other
- * classes: with `labels` in the training outputs, `warnings` says so.
+ * −‖z/‖z‖ − z_k/‖z_k‖‖₂ with z_k the k-th nearest training feature (Sun et al. 2022; OpenOOD gives the square in float32, which orders inputs alike).
+ * The search is exact: matrix products in float32 with a bound on their rounding leave a few candidates, whose distances are computed again in float64
+ * from differences. If many candidates are left, as under collapse, finer products come in between.
+ * The score keeps all training features, in the dtype they came in. If k exceeds the samples of a class, distances of that class's own inputs are to
+ * other classes; `warnings` says so if the training outputs had `labels`.
  */
 export const nearestNeighbours = defineScore({
   name: "nearest-neighbours",

@@ -1,4 +1,4 @@
-// The Mahalanobis score relative to a background, one Gaussian of all training features: directions in which all classes vary cancel out.
+// The score `relative-mahalanobis`: the Mahalanobis score relative to one Gaussian of all training features; directions in which all classes vary cancel.
 
 import { Scope } from "../../core/scope";
 import type { ModelOutput } from "../../core/model-outputs";
@@ -8,8 +8,8 @@ import { SharedCovariance } from "../shared-covariance";
 import { damaged, storedObject, storedOption, withoutPrefix, withPrefix } from "../stored";
 
 /**
- * (z − u)ᵀ S₀⁻¹ (z − u) − min_c (z − u_c)ᵀ S⁻¹ (z − u_c), Ren et al. 2021, with the mean u and covariance S₀ = Σ (z − u)(z − u)ᵀ / N of all
- * training features. Jitter as for `"mahalanobis"`, each covariance for itself.
+ * (z − u)ᵀ S₀⁻¹ (z − u) − min_c (z − u_c)ᵀ S⁻¹ (z − u_c) (Ren et al. 2021), with the mean u and covariance S₀ = Σ (z − u)(z − u)ᵀ / N of all
+ * training features. Each covariance has its own jitter, by the rule of `"mahalanobis"`.
  */
 export const relativeMahalanobis = defineScore({
   name: "relative-mahalanobis",

@@ -1,4 +1,4 @@
-// ViM: the logits against a virtual one that stands for what the training features' principal subspace does not explain.
+// The score `vim`: the logits compared with a virtual logit, which measures what the training features' principal subspace does not explain.
 
 import { LibtorchOodError } from "../../core/errors";
 import { callNative, runNative } from "../../native/call";
@@ -9,9 +9,9 @@ import { deviceOption, integerOption } from "../option";
 import { damaged, restoring, storedInteger } from "../stored";
 
 /**
- * logsumexp(l) − α·‖R ᵀ(z − o)‖₂, Wang et al. 2022: l the logits, o = −W⁺b the point whose logits are zero, R an orthonormal basis of what is
- * orthogonal to the D leading right singular vectors of the training features less o (not centred), α the mean largest logit of training inputs over
- * the mean ‖Rᵀ(z − o)‖₂. The singular vectors come from the features themselves, not from their Gram matrix, which loses half the digits.
+ * logsumexp(l) − α·‖Rᵀ(z − o)‖₂ (Wang et al. 2022). Here l are the logits and o = −W⁺b is the point whose logits are zero. R is an orthonormal basis of
+ * the orthogonal complement of the D leading right singular vectors of the training features minus o (not centred). α is the mean largest logit of
+ * training inputs over the mean ‖Rᵀ(z − o)‖₂. The singular vectors come from the features themselves: their Gram matrix would lose half the digits.
  */
 export const vim = defineScore({
   name: "vim",
