@@ -1,5 +1,5 @@
 /**
- * What `libtorch-ood` exports: networks, detectors, statistics, metrics and data sets.
+ * The package `libtorch-ood`: networks, detectors, scores, statistics, metrics, data sets and files.
  *
  * @module libtorch-ood
  */

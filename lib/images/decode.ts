@@ -17,11 +17,11 @@ import { inksToRgb, interpolate, orient, storedBackwards, toPlanes, type Sampled
 import { pngOrientation } from "./png-orientation";
 
 /**
- * What becomes of an image that has not the size of the network.
- * - `"center-crop"`: its shorter side is scaled to the size, the longer one in proportion and rounded down, and the middle is kept: torchvision's
- *   `Resize(size)` and `CenterCrop(size)`;
- * - `"squash"`: both sides are scaled to the size, whatever that does to the proportions;
- * - `"none"`: it is refused.
+ * How an image of another size than the network's becomes that size. Resizing is antialiased bilinear.
+ * - `"center-crop"` scales the shorter side to the size and the longer side in proportion, rounded down, and keeps the middle, as torchvision's
+ *   `Resize(size)` and `CenterCrop(size)` do.
+ * - `"squash"` scales both sides to the size and does not keep the proportions.
+ * - `"none"` refuses the image with ERR_SHAPE.
  */
 export type ImageResize = "center-crop" | "squash" | "none";
 
@@ -30,26 +30,27 @@ export const imageResizes = ["center-crop", "squash", "none"] as const;
 /** The kernel of every resize: a triangle as wide as the reduction, which is antialiased bilinear (Pillow's `BILINEAR`). */
 export const resizeKernel = "antialiased-bilinear";
 
-/** How the images of a set came to their size: what became of those that had another one, and by which kernel. */
+/** How the images of a set that had another size were resized, and by which kernel. */
 export interface ResizeRecord {
-  /** How images of another shape were brought to the square. */
+  /** The mode of resizing. */
   readonly mode: ImageResize;
-  /** The kernel: "antialiased-bilinear" for what this library resized. */
+  /** The kernel of resizing: "antialiased-bilinear" for images that this library resized. */
   readonly kernel: string;
 }
 
+/** The form that decoded images take. */
 export interface ImageTarget {
-  /** 1 (grey) or 3 (RGB). */
+  /** Number of channels: 1 (grey) or 3 (RGB). */
   readonly channels: number;
-  /** Height and width. */
+  /** Height and width in pixels. */
   readonly size: number;
   readonly resize: ImageResize;
-  /** Pixels that a file may have; undefined: {@link maxPixels}, and {@link maxPixelsInRows} for a JPEG that is decoded row by row. */
+  /** Largest number of pixels of a file. Default: {@link maxPixels}, and {@link maxPixelsInRows} for a JPEG that is decoded row by row. */
   readonly maxPixels?: number | undefined;
   readonly signal: AbortSignal | undefined;
 }
 
-/** No image of {@link maxPixels} needs a larger file; one of more may need so many bytes a pixel. */
+/** No image of {@link maxPixels} needs a larger file; one of more pixels may need {@link maxBytesPerPixel}. */
 const maxFileBytes = 1 << 28;
 const maxBytesPerPixel = 4;
 /** sharp works in libuv's pool of four threads: one of them stays free for files and names. */
@@ -58,12 +59,13 @@ const imagesAtOnce = Math.min(3, availableParallelism());
 const pixelsPerTurn = 1 << 18;
 
 /**
- * Decodes the images to `channels`×`size`×`size` bytes each and hands them to `write` in any order, a few at a time, off the JavaScript thread.
- * EXIF orientation is applied; colour profiles are not, as Pillow and torchvision do not.
+ * Decodes the images to `channels`×`size`×`size` bytes each and passes them to `write` in any order, a few at a time, off the JavaScript thread.
+ * It applies EXIF orientation and, like Pillow and torchvision, ignores colour profiles.
  *
- * @param onFault - told of an image that cannot be decoded, which is then left out; without it, the first one ends the call
- * @throws ERR_CORRUPT_FILE for anything but a sound PNG, JPEG or WebP image within {@link ImageTarget.maxPixels}, ERR_IO for a file that cannot be read,
- *   ERR_SHAPE for another size with resize `"none"`, ERR_SHARP_NOT_FOUND where sharp is needed and not installed, ERR_ABORTED
+ * @param onFault - function that is told of an image that cannot be decoded, which is then left out. Without it the first such image ends the call
+ * @throws ERR_CORRUPT_FILE for anything but a sound PNG, JPEG or WebP image within {@link ImageTarget.maxPixels}; ERR_IO for a file that cannot be read;
+ *   ERR_SHAPE for an image of another size with resize `"none"`, and for a network of other than 1 or 3 channels; ERR_SHARP_NOT_FOUND if sharp is needed
+ *   and not installed; ERR_ABORTED after an abort
  */
 export async function decodeImages(
   images: readonly TakenImage[],
@@ -105,7 +107,7 @@ export async function decodeImages(
   if (failure !== undefined) throw failure.error;
 }
 
-/** The image as `target` wants it, plane after plane. */
+/** The image in the form of `target`, plane after plane. */
 async function decodeImage(image: TakenImage, target: ImageTarget): Promise<Uint8Array> {
   const { name } = image;
   const { channels, size } = target;
@@ -151,9 +153,9 @@ async function planesOf(name: string, source: Source, target: ImageTarget): Prom
   return orient(x.enlarge || y.enlarge ? interpolate(planes, x, y, size) : planes, size, orientation);
 }
 
-/** How sharp and {@link interpolate} share one axis: sharp reduces; it would enlarge half a pixel off its place, so that is done here. */
+/** One axis of a resize. sharp reduces; {@link interpolate} enlarges, since sharp would enlarge half a pixel off its place. */
 interface Axis extends SampledAxis {
-  /** What is cut out first, then the length it is reduced to, then what is cut out of that. */
+  /** `start` and `length` are cut out first; that is reduced to `reduced`; out of that, `cut` and `kept` are cut. */
   start: number;
   length: number;
   reduced: number;
@@ -168,7 +170,11 @@ function halfToEven(length: number): number {
   return length % 2 === 0 || half % 2 === 0 ? half : half + 1;
 }
 
-/** `length` pixels are to become `scaled`, of which the middle `size` are wanted. @param backwards - whether they are stored from the last to the first */
+/**
+ * The axis that scales `length` pixels to `scaled` and keeps the middle `size` of them.
+ *
+ * @param backwards - whether the pixels are stored from the last to the first
+ */
 function axisOf(length: number, scaled: number, size: number, backwards: boolean): Axis {
   const before = halfToEven(scaled - size);
   const offset = backwards ? scaled - size - before : before;
@@ -190,7 +196,7 @@ interface Source {
   readonly format: Format;
   readonly width: number;
   readonly height: number;
-  /** Of the pixels that `sharpImage` gives, as EXIF has it. Default 1. */
+  /** EXIF orientation of the pixels that `sharpImage` gives. Default 1. */
   readonly orientation?: number;
 }
 

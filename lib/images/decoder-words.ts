@@ -1,16 +1,16 @@
-// What sharp says of an image that it cannot decode, in the decoder's own words.
+// Extracts from sharp's error message what the decoder said of an image.
 
 /** The format of an encoded image; undefined for pixels. */
 export type Format = "png" | "jpeg" | "webp" | undefined;
 
-/** How libvips marks the lines of its decoders. */
+/** Mark of libvips before the lines of its decoders. */
 const marks = { jpeg: /^VipsJpeg: /, png: /^vipspng: /, webp: /^webp\w*: / };
-/** What sharp and libvips make of a fault that the decoder has named. */
+/** Phrases of sharp and libvips for a fault that the decoder has named. */
 const remarks = /^(?:$|Warning treated as error|error in tile|read gave)/;
 
 /**
- * Out of sharp's message, which has the same line for every pass, and lines of images that were decoded at the same time: libvips has one list of faults
- * for all of them.
+ * The decoder's words in sharp's message. The message repeats a line for every pass, and has lines of images that were decoded at the same time, since
+ * libvips has one list of faults for all images.
  */
 export function decoderWords(message: string, format: Format): string {
   const lines = [...new Set(message.split("\n").map((line) => line.replace(/^Input buffer has corrupt header: ?/, "").trim()))];

@@ -1,4 +1,4 @@
-// Images that cannot be decoded: which errors are an image's own fault, and what becomes of such an image.
+// Images that cannot be decoded: which errors are an image's own fault, and what happens with such an image.
 
 import { setImmediate as turn } from "node:timers/promises";
 import { fail } from "../core/checks";
@@ -7,27 +7,27 @@ import { untilAborted } from "../native/call";
 
 /** An image that was left out. */
 export interface ImageFailure {
-  /** Its place among the images of the call, from 0. */
+  /** Place of the image among the images of the call, from 0. */
   readonly index: number;
-  /** Its path; "images[3]" for one without. */
+  /** Path of the image; "images[3]" for one without. */
   readonly path: string;
-  /** ERR_CORRUPT_FILE, ERR_IO, or ERR_SHAPE for another size with resize "none". */
+  /** ERR_CORRUPT_FILE if it could not be decoded, ERR_IO if its file could not be read, ERR_SHAPE if it had another size with resize "none". */
   readonly code: ErrorCode;
-  /** The message of `error`. */
+  /** Message of `error`. */
   readonly reason: string;
   /** The error that decoding the image threw. */
   readonly error: LibtorchOodError;
 }
 
 /**
- * What becomes of images that cannot be decoded.
- * - `"throw"`: the first one ends the call with its error;
- * - `"skip"`: they are left out, and the others keep their order;
- * - a function: the same, and it is told of each, in order. What it throws, or what its promise rejects with, ends the call.
+ * What happens with images that cannot be decoded.
+ * - `"throw"`: the first one ends the call with its error.
+ * - `"skip"`: they are left out, and the others keep their order.
+ * - A function: they are left out, and the function is told of each, in order. An error that it throws, or that its promise rejects with, ends the call.
  */
 export type OnError = "throw" | "skip" | ((failure: ImageFailure) => void | Promise<void>);
 
-/** @throws ERR_OPTION */
+/** The option `onError`, by default "throw". @throws ERR_OPTION for anything but "throw", "skip" or a function */
 export function checkOnError(value: OnError | undefined): OnError {
   if (value === undefined) return "throw";
   if (value !== "throw" && value !== "skip" && typeof value !== "function")
@@ -35,7 +35,7 @@ export function checkOnError(value: OnError | undefined): OnError {
   return value;
 }
 
-/** Errors of one image alone; others (no sharp, no memory, an abort) would befall every image. */
+/** Whether an error is the fault of one image alone. Others (no sharp, no memory, an abort) would meet every image. */
 export function isImageFault(error: unknown): error is LibtorchOodError {
   return isLibtorchOodError(error) && ["ERR_CORRUPT_FILE", "ERR_IO", "ERR_SHAPE"].includes(error.code);
 }
@@ -44,10 +44,14 @@ export function imageFailure(index: number, path: string, error: LibtorchOodErro
   return { index, path, code: error.code, reason: error.message, error };
 }
 
-/** Told of before the event loop turns: about a millisecond. */
+/** Failures that are reported before the event loop turns: about a millisecond. */
 const failuresPerTurn = 256;
 
-/** Faults as {@link ImageFailure}s in the order of the images, each told to `onError`. @throws ERR_ABORTED, and what `onError` throws */
+/**
+ * The faults as {@link ImageFailure}s in the order of the images. It tells `onError` of each.
+ *
+ * @throws ERR_ABORTED after an abort, and what `onError` throws
+ */
 export async function reportFaults(
   faults: ReadonlyMap<number, LibtorchOodError>,
   nameOf: (index: number) => string,

@@ -1,21 +1,21 @@
-// What an image file's header says of size and layout: read here where the file is plain, which costs a hundredth of what asking sharp does.
+// Reads size and layout from the header of a plain image file, at a hundredth of the cost of asking sharp.
 
 export interface ImageHeader {
-  /** As the pixels are stored: EXIF orientation may turn them. */
+  /** Width and height of the stored pixels, which EXIF orientation may turn. */
   readonly width: number;
   readonly height: number;
-  /** EXIF's, 1 to 8; 1: as stored. */
+  /** EXIF orientation, 1 to 8; 1 is as stored. */
   readonly orientation: number;
-  /** Whether it is a JPEG of C, M, Y, K. */
+  /** Whether the image is a JPEG of C, M, Y, K. */
   readonly inks: boolean;
-  /** Whether it is a JPEG that is decoded row by row: it need not be in memory as a whole. */
+  /** Whether the image is a JPEG that is decoded row by row, so that it is never in memory as a whole. */
   readonly inRows: boolean;
 }
 
 /**
  * The header of a PNG, baseline JPEG or WebP without EXIF data, of grey, RGB or RGBA.
  *
- * @returns undefined for anything else, or where something is odd: sharp has the last word then
+ * @returns undefined for anything else and for a header that is unusual; sharp then decides
  */
 export function plainHeader(bytes: Buffer): ImageHeader | undefined {
   const size = bytes[0] === 0xff ? jpegSize(bytes) : bytes[0] === 0x89 ? pngSize(bytes) : webpSize(bytes);
@@ -25,7 +25,7 @@ export function plainHeader(bytes: Buffer): ImageHeader | undefined {
 
 type Size = Pick<ImageHeader, "width" | "height">;
 
-/** Of the segments up to the first scan. */
+/** Reads the segments up to the first scan. */
 function jpegSize(bytes: Buffer): Size | undefined {
   let size: Size | undefined;
   for (let at = 2; at + 4 <= bytes.length;) {
@@ -46,7 +46,7 @@ function jpegSize(bytes: Buffer): Size | undefined {
   return undefined;
 }
 
-/** None of these has to do with orientation; others may. */
+/** Chunks that do not concern orientation; others may. */
 const plainChunks = new Set([
   "IHDR",
   "PLTE",
@@ -74,7 +74,7 @@ function pngSize(bytes: Buffer): Size | undefined {
   return undefined;
 }
 
-/** Of a file without the extended header, which would tell of EXIF data. */
+/** Reads a file without the extended header, which would announce EXIF data. */
 function webpSize(bytes: Buffer): Size | undefined {
   if (bytes.length < 30) return undefined;
   const chunk = bytes.toString("latin1", 12, 16);

@@ -1,4 +1,4 @@
-// The image files in a folder and in those below it: every real folder once, whatever links lead to it, and names that begin with a dot left out.
+// Finds the image files in a folder and the folders below it: each real folder once, whatever links lead to it; names that begin with a dot are ignored.
 
 import type { Dirent } from "node:fs";
 import { readdir, stat } from "node:fs/promises";
@@ -8,22 +8,22 @@ import { pathBytes, pathOfBytes, pathText, type Path } from "../formats/path-tex
 import { abortError } from "../native/call";
 
 const decodable = /\.(?:png|jpe?g|jpe|jfif|webp)$/i;
-/** Files that show pictures elsewhere: passed over in silence, they would make a set another one. */
+/** Endings of images that cannot be read here. Ignored without a word, such files would make a set another one. */
 const undecodable = /\.(?:heic|heif|avif|gif|tiff?|bmp|ppm|pgm|pbm|pnm|jp2|j2k|jxl|svg|ico|psd|dng|cr2|nef|arw)$/i;
 
-/** The endings that are looked for, in words. */
+/** Endings of the files that are found, in words. */
 export const imageEndings = ".png, .jpg, .jpeg, .jpe, .jfif or .webp";
 
 /** A folder below the root (or the root itself) and the images in it. */
 export interface ImagesOfFolder {
-  /** Relative to the root, with slashes; empty for the root. */
+  /** Path relative to the root, with slashes; empty for the root. */
   readonly folder: Buffer;
-  /** Sorted by their bytes, which is the order of code points. */
+  /** Names sorted by their bytes, which is the order of code points. */
   readonly names: readonly Buffer[];
 }
 
 export interface ImageTree {
-  /** Sorted by their bytes. */
+  /** Folders sorted by their bytes. */
   readonly folders: readonly ImagesOfFolder[];
   /** Image files of formats that cannot be read here, relative to the root. */
   readonly undecodable: readonly Buffer[];
@@ -31,15 +31,15 @@ export interface ImageTree {
 
 export interface ImageTreeOptions {
   signal: AbortSignal | undefined;
-  /** What becomes of a link to a folder that it lies in: passed over (the folder is read already), or ERR_IO. */
+  /** How to treat a link to a folder that it lies in: ignore it (the folder is read already), or throw ERR_IO. */
   loops: "pass" | "refuse";
-  /** Told of a folder that cannot be read; without it, such a folder ends the call. */
+  /** Function that is told of a folder that cannot be read. Without it, such a folder ends the call. */
   onUnreadable?: (path: Path, error: Error) => void;
 }
 
 interface Folder {
   readonly relative: Buffer;
-  /** Device and inode of the folders that it lies in. */
+  /** Device and inode of the folders that this one lies in. */
   readonly parents: readonly string[];
 }
 
@@ -47,9 +47,9 @@ const slash = Buffer.from("/");
 const dot = 0x2e;
 
 /**
- * The images, as `find -L` finds files: links are followed, and each real folder is read once, under its own name where it has one in the tree.
+ * Finds images as `find -L` finds files: it follows links and reads each real folder once, under its own name if it has one in the tree.
  *
- * @throws ERR_IO, ERR_ABORTED
+ * @throws ERR_IO if a folder cannot be read; ERR_ABORTED after an abort
  */
 export async function imageTree(root: Path, { signal, loops, onUnreadable }: ImageTreeOptions): Promise<ImageTree> {
   const folders: ImagesOfFolder[] = [];
@@ -115,7 +115,7 @@ export async function imageTree(root: Path, { signal, loops, onUnreadable }: Ima
   }
 }
 
-/** Names of the folders in a folder, links to folders included; names that begin with a dot are left out. @throws ERR_IO */
+/** Names of the folders in a folder, links to folders included; names that begin with a dot are ignored. @throws ERR_IO if it cannot be read */
 export async function foldersIn(path: Path): Promise<Buffer[]> {
   const found: Buffer[] = [];
   try {
@@ -130,7 +130,7 @@ export async function foldersIn(path: Path): Promise<Buffer[]> {
   return found.sort(byBytes);
 }
 
-/** For sorting names as bytes, which is the order of their code points. */
+/** Compares names as bytes, which gives the order of their code points. */
 export function byBytes(a: Buffer, b: Buffer): number {
   return Buffer.compare(a, b);
 }
@@ -140,7 +140,7 @@ export function byCodePoints(a: string, b: string): number {
   return byBytes(Buffer.from(a), Buffer.from(b));
 }
 
-/** With a slash between them, where one is needed. */
+/** Joins two paths, with a slash between them if one is needed. */
 export function join(folder: Buffer, name: Buffer): Buffer {
   if (folder.length === 0 || name.length === 0) return folder.length === 0 ? name : folder;
   return folder.at(-1) === slash[0] ? Buffer.concat([folder, name]) : Buffer.concat([folder, slash, name]);
@@ -150,7 +150,7 @@ function entries(path: Path): Promise<Dirent<Buffer>[]> {
   return readdir(path, { withFileTypes: true, encoding: "buffer" }) as Promise<unknown> as Promise<Dirent<Buffer>[]>;
 }
 
-/** What a link leads to; one to nothing, or to itself, is no folder. */
+/** The target of a link; a link to nothing, or to itself, is no folder. */
 async function isFolder(path: Path): Promise<boolean> {
   try {
     return (await stat(path)).isDirectory();

@@ -1,13 +1,13 @@
-// Single images as programs hold them: encoded bytes, the path of a file, a Blob, RGBA pixels as a canvas gives them.
+// Takes single images as programs hold them: encoded bytes, the path of a file, a Blob, RGBA pixels as a canvas gives them.
 
 import { describe, fail, integer, typedArrayName } from "../core/checks";
 import { LibtorchOodError } from "../core/errors";
 import { absolutePath, pathOfUrl, pathText, workingFolder, type Path } from "../formats/path-text";
 import { listOf } from "../core/lists";
 
-/** Pixels as the `ImageData` of a canvas holds them: R, G, B, A, row by row, alpha not multiplied in. */
+/** Pixels as the `ImageData` of a canvas holds them: R, G, B, A, row by row, with alpha not multiplied in. */
 export interface ImageDataLike {
-  /** 4 · width · height bytes. */
+  /** The pixels, 4 · width · height bytes. */
   readonly data: Uint8ClampedArray | Uint8Array;
   /** Width in pixels. */
   readonly width: number;
@@ -18,19 +18,22 @@ export interface ImageDataLike {
 /** One image: the bytes of a PNG, JPEG or WebP file, also as a Blob; the path of such a file, also as a `file:` URL; or RGBA pixels. */
 export type Image = Uint8Array | string | URL | Blob | ImageDataLike;
 
-/** Pixels that an image may have: a file of a few kilobytes can claim billions. Memory and time grow with them. */
+/** Default largest number of pixels of an image. Memory and time grow with pixels, and a file of a few kilobytes can claim billions. */
 export const maxPixels = 100_000_000;
-/** Pixels that a JPEG which is decoded row by row may have, unless told otherwise: only time grows with them. Telephones have 108 and 200 million. */
+/** Default largest number of pixels of a JPEG that is decoded row by row, for which only time grows. Telephones take 108 and 200 million. */
 export const maxPixelsInRows = 250_000_000;
-/** The longest side that a JPEG can have; sharp's resize overflows at sides some times longer. */
+/** Longest side of a JPEG in pixels; sharp's resize overflows at sides some times longer. */
 export const maxSide = 65_535;
 
-/** The option `maxPixels`. @throws ERR_OPTION, ERR_RANGE */
+/** The option `maxPixels`. @throws ERR_OPTION for anything but an integer; ERR_RANGE below 1 and beyond {@link maxSide}² */
 export function checkMaxPixels(value: number | undefined): number | undefined {
   return value === undefined ? undefined : integer(value, "maxPixels", 1, maxSide ** 2);
 }
 
-/** An image that belongs to the call: a {@link Path} (spelled out, since declarations do without Node's types), or a copy of the caller's bytes. `name` is what error messages call it. */
+/**
+ * An image that belongs to the call: a {@link Path} (spelled out, since declarations do without Node's types), a Blob, or a copy of the caller's bytes.
+ * Error messages call it `name`.
+ */
 export type TakenImage =
   | { readonly name: string; readonly path: string | Uint8Array }
   | { readonly name: string; readonly blob: Blob }
@@ -43,9 +46,11 @@ export function isImage(value: unknown): value is Image {
 }
 
 /**
- * Checks what can be checked without decoding, and copies, so that nothing the caller does to the images afterwards shows.
+ * Checks what can be checked without decoding, and copies: what the caller does to the images afterwards has no effect.
  *
- * @throws ERR_OPTION, ERR_DTYPE, ERR_SHAPE where pixels are not 4 · width · height, ERR_RANGE for more than {@link maxPixels}
+ * @param name - what messages call the images
+ * @throws ERR_OPTION for anything but images, and for text that is no path; ERR_DTYPE for bytes or pixels in another typed array; ERR_SHAPE if pixels are
+ *   not 4 · width · height bytes; ERR_RANGE for pixels of a size below 1 or of more than {@link maxPixels}
  */
 export function takeImages(images: Image | readonly Image[], name: string): TakenImage[] {
   if (Array.isArray(images)) {
@@ -84,12 +89,12 @@ function takeImage(image: Image, name: string, copyOf: Copier): TakenImage {
 
 type Copier = (bytes: Uint8Array) => Uint8Array<ArrayBuffer>;
 
-/** An array whose buffer was transferred has no bytes, and cannot be copied. */
+/** Copies an array. One whose buffer was transferred has no bytes and cannot be copied by the constructor. */
 const copyOne: Copier = (bytes) => (bytes.byteLength === 0 ? new Uint8Array(0) : new Uint8Array(bytes));
 
 const blockBytes = 1 << 20;
 
-/** Of many small arrays: in blocks, since 100,000 ArrayBuffers take seconds, for which the event loop stands still. */
+/** Copies many small arrays into blocks, since making 100,000 ArrayBuffers would stop the event loop for seconds. */
 function copierOfMany(): Copier {
   let block = new Uint8Array(0);
   let used = 0;
@@ -126,7 +131,7 @@ function takePath(path: Path, name: string): TakenImage {
   return { name: pathText(path), path: absolutePath(path, workingFolder()) };
 }
 
-/** By tag: it may be of another realm. */
+/** Recognises a URL by its tag: it may be of another realm. */
 function isUrl(value: unknown): value is URL {
   return Object.prototype.toString.call(value) === "[object URL]";
 }

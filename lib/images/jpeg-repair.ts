@@ -1,5 +1,5 @@
-// JPEG files that every viewer shows though their headers break the standard: what is wrong in them is put right in a copy, so that the decoder can go
-// on refusing whatever it warns of in the pixels themselves.
+// Repairs a copy of a JPEG file whose headers break the standard though every viewer shows it. The decoder can then still refuse whatever it warns of in
+// the pixels themselves.
 
 /** Start of image, of scan, end of image, and the markers that stand alone. */
 const [startOfImage, startOfScan, endOfImage] = [0xd8, 0xda, 0xd9];
@@ -9,11 +9,11 @@ const isFrame = (marker: number): boolean => marker >= 0xc0 && marker <= 0xc2;
 const restartInterval = 0xdd;
 
 /**
- * Puts right, without touching coded pixels: a scan header other than 0, 63, 0 of a sequential image, which has no other (0, 0, 0 of some cameras),
- * bytes between two segments, a JFIF version that does not exist, a colour transform in Adobe's segment that does not exist, and restart markers that
- * are numbered wrongly though all are there.
+ * Repairs these faults without touching coded pixels: a scan header of a sequential image other than 0, 63, 0, which is the only valid one (some cameras
+ * write 0, 0, 0); bytes between two segments; a JFIF version that does not exist; a colour transform in Adobe's segment that does not exist; and restart
+ * markers that are numbered wrongly though none is missing.
  *
- * @returns a copy; undefined where there is none of these, or where the file is damaged otherwise
+ * @returns a repaired copy; undefined if the file has none of these faults, or is damaged in another way
  */
 export function repairJpeg(bytes: Buffer): Buffer | undefined {
   const pieces: Buffer[] = [];
@@ -84,7 +84,7 @@ export function repairJpeg(bytes: Buffer): Buffer | undefined {
   return undefined; // without an end it is cut off
 }
 
-/** Where the coded pixels that begin at `start` end: at a marker that is no restart. */
+/** The end of the coded pixels that begin at `start`: the next marker that is no restart. */
 function scanEnd(bytes: Buffer, start: number): number {
   for (let at = bytes.indexOf(0xff, start); at >= 0; at = bytes.indexOf(0xff, at + 1)) {
     const code = bytes[at + 1] ?? 0xff;
@@ -94,7 +94,7 @@ function scanEnd(bytes: Buffer, start: number): number {
 }
 
 /**
- * Adobe's transforms are 0 or 1 (YCbCr) of three components, 0 or 2 (YCCK) of four. Of any other number decoders only warn, and take the pixels as
+ * Adobe's transforms are 0 or 1 (YCbCr) for three components, and 0 or 2 (YCCK) for four. Decoders warn of any other number and take the pixels as
  * transformed.
  */
 function nameTransform(adobe: Buffer, components: number): boolean {
@@ -124,7 +124,7 @@ interface Frame {
   readonly components: number;
   readonly width: number;
   readonly height: number;
-  /** How often each component is sampled, by its identifier. */
+  /** Sampling factors of each component, by its identifier. */
   readonly sampling: ReadonlyMap<number, readonly [x: number, y: number]>;
 }
 
@@ -139,7 +139,7 @@ function frameOf(segment: Buffer): Frame | undefined {
   return { height: segment.readUInt16BE(5), width: segment.readUInt16BE(7), components, sampling };
 }
 
-/** Restart markers in a scan that is complete; undefined where its header does not tell. */
+/** Number of restart markers in a complete scan; undefined if its header does not tell. */
 function restartsOf(scan: Buffer, { width, height, sampling }: Frame, interval: number): number | undefined {
   const [x, y] = [0, 1].map((axis) => Math.max(...Array.from(sampling.values(), (factors) => factors[axis] as number))) as [number, number];
   const own = scan[4] === 1 ? sampling.get(scan[5] as number) : ([1, 1] as const);

@@ -1,15 +1,14 @@
-// From interleaved pixels to the planes that a network reads: alpha flattened, colour and grey converted as Pillow does it,
-// and small images enlarged.
+// Turns interleaved pixels into the planes that a network reads: flattens alpha, converts colour and grey as Pillow does, and enlarges small images.
 
 import { setImmediate as turn } from "node:timers/promises";
 import { allocateBytes } from "../formats/regular-file";
 import { abortError } from "../native/call";
 
 /**
- * Bytes H×W×`found` to `wanted`×H×W.
+ * Turns bytes H×W×`found` into bytes `wanted`×H×W.
  *
- * Alpha is flattened onto black, as a canvas does when it writes a JPEG. Colour becomes grey by Pillow's `convert("L")`, ITU-R 601-2 luma in
- * 16-bit fixed point; grey becomes colour by being repeated.
+ * Alpha is flattened onto black, as a canvas does when it writes a JPEG. Colour becomes grey by Pillow's `convert("L")`, which is ITU-R 601-2 luma in
+ * 16-bit fixed point. Grey is repeated to become colour.
  *
  * @param found - 1 grey, 2 grey and alpha, 3 RGB, 4 RGBA
  * @param wanted - 1 or 3
@@ -40,10 +39,10 @@ function flatten(value: number, alpha: number): number {
   return Math.round((value * alpha) / 255);
 }
 
-/** Pixels that are converted before the event loop turns: about a millisecond. */
+/** Number of pixels that are converted before the event loop turns: about a millisecond. */
 const pixelsPerTurn = 1 << 17;
 
-/** C, M, Y, K to R, G, B as Pillow does it: (255 − C)(255 − K) / 255 in 16-bit fixed point. */
+/** Converts C, M, Y, K to R, G, B as Pillow does: (255 − C)(255 − K) / 255 in 16-bit fixed point. */
 export async function inksToRgb(inks: Uint8Array, signal: AbortSignal | undefined): Promise<Uint8Array> {
   const area = inks.length / 4;
   const pixels = allocateBytes(3 * area, "an image of CMYK");
@@ -61,15 +60,15 @@ export async function inksToRgb(inks: Uint8Array, signal: AbortSignal | undefine
   return pixels;
 }
 
-/** One axis of an image that is sampled anew. */
+/** One axis of an image that is resampled. */
 export interface SampledAxis {
-  /** Pixels there are. */
+  /** Number of pixels of the source. */
   readonly kept: number;
-  /** Where, counted in those pixels from the centre of the first, the new pixel `i` lies: 0 to kept − 1. */
+  /** Position of the new pixel `i` in source pixels, counted from the centre of the first: 0 to kept − 1. */
   readonly at: (i: number) => number;
 }
 
-/** Bilinear interpolation of planes of y.kept × x.kept bytes to planes of size × size. */
+/** Interpolates planes of y.kept × x.kept bytes bilinearly to planes of size × size. */
 export function interpolate(planes: Uint8Array, x: SampledAxis, y: SampledAxis, size: number): Uint8Array {
   const area = x.kept * y.kept;
   const channels = planes.length / area;
@@ -97,7 +96,7 @@ export function storedBackwards(orientation: number): { x: boolean; y: boolean }
   return { x: [2, 3, 7, 8].includes(orientation), y: [3, 4, 6, 7].includes(orientation) };
 }
 
-/** Planes of size × size as EXIF's orientation says that they are to be shown. */
+/** Turns planes of size × size upright, by EXIF's orientation. */
 export function orient(planes: Uint8Array, size: number, orientation: number): Uint8Array {
   if (orientation === 1) return planes;
   const { x, y } = storedBackwards(orientation);

@@ -1,4 +1,4 @@
-// The EXIF orientation of a PNG: its eXIf chunk may stand behind the pixels, where the decoder does not look for it any more.
+// Reads the EXIF orientation of a PNG, whose eXIf chunk may stand behind the pixels, where the decoder does not look for it.
 
 /**
  * The orientation in the first eXIf chunk, wherever it stands.
@@ -17,7 +17,7 @@ const orientationTag = 0x0112;
 /** TIFF's types of whole numbers of 16 and 32 bits. */
 const [short, long] = [3, 4];
 
-/** Of a TIFF header and its first directory; "Exif\0\0" may stand before them, as in a JPEG. */
+/** The orientation in a TIFF header and its first directory; "Exif\0\0" may stand before them, as in a JPEG. */
 function exifOrientation(data: Buffer): number {
   const block = data.toString("latin1", 0, 6) === "Exif\0\0" ? data.subarray(6) : data;
   const order = block.toString("latin1", 0, 2);

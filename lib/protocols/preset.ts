@@ -1,4 +1,4 @@
-// What a preset is: one protocol of the literature as plain data, every choice by name; and how a caller's options override it.
+// Presets: each is one protocol of the literature as plain data; a caller's options override its choices.
 
 import { oneOf } from "../core/checks";
 import { ddu2021 } from "./ddu-2021";
