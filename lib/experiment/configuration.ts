@@ -15,6 +15,7 @@ import schema from "./schema.json";
 /** A thousand cells take a tenth of it. */
 const maxFileBytes = 1 << 20;
 
+/** The JSON schema (draft 7) of configuration files. */
 export const configurationSchema: JsonSchema = schema;
 
 /** Names of the data sets that the library reads. */
@@ -22,6 +23,7 @@ export const knownDatasets: readonly string[] = schema.definitions.dataset.anyOf
 
 /** One network, or with lists several: a cell of each combination. */
 export interface CellGroup {
+  /** ResNet18 or ResNet50, or a list of both. */
   readonly depth: 18 | 50 | readonly (18 | 50)[];
   /** Default true. */
   readonly spectralNorm?: boolean | readonly boolean[];
@@ -29,21 +31,29 @@ export interface CellGroup {
   readonly avgPoolShortcut?: boolean | readonly boolean[];
   /** L2 normalisation of the features. Default true. */
   readonly l2Normalize?: boolean | readonly boolean[];
+  /** Epochs of training, before scaling. */
   readonly epochs: number;
+  /** Numbers of epochs done when the learning rate drops, before scaling. Default: none. */
   readonly milestones?: readonly number[];
   /** Default 1024. */
   readonly batchSize?: number;
+  /** Multiplies the channels of every layer. Default 1. */
   readonly width?: number;
+  /** Length of the feature vector. Default: what depth and width give. */
   readonly featureDim?: number;
+  /** What follows the training of the cell. Default: nothing. */
   readonly intervention?: Intervention;
 }
 
 /** Training that stops at an epoch and goes on with the neural-collapse loss, and beside it as before. */
 export interface Intervention {
+  /** Epochs of training done when it begins. */
   readonly epoch: number;
+  /** Epochs of each of its two phases. */
   readonly epochs: number;
   /** Of both phases. Default 0.01, one order below that of training. */
   readonly learningRate?: number;
+  /** Numbers of its epochs done when the learning rate drops. Default: none. */
   readonly milestones?: readonly number[];
   /** With the neural-collapse loss. Default 2048. */
   readonly batchSize?: number;
@@ -51,6 +61,7 @@ export interface Intervention {
 
 /** What a configuration file holds, and what a preset is. */
 export interface Configuration {
+  /** The title of the experiment, for its report. Default: the name of the preset or file. */
   readonly name?: string;
   /** A data set that the library reads, or a folder of images with `train` and `test` in it: `folder:PATH` or `NAME=PATH`. */
   readonly inDistribution: OodName;
@@ -60,56 +71,111 @@ export interface Configuration {
   readonly imageSize?: number;
   /** n: the seeds 1 to n. */
   readonly seeds: number | readonly number[];
-  readonly validation?: { readonly share?: number; readonly seed?: number };
+  /** The part of the training images that is held out. */
+  readonly validation?: {
+    /** Share of the training images that is held out. Default 0.1. */
+    readonly share?: number;
+    /** Seed of the split. Default 0. */
+    readonly seed?: number;
+  };
+  /** How all cells are trained. */
   readonly training?: Partial<TrainingChoices>;
+  /** The Gaussian mixture of all measurements. */
   readonly mixture?: Partial<MixtureChoices>;
+  /** What is measured, and when. */
   readonly measurements?: Partial<MeasurementChoices>;
-  readonly subset?: { readonly train?: number; readonly test?: number };
+  /** How many images are used of each set, evenly drawn. */
+  readonly subset?: {
+    /** Training images, those held out included. Default: all. */
+    readonly train?: number;
+    /** Images of the test set and of each out-of-distribution set. Default: all. */
+    readonly test?: number;
+  };
+  /** What is made smaller than the cells say. */
   readonly scale?: Scale;
+  /** The networks. */
   readonly cells: readonly CellGroup[];
 }
 
+/** How networks are trained. */
 export interface TrainingChoices {
+  /** Learning rate of SGD at the start. Default 0.1. */
   readonly learningRate: number;
+  /** Momentum of SGD. Default 0.9. */
   readonly momentum: number;
+  /** L2 penalty on all parameters. Default 5e-4. */
   readonly weightDecay: number;
+  /** What multiplies the learning rate at each milestone. Default 0.1. */
   readonly gamma: number;
+  /** Random crops and flips of the training images, or none. Default "crop-flip". */
   readonly augmentation: "crop-flip" | "none";
   /** "auto" becomes one of the others when the experiment begins, the same for all rows of a folder. */
   readonly precision: Precision;
 }
 
+/** The Gaussian mixture of the measurements. */
 export interface MixtureChoices {
+  /** How the covariance of each class is estimated. */
   readonly covariance: Exclude<Covariance, "low-rank">;
   /** In place of "full" where a class has no more samples than dimensions. */
   readonly fewSamples: Exclude<Covariance, "low-rank">;
+  /** The probability of each class. */
   readonly prior: Prior;
+  /** What is added to a covariance that is not safely positive definite. */
   readonly jitter: Jitter;
 }
 
+/** What is measured of a network, and when. */
 export interface MeasurementChoices {
   /** Epochs before scaling; undefined: after the last epoch only. */
   readonly every?: number;
+  /** The scores that are compared. */
   readonly scores: readonly MeasuredScore[];
+  /** How many singular values of the features rows hold. 0: none. */
   readonly singularValues: number;
+  /** How many samples of each set rows hold. 0: none. */
   readonly samples: number;
 }
 
+/** What is made smaller than a configuration says. Every row tells of it. */
 export interface Scale {
   /** A schedule of `of` epochs gets `run`, the others in proportion. */
-  readonly epochs?: { readonly run: number; readonly of: number };
+  readonly epochs?: {
+    /** Epochs that the schedule gets. */
+    readonly run: number;
+    /** Epochs of the schedule. */
+    readonly of: number;
+  };
+  /** Images per step, in place of those of the cells. */
   readonly batchSize?: number;
+  /** What the width of every cell is multiplied by. */
   readonly width?: number;
 }
 
 /** A {@link Configuration} that was checked, with every default filled in. */
 export interface ResolvedConfiguration extends Configuration {
   readonly imageSize: number;
-  readonly validation: { readonly share: number; readonly seed: number };
+  /** The part of the training images that is held out. */
+  readonly validation: {
+    /** Share of the training images that is held out. */
+    readonly share: number;
+    /** Seed of the split. */
+    readonly seed: number;
+  };
+  /** How all cells are trained. */
   readonly training: TrainingChoices;
+  /** The Gaussian mixture of all measurements. */
   readonly mixture: MixtureChoices;
+  /** What is measured, and when. */
   readonly measurements: MeasurementChoices;
-  readonly subset: { readonly train?: number; readonly test?: number };
+  /** How many images are used of each set, evenly drawn. */
+  readonly subset: {
+    /** Training images, those held out included. Default: all. */
+    readonly train?: number;
+    /** Images of the test set and of each out-of-distribution set. Default: all. */
+    readonly test?: number;
+  };
+  /** What is made smaller than the cells say. */
   readonly scale: Scale;
 }
 

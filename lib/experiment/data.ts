@@ -10,8 +10,13 @@ import { datasetReference } from "./dataset-name";
 
 /** How a data set is read from the data directory: `train` is missing for one that is only ever out of distribution. */
 export interface DatasetReader {
+  /** Reads the training images. */
   readonly train?: (directory: string) => Promise<Dataset>;
-  /** @param form of the images in distribution, for a reader that decodes images; what it gives may have another */
+  /**
+   * Reads the test images.
+   *
+   * @param form - of the images in distribution, for a reader that decodes images; what it gives may have another
+   */
   readonly test: (directory: string, form: datasets.ImageForm) => Promise<Dataset>;
 }
 
@@ -51,8 +56,11 @@ export interface ExperimentData {
   readonly name: string;
   /** Un-augmented training images without those held out. */
   readonly train: Dataset;
+  /** The held-out training images. */
   readonly validation: Dataset;
+  /** The in-distribution test images. */
   readonly test: Dataset;
+  /** The out-of-distribution sets, by name. */
   readonly ood: ReadonlyMap<string, Dataset>;
   /** SHA-256 of each set as it is used. */
   readonly hashes: Readonly<Record<string, string>>;

@@ -21,7 +21,7 @@ export { type DatasetReader, type DatasetReaders, type ExperimentData } from "./
 export type { JsonSchema } from "./json-schema";
 export type { MeasuredScore } from "./measured-scores";
 export { planOf, type Plan, type PlannedCell, type PlannedIntervention, type PlannedRun } from "./plan";
-export { experimentPreset, experimentPresets, presetReferenceEpochs, type ExperimentPresetName } from "./presets";
+export { experimentPreset, experimentPresets, presetReferenceEpochs, type ExperimentPresetName, type PresetConfiguration } from "./presets";
 export { report, type ReportOptions, type WrittenReport } from "./report/write-report";
 export { read, type Results } from "./report/read-results";
 export { resultsFileName } from "./results-file";

@@ -4,22 +4,36 @@ import { describe } from "../core/checks";
 import { LibtorchOodError } from "../core/errors";
 import { anything, check, either, like, list, number, object, oneOf, optional, present, truth, whole, type Schema } from "../core/schema";
 
-/** The part of JSON Schema (draft 7) that {@link checkJson} understands; another keyword in a schema is an error, never ignored. */
+/** The part of JSON Schema (draft 7) that configurations are checked by; another keyword in a schema is an error, never ignored. */
 export interface JsonSchema {
   readonly [keyword: string]: unknown;
+  /** The definition that stands in this place. */
   readonly $ref?: string;
+  /** The JSON type of the value. */
   readonly type?: string;
+  /** What the value means. */
   readonly description?: string;
+  /** The least number of characters. */
   readonly minLength?: number;
+  /** A regular expression that a text matches. */
   readonly pattern?: string;
+  /** All values that there are. */
   readonly enum?: readonly unknown[];
+  /** Schemas one of which fits. */
   readonly anyOf?: readonly JsonSchema[];
+  /** Schemas of the fields of an object. */
   readonly properties?: Readonly<Record<string, JsonSchema>>;
+  /** Fields that an object must have. */
   readonly required?: readonly string[];
+  /** Whether an object may have other fields. */
   readonly additionalProperties?: boolean;
+  /** Whether the items of a list differ. */
   readonly uniqueItems?: boolean;
+  /** The schema of the items of a list. */
   readonly items?: JsonSchema;
+  /** Schemas that `$ref` names. */
   readonly definitions?: Readonly<Record<string, JsonSchema>>;
+  /** What an absent value counts as. */
   readonly default?: unknown;
 }
 

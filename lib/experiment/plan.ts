@@ -7,17 +7,23 @@ import type { Cell, Phase } from "./rows";
 
 /** A cell and how it is trained and measured, all after scaling. */
 export interface PlannedCell {
+  /** The network. */
   readonly cell: Cell;
   /** Epochs of training after which it is measured, ascending; the last is where training ends. */
   readonly measuredAt: readonly number[];
+  /** What follows its training; undefined: nothing. */
   readonly intervention: PlannedIntervention | undefined;
   /** What was made smaller, for the rows. */
   readonly scaled: readonly string[];
 }
 
+/** What follows the training of a network, after scaling. */
 export interface PlannedIntervention {
+  /** Epochs of each of its two phases. */
   readonly epochs: number;
+  /** Learning rate of both phases. */
   readonly learningRate: number;
+  /** Numbers of its epochs done when the learning rate drops. */
   readonly milestones: readonly number[];
   /** With the neural-collapse loss; the control keeps the cell's. */
   readonly batchSize: number;
@@ -27,15 +33,21 @@ export interface PlannedIntervention {
 
 /** One training, with what follows it: the unit that a process claims. */
 export interface PlannedRun {
+  /** The cell that is trained. */
   readonly planned: PlannedCell;
+  /** The seed of weights, order and augmentation. */
   readonly seed: number;
   /** For file names: readable, and different for different cells and seeds. */
   readonly id: string;
 }
 
+/** What an experiment runs. */
 export interface Plan {
+  /** The configuration that it follows. */
   readonly configuration: ResolvedConfiguration;
+  /** The networks, each once. */
   readonly cells: readonly PlannedCell[];
+  /** The seeds that each is trained with. */
   readonly seeds: readonly number[];
   /** Cell after cell, seed after seed. */
   readonly runs: readonly PlannedRun[];

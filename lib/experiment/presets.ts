@@ -96,13 +96,19 @@ const presets = {
 /** Names of the presets: the tables and figures of the seed paper. */
 export type ExperimentPresetName = keyof typeof presets;
 
+/** A configuration that has a name. */
+export interface PresetConfiguration extends Configuration {
+  /** What the preset is of. */
+  readonly name: string;
+}
+
 /** Tables and figures of the paper by name. Cells that several have in common are equal, and are run once. */
-export const experimentPresets: Readonly<Record<ExperimentPresetName, Configuration & { readonly name: string }>> = presets;
+export const experimentPresets: Readonly<Record<ExperimentPresetName, PresetConfiguration>> = presets;
 
 /** What `scale.epochs.of` is where a preset is made smaller: the schedule of the paper's L2-normalised ResNet18. */
 export const presetReferenceEpochs = 60;
 
-/** @throws ERR_OPTION that lists the presets */
+/** The preset of this name. @throws ERR_OPTION that lists the presets, for another name */
 export function experimentPreset(name: string): Configuration {
   if (Object.hasOwn(experimentPresets, name)) return experimentPresets[name as ExperimentPresetName];
   const known = Object.keys(experimentPresets).join(", ");

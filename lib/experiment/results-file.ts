@@ -14,6 +14,7 @@ import { rowKey } from "./plan";
 import { checkRow, RowProblem } from "./row-checks";
 import type { HeaderRow, MeasurementRow, ResultRow } from "./rows";
 
+/** The name of the file of rows in a folder of results. */
 export const resultsFileName = "results.jsonl";
 export const leasesFolder = "leases";
 

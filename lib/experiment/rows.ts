@@ -10,17 +10,23 @@ export type OodName = "svhn" | "cifar100" | "tiny-imagenet" | "cifar10" | "mnist
 export interface Cell {
   /** Readable and unique in the experiment: "resnet18 sn+leaky L2 60". */
   readonly name: string;
+  /** ResNet18 or ResNet50. */
   readonly depth: 18 | 50;
+  /** Whether convolutions are spectrally normalised. */
   readonly spectralNorm: boolean;
   /** Leaky ReLU and average-pool shortcuts, one switch as in the paper. */
   readonly avgPoolShortcut: boolean;
+  /** Whether features are L2-normalised. */
   readonly l2Normalize: boolean;
   /** Of the paper's schedule before scaling: 60, 100, 350, 500, … */
   readonly paperEpochs: number;
   /** Epochs that are run. */
   readonly epochs: number;
+  /** Numbers of epochs done when the learning rate drops. */
   readonly milestones: readonly number[];
+  /** Images per step. */
   readonly batchSize: number;
+  /** Factor of the channels of every layer. */
   readonly width: number;
   /** Length of the features; undefined: that of the architecture. 2 in Fig. 8. */
   readonly featureDim: number | undefined;
@@ -31,8 +37,11 @@ export type Phase = "training" | "nc-loss" | "control";
 
 /** How one score tells the in-distribution test set from one other set. */
 export interface OodResult {
+  /** Chance that an in-distribution image scores higher than one of the other set. */
   readonly auroc: number;
+  /** AUPR with the in-distribution set as the positive one. */
   readonly auprIn: number;
+  /** AUPR with the other set as the positive one. */
   readonly auprOut: number;
   /** Share of OoD images at or above the threshold that keeps 95 % of the in-distribution ones. */
   readonly fpr95: number;
@@ -42,21 +51,29 @@ export interface OodResult {
 
 /** What a network was like after an epoch. All but `seconds` and `at` are equal for equal cell, seed, phase, epoch and data. */
 export interface MeasurementRow {
+  /** Tells measurements from the header. */
   readonly kind: "measurement";
+  /** The network. */
   readonly cell: Cell;
+  /** Its seed. */
   readonly seed: number;
+  /** The part of the run. */
   readonly phase: Phase;
   /** Epochs done in all: in the phases of the intervention it goes on from the training's. */
   readonly epoch: number;
   /** True after the last epoch of the phase. */
   readonly final: boolean;
+  /** The name of the in-distribution set. */
   readonly inDistribution: string;
   /** Mean training loss of the epoch. */
   readonly loss: number;
   /** On the test set. */
   readonly accuracy: number;
+  /** Accuracy on the validation part; undefined where none is held out. */
   readonly validationAccuracy: number | undefined;
+  /** Learning rate of the last step. */
   readonly learningRate: number;
+  /** Neural collapse of the training features; `rank` is that of Σ_B. */
   readonly collapse: Pick<
     neuralCollapse.CollapseNumbers,
     "nc1" | "enMeans" | "enClassifier" | "eaMeans" | "eaClassifier" | "nc3" | "nc4" | "rank"
@@ -71,7 +88,13 @@ export interface MeasurementRow {
   readonly samples: Readonly<Record<string, SampledPoints>> | undefined;
   /** What was made smaller than the paper's: "epochs 6 of 60", "20000 training images", … Empty for the paper's own size. */
   readonly scaled: readonly string[];
-  readonly seconds: { readonly training: number; readonly measurement: number };
+  /** Wall time in seconds. */
+  readonly seconds: {
+    /** Of all epochs of the phase so far. */
+    readonly training: number;
+    /** Of this measurement. */
+    readonly measurement: number;
+  };
   /** When it was written, ISO 8601 in UTC. Rows of before it was kept have none. */
   readonly at?: string;
 }
@@ -82,18 +105,25 @@ export interface SampledPoints {
   readonly logDensity: readonly number[];
   /** [n][2] where the features have two dimensions. */
   readonly features: readonly (readonly number[])[] | undefined;
+  /** The class of each sample; undefined where the set has other classes than the network. */
   readonly labels: readonly number[] | undefined;
 }
 
 /** First line of the file: what all rows were made with. A folder holds the rows of one configuration (cells may be added). */
 export interface HeaderRow {
+  /** Tells the header from measurements. */
   readonly kind: "header";
+  /** The version of the format. */
   readonly version: 1;
+  /** The preset that the folder was begun with; undefined for a configuration of one's own. */
   readonly preset: string | undefined;
   /** The resolved configuration. */
   readonly configuration: unknown;
+  /** SHA-256 of what decides the numbers, in hexadecimal. */
   readonly configurationHash: string;
+  /** The version of libtorch-ood. */
   readonly library: string;
+  /** The version of libtorch. */
   readonly libtorch: string;
   /** Of the process that made the folder; others may have added to it. Headers of before it was kept have none. */
   readonly made?: MadeRecord;
@@ -105,11 +135,15 @@ export interface MadeRecord {
   readonly at: string;
   /** "AMD EPYC 9005, 2 cores, linux x64". */
   readonly machine: string;
+  /** The device: "cpu", or "cuda" with a number. */
   readonly device: string;
+  /** Threads of the CPU. */
   readonly threads: number;
+  /** The version of Node. */
   readonly node: string;
   /** The command line that does it again; undefined where a program did it. */
   readonly command?: string | undefined;
 }
 
+/** A line of the file. */
 export type ResultRow = HeaderRow | MeasurementRow;

@@ -16,6 +16,7 @@ import { leasesFolder, ResultsFile, resultsFileName } from "./results-file";
 import type { MeasurementRow, OodName, Phase } from "./rows";
 import { checkpointsFolder, completeRun, keysOf, putAway } from "./training-run";
 
+/** Options of {@link run}. */
 export interface ExperimentOptions {
   /** Where the data sets are. */
   readonly data: string;
@@ -37,34 +38,95 @@ export interface ExperimentOptions {
   readonly name?: string;
   /** Default: those of the library. */
   readonly readers?: DatasetReaders;
+  /** Aborts the run, which then throws ERR_ABORTED and goes on when it is started again. */
   readonly signal?: AbortSignal;
+  /** Receives every event of the run. */
   readonly onProgress?: (event: ExperimentEvent) => void;
 }
 
+/** What happens in a run, told apart by its `type`. */
 export type ExperimentEvent =
   | {
+      /** The plan is made and the data sets are read. */
       readonly type: "planned";
+      /** What is run. */
       readonly plan: Plan;
+      /** Out-of-distribution sets that were not there. */
       readonly skipped: readonly OodName[];
+      /** Runs that the folder holds already. */
       readonly done: readonly PlannedRun[];
       /** About the data. */
       readonly warnings: readonly string[];
     }
-  | { readonly type: "started"; readonly run: PlannedRun }
-  | { readonly type: "batch"; readonly run: PlannedRun; readonly phase: Phase; readonly report: BatchReport }
-  | { readonly type: "measuring"; readonly run: PlannedRun; readonly phase: Phase; readonly epoch: number }
-  | { readonly type: "measured"; readonly run: PlannedRun; readonly row: MeasurementRow }
-  /** By this process, or found done by another. */
-  | { readonly type: "finished"; readonly run: PlannedRun }
-  | { readonly type: "failed"; readonly run: PlannedRun; readonly error: LibtorchOodError }
-  /** Everything that is left is being done by others. */
-  | { readonly type: "waiting"; readonly run: PlannedRun; readonly holder: Holder };
+  | {
+      /** A network begins. */
+      readonly type: "started";
+      /** The run. */
+      readonly run: PlannedRun;
+    }
+  | {
+      /** A batch is done; sent about ten times a second. */
+      readonly type: "batch";
+      /** The run. */
+      readonly run: PlannedRun;
+      /** The part of the run. */
+      readonly phase: Phase;
+      /** How far the epoch is. */
+      readonly report: BatchReport;
+    }
+  | {
+      /** A measurement begins. */
+      readonly type: "measuring";
+      /** The run. */
+      readonly run: PlannedRun;
+      /** The part of the run. */
+      readonly phase: Phase;
+      /** Epochs done. */
+      readonly epoch: number;
+    }
+  | {
+      /** A measurement is done. */
+      readonly type: "measured";
+      /** The run. */
+      readonly run: PlannedRun;
+      /** The row that the folder now holds. */
+      readonly row: MeasurementRow;
+    }
+  | {
+      /** A network is finished, by this process or by another. */
+      readonly type: "finished";
+      /** The run. */
+      readonly run: PlannedRun;
+    }
+  | {
+      /** A network gave no numbers. */
+      readonly type: "failed";
+      /** The run. */
+      readonly run: PlannedRun;
+      /** Why. */
+      readonly error: LibtorchOodError;
+    }
+  | {
+      /** Other processes are doing everything that is left. */
+      readonly type: "waiting";
+      /** One of the runs that are left. */
+      readonly run: PlannedRun;
+      /** Who is doing it. */
+      readonly holder: Holder;
+    };
 
+/** What a run came to. */
 export interface ExperimentSummary {
   /** All of the plan that have their rows. */
   readonly finished: readonly PlannedRun[];
   /** Networks that gave no numbers: training diverged, or features had no variance. */
-  readonly failed: readonly { readonly run: PlannedRun; readonly error: LibtorchOodError }[];
+  readonly failed: readonly {
+    /** The run. */
+    readonly run: PlannedRun;
+    /** Why it gave no numbers. */
+    readonly error: LibtorchOodError;
+  }[];
+  /** Out-of-distribution sets that were not there, where `skipMissing` leaves them out. */
   readonly skipped: readonly OodName[];
 }
 
@@ -98,8 +160,11 @@ export async function preview(configuration: Configuration, options: ExperimentO
   return { plan, data };
 }
 
+/** What {@link preview} found. */
 export interface ExperimentPreview {
+  /** What would run. */
   readonly plan: Plan;
+  /** The data sets, as they were read. */
   readonly data: ExperimentData;
 }
 

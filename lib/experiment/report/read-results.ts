@@ -6,7 +6,9 @@ import { openRegularFile } from "../../formats/regular-file";
 import type { HeaderRow, MeasurementRow } from "../rows";
 import { checkRow, RowProblem } from "../row-checks";
 
+/** What a folder of results holds. */
 export interface Results {
+  /** What all rows were made with. */
   readonly header: HeaderRow;
   /** Of two rows of equal cell, seed, phase and epoch the later one: training that was stopped measures again what follows its checkpoint. */
   readonly rows: readonly MeasurementRow[];

@@ -11,6 +11,7 @@ import { htmlReport } from "./html";
 import { markdownReport } from "./markdown";
 import { read } from "./read-results";
 
+/** Options of {@link report}. */
 export interface ReportOptions {
   /** Folder to write to; made where it is not there. Default: `report` in the folder of runs. */
   out?: string;
@@ -18,11 +19,15 @@ export interface ReportOptions {
   figures?: boolean;
 }
 
+/** What {@link report} wrote. */
 export interface WrittenReport {
+  /** Path of the page. */
   readonly html: string;
+  /** Path of the Markdown file. */
   readonly markdown: string;
   /** Titles of what was shown. */
   readonly tables: readonly string[];
+  /** Titles of the figures that were drawn. */
   readonly figures: readonly string[];
   /** Titles of the paper's tables and figures that no row can fill. */
   readonly notRun: readonly string[];

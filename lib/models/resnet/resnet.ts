@@ -478,7 +478,7 @@ export class ResNet {
   /**
    * Sets all parameters and buffers. None changes unless all names and shapes fit. `files.readSafetensors` reads them from a file.
    *
-   * @param weights - tensors by the names of {@link weights}; a counter (`num_batches_tracked`) may be a number
+   * @param weights - tensors by the names of `weights()`; a counter (`num_batches_tracked`) may be a number
    * @throws ERR_SHAPE naming every tensor that is missing, surplus or of another shape; ERR_OPTION if tensors are surplus and nothing else is wrong, and
    *   for anything but a Map of names to tensors; ERR_DTYPE for a tensor of another dtype; ERR_NON_FINITE for NaN and infinity; ERR_RANGE for a negative
    *   variance of a batch norm; ERR_BUSY while a {@link fit} runs; ERR_DISPOSED after {@link dispose}, and for a tensor that has been disposed
