@@ -1,5 +1,5 @@
-// `npm test`: set-up, lint, type tests, the tests in C++, jest. All of them run even if one fails; the last line sums them up, with lint
-// and the type tests as one each.
+// `npm test`: set-up, lint, type tests, the reference, the tests in C++, jest. All of them run even if one fails; the last line sums them up,
+// with lint, the type tests and the reference as one each.
 
 import { spawnSync } from "node:child_process";
 import fs from "node:fs";
@@ -16,6 +16,7 @@ if (node("scripts/bootstrap.mjs") !== 0) {
 const counts = [
   step("lint", "scripts/lint.mjs"),
   step("types", "node_modules/tsd/dist/cli.js", "--files", "types/*.test-d.ts"),
+  step("reference", "scripts/docs.mjs", "--check"),
   native(),
   jest(),
 ];

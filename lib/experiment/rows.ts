@@ -105,7 +105,7 @@ export interface SampledPoints {
   readonly logDensity: readonly number[];
   /** [n][2] where the features have two dimensions. */
   readonly features: readonly (readonly number[])[] | undefined;
-  /** The class of each sample; undefined where the set has other classes than the network. */
+  /** The class of each sample, by the numbers of its own set. */
   readonly labels: readonly number[] | undefined;
 }
 
