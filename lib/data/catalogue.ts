@@ -1,4 +1,4 @@
-// The one catalogue of the data sets that the library knows by name: what each is called, what is in it, and how it is read.
+// The one catalogue of the data sets that the library knows by name: the title, the images, the classes and the parts of each.
 
 import type { DatasetArrays, ImageShape } from "./dataset";
 import { normalizations, type Normalization } from "./normalization";
@@ -8,17 +8,17 @@ export type DatasetPart = "train" | "test" | "extra" | "validation";
 
 /** What is known of a data set before its files are read. */
 export interface DatasetFacts {
-  /** What its Datasets are called: "CIFAR-10". */
+  /** The name of the data set in the literature, such as `"CIFAR-10"`. Its Datasets have it as {@link Dataset.set}. */
   readonly title: string;
-  /** [C, H, W] of its images as they are published. */
+  /** Channels, height and width of its images as they are published. */
   readonly shape: ImageShape;
-  /** The number of its classes. */
+  /** Number of its classes. */
   readonly numClasses: number;
-  /** In label order, where no file of the data set holds them. */
+  /** Class names in label order; undefined where a file of the data set holds them. */
   readonly classNames?: readonly string[];
-  /** The literature's constants for its training images; undefined where there are none in use. */
+  /** The literature's constants for its training images; undefined where no constants are in use. */
   readonly normalization?: Normalization;
-  /** The parts that its reader gives; where it is told apart from another set, or a network is tested on it, `"test"` or else the last of them. */
+  /** The parts that its reader gives. Where the data set is evaluated on, the part is `"test"`, or the last one if there is no `"test"`. */
   readonly parts: readonly DatasetPart[];
 }
 
@@ -59,22 +59,29 @@ const facts = {
   "tiny-imagenet": { title: "Tiny ImageNet", shape: [3, 64, 64], numClasses: 200, parts: ["validation"] },
 } as const satisfies Record<string, DatasetFacts>;
 
-/** Names of the data sets, as the command line and configurations use them. */
+/** The names of the data sets, as the command line and configurations use them. */
 export type DatasetName = keyof typeof facts;
 
-/** What is known of every data set, by the name that the command line and configurations use. */
+/**
+ * The data sets that the library knows, by the name that the command line and configurations use.
+ *
+ * @example
+ * import { datasets } from "libtorch-ood";
+ *
+ * const { title, numClasses, shape } = datasets.catalogue.svhn; // "SVHN", 10, [3, 32, 32]
+ */
 export const catalogue: Readonly<Record<DatasetName, DatasetFacts>> = facts;
 
 /** The names of the {@link catalogue}, in its order. */
 export const datasetNames = Object.keys(catalogue) as DatasetName[];
 
-/** The part that stands for the set where it is measured: the test images, or the only ones that are labelled. */
+/** The part that stands for the data set in an evaluation: the test images, or the only ones that have labels. */
 export function testPart(name: DatasetName): DatasetPart {
   const parts: readonly DatasetPart[] = catalogue[name].parts;
   return parts.includes("test") ? "test" : (parts.at(-1) as DatasetPart);
 }
 
-/** What a Dataset says of itself that was read from one of these. */
+/** The fields of a Dataset that was read from a part of one of these. */
 export function partOf(name: DatasetName, part: DatasetPart): Pick<DatasetArrays, "name" | "part" | "shape" | "normalization"> {
   const { title, shape, normalization }: DatasetFacts = catalogue[name];
   return { name: title, part, shape, normalization };

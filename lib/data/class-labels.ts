@@ -1,13 +1,14 @@
-// Labels of one data set in the numbering of another's classes: by name, since the same classes may be numbered in another order or be some of them only.
+// Labels of one data set in the numbering of another's classes. Classes are matched by name, because the same classes may be numbered in another
+// order, or be only some of them.
 
 import type { Dataset } from "./dataset";
 
 type Labelled = Pick<Dataset, "labels" | "classNames">;
 
 /**
- * The labels of a data set in the numbering of a network's classes, by their names: those of other classes say nothing about its answers.
+ * The labels of a data set in the numbering of a network's classes, matched by name. Labels of other classes say nothing about the network's answers.
  *
- * @param classNames - of the network; undefined where it does not know them, and then numbers are all that there is
+ * @param classNames - names of the network's classes; undefined where it has none, and then the numbers count
  * @returns the labels, or the first class that the network does not have
  */
 export function labelsAmong(data: Labelled, classNames: readonly string[] | undefined): Int32Array | { missing: string } {
@@ -19,7 +20,7 @@ export function labelsAmong(data: Labelled, classNames: readonly string[] | unde
   return data.labels.map((label) => numberOf[label] as number);
 }
 
-/** As {@link labelsAmong}; where names do not match, the numbers of the data set itself, and what is to be said of that. */
+/** As {@link labelsAmong}. Where names do not match, the result is the data set's own numbers and a warning. */
 export function labelsFor(data: Labelled, classNames: readonly string[], where: string): { labels: Int32Array; warnings: string[] } {
   if (data.classNames.every((name, label) => name === String(label))) return { labels: data.labels, warnings: [] }; // it has no names
   const labels = labelsAmong(data, classNames);

@@ -1,4 +1,4 @@
-// Images of one size and number of channels as images of another, as pictures in files are: one kernel, one conversion of colour.
+// Converts the images of a data set to another size or number of channels, with the one resize kernel and colour conversion that image files get.
 
 import { integer, oneOf, optionalSignal, optionsObject } from "../core/checks";
 import { LibtorchOodError } from "../core/errors";
@@ -7,25 +7,34 @@ import type { TakenImage } from "../images/image";
 import { Dataset, requireDataset } from "./dataset";
 import { largestImageSize } from "./image-files";
 
-/** What images are to become. */
+/** The form that {@link conform} gives to images. */
 export interface ImageForm {
-  /** 1 (grey) or 3 (RGB). */
+  /** Number of channels: 1 (grey) or 3 (RGB). */
   readonly channels: number;
-  /** Height and width. */
+  /** Height and width in pixels, 1 to 4096. */
   readonly imageSize: number;
-  /** Default: "center-crop". */
+  /** How an image of another size is resized: see {@link ImageResize}. Default `"center-crop"`. */
   readonly resize?: ImageResize | undefined;
-  /** Aborts the call, which then throws ERR_ABORTED. */
+  /** Aborts the call, which then rejects with ERR_ABORTED. */
   readonly signal?: AbortSignal | undefined;
 }
 
 /**
- * The data set with images of this form: itself where they have it. Grey becomes colour by being repeated, colour becomes grey by ITU-R 601-2 luma; another
- * size needs sharp. The result has no normalisation, which is that of whoever looks at it, and says how its images were resized.
+ * Converts the images of a data set to another size or number of channels. A data set whose images have that form already is returned as it is.
  *
+ * Grey becomes colour by repetition. Colour becomes grey by ITU-R 601-2 luma. Another size needs the optional peer dependency sharp. The result
+ * records how its images were resized. It has no normalization: use that of the network that looks at it.
+ *
+ * @param data - the data set; it does not change
+ * @param form - number of channels and size
+ * @throws ERR_OPTION where `data` is no Dataset, or an option is unknown or wrong; ERR_RANGE where a number is outside its range; ERR_SHAPE, naming
+ *   the data set, for a conversion from or to a number of channels other than 1 and 3, for another size with resize `"none"`, and where the data
+ *   set's arrays are gone; ERR_SHARP_NOT_FOUND where sharp is needed and not installed; ERR_ABORTED on an abort
  * @example
- * const svhnGrey = await datasets.conform(svhn.test, { channels: 1, imageSize: 28 });
- * @throws ERR_OPTION, ERR_RANGE; ERR_SHAPE naming the data set, for channels that are neither 1 nor 3 or another size with resize "none"; ERR_SHARP_NOT_FOUND, ERR_ABORTED
+ * import { datasets } from "libtorch-ood";
+ *
+ * const { test } = await datasets.svhn("data", { splits: ["test"] });
+ * const grey = await datasets.conform(test, { channels: 1, imageSize: 28 }); // as MNIST's images
  */
 export async function conform(data: Dataset, form: ImageForm): Promise<Dataset> {
   requireDataset(data, "data");

@@ -11,70 +11,76 @@ import { listOf, shortList } from "../core/lists";
 import { checkNormalization, type Normalization } from "./normalization";
 import { randomPermutation } from "../core/random-permutation";
 
-/** Channels, height, width. */
+/** The shape of an image: channels, height, width. */
 export type ImageShape = readonly [channels: number, height: number, width: number];
 
 /** What {@link Dataset.fromArrays} takes. */
 export interface DatasetArrays {
-  /** N · C · H · W bytes, image after image, each channel after channel, row by row (NCHW). Not copied. */
+  /** N · C · H · W bytes: image after image, in each channel after channel, in each row by row (NCHW). They are not copied. */
   images: Uint8Array | Uint8ClampedArray;
-  /** N integers from 0 to the number of classes − 1. An Int32Array is not copied. */
+  /** The class of each image: N integers from 0 to the number of classes − 1. An Int32Array is not copied. */
   labels: ArrayLike<number> | BigInt64Array | BigUint64Array;
-  /** [C, H, W] */
+  /** The shape of every image: `[C, H, W]`. */
   shape: readonly number[];
-  /** One name per class, in label order, no name twice. Default: "0", "1", … up to the greatest label. */
+  /** One name per class, in label order, no name twice. Default: `"0"`, `"1"`, … up to the largest label. */
   classNames?: readonly string[];
-  /** Of the data set. Default: "images". */
+  /** Name of the data set. Default `"images"`. */
   name?: string;
-  /** Which part of the data set these images are: "train", "test" or another. Default: none. */
+  /** The part of the data set that these images are: `"train"`, `"test"` or another name. Default: none. */
   part?: string;
-  /** Mean and std per channel, for pixels scaled to 0 … 1. Default: none (a model then takes that of its training images). */
+  /** Mean and standard deviation of each channel, for pixels scaled to 0 … 1. Default: none; a network then takes that of its training images. */
   normalization?: Normalization;
   /**
-   * How the images came to their size, where some had another: `kernel` in your own words, as "bilinear without antialiasing". It goes with the data
-   * set into results, since a kernel leaves traces that tell sets apart. Default: not known, or as they were.
+   * How images of another size were resized, with `kernel` in your own words, such as `"bilinear without antialiasing"`. Results report it, because a
+   * resize kernel leaves traces that tell data sets apart. Default: none, for images that were not resized or where it is not known.
    */
   resize?: ResizeRecord;
 }
 
 /** What {@link Dataset.split} gives. */
 export interface DatasetSplit {
-  /** The images that are not held out, in their order. */
+  /** The images that remain for training, in their order. */
   readonly train: Dataset;
-  /** The images that are held out, in their order. */
+  /** The images that were drawn for validation, in their order. */
   readonly validation: Dataset;
-  /** The images in `validation`, ascending. */
+  /** Indices of the validation images in the data set that was split, ascending. */
   readonly validationIndices: Uint32Array;
-  /** SHA-256 (hex) over N and the validation indices as little-endian uint32: equal for equal splits of data sets of equal length. */
+  /**
+   * SHA-256, in hexadecimal, over N and the validation indices as little-endian uint32. Equal splits of data sets of equal length have equal hashes.
+   */
   readonly indexHash: string;
 }
 
 /**
- * N images of one shape with their labels. Its fields do not change; the arrays are not copied, so whoever holds them must not write to them. Where
- * their memory is gone (transferred to a worker, resized) every use throws ERR_SHAPE.
+ * N images of one shape with their labels. Its fields never change. The arrays are not copied: whoever holds them must not write to them. Where their
+ * memory is gone, because it was transferred to a worker or resized, every use throws ERR_SHAPE.
  *
  * @example
- * const data = Dataset.fromArrays({ images, labels: [0, 1, 1], shape: [1, 28, 28], classNames: ["cat", "dog"] });
- * const { train, validation } = data.split(0.1, 1);
+ * import { Dataset } from "libtorch-ood";
+ *
+ * const images = new Uint8Array(10 * 28 * 28); // ten grey images of 28×28 pixels
+ * const labels = [0, 1, 1, 0, 1, 0, 0, 1, 0, 1];
+ * const data = Dataset.fromArrays({ images, labels, shape: [1, 28, 28], classNames: ["cat", "dog"] });
+ * const { train, validation } = data.split(0.2, 1); // 8 and 2 images
  */
 export class Dataset {
-  /** With the part behind it: "CIFAR-10 test". */
+  /** Name of the data set and part: `"CIFAR-10 test"`. */
   readonly name: string;
-  /** What the data set is called that the images are part of: "CIFAR-10". */
+  /** Name of the data set that the images belong to: `"CIFAR-10"`. */
   readonly set: string;
-  /** "train", "test" or another; undefined where it is not known, or where the images are all of the set. */
+  /** The part of the data set: `"train"`, `"test"` or another name. Undefined where it is not known, or where the images are the whole set. */
   readonly part: string | undefined;
-  /** uint8, NCHW. */
+  /** The images, uint8, NCHW: N · C · H · W bytes. */
   readonly images: Uint8Array;
-  /** Shape `[N]`: the class of each image. */
+  /** The class of each image, [N]. */
   readonly labels: Int32Array;
-  /** The name of each class. */
+  /** The class names in label order. */
   readonly classNames: readonly string[];
-  /** `[C, H, W]` of every image. */
+  /** The shape of every image: `[C, H, W]`. */
   readonly shape: ImageShape;
-  /** Number of images. */
+  /** N: the number of images. */
   readonly length: number;
-  /** Mean and standard deviation of each channel; undefined where none are known. */
+  /** Mean and standard deviation of each channel, for pixels scaled to 0 … 1; undefined where none is set. */
   readonly normalization: Normalization | undefined;
   /** How images of another size were resized; undefined where they were not, or where it is not known. */
   readonly resize: ResizeRecord | undefined;
@@ -96,8 +102,10 @@ export class Dataset {
   /**
    * A data set over arrays that the caller holds.
    *
-   * @throws ERR_OPTION (unknown key, wrong type, class name twice), ERR_DTYPE (images are not bytes), ERR_SHAPE (no images, lengths that
-   *   do not agree, shape not [C, H, W]), ERR_RANGE (label not an integer of a class), and what {@link Normalization} is checked for
+   * @param arrays - images, labels, shape, and what else is known of them
+   * @throws ERR_OPTION where a key is unknown or of the wrong type, or a class name appears twice; ERR_DTYPE where the images are no bytes; ERR_SHAPE
+   *   where there is no image, where lengths do not agree, and where `shape` is not three positive integers; ERR_RANGE for a label that is no integer
+   *   of a class; and for a normalization what {@link Dataset.withNormalization} throws
    */
   static fromArrays(arrays: DatasetArrays): Dataset {
     if (arrays === undefined) fail("ERR_OPTION", "arrays", "{ images, labels, shape }", arrays);
@@ -125,7 +133,12 @@ export class Dataset {
     });
   }
 
-  /** The C · H · W bytes of one image, a view. @throws ERR_OPTION, ERR_RANGE, ERR_SHAPE where the arrays are gone */
+  /**
+   * The C · H · W bytes of one image, as a view.
+   *
+   * @param index - 0 to N − 1
+   * @throws ERR_OPTION where `index` is no integer; ERR_RANGE where it is outside 0 to N − 1; ERR_SHAPE where the arrays are gone
+   */
   image(index: number): Uint8Array {
     const pixels = requireArrays(this);
     const start = integer(index, "index", 0, this.length - 1) * pixels;
@@ -135,8 +148,9 @@ export class Dataset {
   /**
    * Some of the images, with the same classes.
    *
-   * @param selection - a count n: the first n, as views of the same memory; or indices in any order (one may come again): copies
-   * @throws ERR_SHAPE for no images or where the arrays are gone, ERR_OPTION, ERR_RANGE for an index that is not in the data set
+   * @param selection - a count n: the first n images, as views of the same memory. Or indices in any order, which may repeat: copies of those images.
+   * @throws ERR_SHAPE for an empty list, and where the arrays are gone; ERR_OPTION where `selection` is neither an integer nor a list of integers;
+   *   ERR_RANGE for a count outside 1 to N or an index outside 0 to N − 1; ERR_OUT_OF_MEMORY where the memory for the copies is unavailable
    */
   subset(selection: number | ArrayLike<number>): Dataset {
     const pixels = requireArrays(this);
@@ -158,12 +172,15 @@ export class Dataset {
   }
 
   /**
-   * Splits at random into a training and a validation part; both keep the order of the images. The same length, fraction and seed give the
-   * same split on every machine: the validation part is the first round(fraction · N) of a permutation that the seed gives.
+   * Splits the images at random into a training and a validation part. Both keep the order of the images.
    *
-   * @param fraction - of the images that go to validation, between 0 and 1; each part gets at least one image
+   * The same length, fraction and seed give the same split on every machine and in every version. The validation part is the first round(fraction ·
+   * N) entries of a permutation of 0 … N − 1: Fisher-Yates from the end, each index drawn from xoshiro128** without bias.
+   *
+   * @param fraction - share of the images for validation, between 0 and 1; each part gets at least one image
    * @param seed - integer, 0 to 2^32 − 1
-   * @throws ERR_OPTION, ERR_NON_FINITE, ERR_RANGE
+   * @throws ERR_OPTION where an argument is no number, or `seed` no integer; ERR_NON_FINITE where `fraction` is NaN or infinite; ERR_RANGE where an
+   *   argument is outside its range, or a part would be empty; ERR_SHAPE where the arrays are gone
    */
   split(fraction: number, seed: number): DatasetSplit {
     requireArrays(this);
@@ -184,7 +201,13 @@ export class Dataset {
     };
   }
 
-  /** The same images with another normalisation, or with none. @throws as {@link Dataset.fromArrays} */
+  /**
+   * The same images with another normalization, or with none.
+   *
+   * @param normalization - mean and standard deviation of each channel, or undefined for none
+   * @throws ERR_OPTION where it is not `{ mean, std }`; ERR_SHAPE where there is not one number per channel, and where the arrays are gone;
+   *   ERR_NON_FINITE for NaN or infinity; ERR_RANGE where a standard deviation is not positive, or makes pixels larger than a network can take
+   */
   withNormalization(normalization: Normalization | undefined): Dataset {
     requireArrays(this);
     const checked = normalization === undefined ? undefined : checkNormalization(normalization, this.shape[0]);
@@ -193,10 +216,10 @@ export class Dataset {
 }
 
 /**
- * @internal The arrays of a data set must be as long as when it was made: their buffers may have been transferred to a worker, or have shrunk.
+ * @internal Requires the arrays of a data set to be as long as when it was made: their buffers may have been transferred to a worker, or have shrunk.
  *
  * @returns bytes per image
- * @throws ERR_SHAPE
+ * @throws ERR_SHAPE where they are not
  */
 export function requireArrays({ images, labels, length, shape }: Dataset): number {
   const pixels = shape[0] * shape[1] * shape[2];

@@ -1,5 +1,5 @@
-// Decoded images kept in a file, so that the next start need not decode them: one safetensors file per folder and choice of options, which is used
-// only where every source file has the name, size and time of change that it had, and where the pixels have the hash that was written with them.
+// Keeps decoded images in a file, so that the next start need not decode them: one safetensors file per folder and choice of options. It is used only
+// where every source file has the name, size and modification time that it had, and where the pixels have the hash that was written with them.
 
 import { createHash } from "node:crypto";
 import { realpath } from "node:fs/promises";
@@ -12,26 +12,26 @@ import { openSafetensors, writeSafetensors } from "../formats/safetensors";
 import { cacheDirectory } from "../native/libtorch/cache";
 import { abortError } from "../native/call";
 
-/** Changes where the same files would decode to other pixels than before. */
+/** Changes when the same files decode to other pixels than before. */
 const version = 2;
 /** Bytes that are hashed before the event loop turns: a few milliseconds. */
 const bytesPerTurn = 1 << 21;
 
-/** A source file, as far as it matters whether it is still the same. */
+/** A source file, as far as it matters whether it has changed. */
 export interface SourceFile {
   readonly name: string;
   readonly size: bigint;
-  /** Nanoseconds. */
+  /** Modification time in nanoseconds. */
   readonly modified: bigint;
 }
 
 export interface DecodedCache {
   readonly path: string;
-  /** SHA-256 over options and sources: what is cached under another key is stale. */
+  /** SHA-256 over options and sources. A file with another key is stale. */
   readonly key: string;
 }
 
-/** Where the caches lie unless the caller says otherwise; undefined where the user has no cache. */
+/** The folder of the caches unless the caller names one; undefined where the user has no cache directory. */
 export function defaultCacheFolder(): string | undefined {
   try {
     return join(cacheDirectory(), "decoded");
@@ -42,11 +42,12 @@ export function defaultCacheFolder(): string | undefined {
 }
 
 /**
- * The cache of one folder of images. Its file name depends on the folder and the options only, so that what is stale is replaced and does not pile up.
+ * The cache of one folder of images. Its file name depends on the folder and the options only, so that a stale file is replaced and files do not pile
+ * up.
  *
- * @param folder - where caches lie
+ * @param folder - the folder of the caches
  * @param root - the folder of images
- * @param options - all that the pixels depend on besides the sources
+ * @param options - everything besides the sources that the pixels depend on
  */
 export async function decodedCache(folder: string, root: string, options: string, sources: readonly SourceFile[]): Promise<DecodedCache> {
   const directory = await io("read", root, realpath(root));
@@ -66,7 +67,7 @@ export async function decodedCache(folder: string, root: string, options: string
 }
 
 /**
- * The pixels, or undefined where the file is not there, stale, damaged or not readable.
+ * The pixels; undefined where the file is missing, stale, damaged or not readable.
  *
  * @throws ERR_OUT_OF_MEMORY, ERR_ABORTED
  */

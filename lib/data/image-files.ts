@@ -1,4 +1,4 @@
-// From a list of image files with their labels to a Dataset: decoded side by side, or taken from the cache of an earlier time.
+// Makes a Dataset from a list of image files with their labels: decodes them side by side, or takes them from the cache.
 
 import { stat } from "node:fs/promises";
 import { integer, oneOf, optionalFunction, optionalSignal, string, fail } from "../core/checks";
@@ -13,43 +13,51 @@ import { abortError, CallbackGuard, untilAborted } from "../native/call";
 import { Dataset } from "./dataset";
 import { decodedCache, defaultCacheFolder, readDecoded, writeDecoded, type DecodedCache, type SourceFile } from "./decoded-cache";
 
-/** How far the decoding of images is. */
+/** How far decoding has come. */
 export interface DecodingProgress {
-  /** Images decoded so far; all of them at once where they come from the cache. */
+  /** Number of images decoded so far; all of them at once where they come from the cache. */
   readonly done: number;
-  /** All images that there are to decode. */
+  /** Number of images in all. */
   readonly total: number;
 }
 
-/** How images become bytes of one shape. */
+/** How image files become images of one shape. */
 export interface DecodingOptions {
-  /** Height and width. Default: 32. */
+  /** Height and width in pixels, 1 to 4096. Default 32. */
   imageSize?: number;
-  /** 1 (grey, ITU-R 601-2 luma) or 3 (RGB). Default: 3. */
+  /** Number of channels: 1 (grey, ITU-R 601-2 luma) or 3 (RGB). Default 3. */
   channels?: 1 | 3;
-  /** Called about a hundred times while images are decoded, and at the end. What it throws, or what its promise rejects with, ends the call. */
+  /**
+   * Called about a hundred times while images are decoded, and at the end. When it throws, or the promise that it returns rejects, the call ends with
+   * that error.
+   */
   onProgress?: (progress: DecodingProgress) => void | Promise<void>;
   /**
-   * What becomes of images that cannot be decoded: see {@link OnError}. `index` is the image's place among those of the data set and the ones left out.
-   * Default: "throw".
+   * What becomes of images that cannot be decoded: see {@link OnError}. The `index` of a failure counts all images, those left out included. Default
+   * `"throw"`.
    */
   onError?: OnError;
   /**
-   * Pixels that an image file may have. Memory and time grow with them. Default: 100 million, and 250 million for a baseline JPEG, as cameras write
-   * them: it is decoded row by row, so that only time grows.
+   * Largest number of pixels of an image file. Memory and time grow with it. Default 100 million, and 250 million for a baseline JPEG, as cameras
+   * write them: it is decoded row by row, so that only time grows.
    */
   maxPixels?: number;
-  /** Aborts the call, which then throws ERR_ABORTED. */
+  /** Aborts the call, which then rejects with ERR_ABORTED. */
   signal?: AbortSignal;
   /**
-   * Whether decoded images are kept in a file, which makes the next call fast: `true` in `decoded` in the library's cache (`$LIBTORCH_OOD_CACHE`, else
-   * the user's cache directory; where it cannot be written, nothing is kept), a path in that folder (where it cannot be written, that is ERR_IO),
-   * `false` not at all. A file of another content, or a damaged one, is made anew. Default: true.
+   * Whether decoded images are kept in a file, which makes the next call fast.
+   *
+   * - `true` (default): in the folder `decoded` of the library's cache, `$LIBTORCH_OOD_CACHE` or else the user's cache directory. Where it cannot be
+   *   written, nothing is kept.
+   * - a path: in that folder. Where it cannot be written, the call throws ERR_IO.
+   * - `false`: nothing is kept.
+   *
+   * A cache file of other content, or a damaged one, is replaced.
    */
   cache?: boolean | string;
 }
 
-/** Height and width that images are resized to. */
+/** The largest height and width that images are resized to. */
 export const largestImageSize = 4096;
 
 export const decodingKeys = ["imageSize", "channels", "onProgress", "onError", "maxPixels", "signal", "cache"] as const;
@@ -66,7 +74,7 @@ export interface Decoding {
   readonly cacheFolder: string | undefined;
   /** The working folder at the call, where relative paths begin. */
   readonly workingFolder: string | undefined;
-  /** Whether the caller named the folder and is owed an error where it cannot be written. */
+  /** Whether the caller named the cache folder and gets an error where it cannot be written. */
   readonly cacheRequired: boolean;
 }
 
@@ -90,7 +98,7 @@ export function checkDecoding(options: DecodingOptions, resize: ImageResize): De
 }
 
 export interface LabelledFile {
-  /** A {@link Path}, spelled out, since declarations do without Node's types. */
+  /** A {@link Path}, spelled out because the declarations do without Node's types. */
   readonly path: string | Uint8Array;
   /** Relative to the root, with slashes: the same on every machine. */
   readonly name: string;
@@ -127,7 +135,7 @@ export async function readImageFiles(
 }
 
 interface Decoded {
-  /** Of the images without fault, one after the other. */
+  /** The images without fault, one after the other. */
   readonly images: Uint8Array;
   readonly faults: ReadonlyMap<number, LibtorchOodError>;
 }
@@ -164,7 +172,7 @@ async function decode(files: readonly LabelledFile[], decoding: Decoding): Promi
   return { images: faults.size === 0 ? images : images.subarray(0, next * length), faults };
 }
 
-/** A class that is there, but without an image, would be learnt by nobody and named by nobody. */
+/** Refuses a class none of whose images could be decoded: no network would learn it, and no prediction name it. */
 function requireClasses(
   kept: readonly LabelledFile[],
   files: readonly LabelledFile[],
@@ -195,7 +203,7 @@ async function cacheOf(folder: string, root: string, files: readonly LabelledFil
   return decodedCache(folder, root, JSON.stringify({ size, channels, resize, kernel: resizeKernel, maxPixels }), sources);
 }
 
-/** Calls of the file system under way at once; its pool has four threads. */
+/** Number of file system calls at a time; Node's pool has four threads. */
 const statsAtOnce = 16;
 
 async function statAll(files: readonly LabelledFile[], { signal, workingFolder: folder }: Decoding): Promise<SourceFile[]> {

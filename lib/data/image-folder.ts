@@ -1,4 +1,4 @@
-// A folder of images per class, as torchvision's ImageFolder reads it.
+// Reads a folder with one folder of images per class, as torchvision's ImageFolder does.
 
 import { basename, extname, resolve as resolvePath } from "node:path";
 import { optionsObject, string } from "../core/checks";
@@ -9,25 +9,37 @@ import { foldersIn, imageTree, join } from "../images/image-tree";
 import type { Dataset } from "./dataset";
 import { checkDecoding, decodingKeys, readImageFiles, type Decoding, type DecodingOptions, type LabelledFile } from "./image-files";
 
+/** Options of {@link imageFolder}. */
 export interface ImageFolderOptions extends DecodingOptions {
-  /** What becomes of an image of another size: see {@link ImageResize}. Default: "center-crop". */
+  /** How an image of another size is resized: see {@link ImageResize}. Default `"center-crop"`. */
   resize?: ImageResize;
 }
 
 /**
- * Images in one folder per class: `directory/cat/1.jpg`, `directory/dog/a/2.png`, … PNG, JPEG and WebP by their endings (of any case), at any depth.
- * Names that begin with a dot and files that are no images are passed over; image files of other formats are an error. Links are followed, and a folder
- * that several links in a class lead to is read once. Classes, their labels and the order of images are those of torchvision's `ImageFolder`: folder names sorted by code
- * points are labels 0, 1, …; the images of a class are sorted by their folder, then by name.
+ * Reads images that lie in one folder per class: `directory/cat/1.jpg`, `directory/dog/a/2.png`, …
  *
- * Needs the optional peer dependency sharp. Images are decoded and resized off the JavaScript thread, by antialiased bilinear reduction; a second call
- * takes them from a cache as long as names, sizes and times of change of the files are the same. No normalisation is set: a model then takes that of
- * its training images.
+ * PNG, JPEG and WebP files are read, by their endings in any case and at any depth. Names that begin with a dot and files that are no images are
+ * ignored. Image files of other formats are an error. Links are followed, and a folder that several links of a class lead to is read once.
  *
- * @throws ERR_OPTION, ERR_RANGE; ERR_IO where a file cannot be read or there are no class folders; ERR_CORRUPT_FILE for a class without images, an
- *   image that is damaged or in another format; ERR_SHAPE for another size with resize "none"; ERR_SHARP_NOT_FOUND; ERR_OUT_OF_MEMORY; ERR_ABORTED
+ * Classes, labels and the order of images are those of torchvision's `ImageFolder`. The folder names, sorted by code points, are the labels 0, 1, …
+ * The images of a class are sorted by folder, then by name.
+ *
+ * The optional peer dependency sharp is needed. Images are decoded off the JavaScript thread and resized by antialiased bilinear reduction. A second
+ * call takes them from a cache as long as names, sizes and modification times of the files are the same. The result has no normalization: a network
+ * takes that of its training images.
+ *
+ * @param directory - the folder of class folders
+ * @param options - size, channels, resizing, progress, faulty images, cache
+ * @throws ERR_OPTION where an option is unknown or of the wrong type; ERR_RANGE where a number is outside its range; ERR_IO where a file cannot be
+ *   read, where there is no class folder, and where a cache folder that you named cannot be written; ERR_CORRUPT_FILE for a class without images, for
+ *   an image that is damaged or of another format, and for a class none of whose images can be decoded; ERR_SHAPE for another size with resize
+ *   `"none"`; ERR_SHARP_NOT_FOUND where sharp is not installed; ERR_OUT_OF_MEMORY where the memory for the images is unavailable; ERR_ABORTED on an
+ *   abort
  * @example
- * const pets = await datasets.imageFolder("pets", { imageSize: 64, onProgress: ({ done, total }) => console.log(`${done} of ${total}`) });
+ * import { datasets } from "libtorch-ood";
+ *
+ * const onProgress = ({ done, total }: datasets.DecodingProgress) => console.log(`${done} of ${total}`);
+ * const pets = await datasets.imageFolder("pets", { imageSize: 64, onProgress });
  * const { train, validation } = pets.split(0.1, 1);
  */
 export async function imageFolder(directory: string, options?: ImageFolderOptions): Promise<Dataset> {
@@ -37,7 +49,7 @@ export async function imageFolder(directory: string, options?: ImageFolderOption
   return readImageFiles(directory, folder.files, { name: basename(resolvePath(directory)), classNames: folder.classNames }, decoding);
 }
 
-/** What the error of a folder without folders says is missing: no fault of an image. */
+/** What is missing in a folder without folders, for its error: that is no fault of an image. */
 export const noClasses = "a folder per class";
 
 /** The files of {@link imageFolder} in their order. @throws ERR_IO, ERR_CORRUPT_FILE, ERR_OPTION, ERR_ABORTED */

@@ -1,4 +1,4 @@
-// Labelled images in memory and the readers of the usual data sets: the public `datasets`.
+// The public `datasets`: labelled images in memory, and readers of the usual data sets and of folders of images.
 
 export { catalogue, type DatasetFacts, type DatasetName, type DatasetPart } from "./catalogue";
 export { conform, type ImageForm } from "./conform";

@@ -1,21 +1,23 @@
-// Per-channel mean and standard deviation: the constants of the literature, and those of a data set at hand.
+// Normalization: mean and standard deviation of each channel, from the literature or computed from a data set.
 
 import { describe, fail, finite, isRevoked, optionsObject, typedArrayName } from "../core/checks";
 import { LibtorchOodError } from "../core/errors";
 import { shortList } from "../core/lists";
 
-/** Pixels are scaled to 0 … 1, then (pixel − mean) / std per channel. */
+/** Mean and standard deviation of each channel. Pixels are scaled to 0 … 1, then become (pixel − mean) / std. */
 export interface Normalization {
-  /** Mean of each channel. */
+  /** Mean of each channel, for pixels scaled to 0 … 1; one number per channel. */
   readonly mean: readonly number[];
-  /** Standard deviation of each channel; positive. */
+  /** Standard deviation of each channel, for pixels scaled to 0 … 1; one positive number per channel. */
   readonly std: readonly number[];
 }
 
 /**
- * The constants in use. MNIST and Fashion-MNIST: mean and std of the training images. CIFAR-10: those of the DDU benchmark, which uses
- * them for CIFAR-100 too; its stds are per-image averages, the data set's own are .2470, .2435, .2616 (OpenOOD uses those). SVHN: mean and std of the
- * training images.
+ * The constants that the literature uses.
+ *
+ * - `mnist`, `fashionMnist`, `svhn`: mean and standard deviation of the training images.
+ * - `cifar10`, `cifar100`: those of the DDU benchmark, which uses the constants of CIFAR-10 for both. Its standard deviations are per-image averages.
+ *   Those of CIFAR-10 itself are 0.2470, 0.2435 and 0.2616, which OpenOOD uses.
  */
 export const normalizations: Readonly<Record<"mnist" | "fashionMnist" | "cifar10" | "cifar100" | "svhn", Normalization>> = {
   mnist: normalizationOf([0.1307], [0.3081]),
@@ -25,16 +27,19 @@ export const normalizations: Readonly<Record<"mnist" | "fashionMnist" | "cifar10
   svhn: normalizationOf([0.4377, 0.4438, 0.4728], [0.198, 0.201, 0.197]),
 };
 
-/** Networks take 1 to so many. */
+/** The largest number of channels that a network takes. */
 const maxChannels = 65_536;
-/** The smallest spread that bytes can have is some 1e-7; beyond this float32 does not hold the squares of what a first layer makes of the pixels. */
+/**
+ * The smallest spread that bytes can have is about 1e-7. Beyond this limit float32 does not hold the squares of what a first layer makes of the
+ * pixels.
+ */
 const largestPixel = 1e12;
 
 /**
- * A frozen copy, checked.
+ * A frozen, checked copy.
  *
- * @throws ERR_OPTION, ERR_SHAPE where there is not one value per channel, ERR_NON_FINITE, ERR_RANGE where a std is not positive or makes pixels that no
- *   network could take
+ * @throws ERR_OPTION where it is not `{ mean, std }`; ERR_SHAPE where there is not one value per channel; ERR_NON_FINITE for NaN or infinity;
+ *   ERR_RANGE where a standard deviation is not positive, or makes pixels larger than a network can take
  */
 export function checkNormalization(value: Normalization, channels: number): Normalization {
   if (typeof value !== "object" || value === null || isRevoked(value)) fail("ERR_OPTION", "normalization", "{ mean, std }", value);
@@ -59,11 +64,17 @@ export function checkNormalization(value: Normalization, channels: number): Norm
 }
 
 /**
- * Mean and standard deviation (ddof 0) of every pixel of each channel, scaled to 0 … 1. Exact in float64: pixels are counted by value first,
- * so no rounding grows with their number.
+ * Mean and standard deviation (ddof 0) of all pixels of each channel, for pixels scaled to 0 … 1. Pixels are counted by value first, so that no
+ * rounding grows with their number.
  *
- * @param data - uint8 images, NCHW, and their shape [C, H, W]; a Dataset serves
- * @throws ERR_SHAPE for no images, ERR_RANGE where a channel has one value everywhere (it cannot be divided by a std of 0)
+ * @param data - uint8 images, NCHW, and their shape `[C, H, W]`, or a Dataset
+ * @throws ERR_OPTION where `data` is neither; ERR_SHAPE where there is no image, or the bytes are no whole number of images; ERR_RANGE where all
+ *   pixels of a channel are equal, because one cannot divide by a standard deviation of 0
+ * @example
+ * import { datasets } from "libtorch-ood";
+ *
+ * const images = new Uint8Array([0, 255, 255, 0]); // two grey images of 1×2 pixels
+ * datasets.computeNormalization({ images, shape: [1, 1, 2] }); // { mean: [0.5], std: [0.5] }
  */
 export function computeNormalization(data: { images: Uint8Array; shape: readonly [number, number, number] }): Normalization {
   const { images, shape } = (data ?? {}) as Partial<typeof data>;

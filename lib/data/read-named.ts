@@ -1,4 +1,4 @@
-// Reading a data set by its name in the catalogue.
+// Reads a data set by its name in the catalogue.
 
 import { oneOf, optionsObject } from "../core/checks";
 import { catalogue, datasetNames, testPart, type DatasetName, type DatasetPart } from "./catalogue";
@@ -10,11 +10,14 @@ import { fashionMnist, kmnist, mnist } from "./readers/mnist";
 import { svhn } from "./readers/svhn";
 import { tinyImageNet } from "./readers/tiny-imagenet";
 
-/** Which part of a data set is read, and how its images are decoded. */
+/**
+ * Which part of a data set {@link read} reads. Size, `maxPixels`, signal and progress concern Tiny ImageNet, whose images are in files that need
+ * decoding.
+ */
 export interface ReadOptions extends Pick<DecodingOptions, "imageSize" | "maxPixels" | "signal" | "onProgress"> {
-  /** Default: "test", or the only part that the set's reader gives. */
+  /** The part. Default `"test"`, or the only part that the reader of the set gives. */
   part?: DatasetPart;
-  /** What stands before the names of the files, of the MNIST family alone. */
+  /** Text before the file names, for the MNIST family: see {@link MnistOptions}. */
   prefix?: string;
 }
 
@@ -32,11 +35,15 @@ const readers: Readonly<Record<Exclude<DatasetName, "tiny-imagenet">, SplitReade
 };
 
 /**
- * Reads one part of a data set by its name in the {@link catalogue}, with the reader of that name: `read("cifar10", …)` is {@link cifar10}.
+ * Reads one part of a data set by its name in the {@link catalogue}, with the reader of that name: `read("cifar10", …)` calls {@link cifar10}.
  *
- * @param directory - where its files are, as its reader documents
- * @throws ERR_OPTION for another name or part; what the reader throws
+ * @param name - name of the data set
+ * @param directory - the folder of its files, as its reader documents
+ * @param options - the part, and options of the reader
+ * @throws ERR_OPTION for another name or part; and what the reader throws
  * @example
+ * import { datasets } from "libtorch-ood";
+ *
  * const test = await datasets.read("svhn", "data", { part: "test" });
  */
 export async function read(name: DatasetName, directory: string, options: ReadOptions = {}): Promise<Dataset> {

@@ -1,4 +1,5 @@
-// Which inputs a network, a score or a calibration was made from, as hashes: few enough for every file, and enough to notice an evaluation on them.
+// Remembers by hashes which inputs a network, a score or a calibration was made from. The hashes are few enough for every file, and enough to notice
+// an evaluation on the same inputs.
 
 import { createHash } from "node:crypto";
 import { setImmediate as turn } from "node:timers/promises";
@@ -13,13 +14,13 @@ export interface Rows {
   readonly row: (index: number) => Uint8Array;
 }
 
-/** Hashes that are kept, the smallest as numbers: 512 KiB. Of fewer inputs that is all of them. */
+/** Number of hashes that are kept, the smallest as numbers: 512 KiB. Fewer inputs are all kept. */
 const capacity = 65_536;
 const bytesPerTurn = 1 << 20; // about a millisecond of hashing
 
 /**
- * A set of inputs by the first 64 bits of their SHA-256. Of more than {@link capacity} it keeps the smallest hashes, which are a fair sample: an input
- * whose hash is no greater than the greatest kept is known to be in the set or not, of any other nothing is known.
+ * A set of inputs by the first 64 bits of their SHA-256. Of more than {@link capacity} inputs it keeps the smallest hashes, which are a fair sample:
+ * an input whose hash is at most the largest one kept is known to be in the set or not, and nothing is known of any other.
  */
 export class SeenInputs {
   static readonly none = new SeenInputs(new BigUint64Array(0), true);
@@ -51,7 +52,7 @@ export class SeenInputs {
     return SeenInputs.#smallest(both, bounds.length === 0 ? undefined : bounds.reduce((a, b) => (a < b ? a : b)));
   }
 
-  /** Which of these were seen. */
+  /** Which of these rows were seen. */
   async among(rows: Rows): Promise<Overlap> {
     return this.isEmpty ? { indices: [], checked: rows.count } : this.amongDigests(await digests(rows));
   }
@@ -70,14 +71,14 @@ export class SeenInputs {
     return { indices, checked };
   }
 
-  /** As a file's header holds it; undefined, and so left out, where there is nothing to say. */
+  /** The form in a file's header; undefined, and so left out, where the set is empty. */
   toJSON(): { hashes: string; complete: boolean } | undefined {
     if (this.isEmpty) return undefined;
     const { buffer, byteOffset, byteLength } = this.hashes;
     return { hashes: Buffer.from(buffer, byteOffset, byteLength).toString("base64"), complete: this.complete };
   }
 
-  /** What {@link toJSON} gave; {@link none} for nothing, undefined for anything else. */
+  /** The set that {@link toJSON} gave; {@link none} for nothing, undefined for anything else. */
   static parse(value: unknown): SeenInputs | undefined {
     if (value === undefined || value === null) return SeenInputs.none;
     const { hashes: text, complete } = value as { hashes?: unknown; complete?: unknown };
@@ -89,12 +90,14 @@ export class SeenInputs {
     return ascending ? new SeenInputs(hashes, complete) : undefined;
   }
 
-  /** Hashes above it were not kept; undefined where all were. */
+  /** The largest hash of which anything is known; undefined where all hashes were kept. */
   get #bound(): bigint | undefined {
     return this.complete ? undefined : this.hashes.at(-1);
   }
 
-  /** @param bound what was known of hashes above it is incomplete */
+  /**
+   * @param bound - nothing is known of hashes above it
+   */
   static #smallest(hashes: BigUint64Array, bound: bigint | undefined): SeenInputs {
     const kept = hashes.sort().filter((hash, i) => hash !== hashes[i - 1] && (bound === undefined || hash <= bound));
     const complete = bound === undefined && kept.length <= capacity;
@@ -124,7 +127,7 @@ export function imageRows(data: Dataset): Rows {
   return { count: data.length, row: (index) => data.image(index) };
 }
 
-/** Values as float64, so that a row is recognised whatever its dtype was. */
+/** The values as float64, so that a row is recognised whatever its dtype was. */
 export function tensorRows(tensor: Tensor): Rows {
   return {
     count: tensor.shape[0] as number,
@@ -138,14 +141,18 @@ export function tensorRows(tensor: Tensor): Rows {
 }
 
 /**
- * Which images of a data set are also in another, byte by byte the same: an evaluation on images that were trained on says nothing.
+ * Which images of a data set are also in another one, byte for byte. An evaluation on images that a network was trained on says nothing.
  *
- * @param reference - the set that is looked into, as the training images. Of more than 65,536 different ones a fair sample is looked into
- * @param images - the set whose images are looked up
- * @returns the numbers of the images of `images` that are in `reference`, ascending, and how many could be checked
- * @throws ERR_OPTION for anything but a Dataset, ERR_SHAPE where the arrays of a set are gone
+ * @param reference - the data set to look into, such as the training images. If it has more than 65,536 different images, a sample of them is looked
+ *   into.
+ * @param images - the data set whose images are looked up
+ * @returns the indices of the images of `images` that are in `reference`, and how many could be checked
+ * @throws ERR_OPTION for anything but a Dataset; ERR_SHAPE where the arrays of a data set are gone
  * @example
- * const { indices } = await datasets.overlap(train, test); // [] of 10,000
+ * import { datasets } from "libtorch-ood";
+ *
+ * const { train, test } = await datasets.cifar10("data");
+ * const { indices } = await datasets.overlap(train, test); // [] where no test image is among the training images
  */
 export async function overlap(reference: Dataset, images: Dataset): Promise<Overlap> {
   requireDataset(images, "images");

@@ -1,23 +1,23 @@
-// Which parts of a data set to read: an option that every reader of this folder has.
+// The parts of a data set to read: the option `splits` of the readers.
 
 import { fail, oneOf } from "../core/checks";
 import { LibtorchOodError } from "../core/errors";
 import { shortList } from "../core/lists";
 import type { Dataset } from "./dataset";
 
-/** The parts that data sets are published in. */
+/** The parts that most data sets are published in. */
 export type SplitName = "train" | "test";
 
-/** Options of the readers of published data sets. */
+/** Which parts a reader reads. */
 export interface SplitOptions<S extends string = SplitName> {
-  /** What to read; a file of these that is missing is an error. Default: "train" and "test". */
+  /** The parts to read. A file that is missing is an error. Default `["train", "test"]`. */
   splits?: readonly S[];
 }
 
 /**
- * Reads the splits asked for, one after the other so that only one file is held beside the result.
+ * Reads the parts asked for, one after the other, so that only one file is held beside the result.
  *
- * @param names - those that there are
+ * @param names - the parts that there are
  */
 export async function readSplits<S extends string>(
   splits: readonly S[] | undefined,

@@ -1,4 +1,5 @@
-// The Python version of CIFAR-10 and CIFAR-100, which torchvision unpacks: pickles of N×3072 bytes (red, green, blue planes, row by row) and label lists.
+// The Python version of CIFAR-10 and CIFAR-100, which torchvision unpacks: pickles of N×3072 bytes (red, green and blue planes, row by row) and label
+// lists.
 
 import { describe } from "../../core/checks";
 import { corruptFile } from "../../core/file-errors";
@@ -8,7 +9,7 @@ import { allocateBytes, openRegularFile, readExactly } from "../../formats/regul
 import type { CifarRecords, LabelByte } from "./cifar-records";
 
 const pixels = 3 * 32 * 32;
-/** CIFAR-100's training images have 155 MB. */
+/** The training images of CIFAR-100 have 155 MB. */
 const maxFileBytes = 1 << 28;
 
 /** V8 tells long strings apart by comparing them. */
@@ -23,7 +24,7 @@ export interface LabelList extends LabelByte {
 /**
  * Reads files of `recordsPerFile` images each, in the order given.
  *
- * @throws ERR_CORRUPT_FILE where a file has another content or a label that is no class; ERR_IO; ERR_OUT_OF_MEMORY
+ * @throws ERR_CORRUPT_FILE where a file has other content, or a label that is no class; ERR_IO; ERR_OUT_OF_MEMORY
  */
 export async function readPythonBatches(
   paths: readonly string[],
@@ -59,7 +60,7 @@ export async function readPythonBatches(
   return { images, labels };
 }
 
-/** Labels as numpy arrays too, as a program that wrote the batches anew may have left them; a column of them counts as a list. */
+/** Labels as a list. A program that wrote the batches anew may have left numpy arrays; a column of them counts as a list. */
 function labelList(given: Pickled | undefined): Pickled | undefined {
   if (!(given instanceof PickledArray)) return given;
   const { shape, type } = given;

@@ -1,4 +1,4 @@
-// The binary version of CIFAR-10 and CIFAR-100: records of label bytes and 3·32·32 pixels (red, green, blue planes, row by row).
+// The binary version of CIFAR-10 and CIFAR-100: records of label bytes and 3·32·32 pixels (red, green and blue planes, row by row).
 
 import { corruptFile } from "../../core/file-errors";
 import { allocateBytes, openRegularFile, readExactly } from "../../formats/regular-file";
@@ -8,7 +8,7 @@ const pixels = 3 * 32 * 32;
 /** 1,024 records: about 3 MB per read. */
 const recordsPerRead = 1024;
 
-/** A byte before the pixels of each record. */
+/** A label byte, which stands before the pixels of each record. */
 export interface LabelByte {
   /** "label", "coarse label", ... for messages. */
   readonly name: string;

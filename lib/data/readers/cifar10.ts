@@ -1,4 +1,4 @@
-// CIFAR-10 from its binary or its Python version.
+// Reads CIFAR-10 from its binary or its Python version.
 
 import { basename, dirname, join } from "node:path";
 import { optionsObject, string } from "../../core/checks";
@@ -10,14 +10,20 @@ import { Dataset } from "../dataset";
 import { readSplits, type SplitName, type SplitOptions } from "../splits";
 
 /**
- * CIFAR-10: 32×32 colour images of ten classes, 50,000 to train and 10,000 to test.
+ * Reads CIFAR-10 (A. Krizhevsky 2009): 32×32 colour images of ten classes, 50,000 for training and 10,000 for testing.
  *
- * Reads the binary version (`data_batch_1.bin` … `data_batch_5.bin`, `test_batch.bin`, `batches.meta.txt`) from the directory itself or from
- * `cifar-10-batches-bin` in it; else the Python version that torchvision unpacks (`data_batch_1` …, `batches.meta`) from `cifar-10-batches-py`, whose
- * pickles are read as data and never executed. Source: A. Krizhevsky 2009.
+ * The binary version (`data_batch_1.bin` … `data_batch_5.bin`, `test_batch.bin`, `batches.meta.txt`) is read from the directory itself or from
+ * `cifar-10-batches-bin` in it. Where there is none, the Python version that torchvision unpacks (`data_batch_1` …, `batches.meta`) is read from the
+ * directory or from `cifar-10-batches-py` in it. Its pickles are read as data and never executed.
  *
- * @throws ERR_IO where a file is missing or cannot be read; ERR_CORRUPT_FILE, naming the file, what was expected and what was found
+ * @param directory - the folder of the files
+ * @param options - the parts to read
+ * @returns a Dataset for each part, under its name
+ * @throws ERR_OPTION where an option is unknown or wrong; ERR_IO where a file is missing or cannot be read; ERR_CORRUPT_FILE where one is damaged,
+ *   naming the file, what was expected and what was found; ERR_OUT_OF_MEMORY where the memory for the images is unavailable
  * @example
+ * import { datasets } from "libtorch-ood";
+ *
  * const { train, test } = await datasets.cifar10("data");
  */
 export async function cifar10<S extends SplitName = SplitName>(directory: string, options?: SplitOptions<S>): Promise<Record<S, Dataset>> {

@@ -1,4 +1,4 @@
-// CIFAR-100 from its binary or its Python version, with its 100 fine labels.
+// Reads CIFAR-100 with its 100 fine labels from its binary or its Python version.
 
 import { basename, dirname, join } from "node:path";
 import { optionsObject, string } from "../../core/checks";
@@ -11,13 +11,22 @@ import { Dataset } from "../dataset";
 import { readSplits, type SplitName, type SplitOptions } from "../splits";
 
 /**
- * CIFAR-100: 32×32 colour images of 100 classes, 50,000 to train and 10,000 to test.
+ * Reads CIFAR-100 (A. Krizhevsky 2009): 32×32 colour images of 100 classes, 50,000 for training and 10,000 for testing.
  *
- * Reads the binary version (`train.bin`, `test.bin`, `fine_label_names.txt`) from the directory itself or from `cifar-100-binary` in it;
- * else the Python version that torchvision unpacks (`train`, `test`, `meta`) from `cifar-100-python`, whose pickles are read as data and never executed.
- * The 20 coarse labels are read as a check only: every fine class must lie in one of them. Source: A. Krizhevsky 2009.
+ * The binary version (`train.bin`, `test.bin`, `fine_label_names.txt`) is read from the directory itself or from `cifar-100-binary` in it. Where
+ * there is none, the Python version that torchvision unpacks (`train`, `test`, `meta`) is read from the directory or from `cifar-100-python` in it.
+ * Its pickles are read as data and never executed. The labels are the 100 fine ones. The 20 coarse labels serve as a check: every fine class must lie
+ * in one of them.
  *
- * @throws ERR_IO where a file is missing or cannot be read; ERR_CORRUPT_FILE, naming the file, what was expected and what was found
+ * @param directory - the folder of the files
+ * @param options - the parts to read
+ * @returns a Dataset for each part, under its name
+ * @throws ERR_OPTION where an option is unknown or wrong; ERR_IO where a file is missing or cannot be read; ERR_CORRUPT_FILE where one is damaged,
+ *   naming the file, what was expected and what was found; ERR_OUT_OF_MEMORY where the memory for the images is unavailable
+ * @example
+ * import { datasets } from "libtorch-ood";
+ *
+ * const { test } = await datasets.cifar100("data", { splits: ["test"] });
  */
 export async function cifar100<S extends SplitName = SplitName>(directory: string, options?: SplitOptions<S>): Promise<Record<S, Dataset>> {
   const { splits } = optionsObject(options, "options", ["splits"]);

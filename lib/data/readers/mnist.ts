@@ -1,4 +1,4 @@
-// MNIST, Fashion-MNIST and KMNIST from their IDX files.
+// Reads MNIST, Fashion-MNIST and KMNIST from their IDX files.
 
 import { join } from "node:path";
 import { optionsObject, string } from "../../core/checks";
@@ -12,28 +12,34 @@ import { readSplits, type SplitName, type SplitOptions } from "../splits";
 /** Options of {@link mnist}, {@link fashionMnist} and {@link kmnist}. */
 export interface MnistOptions<S extends SplitName = SplitName> extends SplitOptions<S> {
   /**
-   * What stands before the usual file names, as in "mnist-train-images-idx3-ubyte". Default: nothing, or the set's own "mnist-", "fashion-" or
-   * "kmnist-" where there are such files, since a folder that holds several sets needs them.
+   * Text before the usual file names, as in `mnist-train-images-idx3-ubyte`, for a folder that holds several sets. Default: the set's own `"mnist-"`,
+   * `"fashion-"` or `"kmnist-"` where there are such files, else nothing.
    */
   prefix?: string;
 }
 
 interface Flavour {
   set: "mnist" | "fashion-mnist" | "kmnist";
-  /** The folder that torchvision makes, and ours beside other data sets. */
+  /** The folder that torchvision makes; `folder` is ours beside other data sets. */
   torchvision: string;
   folder: string;
   prefix: string;
 }
 
 /**
- * MNIST: handwritten digits, 28×28 grey (60,000 to train, 10,000 to test in the full files).
+ * Reads MNIST (Y. LeCun, C. Cortes, C. Burges): handwritten digits, 28×28 grey, 60,000 for training and 10,000 for testing.
  *
- * Reads `train-images-idx3-ubyte`, `train-labels-idx1-ubyte`, `t10k-…`, each plain or with `.gz`, from the directory itself,
- * or from torchvision's `MNIST/raw` or from `mnist` in it. Source: Y. LeCun, C. Cortes, C. Burges.
+ * `train-images-idx3-ubyte`, `train-labels-idx1-ubyte`, `t10k-images-idx3-ubyte` and `t10k-labels-idx1-ubyte` are read, plain or with `.gz`, from the
+ * directory itself, from torchvision's `MNIST/raw` in it, or from `mnist` in it.
  *
- * @throws ERR_IO where a file is missing or cannot be read; ERR_CORRUPT_FILE, naming the file, what was expected and what was found
+ * @param directory - the folder of the files
+ * @param options - the parts to read, and a prefix of the file names
+ * @returns a Dataset for each part, under its name
+ * @throws ERR_OPTION where an option is unknown or wrong; ERR_IO where a file is missing or cannot be read; ERR_CORRUPT_FILE where one is damaged,
+ *   naming the file, what was expected and what was found; ERR_OUT_OF_MEMORY where the memory for the images is unavailable
  * @example
+ * import { datasets } from "libtorch-ood";
+ *
  * const { train, test } = await datasets.mnist("data/mnist");
  */
 export function mnist<S extends SplitName = SplitName>(directory: string, options?: MnistOptions<S>): Promise<Record<S, Dataset>> {
@@ -46,12 +52,17 @@ export function mnist<S extends SplitName = SplitName>(directory: string, option
 }
 
 /**
- * Fashion-MNIST: pieces of clothing in the format of {@link mnist}, and with its options (torchvision's folder is `FashionMNIST/raw`, ours
- * `fashion-mnist`). Source: H. Xiao, K. Rasul, R. Vollgraf 2017.
+ * Reads Fashion-MNIST (H. Xiao, K. Rasul, R. Vollgraf 2017): pieces of clothing in the format and sizes of {@link mnist}, with its options.
+ * Torchvision's folder is `FashionMNIST/raw`, ours is `fashion-mnist`.
  *
+ * @param directory - the folder of the files
+ * @param options - the parts to read, and a prefix of the file names
+ * @returns a Dataset for each part, under its name
  * @throws as {@link mnist}
  * @example
- * const { test } = await datasets.fashionMnist("data/fashion", { splits: ["test"] });
+ * import { datasets } from "libtorch-ood";
+ *
+ * const { test } = await datasets.fashionMnist("data", { splits: ["test"] });
  */
 export function fashionMnist<S extends SplitName = SplitName>(directory: string, options?: MnistOptions<S>): Promise<Record<S, Dataset>> {
   return read(directory, options, {
@@ -63,11 +74,16 @@ export function fashionMnist<S extends SplitName = SplitName>(directory: string,
 }
 
 /**
- * KMNIST (Kuzushiji-MNIST): cursive hiragana of ten classes in the format of {@link mnist}, and with its options (torchvision's folder is `KMNIST/raw`,
- * ours `kmnist`). No normalisation is set. Source: T. Clanuwat et al. 2018.
+ * Reads KMNIST, Kuzushiji-MNIST (T. Clanuwat et al. 2018): cursive hiragana of ten classes in the format and sizes of {@link mnist}, with its
+ * options. Torchvision's folder is `KMNIST/raw`, ours is `kmnist`. The Datasets have no normalization.
  *
+ * @param directory - the folder of the files
+ * @param options - the parts to read, and a prefix of the file names
+ * @returns a Dataset for each part, under its name
  * @throws as {@link mnist}
  * @example
+ * import { datasets } from "libtorch-ood";
+ *
  * const { test } = await datasets.kmnist("data", { splits: ["test"] });
  */
 export function kmnist<S extends SplitName = SplitName>(directory: string, options?: MnistOptions<S>): Promise<Record<S, Dataset>> {

@@ -1,4 +1,4 @@
-// SVHN, cropped digits, from its MATLAB files.
+// Reads SVHN, the cropped digits, from its MATLAB files.
 
 import { join } from "node:path";
 import { setImmediate as turn } from "node:timers/promises";
@@ -10,22 +10,29 @@ import { catalogue, partOf } from "../catalogue";
 import { Dataset } from "../dataset";
 import { readSplits, type SplitName, type SplitOptions } from "../splits";
 
-/** `"extra"`: 531,131 easier digits, in memory 1.6 GB. */
+/** The parts of SVHN. `"extra"` has 531,131 easier digits, which take 1.6 GB of memory. */
 export type SvhnSplit = SplitName | "extra";
 
 const side = 32;
 const plane = side * side;
-/** Planes that are turned over before the event loop turns: about a millisecond. */
+/** Planes that are transposed before the event loop turns: about a millisecond. */
 const planesPerTurn = 512;
 
 /**
- * SVHN, the cropped digits: 32×32 colour images of house numbers, 73,257 to train, 26,032 to test, and `"extra"` where asked for.
+ * Reads the cropped digits of SVHN (Y. Netzer et al. 2011): 32×32 colour images of house numbers, 73,257 for training, 26,032 for testing, and
+ * 531,131 in `"extra"`, which is read only where it is asked for.
  *
- * Reads `train_32x32.mat`, `test_32x32.mat`, `extra_32x32.mat` (MATLAB 5) from the directory itself (there torchvision has them) or from `svhn` or
- * `SVHN` in it. Label 10 of the files means the digit 0 and becomes 0, as in torchvision. Source: Y. Netzer et al. 2011.
+ * `train_32x32.mat`, `test_32x32.mat` and `extra_32x32.mat` (MATLAB 5) are read from the directory itself, where torchvision puts them, or from
+ * `svhn` or `SVHN` in it. Label 10 of the files means the digit 0 and becomes 0, as in torchvision.
  *
- * @throws ERR_OPTION; ERR_IO where a file is missing or cannot be read; ERR_CORRUPT_FILE, naming the file, what was expected and what was found
+ * @param directory - the folder of the files
+ * @param options - the parts to read
+ * @returns a Dataset for each part, under its name
+ * @throws ERR_OPTION where an option is unknown or wrong; ERR_IO where a file is missing or cannot be read; ERR_CORRUPT_FILE where one is damaged,
+ *   naming the file, what was expected and what was found; ERR_OUT_OF_MEMORY where the memory for the images is unavailable
  * @example
+ * import { datasets } from "libtorch-ood";
+ *
  * const { test } = await datasets.svhn("data", { splits: ["test"] });
  */
 export async function svhn<S extends SvhnSplit = SplitName>(directory: string, options?: SplitOptions<S>): Promise<Record<S, Dataset>> {
@@ -79,7 +86,9 @@ function checkHeader(path: string, { name, className, shape }: MatHeader): numbe
   return count;
 }
 
-/** From columns first, as MATLAB has them, to rows first: X is H×W×C×N with H fastest, so that each plane is one piece already. */
+/**
+ * Transposes each plane in place, from MATLAB's columns first to rows first. X is H×W×C×N with H fastest, so that each plane is one piece already.
+ */
 async function transposePlanes(images: Uint8Array): Promise<void> {
   for (let start = 0, planes = 1; start < images.length; start += plane, planes++) {
     for (let row = 0; row < side; row++) {

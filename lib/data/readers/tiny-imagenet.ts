@@ -1,4 +1,4 @@
-// The validation images of Tiny ImageNet, from the folder that its archive unpacks to.
+// Reads the validation images of Tiny ImageNet from the folder that its archive unpacks to.
 
 import { readdir } from "node:fs/promises";
 import { dirname, join } from "node:path";
@@ -10,21 +10,27 @@ import { catalogue } from "../catalogue";
 import type { Dataset } from "../dataset";
 import { checkDecoding, decodingKeys, readImageFiles, type DecodingOptions } from "../image-files";
 
-/** `imageSize` is 32 by default: the images are 64×64, and are reduced by the antialiased bilinear kernel. */
+/** Options of {@link tinyImageNet}. `imageSize` is 32 by default: the images are 64×64 and are reduced by the antialiased bilinear kernel. */
 export type TinyImageNetOptions = DecodingOptions;
 
 /** The longest of the text files, `words.txt`, has 2.7 MB. */
 const maxTextBytes = 1 << 26;
 
 /**
- * The validation part of Tiny ImageNet: 10,000 colour images of 200 classes, 64×64, reduced to 32×32 unless `imageSize` says otherwise.
+ * Reads the validation part of Tiny ImageNet (Stanford CS231n, 2015): 10,000 colour images of 200 classes, 64×64, reduced to 32×32 unless `imageSize`
+ * says otherwise.
  *
- * Reads `wnids.txt`, `words.txt`, `val/val_annotations.txt` and `val/images` from the directory itself or from `tiny-imagenet-200` in it. Images come in
- * the order of `val_annotations.txt`. Labels are by the sorted identifiers of WordNet (`n01443537`, …), which is what `ImageFolder` gives the training
- * images; class names are the words. Decoding, cache and normalisation are those of `imageFolder`. Source: Stanford CS231n, 2015.
+ * `wnids.txt`, `words.txt`, `val/val_annotations.txt` and `val/images` are read from the directory itself or from `tiny-imagenet-200` in it. The
+ * images come in the order of `val_annotations.txt`. The labels number the sorted identifiers of WordNet (`n01443537`, …), as torchvision's
+ * `ImageFolder` numbers the training images. Class names are WordNet's words. Decoding, cache and normalization are those of {@link imageFolder}.
  *
- * @throws as `imageFolder`; ERR_CORRUPT_FILE also where annotations and images do not agree, naming the file, what was expected and what was found
+ * @param directory - the folder of the files
+ * @param options - size, channels, progress, faulty images, cache
+ * @throws as {@link imageFolder}; ERR_IO where a file is missing; ERR_CORRUPT_FILE also where annotations and images do not agree, naming the file,
+ *   what was expected and what was found
  * @example
+ * import { datasets } from "libtorch-ood";
+ *
  * const { validation } = await datasets.tinyImageNet("data");
  */
 export async function tinyImageNet(directory: string, options?: TinyImageNetOptions): Promise<{
@@ -61,7 +67,7 @@ async function readIdentifiers(path: string): Promise<string[]> {
   return identifiers.sort();
 }
 
-/** What WordNet calls each class; with the identifier where two have the same words. */
+/** WordNet's words for each class, with the identifier added where two classes have the same words. */
 async function readWords(path: string, identifiers: readonly string[]): Promise<string[]> {
   const wordsOf = new Map<string, string>(identifiers.map((identifier) => [identifier, ""]));
   const text = await readText(path);
@@ -81,7 +87,7 @@ async function readWords(path: string, identifiers: readonly string[]): Promise<
   return words.map((text, i) => (words.indexOf(text) === words.lastIndexOf(text) ? text : `${text} (${identifiers[i]})`));
 }
 
-/** Labels by the name of the image, in the order of the file. */
+/** The label of each image by its name, in the order of the file. */
 async function readAnnotations(path: string, labelOf: ReadonlyMap<string, number>): Promise<Map<string, number>> {
   const labels = new Map<string, number>();
   for (const [i, line] of (await readLines(path)).entries()) {
@@ -98,7 +104,9 @@ async function readAnnotations(path: string, labelOf: ReadonlyMap<string, number
   return labels;
 }
 
-/** An archive that was unpacked in part, or an annotation file that was cut off, would pass for a smaller data set. */
+/**
+ * Compares images and annotations: an archive that was unpacked in part, or an annotation file that was cut off, would pass for a smaller data set.
+ */
 async function checkImages(folder: string, annotations: string, labels: ReadonlyMap<string, number>): Promise<void> {
   const names = new Set((await io("read", folder, readdir(folder))).filter((name) => name.endsWith(".JPEG")));
   const missing = [...labels.keys()].find((name) => !names.has(name));
