@@ -1,4 +1,4 @@
-// Writing a file so that a reader sees the whole old one or the whole new one, whatever happens meanwhile.
+// Writes a file so that a reader sees either the whole old file or the whole new one, whatever happens meanwhile.
 
 import { randomBytes } from "node:crypto";
 import { chmod, open, readdir, realpath, rename, stat, unlink, utimes, type FileHandle } from "node:fs/promises";

@@ -1,6 +1,6 @@
-// Numbers of the other byte order.
+// Converts numbers of the other byte order.
 
-/** Turns the bytes of every element of `width` bytes over, in place. */
+/** Reverses the bytes of every element of `width` bytes, in place. */
 export function swapBytes(bytes: Uint8Array<ArrayBuffer>, width: number): void {
   const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   if (width === 2) buffer.swap16();

@@ -1,6 +1,6 @@
-// What a file is by its first bytes, for messages: a file of another kind under the name that was expected is the most common damage of all.
+// Recognises a file by its first bytes, for messages: a file of another kind under the expected name is the most common damage of all.
 
-/** As many first bytes as tell every kind. */
+/** Enough first bytes to tell every kind. */
 export const contentBytes = 512;
 
 const starts: readonly (readonly [start: string, kind: string])[] = [
@@ -28,7 +28,7 @@ const starts: readonly (readonly [start: string, kind: string])[] = [
   ["\xfe\xff", "text in UTF-16"],
 ];
 
-/** undefined where it is none of the kinds that are known. */
+/** The kind of the content; undefined for an unknown kind. */
 export function contentKind(bytes: Uint8Array): string | undefined {
   const text = Buffer.from(bytes.subarray(0, contentBytes)).toString("latin1");
   if (text === "") return "an empty file";
@@ -49,7 +49,7 @@ export function contentKind(bytes: Uint8Array): string | undefined {
   return undefined;
 }
 
-/** As {@link contentKind}; of an unknown kind its first bytes. */
+/** As {@link contentKind}; for an unknown kind, its first bytes. */
 export function describeContent(bytes: Uint8Array): string {
   return contentKind(bytes) ?? `bytes that begin ${Buffer.from(bytes.subarray(0, 8)).toString("hex")}`;
 }

@@ -1,4 +1,4 @@
-// Finding which of several usual names a file has.
+// Finds a file that may have one of several usual names, in one of several folders.
 
 import { stat } from "node:fs/promises";
 import { join } from "node:path";

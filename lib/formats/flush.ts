@@ -1,4 +1,4 @@
-// Flushing an open file to the disk, also under Yarn's Plug'n'Play.
+// Flushes an open file to the disk, also under Yarn's Plug'n'Play.
 
 import { fsync } from "node:fs";
 import type { FileHandle } from "node:fs/promises";

@@ -1,4 +1,4 @@
-// What the library's own files are, in words, by the format that their metadata names: one kind is often given in place of another.
+// The kinds of the library's own files in words, by the format in their metadata: one kind is often given in place of another.
 
 import { describe } from "../core/checks";
 

@@ -1,4 +1,4 @@
-// Arrays in files that other programs read: the public `files`.
+// The public `files`: arrays in NumPy's .npy files and in .safetensors files, which other programs read and write.
 
 export { NpyWriter, readNpy, type Npy, type NpyArray, type NpyArrays, type NpyDtype } from "./npy";
 export {

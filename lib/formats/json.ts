@@ -1,4 +1,4 @@
-// JSON of a file that anybody may have written: parsed only where it is small and shallow enough for whatever is done with it later.
+// Parses JSON of a file that anybody may have written. Only JSON that is small and shallow enough for whatever is done with it later is accepted.
 
 /** Beyond any description that this library writes (65,536 hashes and 2^20 class names are about 20 MB). */
 const maxLength = 1 << 25;

@@ -33,7 +33,7 @@ export interface Lease {
   release(): Promise<void>;
 }
 
-/** Who holds it. */
+/** The process that holds a thing. */
 export interface Holder {
   readonly pid: number;
   readonly host: string;

@@ -1,4 +1,4 @@
-// Bytes of a part of a file in order, as they lie there or inflated, no more of them than are asked for.
+// Reads the bytes of a part of a file in order, as they are or inflated, and no more of them than are asked for.
 
 import type { FileHandle } from "node:fs/promises";
 import { Readable } from "node:stream";

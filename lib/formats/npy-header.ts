@@ -1,15 +1,15 @@
-// The header of a .npy file: magic, version, length, and a Python dictionary literal that says dtype, order and shape.
+// The header of a .npy file: magic, version, length, and a Python dictionary literal that gives dtype, order and shape.
 
 import { describeContent } from "./content-kind";
 import { dtypeNamed, dtypes, maxDimensions, type ArrayDtype, type PlainDtype } from "../core/dtype";
 import { corruptFile } from "../core/file-errors";
 
-/** NumPy evaluates no header longer than 10,000 characters of untrusted files either (numpy.lib.format, `max_header_size`). */
+/** NumPy, too, evaluates no header longer than 10,000 characters of an untrusted file (numpy.lib.format, `max_header_size`). */
 const maxDictionaryBytes = 10_000;
 /** Magic, version and the longer of the two length fields, then the dictionary. */
 export const maxNpyHeaderBytes = 12 + maxDictionaryBytes;
 const magic = "\x93NUMPY";
-/** numpy.lib.format: room for the largest int64 in the first dimension, so that a header can be rewritten in place. */
+/** Room for the largest int64 in the first dimension, as in numpy.lib.format, so that a header can be rewritten in place. */
 const growthDigits = 21;
 const alignment = 64;
 
@@ -27,7 +27,7 @@ export function formatNpyHeader(dtype: PlainDtype, shape: readonly number[]): Ui
 }
 
 export interface NpyHeader {
-  /** Of the numbers as they are stored. */
+  /** The dtype of the numbers in the file. */
   readonly stored: ArrayDtype;
   readonly bigEndian: boolean;
   /** Whether the first dimension is the fastest. */
@@ -58,7 +58,7 @@ export function parseNpyHeader(start: Uint8Array, path: string): NpyHeader {
 
 const entry = /\s*(['"])(descr|fortran_order|shape)\1\s*:\s*(?:(['"])([^'"\\]*)\3|(True|False)|\(([\d\sL,]*)\)|(\[))/y;
 
-/** Of the literals that Python would evaluate, those that NumPy writes, in any order and spacing. */
+/** Reads the literals that NumPy writes, in any order and spacing; other Python literals are refused. */
 function parseDictionary(text: string, path: string): Omit<NpyHeader, "dataOffset"> {
   const refuse = (): never => {
     throw corruptFile(path, "a dictionary of 'descr', 'fortran_order' and 'shape' as header", JSON.stringify(text.trim().slice(0, 100)));

@@ -1,4 +1,4 @@
-// From the bytes of a .npy file to an array in C order, of one of the four dtypes that are handed out. Every value is exact.
+// From the bytes of a .npy file to an array in C order, of one of the four dtypes that arrays are read as. Every value is exact.
 
 import { setImmediate as turn } from "node:timers/promises";
 import { arrayOf, bytesPerElement, plainOf, type ArrayDtype, type ArrayOfDtype, type PlainDtype } from "../core/dtype";
@@ -7,13 +7,17 @@ import { swapBytes } from "./byte-order";
 import type { NpyHeader } from "./npy-header";
 import { halfToNumber } from "./safetensors-data";
 
-/** The typed arrays that {@link readNpy} gives. */
+/** The typed arrays that a .npy file is read as: `Float64Array`, `Float32Array`, `BigInt64Array` or `Int32Array`. */
 export type NpyArray = ArrayOfDtype[PlainDtype];
 
-/** Converted or moved between turns of the event loop: a few milliseconds. */
+/** Elements that are converted or moved between turns of the event loop: a few milliseconds. */
 const elementsPerTurn = 1 << 20;
 
-/** @throws ERR_RANGE for a uint64 beyond 2^63 − 1 */
+/**
+ * The elements in C order.
+ *
+ * @throws ERR_RANGE for a uint64 beyond 2^63 − 1
+ */
 export async function npyValues(
   bytes: Uint8Array<ArrayBuffer>,
   { stored, bigEndian, fortran, shape }: NpyHeader,
@@ -58,7 +62,7 @@ async function converted<T, U, A extends { [index: number]: U }>(
   return target;
 }
 
-/** From the first dimension fastest to the last dimension fastest. */
+/** From Fortran order (first dimension fastest) to C order (last dimension fastest). */
 async function transposed(values: NpyArray, sizes: readonly number[]): Promise<NpyArray> {
   const [rows = 1, ...rest] = sizes;
   const columns = values.length / rows;
@@ -94,7 +98,7 @@ function transposedAtOnce(values: NpyArray, [rows = 1, ...rest]: readonly number
   return target;
 }
 
-/** Few enough that the rows under way stay in the processor's cache. */
+/** Few enough rows that they stay in the processor's cache. */
 const blockRows = 64;
 
 function turnBlocks(source: NpyArray, target: NpyArray, rows: number, columns: number, from: number, to: number): void {

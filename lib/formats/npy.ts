@@ -1,4 +1,4 @@
-// NumPy's .npy files: one array each, written row by row as it comes, and read with nothing in the file trusted.
+// NumPy's .npy files, each with one array: written row by row as the rows come, and read without trusting anything in the file.
 
 import { describe, fail, string } from "../core/checks";
 import {
@@ -22,34 +22,39 @@ import { npyValues } from "./npy-values";
 import { allocateBytes, openRegularFile, readExactly } from "./regular-file";
 
 export type { NpyArray } from "./npy-values";
-/** What is written, and what is read as. */
+/** The dtypes that are written, and that arrays are read as: float64, float32, int64 and int32. */
 export type NpyDtype = PlainDtype;
-/** The typed array of each dtype. */
+/** The typed array of each {@link NpyDtype}: `Float64Array`, `Float32Array`, `BigInt64Array` and `Int32Array`. */
 export type NpyArrays = Pick<ArrayOfDtype, PlainDtype>;
 
-/** What a `.npy` file holds. */
+/** An array that {@link readNpy} has read. */
 export interface Npy<D extends NpyDtype = NpyDtype> {
-  /** The dtype of `data`. */
+  /** Element type. */
   readonly dtype: D;
-  /** Sizes of the dimensions; none for a single number. */
+  /** Sizes of the dimensions; `[]` for a single number. */
   readonly shape: readonly number[];
-  /** Row-major (C order), as many elements as the sizes multiply to. */
+  /** The elements in row-major order (C order). */
   readonly data: NpyArrays[D];
 }
 
 const npyDtypes = dtypesHaving(({ plain }) => plain).filter((dtype) => plainOf(dtype as ArrayDtype) === dtype);
 
 /**
- * Reads an array of real numbers of any number of dimensions, in either byte order, in C or Fortran order, of format versions 1 to 3. It comes in C order,
- * and narrower numbers in the next dtype that holds them exactly: float16 as float32; bool, int8, uint8, int16 and uint16 as int32; uint32 and uint64 as
- * int64.
+ * Reads an array of real numbers with any number of dimensions, in either byte order, in C or Fortran order, of format versions 1 to 3. The result is
+ * in C order.
  *
- * Stricter than `numpy.load`: bytes after the array are refused. Memory is taken only once the size of the file agrees with its header.
+ * Narrower numbers come in the next dtype that holds them exactly: float16 as float32; bool, int8, uint8, int16 and uint16 as int32; uint32 and
+ * uint64 as int64. Bytes after the array are refused, which `numpy.load` ignores. Memory is allocated only once the size of the file agrees with its
+ * header.
  *
- * @throws ERR_CORRUPT_FILE naming the file, what was expected and what was found (also for complex numbers, text, objects and structured
- *   arrays); ERR_RANGE for a uint64 beyond 2^63 − 1; ERR_IO, ERR_OUT_OF_MEMORY
+ * @param path - the file
+ * @throws ERR_IO where the file cannot be read; ERR_CORRUPT_FILE where it is damaged, or holds complex numbers, text, objects or a structured array,
+ *   naming the file, what was expected and what was found; ERR_RANGE for a uint64 beyond 2^63 − 1; ERR_OUT_OF_MEMORY where the memory for the array
+ *   is unavailable; ERR_OPTION where `path` is no text
  * @example
- * const { shape, data } = await readNpy("features.npy"); // shape [N, d]
+ * import { files } from "libtorch-ood";
+ *
+ * const { dtype, shape, data } = await files.readNpy("features.npy"); // "float32", [N, d], Float32Array
  */
 export async function readNpy(path: string): Promise<Npy> {
   const { handle, size } = await openRegularFile(string(path, "path"));
@@ -73,14 +78,18 @@ export async function readNpy(path: string): Promise<Npy> {
 }
 
 /**
- * Writes a .npy file whose number of rows is not known before its end: rows are appended, and {@link NpyWriter.commit} writes their number into the
- * header and gives the file its name. Until then, and after {@link NpyWriter.discard}, what was at the path stays as it was. The bytes are those of
- * `numpy.save`, whose header leaves room for any number of rows.
+ * Writes a .npy file whose number of rows is known only at its end. Rows are appended, and {@link NpyWriter.commit} writes their number into the
+ * header and gives the file its name. Until then, and after {@link NpyWriter.discard}, the file that was at the path is unchanged.
+ *
+ * The bytes are those of `numpy.save`, whose header leaves room for any number of rows.
  *
  * @example
- * const writer = await NpyWriter.open("features.npy", "float32", [512]);
- * for (const rows of chunks) await writer.write(rows); // each a Float32Array of n · 512 numbers
- * await writer.commit(); // shape [sum of n, 512]
+ * import { files } from "libtorch-ood";
+ *
+ * const writer = await files.NpyWriter.open("features.npy", "float32", [3]);
+ * await writer.write(new Float32Array([1, 2, 3, 4, 5, 6])); // two rows
+ * await writer.write(new Float32Array([7, 8, 9])); // one more
+ * await writer.commit(); // an array of shape [3, 3]
  */
 export class NpyWriter<D extends NpyDtype = NpyDtype> {
   readonly #rowLength: number;
@@ -88,15 +97,15 @@ export class NpyWriter<D extends NpyDtype = NpyDtype> {
   #rows = 0;
   #writing = false;
   #over = false;
-  /** What an earlier write failed with: how much of its bytes is in the file is not known. */
+  /** The error of an earlier write: how much of its bytes is in the file is not known. */
   #failure: { error: unknown } | undefined;
 
   private constructor(
-    /** Where the file will be. */
+    /** The path that {@link commit} gives to the file. */
     readonly path: string,
-    /** The dtype of the elements. */
+    /** Element type. */
     readonly dtype: D,
-    /** Sizes of the dimensions of a row. */
+    /** Sizes of one row. */
     readonly rowShape: readonly number[],
     private readonly file: AtomicFile,
   ) {
@@ -105,8 +114,13 @@ export class NpyWriter<D extends NpyDtype = NpyDtype> {
   }
 
   /**
-   * @param rowShape - of one row, each size at least 1: [d] for a matrix [N, d], [] for a list [N]
-   * @throws ERR_IO, ERR_OPTION for another dtype, ERR_SHAPE
+   * Opens a file to write.
+   *
+   * @param path - the path that {@link commit} gives to the file
+   * @param dtype - element type
+   * @param rowShape - sizes of one row, each at least 1: `[d]` for a matrix [N, d], `[]` for a list [N]
+   * @throws ERR_IO where no file can be written there; ERR_OPTION for another dtype, and where `path` is no text; ERR_SHAPE where `rowShape` is no
+   *   list of at most 63 positive integers
    */
   static async open<D extends NpyDtype>(path: string, dtype: D, rowShape: readonly number[]): Promise<NpyWriter<D>> {
     if (!npyDtypes.includes(dtype)) fail("ERR_OPTION", "dtype", `one of ${npyDtypes.join(", ")}`, dtype);
@@ -119,16 +133,18 @@ export class NpyWriter<D extends NpyDtype = NpyDtype> {
     return new NpyWriter(path, dtype, sizes, await openAtomicFile(string(path, "path")));
   }
 
-  /** Rows written. */
+  /** Number of rows written so far. */
   get rows(): number {
     return this.#rows;
   }
 
   /**
-   * Appends whole rows. `values` must not be changed until the promise settles, which is when the next may be written.
+   * Appends whole rows. `values` must not change until the promise settles. The next write may begin only then.
    *
-   * @throws ERR_DTYPE for another kind of array, ERR_SHAPE for a part of a row, and where the array's memory goes while it is written; ERR_BUSY while
-   *   another write is under way, ERR_DISPOSED after {@link commit} or {@link discard}, ERR_IO. After a write that failed, only {@link discard} is left
+   * @param values - n rows one after the other, of the writer's dtype
+   * @throws ERR_DTYPE for an array of another dtype; ERR_SHAPE for a part of a row, and where the array's memory goes while it is written; ERR_BUSY
+   *   while another write is under way; ERR_DISPOSED after {@link commit} or {@link discard}; ERR_IO where the file cannot be written. After a write
+   *   that failed, only {@link discard} is possible.
    */
   async write(values: NpyArrays[D]): Promise<void> {
     if (dtypeOf(values) !== this.dtype || listOf(values) === undefined) {
@@ -154,10 +170,11 @@ export class NpyWriter<D extends NpyDtype = NpyDtype> {
   }
 
   /**
-   * Completes the file, flushes it to the disk and gives it its name.
+   * Completes the file, flushes it to the disk and gives it its name. Where this throws ERR_IO or the error of an earlier write, the new file is
+   * removed.
    *
-   * @throws ERR_BUSY while a write is under way, ERR_DISPOSED after {@link commit} or {@link discard}; ERR_IO, and what an earlier write threw: the new
-   *   file is then gone
+   * @throws ERR_BUSY while a write is under way; ERR_DISPOSED after {@link commit} or {@link discard}; ERR_IO where the file cannot be written; and
+   *   what an earlier write threw
    */
   async commit(): Promise<void> {
     this.#requireIdle("commit()");
@@ -177,7 +194,7 @@ export class NpyWriter<D extends NpyDtype = NpyDtype> {
     if (this.#writing) throw new LibtorchOodError("ERR_BUSY", `${this.path}: a write is under way; await it before ${what}`);
   }
 
-  /** Gives up: the path is as it was. Idempotent, and nothing after {@link commit}. */
+  /** Removes the new file and leaves the path as it was. A second call does nothing, and neither does a call after {@link commit}. */
   discard(): Promise<void> {
     this.#over = true;
     return this.file.discard();

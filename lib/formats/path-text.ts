@@ -1,5 +1,5 @@
-// Paths as lines of text, whatever bytes are in a name: those with line breaks, control characters or bytes that are not UTF-8 are quoted, as git
-// quotes them, and can be read back.
+// Paths as lines of text, whatever bytes a name has. Names with line breaks, control characters or bytes that are not UTF-8 are quoted as git quotes
+// them, and can be read back.
 
 import { isUtf8 } from "node:buffer";
 import { isAbsolute, resolve } from "node:path";

@@ -1,4 +1,4 @@
-// numpy's integers in a pickle: their kinds, arrays of them, and the numbers that their bytes are.
+// NumPy's integers in a pickle: their dtypes, arrays of them, and the numbers in their bytes.
 
 import { endianness } from "node:os";
 import { arrayOf, bytesPerElement, dtypeNamed, dtypes, type ArrayDtype } from "../core/dtype";

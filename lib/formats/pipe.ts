@@ -1,4 +1,4 @@
-// Pipes that the user names in place of a file, as `<(command)` of a shell does: read without a thread that waits for their writer.
+// Reads pipes that the user names in place of a file, as `<(command)` of a shell does, without a thread that waits for their writer.
 
 import { close, constants, open } from "node:fs";
 import { stat } from "node:fs/promises";

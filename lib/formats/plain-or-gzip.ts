@@ -1,4 +1,4 @@
-// Reads a file that may be gzip-compressed (by its first bytes, not by its name) and that says its own length at its start.
+// Reads a file that may be gzip-compressed, by its first bytes and not by its name, and that gives its own length at its start.
 
 import type { FileHandle } from "node:fs/promises";
 import { Readable } from "node:stream";

@@ -1,4 +1,4 @@
-// Opening a file that holds bytes (not a directory, a pipe or a device), and reading an exact part of it.
+// Opens a file that holds bytes (no directory, pipe or device) and reads an exact part of it.
 
 import { constants } from "node:fs";
 import { open, type FileHandle } from "node:fs/promises";

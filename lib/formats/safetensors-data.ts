@@ -1,4 +1,4 @@
-// The dtypes of the safetensors format: typed arrays to and from the little-endian bytes in a file.
+// The dtypes of the safetensors format: typed arrays to the little-endian bytes in a file, and back.
 
 import { describe, fail, typedArrayName } from "../core/checks";
 import {
@@ -16,17 +16,17 @@ import {
 import { LibtorchOodError } from "../core/errors";
 import { bytesOf } from "../core/lists";
 
-/** The dtypes of the safetensors format, by the names in its headers. */
+/** The dtypes of the safetensors format, by its own names: `"F32"`, `"I64"`, `"BOOL"`, … */
 export type SafetensorsDtype = (typeof dtypes)[Dtype]["safetensors"];
 
-/** In the order of the table. */
+/** All of them, in the order of the table of dtypes. */
 export const safetensorsDtypes: readonly SafetensorsDtype[] = dtypesHaving().map((dtype) => dtypes[dtype].safetensors);
 
 export function isSafetensorsDtype(value: unknown): value is SafetensorsDtype {
   return dtypeNamed("safetensors", value) !== undefined;
 }
 
-/** What the rest of the library calls it. */
+/** The rest of the library's name of a dtype. */
 export function dtypeIn(file: SafetensorsDtype): Dtype {
   return dtypeNamed("safetensors", file) as Dtype;
 }
@@ -45,7 +45,7 @@ export type SafetensorsArray =
   | BigInt64Array
   | BigUint64Array;
 
-/** Of any dtype the bytes; an Int32Array for int64 too. */
+/** The kinds of arrays that fit a dtype: its bytes and its typed array, and an Int32Array for int64 too. */
 function kindsFor(file: SafetensorsDtype): string[] {
   const dtype = dtypeIn(file);
   if (dtype === "int64") return ["Uint8Array", "Int32Array", arrayNameOf(dtype)];
@@ -87,7 +87,7 @@ export interface ValuesOfDtype {
   BOOL: Uint8Array;
 }
 
-/** Those of which {@link toValues} knows the numbers. */
+/** The dtypes whose numbers {@link toValues} gives. */
 export type NumericDtype = keyof ValuesOfDtype;
 
 export function isNumericDtype(dtype: SafetensorsDtype): dtype is NumericDtype {
@@ -95,11 +95,19 @@ export function isNumericDtype(dtype: SafetensorsDtype): dtype is NumericDtype {
 }
 
 /**
- * The elements in a tensor's bytes, as a typed array with memory of its own (the bytes may lie at any offset). Every value is exact:
- * F16 and BF16 become float32, I64 and U64 become float64.
+ * The numbers in a tensor's bytes, as a typed array with memory of its own. The bytes may lie at any offset.
  *
- * @throws ERR_SHAPE where the bytes are no whole number of elements, ERR_RANGE where an I64 or U64 is beyond ±(2^53 − 1), ERR_DTYPE for complex
+ * Every value is exact. F16 and BF16 become float32, I64 and U64 become float64. The other dtypes become the typed array of their name, and BOOL a
+ * Uint8Array.
+ *
+ * @param dtype - dtype of the tensor in the file
+ * @param bytes - the tensor's bytes, little-endian
+ * @throws ERR_SHAPE where the bytes are no whole number of elements; ERR_RANGE where an I64 or U64 is beyond ±(2^53 − 1); ERR_DTYPE for complex
  *   numbers and for floats of 8 bits and fewer, and where `bytes` is no Uint8Array
+ * @example
+ * import { files } from "libtorch-ood";
+ *
+ * files.toValues("F16", new Uint8Array([0x00, 0x3c])); // Float32Array [1]
  */
 export function toValues<D extends SafetensorsDtype>(dtype: D, bytes: Uint8Array): ValuesOfDtype[D & NumericDtype];
 export function toValues(dtype: SafetensorsDtype, bytes: Uint8Array): ValuesOfDtype[NumericDtype] {
@@ -130,7 +138,7 @@ function widened(values: Int32Array): Uint8Array {
   return new Uint8Array(words.buffer);
 }
 
-/** IEEE 754 binary16. */
+/** The number of an IEEE 754 binary16. */
 export function halfToNumber(bits: number): number {
   const sign = bits & 0x8000 ? -1 : 1;
   const exponent = (bits >> 10) & 0x1f;

@@ -21,10 +21,13 @@ const openingBrace = 0x7b;
 
 /** Where a tensor lies in a file. */
 export interface SafetensorsEntry {
+  /** Element type. */
   readonly dtype: SafetensorsDtype;
+  /** Sizes of the dimensions; `[]` for a single number. */
   readonly shape: readonly number[];
-  /** From the start of the file. */
+  /** Place of its first byte, from the start of the file. */
   readonly byteOffset: number;
+  /** Number of its bytes. */
   readonly byteLength: number;
 }
 

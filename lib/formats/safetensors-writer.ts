@@ -1,4 +1,4 @@
-// The one writer of .safetensors files: it is told what tensors there are, takes their bytes as they come, and gives the file its name at the end.
+// The one writer of .safetensors files. It is told which tensors there are, takes their bytes as they come, and gives the file its name at the end.
 
 import { randomBytes } from "node:crypto";
 import { open, unlink, type FileHandle } from "node:fs/promises";

@@ -1,4 +1,4 @@
-// Reading and writing .safetensors files: weights, detectors and statistics, exchanged with Python without a line of code in the file.
+// Reads and writes .safetensors files: weights, detectors and statistics, exchanged with Python without any code in the file.
 
 import type { FileHandle } from "node:fs/promises";
 import { describe, fail, isRevoked, optionsObject, string } from "../core/checks";
@@ -23,31 +23,31 @@ import { formatHeader, headerTooLong, writeTensors, type PlannedTensor, type Saf
 export { toValues, type SafetensorsArray, type SafetensorsDtype, type ValuesOfDtype } from "./safetensors-data";
 export type { SafetensorsEntry } from "./safetensors-header";
 
-/** A tensor with its bytes: little-endian, row-major. */
+/** A tensor that was read from a file. */
 export interface SafetensorsTensor {
-  /** The dtype of the elements. */
+  /** Element type. */
   readonly dtype: SafetensorsDtype;
-  /** Sizes of the dimensions; none for a single number. */
+  /** Sizes of the dimensions; `[]` for a single number. */
   readonly shape: readonly number[];
-  /** The bytes of the elements, little-endian, in row-major order; {@link toValues} makes numbers of them. */
+  /** The bytes of the elements, little-endian, in row-major order. {@link toValues} gives the numbers. */
   readonly data: Uint8Array;
 }
 
-/** All of a file. */
+/** The content of a file. */
 export interface SafetensorsContent {
-  /** The text of `__metadata__`, in the order of the file. */
+  /** The texts of `__metadata__` by their keys, in the order of the file. */
   readonly metadata: ReadonlyMap<string, string>;
-  /** In the order of the header. */
+  /** The tensors by their names, in the order of the header. */
   readonly tensors: ReadonlyMap<string, SafetensorsTensor>;
 }
 
-/** An open file whose header has been read and checked; tensors are read one at a time. */
+/** An open file whose header has been read and checked. Tensors are read one at a time. {@link openSafetensors} opens one. */
 export class SafetensorsFile {
   /** The path that was opened. */
   readonly path: string;
-  /** The text of `__metadata__`, in the order of the file. */
+  /** The texts of `__metadata__` by their keys, in the order of the file. */
   readonly metadata: ReadonlyMap<string, string>;
-  /** In the order of the header. */
+  /** Dtype, shape and place of each tensor by its name, in the order of the header. */
   readonly tensors: ReadonlyMap<string, SafetensorsEntry>;
   #handle: FileHandle | undefined;
 
@@ -75,10 +75,12 @@ export class SafetensorsFile {
   }
 
   /**
-   * The bytes of one tensor in memory of their own, from offset 0 of their ArrayBuffer, so that a typed array of any kind fits over them.
+   * Reads the bytes of one tensor into memory of their own, from offset 0 of their ArrayBuffer, so that a typed array of any kind fits over them.
    *
-   * @throws ERR_OPTION for a name that is not in the file, ERR_DISPOSED after {@link close}, ERR_CORRUPT_FILE where the
-   *   file has shrunk meanwhile, ERR_IO, ERR_OUT_OF_MEMORY
+   * @param name - name of the tensor
+   * @returns the bytes, little-endian, in row-major order
+   * @throws ERR_OPTION for a name that is not in the file; ERR_DISPOSED after {@link close}; ERR_CORRUPT_FILE where the file has shrunk since it was
+   *   opened; ERR_IO where it cannot be read; ERR_OUT_OF_MEMORY where the memory for the bytes is unavailable
    */
   async read(name: string): Promise<Uint8Array<ArrayBuffer>> {
     const entry = this.tensors.get(name);
@@ -91,14 +93,14 @@ export class SafetensorsFile {
     return bytes;
   }
 
-  /** Waits for reads under way and closes the file. Idempotent. */
+  /** Waits for the reads under way and closes the file. A second call does nothing. */
   async close(): Promise<void> {
     const handle = this.#handle;
     this.#handle = undefined;
     await handle?.close();
   }
 
-  /** Calls {@link close}, for `await using`. */
+  /** Calls {@link close} at the end of an `await using` declaration's block. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }
@@ -107,17 +109,32 @@ export class SafetensorsFile {
 /**
  * Opens a file and reads its header only.
  *
- * @throws ERR_CORRUPT_FILE naming the file, what was expected and what was found; ERR_IO where it cannot be read
+ * @param path - the file
+ * @throws ERR_IO where the file cannot be read; ERR_CORRUPT_FILE where its header is damaged or does not agree with its size, naming the file, what
+ *   was expected and what was found; ERR_OPTION where `path` is no text
  * @example
- * const file = await openSafetensors("detector.safetensors");
- * const means = toValues("F64", await file.read("means"));
+ * import { files } from "libtorch-ood";
+ *
+ * await files.writeSafetensors("means.safetensors", [{ name: "means", dtype: "F64", shape: [2], data: new Float64Array([1, 2]) }]);
+ * const file = await files.openSafetensors("means.safetensors");
+ * const means = files.toValues("F64", await file.read("means")); // Float64Array [1, 2]
  * await file.close();
  */
 export function openSafetensors(path: string): Promise<SafetensorsFile> {
   return SafetensorsFile.open(path);
 }
 
-/** Reads all of a file; each tensor has memory of its own. Throws as {@link openSafetensors} and {@link SafetensorsFile.read}. */
+/**
+ * Reads all of a file. Each tensor has memory of its own.
+ *
+ * @param path - the file
+ * @throws as {@link openSafetensors} and {@link SafetensorsFile.read}
+ * @example
+ * import { files } from "libtorch-ood";
+ *
+ * const { metadata, tensors } = await files.readSafetensors("detector.safetensors");
+ * for (const [name, { dtype, shape }] of tensors) console.log(name, dtype, shape);
+ */
 export async function readSafetensors(path: string): Promise<SafetensorsContent> {
   const file = await openSafetensors(path);
   try {
@@ -132,8 +149,9 @@ export async function readSafetensors(path: string): Promise<SafetensorsContent>
 /**
  * Reads a file that is in memory. The tensors are views of `bytes`, at whatever offset they lie.
  *
- * @param source - what error messages call it
- * @throws ERR_CORRUPT_FILE, ERR_DTYPE where `bytes` is no Uint8Array
+ * @param bytes - the bytes of the file
+ * @param source - name of the file in error messages. Default `"safetensors bytes"`.
+ * @throws ERR_CORRUPT_FILE where the bytes are damaged; ERR_DTYPE where `bytes` is no Uint8Array; ERR_OPTION where `source` is no text
  */
 export function parseSafetensors(bytes: Uint8Array, source = "safetensors bytes"): SafetensorsContent {
   const own = bytesOf(bytes);
@@ -153,32 +171,46 @@ function parseBytes(bytes: Uint8Array, source: string): SafetensorsContent {
 
 /** A tensor to write. */
 export interface SafetensorsInput {
-  /** The name of the tensor in the file. */
+  /** Its name in the file, other than `__metadata__`. */
   readonly name: string;
-  /** The dtype of the elements in the file. */
+  /** Element type in the file. */
   readonly dtype: SafetensorsDtype;
-  /** Sizes of the dimensions; none for a single number. */
+  /** Sizes of the dimensions, at most 64; `[]` for a single number. */
   readonly shape: readonly number[];
   /**
-   * A Uint8Array of raw little-endian bytes (any dtype), or the typed array of the dtype: Float64Array F64, Float32Array F32,
-   * Uint16Array U16, F16 and BF16 (bit patterns), Int32Array I32 and I64 (widened), BigInt64Array I64, Int16Array I16, Int8Array I8,
-   * BigUint64Array U64, Uint32Array U32, Uint8ClampedArray U8. Must not change until the write has ended.
+   * The elements in row-major order. They must not change until the write has ended.
+   *
+   * A Uint8Array holds the raw little-endian bytes of any dtype. A typed array of the dtype's own kind serves too: Float64Array for F64, Float32Array
+   * for F32, BigInt64Array for I64, Int32Array for I32, Int16Array for I16, Int8Array for I8, BigUint64Array for U64, Uint32Array for U32,
+   * Uint16Array for U16, Uint8ClampedArray for U8. A Uint16Array serves for F16 and BF16 too, as bit patterns, and an Int32Array for I64, whose
+   * numbers are widened.
    */
   readonly data: SafetensorsArray;
 }
 
 /** Options of {@link writeSafetensors}. */
 export interface SafetensorsWriteOptions {
-  /** Text to text, written as `__metadata__` in the order given. */
+  /** Texts by their keys, which the file holds as `__metadata__` in the order given. Default: none. */
   metadata?: ReadonlyMap<string, string> | Readonly<Record<string, string>>;
 }
 
 /**
- * Writes a file atomically (a temporary file, flushed and renamed): tensors in the order given, data from a multiple of 8 on. The same
- * input gives the same bytes. Tensors are not copied, so a file of any size is written with little memory.
+ * Writes a file: the tensors in the order given, their data from a multiple of 8 on. The file appears at once and whole; where the write fails, the
+ * file that was at the path is unchanged. The same input gives the same bytes. Tensors are not copied, so that a file of any size takes little
+ * memory.
  *
- * @throws before anything is written: ERR_OPTION (name twice or reserved, unknown dtype), ERR_SHAPE, ERR_DTYPE, ERR_RANGE (header above 100 MB);
- *   then ERR_IO; ERR_SHAPE where the memory of an array goes before it is written
+ * @param path - the file
+ * @param tensors - the tensors, each with another name
+ * @param options - metadata
+ * @throws before anything is written: ERR_OPTION for a name that appears twice or is reserved, an unknown dtype, or text that UTF-8 cannot hold;
+ *   ERR_SHAPE where a shape is no list of sizes, or does not agree with the data; ERR_DTYPE where the kind of array does not fit the dtype; ERR_RANGE
+ *   for a header above 100 MB. Later: ERR_IO where the file cannot be written; ERR_SHAPE where the memory of an array goes before it is written
+ * @example
+ * import { files } from "libtorch-ood";
+ *
+ * const features = new Float32Array([1, 2, 3, 4, 5, 6]);
+ * const tensors: files.SafetensorsInput[] = [{ name: "features", dtype: "F32", shape: [2, 3], data: features }];
+ * await files.writeSafetensors("features.safetensors", tensors, { metadata: { layer: "penultimate" } });
  */
 export async function writeSafetensors(
   path: string,
@@ -248,7 +280,11 @@ function planOf(tensors: Iterable<SafetensorsInput>, options?: SafetensorsWriteO
   return { plan: { tensors: planned, metadata: metadataMap(metadata) }, data };
 }
 
-/** One by one, as they are written: the arrays are the caller's. @throws ERR_SHAPE where the memory of one has gone since the header was made */
+/**
+ * The bytes one by one, as they are written: the arrays are the caller's.
+ *
+ * @throws ERR_SHAPE where the memory of one has gone since the header was made
+ */
 function* dataOf(data: readonly TensorData[]): Generator<[string, Uint8Array]> {
   for (const { name, bytes, byteLength } of data) {
     if (bytes.length !== byteLength) {
@@ -259,7 +295,7 @@ function* dataOf(data: readonly TensorData[]): Generator<[string, Uint8Array]> {
   }
 }
 
-/** Of an entry with an empty name and shape. */
+/** The length of an entry with an empty name and shape. */
 const leastEntryBytes = '"":{"dtype":"F4","shape":[],"data_offsets":[0,0]},'.length;
 
 function metadataMap(metadata: SafetensorsWriteOptions["metadata"]): Map<string, string> {

@@ -1,4 +1,4 @@
-// The file of fitted numbers: a .safetensors file of named arrays, whose metadata holds as JSON what they are.
+// The file of fitted numbers: a .safetensors file of named arrays. Its metadata describes them in JSON.
 
 import { describe, string } from "../core/checks";
 import { isLibtorchOodError, LibtorchOodError } from "../core/errors";

@@ -1,4 +1,4 @@
-// Native tensors to .safetensors files, a piece in JavaScript's memory at a time, and back.
+// Writes native tensors to .safetensors files with one piece in JavaScript's memory at a time, and reads them back.
 
 import { arrayOf, bytesOfArray, bytesPerElement, dtypes, isNativeDtype, type NativeDtype } from "../core/dtype";
 import { callNative } from "../native/call";

@@ -1,4 +1,4 @@
-// Text in UTF-8 of bounded length, from a file or, where the user named it, from a pipe.
+// Reads text in UTF-8 of bounded length from a file or, where the user named it, from a pipe.
 
 import { contentKind } from "./content-kind";
 import { corruptFile } from "../core/file-errors";

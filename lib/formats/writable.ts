@@ -1,4 +1,4 @@
-// Whether a file or a folder could be written, asked before the work whose result it is to hold.
+// Checks whether a file or a folder can be written, before the work whose result it will hold.
 
 import { rmdir, stat } from "node:fs/promises";
 import { join } from "node:path";

@@ -1,4 +1,4 @@
-// Bootstrap interval of any metric that compares two sets of scores: the spread that a single run leaves.
+// Bootstrap interval of a metric of two sets of scores: the uncertainty that comes from the choice of test images.
 
 import { finite, fail, integer, optionsObject } from "../core/checks";
 import { LibtorchOodError } from "../core/errors";
@@ -8,19 +8,19 @@ import { sortedNumbers, type NumberList } from "./scores";
 
 /** Options of {@link bootstrapInterval}. */
 export interface BootstrapOptions {
-  /** The metric; default {@link auroc}. It is given two resampled sets of the original sizes. */
+  /** The metric. It is called with two resampled sets of the original sizes, in no particular order. Default {@link auroc}. */
   statistic?: (inDistribution: Float64Array, outOfDistribution: Float64Array) => number;
-  /** Number of resamples; default 1000. */
+  /** Number of resamples, at least 2 / (1 − level) and at most 10 million. Default 1000. */
   resamples?: number;
-  /** Coverage of the interval, in (0, 1); default 0.95. */
+  /** Coverage of the interval, in (0, 1). Default 0.95. */
   level?: number;
-  /** Default 0. */
+  /** Seed of the resampling, integer, 0 to 2^32 − 1. The same seed gives the same interval on every machine. Default 0. */
   seed?: number;
 }
 
 /** A metric with its bootstrap interval. */
 export interface BootstrapInterval {
-  /** The metric of the sets themselves. */
+  /** The metric of the original sets. */
   readonly value: number;
   /** Lower end of the interval. */
   readonly lower: number;
@@ -29,10 +29,20 @@ export interface BootstrapInterval {
 }
 
 /**
- * Percentile bootstrap interval (Efron 1979): both sets are drawn again with replacement, each at its own size. It covers the
- * choice of test images, not the choice of training seed; for that run several seeds and use `summary`.
+ * Percentile bootstrap interval (Efron 1979): both sets are drawn again with replacement, each at its own size. The interval covers the choice of
+ * test images. It does not cover the choice of the training seed: for that, run several seeds and use {@link summary}.
  *
- * @throws ERR_SHAPE, ERR_OPTION; ERR_NON_FINITE, also where the statistic gives NaN or infinity; ERR_RANGE for a level outside (0, 1) or too few resamples for it
+ * @param inDistribution - scores of in-distribution inputs, any length from 1
+ * @param outOfDistribution - scores of out-of-distribution inputs, any length from 1
+ * @param options - metric, number of resamples, coverage, seed
+ * @throws ERR_SHAPE for an empty list; ERR_NON_FINITE for NaN or infinity in the scores, and where the metric returns one; ERR_DTYPE for anything but
+ *   numbers; ERR_OPTION where an option is unknown or of the wrong type, and where the metric returns no number; ERR_RANGE for a level outside (0,
+ *   1), for a number of resamples outside its range, and for a seed outside its range
+ * @example
+ * import { metrics } from "libtorch-ood";
+ *
+ * const { value, lower, upper } = metrics.bootstrapInterval([0.9, 0.8, 0.7, 0.6], [0.65, 0.1, 0.3], { seed: 1 });
+ * console.log(`AUROC ${value} (${lower} to ${upper})`);
  */
 export function bootstrapInterval(
   inDistribution: NumberList,

@@ -6,31 +6,40 @@ import { finiteNumbers, sameLength, wholeNumbers, type ClassList, type NumberLis
 
 /** Options of {@link ece} and {@link reliability}. */
 export interface CalibrationOptions {
-  /** Number of bins of equal width over (0, 1]; default 15 (Guo et al. 2017). */
+  /** Number of bins of equal width over (0, 1], 1 to 1 million. Default 15, as in Guo et al. 2017. */
   bins?: number;
 }
 
 /** Predictions of similar confidence, and how many of them are correct. */
 export interface ReliabilityBin {
-  /** The bin holds confidences in (lower, upper]; the first one also holds 0. */
+  /** Lower end of the bin. The bin holds confidences in (lower, upper], and the first bin also holds 0. */
   readonly lower: number;
   /** Upper end of the bin, which belongs to it. */
   readonly upper: number;
   /** Number of predictions in the bin. */
   readonly count: number;
-  /** Mean confidence and share of right predictions in the bin; NaN where it is empty. */
+  /** Mean confidence of the predictions in the bin; NaN for an empty bin. */
   readonly confidence: number;
-  /** Share of correct predictions in the bin; NaN where it is empty. */
+  /** Share of correct predictions in the bin; NaN for an empty bin. */
   readonly accuracy: number;
 }
 
 /**
- * Confidence beside accuracy, bin by bin (Guo et al. 2017, Fig. 1).
+ * Confidence beside accuracy, bin by bin: the reliability diagram (Guo et al. 2017, Fig. 1).
  *
- * @param confidences probability of the predicted class, 0 to 1, length N
- * @param predictions class indices, length N
- * @param labels class indices, length N
- * @throws ERR_SHAPE, ERR_NON_FINITE, ERR_DTYPE; ERR_RANGE for a confidence outside 0 to 1
+ * @param confidences - probability of the predicted class, 0 to 1, length N
+ * @param predictions - class indices, length N
+ * @param labels - class indices, length N
+ * @param options - number of bins
+ * @returns the bins, ascending
+ * @throws ERR_SHAPE for empty lists and unequal lengths; ERR_NON_FINITE where a confidence is NaN or infinite; ERR_DTYPE for anything but numbers,
+ *   and for predictions or labels that are no whole numbers; ERR_RANGE for a confidence outside 0 to 1, for a class below 0, and for a number of bins
+ *   outside its range; ERR_OPTION for an unknown option
+ * @example
+ * import { metrics } from "libtorch-ood";
+ *
+ * const bins = metrics.reliability([0.9, 0.8, 0.3], [1, 0, 2], [1, 0, 1], { bins: 2 });
+ * bins.map(({ count, accuracy }) => [count, accuracy]); // [[1, 0], [2, 1]]
  */
 export function reliability(
   confidences: NumberList,
@@ -69,10 +78,18 @@ export function reliability(
 }
 
 /**
- * Expected calibration error: the mean over all inputs of |accuracy - mean confidence| of their bin.
+ * Expected calibration error (Guo et al. 2017): the mean over all inputs of |accuracy − mean confidence| of their bin.
  *
+ * @param confidences - probability of the predicted class, 0 to 1, length N
+ * @param predictions - class indices, length N
+ * @param labels - class indices, length N
+ * @param options - number of bins
  * @returns a number from 0 to 1
  * @throws as {@link reliability}
+ * @example
+ * import { metrics } from "libtorch-ood";
+ *
+ * metrics.ece([0.9, 0.8, 0.3], [1, 0, 2], [1, 0, 1], { bins: 2 }); // 0.2
  */
 export function ece(confidences: NumberList, predictions: ClassList, labels: ClassList, options: CalibrationOptions = {}): number {
   const filled = reliability(confidences, predictions, labels, options).filter((bin) => bin.count > 0);
@@ -80,7 +97,7 @@ export function ece(confidences: NumberList, predictions: ClassList, labels: Cla
   return filled.reduce((sum, bin) => sum + bin.count * Math.abs(bin.accuracy - bin.confidence), 0) / total;
 }
 
-/** The bin whose (lower, upper] holds the value; the product is a first guess that rounding may put one off. */
+/** The bin whose (lower, upper] holds the value. The product is a first guess that rounding may put one off. */
 function binOf(value: number, bins: number): number {
   let bin = Math.min(bins - 1, Math.max(0, Math.ceil(value * bins) - 1));
   while (bin > 0 && value <= bin / bins) bin--;

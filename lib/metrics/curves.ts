@@ -1,4 +1,4 @@
-// The ROC and precision-recall curves themselves, every distinct threshold kept, in scikit-learn's order.
+// The ROC and precision-recall curves, with every distinct threshold kept, in scikit-learn's order.
 
 import { optionsObject } from "../core/checks";
 import { positivesAndNegatives, type PositiveClass } from "./positive-class";
@@ -7,7 +7,7 @@ import { staircase } from "./thresholds";
 
 /** Options of {@link rocCurve} and {@link prCurve}. */
 export interface CurveOptions {
-  /** Which set counts as positive; default `"in"`. With `"out"` the thresholds are those of the negated scores. */
+  /** The positive set. Default `"in"`. With `"out"` the thresholds are those of the negated scores. */
   positive?: PositiveClass;
 }
 
@@ -17,24 +17,35 @@ export interface RocCurve {
   readonly falsePositiveRate: Float64Array;
   /** Share of the positive set that is called positive, ascending from 0 to 1. */
   readonly truePositiveRate: Float64Array;
-  /** An input is called positive where its score is at least the threshold; the first one is Infinity (none is). */
+  /**
+   * The threshold of each point, descending. An input is called positive where its score is at least the threshold. The first one is Infinity, at
+   * which no input is.
+   */
   readonly thresholds: Float64Array;
 }
 
-/** A curve of precision against recall, point by point. */
+/** A precision-recall curve, point by point. */
 export interface PrCurve {
   /** Share of the inputs called positive that belong to the positive set. */
   readonly precision: Float64Array;
-  /** Share of the positive set that is called positive. */
+  /** Share of the positive set that is called positive, descending. */
   readonly recall: Float64Array;
-  /** Ascending; one shorter than the other two, whose last point (precision 1, recall 0) has no threshold. */
+  /** The threshold of each point, ascending. It is one shorter than the other two, whose last point (precision 1, recall 0) has no threshold. */
   readonly thresholds: Float64Array;
 }
 
 /**
  * ROC curve from (0, 0) to (1, 1), as scikit-learn's `roc_curve` with `drop_intermediate=False`.
  *
- * @throws ERR_SHAPE for an empty list, ERR_NON_FINITE for NaN or infinity
+ * @param inDistribution - scores of in-distribution inputs, any length from 1; higher means more in-distribution
+ * @param outOfDistribution - scores of out-of-distribution inputs, any length from 1
+ * @param options - positive set
+ * @throws ERR_SHAPE for an empty list; ERR_NON_FINITE for NaN or infinity; ERR_DTYPE for anything but numbers; ERR_OPTION for an unknown option or
+ *   value
+ * @example
+ * import { metrics } from "libtorch-ood";
+ *
+ * const { falsePositiveRate, truePositiveRate } = metrics.rocCurve([3, 2], [2, 1]); // [0, 0, 0.5, 1] and [0, 0.5, 1, 1]
  */
 export function rocCurve(inDistribution: NumberList, outOfDistribution: NumberList, options: CurveOptions = {}): RocCurve {
   const { positive = "in" } = optionsObject(options, "options", ["positive"]);
@@ -52,7 +63,15 @@ export function rocCurve(inDistribution: NumberList, outOfDistribution: NumberLi
 /**
  * Precision-recall curve by ascending threshold, as scikit-learn's `precision_recall_curve`.
  *
- * @throws ERR_SHAPE for an empty list, ERR_NON_FINITE for NaN or infinity
+ * @param inDistribution - scores of in-distribution inputs, any length from 1; higher means more in-distribution
+ * @param outOfDistribution - scores of out-of-distribution inputs, any length from 1
+ * @param options - positive set
+ * @throws ERR_SHAPE for an empty list; ERR_NON_FINITE for NaN or infinity; ERR_DTYPE for anything but numbers; ERR_OPTION for an unknown option or
+ *   value
+ * @example
+ * import { metrics } from "libtorch-ood";
+ *
+ * const { precision, recall } = metrics.prCurve([3, 2], [2, 1]); // [0.5, 2/3, 1, 1] and [1, 1, 0.5, 0]
  */
 export function prCurve(inDistribution: NumberList, outOfDistribution: NumberList, options: CurveOptions = {}): PrCurve {
   const { positive = "in" } = optionsObject(options, "options", ["positive"]);

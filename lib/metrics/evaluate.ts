@@ -8,34 +8,37 @@ import { auroc } from "./auroc";
 import { fprAtTpr } from "./fpr";
 import type { NumberList } from "./scores";
 
-/** Options of `metrics.evaluate`. */
+/** Options of {@link evaluate}. The choices that decide the numbers may be given one by one or by a preset. */
 export interface EvaluateOptions extends Partial<EvaluationChoices> {
-  /** Gives every choice below that is not given itself. */
+  /** The protocol of a publication, which gives every choice that is not given itself. Default: none. */
   preset?: PresetName;
   /**
-   * Name of the in-distribution set, such as `"CIFAR-100"`: the preset's groups are those for it, and none where the preset has none for it.
-   * Without a name they are those for CIFAR-10.
+   * Name of the in-distribution set, such as `"CIFAR-100"`. The groups are then the preset's groups for that set, or none where the preset has none
+   * for it. Default: the groups for CIFAR-10.
    */
   inDistributionSet?: string;
-  /** Name of the list of images that each set was reduced to (OpenOOD removes images that show a class of the training data); none: "unfiltered". */
+  /**
+   * Name of the list of images that each set was reduced to, by the name of the set. OpenOOD removes images that show a class of the training data.
+   * Default: `"unfiltered"`.
+   */
   imageLists?: Readonly<Record<string, string>>;
 }
 
-/** Numbers between 0 and 1 of one out-of-distribution set, or their means over a group. */
+/** Numbers from 0 to 1 of one out-of-distribution set, or their means over a group of sets. */
 export interface EvaluationNumbers {
-  /** Chance that an in-distribution input scores higher than an out-of-distribution one; ties count one half. */
+  /** Probability that an in-distribution input scores higher than an out-of-distribution one; ties count one half. */
   readonly auroc: number;
-  /** Of the set that `choices.auprPositive` names. */
+  /** AUPR with the set that `choices.auprPositive` names as the positive one. */
   readonly aupr: number;
   /** AUPR with the in-distribution set as the positive one. */
   readonly auprIn: number;
   /** AUPR with the out-of-distribution set as the positive one. */
   readonly auprOut: number;
-  /** False-positive rate at the true-positive rate `choices.tpr` of the set that `choices.fprPositive` names. */
+  /** False-positive rate where the true-positive rate of the set that `choices.fprPositive` names is `choices.tpr`. */
   readonly fpr: number;
 }
 
-/** What `metrics.evaluate` returns. */
+/** What {@link evaluate} gives. */
 export interface Evaluation {
   /** The preset that the choices came from; undefined without one. */
   readonly preset: PresetRecord | undefined;
@@ -71,16 +74,23 @@ const choiceKeys = ["auprPositive", "auprEstimator", "fprPositive", "tpr", "grou
 const numberKeys = ["auroc", "aupr", "auprIn", "auprOut", "fpr"] as const;
 
 /**
- * AUROC, AUPR and FPR of in-distribution scores against those of each out-of-distribution set, higher meaning more in-distribution.
+ * AUROC, AUPR and FPR of in-distribution scores against the scores of each out-of-distribution set. Higher scores must mean more in-distribution.
  *
- * Without a preset: `auprPositive: "in"`, `auprEstimator: "average-precision"`, `fprPositive: "out"`, `tpr: 0.95`, no groups, as {@link aupr} and
- * {@link fprAtTpr} have it. The result says what was chosen.
+ * Without a preset the choices are `auprPositive: "in"`, `auprEstimator: "average-precision"`, `fprPositive: "out"`, `tpr: 0.95` and no groups, which
+ * are the defaults of {@link aupr} and {@link fprAtTpr}. The result holds the choices that it follows.
  *
- * @param outOfDistribution scores by the name of the set; the groups of a preset go by these names
- * @throws ERR_OPTION, ERR_SHAPE for an empty list or no set at all, ERR_NON_FINITE, ERR_DTYPE, ERR_RANGE
+ * @param inDistribution - scores of in-distribution inputs, any length from 1
+ * @param outOfDistribution - scores of each out-of-distribution set, by its name. The groups of a preset refer to these names.
+ * @param options - preset and choices
+ * @throws ERR_SHAPE for an empty list, and where there is no out-of-distribution set; ERR_NON_FINITE for NaN or infinity in the scores; ERR_DTYPE for
+ *   anything but numbers; ERR_OPTION where an option is unknown or wrong, and where `imageLists` names a set that is not given; ERR_RANGE where `tpr`
+ *   is outside (0, 1]
  * @example
- * const { sets, groups } = metrics.evaluate(test, { "CIFAR-100": near, SVHN: far }, { preset: "openood-1.5" });
- * sets.SVHN.auroc; // groups.near.fpr, sets.SVHN.imageList === "unfiltered"
+ * import { metrics } from "libtorch-ood";
+ *
+ * const test = [0.9, 0.8, 0.7];
+ * const { sets, groups } = metrics.evaluate(test, { "CIFAR-100": [0.75, 0.1], SVHN: [0.2] }, { preset: "openood-1.5" });
+ * console.log(sets["SVHN"]?.auroc, groups["near"]?.fpr);
  */
 export function evaluate(
   inDistribution: NumberList,
@@ -129,7 +139,7 @@ export function evaluate(
   return { preset: record, choices, sets, groups };
 }
 
-/** Names of sets come from outside, from folders: without a prototype `__proto__` and `constructor` are names like any other. */
+/** An object without a prototype: names of sets come from outside, from folders, and `__proto__` and `constructor` are names like any other. */
 function byName<T>(): Record<string, T> {
   return Object.create(null) as Record<string, T>;
 }

@@ -7,22 +7,33 @@ import { sortedNumbers, type NumberList } from "./scores";
 
 /** Options of {@link fprAtTpr}. */
 export interface FprOptions {
-  /** The true-positive rate to reach, in (0, 1]; default 0.95. */
+  /** The true-positive rate to reach, in (0, 1]. Default 0.95. */
   tpr?: number;
   /**
-   * Which set counts as positive. `"out"` (default) is OpenOOD's: the share of in-distribution inputs flagged when the
-   * threshold catches `tpr` of the out-of-distribution ones. `"in"` is ODIN's: the share of out-of-distribution inputs
-   * accepted when the threshold accepts `tpr` of the in-distribution ones.
+   * The positive set.
+   *
+   * - `"out"` (default), as in OpenOOD: the result is the share of in-distribution inputs that are flagged when the threshold catches `tpr` of the
+   *   out-of-distribution ones.
+   * - `"in"`, as in ODIN: the result is the share of out-of-distribution inputs that are accepted when the threshold accepts `tpr` of the
+   *   in-distribution ones.
    */
   positive?: PositiveClass;
 }
 
 /**
- * False-positive rate at the strictest threshold that reaches the true-positive rate, for scores where higher means more
- * in-distribution. An input at the threshold itself counts as positive, so ties are never split.
+ * False-positive rate at the strictest threshold that reaches the true-positive rate, for scores where higher means more in-distribution. An input at
+ * the threshold itself counts as positive, so that ties are never split. With the default `tpr` this is FPR95.
  *
+ * @param inDistribution - scores of in-distribution inputs, any length from 1
+ * @param outOfDistribution - scores of out-of-distribution inputs, any length from 1
+ * @param options - true-positive rate and positive set
  * @returns a number from 0 to 1
- * @throws ERR_SHAPE, ERR_NON_FINITE, ERR_OPTION; ERR_RANGE for a `tpr` outside (0, 1]
+ * @throws ERR_SHAPE for an empty list; ERR_NON_FINITE for NaN or infinity; ERR_DTYPE for anything but numbers; ERR_OPTION for an unknown option or
+ *   value; ERR_RANGE for a `tpr` outside (0, 1]
+ * @example
+ * import { metrics } from "libtorch-ood";
+ *
+ * metrics.fprAtTpr([0.9, 0.8, 0.7, 0.2], [0.3, 0.1]); // 0.25: one of four inputs scores at most 0.3
  */
 export function fprAtTpr(inDistribution: NumberList, outOfDistribution: NumberList, options: FprOptions = {}): number {
   const { tpr = 0.95, positive = "out" } = optionsObject(options, "options", ["tpr", "positive"]);
@@ -38,11 +49,18 @@ export function fprAtTpr(inDistribution: NumberList, outOfDistribution: NumberLi
 }
 
 /**
- * Out-of-distribution inputs among the `inDistribution.length` highest scores of both sets together (seed paper, Fig. 5):
- * 0 for a perfect separation. Where the cut falls inside a tie, the mean over every order of the tied inputs is
- * taken, so the count may be a fraction.
+ * Number of out-of-distribution inputs among the n highest scores of both sets together, n being the number of in-distribution inputs (seed paper,
+ * Fig. 5). It is 0 for a perfect separation. Where the cut falls into a tie, it is the mean over all orders of the tied inputs, which may be a
+ * fraction.
  *
- * @throws ERR_SHAPE for an empty list, ERR_NON_FINITE for NaN or infinity
+ * @param inDistribution - scores of in-distribution inputs, any length from 1; higher means more in-distribution
+ * @param outOfDistribution - scores of out-of-distribution inputs, any length from 1
+ * @returns a number from 0 to n
+ * @throws ERR_SHAPE for an empty list; ERR_NON_FINITE for NaN or infinity; ERR_DTYPE for anything but numbers
+ * @example
+ * import { metrics } from "libtorch-ood";
+ *
+ * metrics.falsePositivesAmongTop([0.9, 0.8, 0.2], [0.3, 0.1]); // 1: the three highest are 0.9, 0.8 and 0.3
  */
 export function falsePositivesAmongTop(inDistribution: NumberList, outOfDistribution: NumberList): number {
   const id = sortedNumbers(inDistribution, "inDistribution");

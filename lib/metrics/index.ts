@@ -1,4 +1,4 @@
-// How well scores tell in-distribution from out-of-distribution, and how well confidence fits: the public `metrics`.
+// The public `metrics`: how well scores tell in-distribution from out-of-distribution inputs, and how well confidence fits accuracy.
 
 export { accuracy } from "./accuracy";
 export { aupr, type AuprOptions } from "./aupr";

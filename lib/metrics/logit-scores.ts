@@ -1,31 +1,38 @@
-// Scores of single inputs from their logits: softmax confidence, entropy, energy and the largest logit, all in float64.
+// Scores of single inputs from their logits, in float64: softmax confidence, entropy, energy and the largest logit.
 
 import { finite, optionsObject } from "../core/checks";
 import { LibtorchOodError } from "../core/errors";
 import { finiteMatrix, type NumberMatrix } from "./scores";
 
-/** Options of the scores of logits. */
+/** Options of {@link softmaxConfidence}, {@link softmaxEntropy} and {@link energy}. */
 export interface LogitScoreOptions {
-  /** Divides the logits; default 1. */
+  /** Temperature T, more than 0, that divides the logits. Default 1. */
   temperature?: number;
 }
 
 /**
- * Probability of the most probable class (Hendrycks and Gimpel 2017), per row. Higher means more in-distribution.
+ * Probability of the most probable class, for each row (Hendrycks and Gimpel 2017). Higher means more in-distribution.
  *
- * @param logits [N, C]
- * @returns Float64Array [N], in [1/C, 1]
- * @throws ERR_SHAPE, ERR_NON_FINITE, ERR_DTYPE; ERR_RANGE for a temperature that is not positive
+ * @param logits - [N, C]
+ * @param options - temperature
+ * @returns Float64Array [N], each in [1/C, 1]
+ * @throws ERR_SHAPE where data and shape do not agree, or the matrix is empty; ERR_NON_FINITE for NaN or infinity; ERR_DTYPE where `logits` is no
+ *   matrix of numbers; ERR_OPTION for an unknown option; ERR_RANGE for a temperature that is not more than 0
+ * @example
+ * import { metrics } from "libtorch-ood";
+ *
+ * metrics.softmaxConfidence({ data: [0, 0, 5, 0], shape: [2, 2] }); // [0.5, 0.993…]
  */
 export function softmaxConfidence(logits: NumberMatrix, options: LogitScoreOptions = {}): Float64Array {
   return perRow(logits, options, ({ others }) => 1 / (1 + others));
 }
 
 /**
- * Entropy of the softmax in nats, per row: 0 to ln C. Higher means *less* in-distribution; negate it where a score is wanted.
+ * Entropy of the softmax, in nats, for each row. Higher means *less* in-distribution: negate it where a score is wanted.
  *
- * @param logits [N, C]
- * @returns Float64Array [N]
+ * @param logits - [N, C]
+ * @param options - temperature
+ * @returns Float64Array [N], each from 0 to ln C
  * @throws as {@link softmaxConfidence}
  */
 export function softmaxEntropy(logits: NumberMatrix, options: LogitScoreOptions = {}): Float64Array {
@@ -33,11 +40,16 @@ export function softmaxEntropy(logits: NumberMatrix, options: LogitScoreOptions 
 }
 
 /**
- * Negative free energy T * logsumexp(logits / T) (Liu et al. 2020), per row. Higher means more in-distribution.
+ * Negative free energy T · logsumexp(logits / T), for each row (Liu et al. 2020). Higher means more in-distribution.
  *
- * @param logits [N, C]
+ * @param logits - [N, C]
+ * @param options - temperature
  * @returns Float64Array [N]
- * @throws as {@link softmaxConfidence}; ERR_RANGE where it is beyond float64
+ * @throws as {@link softmaxConfidence}; ERR_RANGE where an energy is beyond float64
+ * @example
+ * import { metrics } from "libtorch-ood";
+ *
+ * metrics.energy({ data: [0, 0, 5, 0], shape: [2, 2] }); // [0.693…, 5.006…]
  */
 export function energy(logits: NumberMatrix, options: LogitScoreOptions = {}): Float64Array {
   return perRow(logits, options, ({ top, others, temperature }) => {
@@ -48,22 +60,23 @@ export function energy(logits: NumberMatrix, options: LogitScoreOptions = {}): F
 }
 
 /**
- * The largest logit (Hendrycks et al. 2022), per row. Higher means more in-distribution.
+ * The largest logit of each row (Hendrycks et al. 2022). Higher means more in-distribution.
  *
- * @param logits [N, C]
+ * @param logits - [N, C]
  * @returns Float64Array [N]
- * @throws ERR_SHAPE, ERR_NON_FINITE, ERR_DTYPE
+ * @throws ERR_SHAPE where data and shape do not agree, or the matrix is empty; ERR_NON_FINITE for NaN or infinity; ERR_DTYPE where `logits` is no
+ *   matrix of numbers
  */
 export function maxLogit(logits: NumberMatrix): Float64Array {
   return perRow(logits, {}, ({ top }) => top);
 }
 
 /**
- * Index of the largest logit per row, the lowest index where several are equal: the predicted class.
+ * The predicted class of each row: the index of its largest logit, the lowest index where several are equal.
  *
- * @param logits [N, C]
+ * @param logits - [N, C]
  * @returns Int32Array [N]
- * @throws ERR_SHAPE, ERR_NON_FINITE, ERR_DTYPE
+ * @throws as {@link maxLogit}
  */
 export function predictedClass(logits: NumberMatrix): Int32Array {
   const { data, rows, columns } = finiteMatrix(logits, "logits");
@@ -79,8 +92,8 @@ export function predictedClass(logits: NumberMatrix): Int32Array {
 }
 
 /**
- * What the scores are made of: the largest logit; and of the others, with u = (top - logit) / temperature, the sums of e^-u and u e^-u. The
- * largest one's own e^0 is left out: beside it the others of a sure row have no digits.
+ * What the scores are made from: the largest logit; and over the others, with u = (top − logit) / temperature, the sums of e^−u and u·e^−u. The
+ * largest logit's own e^0 is left out, because beside it the others of a confident row have no digits.
  */
 interface RowSums {
   top: number;

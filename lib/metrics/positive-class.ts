@@ -1,4 +1,4 @@
-// Which of the two sets is "positive" in a threshold metric: the literature uses both, so every metric names it.
+// Which of the two sets is positive in a threshold metric. The literature uses both, so that every metric names it.
 
 import { oneOf } from "../core/checks";
 import type { PositiveClass } from "../protocols/preset";

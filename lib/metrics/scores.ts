@@ -1,4 +1,4 @@
-// What the metrics take: lists of scores, checked once and copied to float64.
+// The lists and matrices that metrics take: checked once and copied to float64.
 
 import { describe, fail, isRevoked } from "../core/checks";
 import { dtypeOf, maxDimensions } from "../core/dtype";
@@ -6,7 +6,7 @@ import { LibtorchOodError } from "../core/errors";
 import { integersOf, isIntegerArray, looksLikeTensor, type Labels } from "../core/labels";
 import { listOf, shortList } from "../core/lists";
 
-/** Numbers one by one: a typed array of floats or integers (not BigInt), or a plain array. */
+/** Numbers: a typed array of floats or integers (other than BigInt), or a plain array. */
 export type NumberList =
   | Float64Array
   | Float32Array
@@ -19,7 +19,7 @@ export type NumberList =
   | Uint32Array
   | readonly number[];
 
-/** Numbers row by row: `data` holds `shape[0]` rows of `shape[1]` values. */
+/** A matrix of numbers. A result of `ResNet.extract` serves as `{ data: tensor.toArray(), shape: tensor.shape }`. */
 export interface NumberMatrix {
   /** The values, row by row. */
   readonly data: NumberList;
@@ -27,7 +27,7 @@ export interface NumberMatrix {
   readonly shape: readonly number[];
 }
 
-/** The list itself where it is one; by tag, since a typed array may come from another realm. */
+/** The list itself. It is told by its tag, because a typed array may come from another realm. */
 export function numberList(value: NumberList, name: string, minimumLength = 1): ArrayLike<number> {
   const dtype = dtypeOf(value);
   const isNumbers = ArrayBuffer.isView(value) ? dtype !== undefined && dtype !== "int64" && dtype !== "uint64" : true; // those are BigInt
@@ -39,7 +39,11 @@ export function numberList(value: NumberList, name: string, minimumLength = 1): 
   return list as ArrayLike<number>;
 }
 
-/** A float64 copy of the list; ERR_NON_FINITE names the first NaN or infinity. */
+/**
+ * A float64 copy of the list.
+ *
+ * @throws ERR_NON_FINITE for the first NaN or infinity, ERR_DTYPE for anything but numbers, ERR_SHAPE for too short a list
+ */
 export function finiteNumbers(value: NumberList, name: string, minimumLength = 1): Float64Array {
   const list = numberList(value, name, minimumLength);
   const copy = new Float64Array(list.length);
@@ -57,7 +61,7 @@ export function sortedNumbers(value: NumberList, name: string): Float64Array {
   return finiteNumbers(value, name).sort();
 }
 
-/** Class indices one by one: what labels are anywhere, or a list of whole numbers. */
+/** Class indices: whatever serves as labels elsewhere, or a list of whole numbers. */
 export type ClassList = Labels | NumberList;
 
 /** Whole numbers `0 <= x < limit`, such as class labels. */
@@ -87,14 +91,22 @@ function classList(value: ClassList, name: string): ArrayLike<unknown> {
   return list;
 }
 
-/** ERR_SHAPE unless both have one length. */
+/**
+ * Requires both lists to have one length.
+ *
+ * @throws ERR_SHAPE where they have not
+ */
 export function sameLength(a: ArrayLike<number>, aName: string, b: ArrayLike<number>, bName: string): void {
   if (a.length !== b.length) {
     throw new LibtorchOodError("ERR_SHAPE", `${bName}: expected ${a.length} values as in ${aName}, found ${b.length}`);
   }
 }
 
-/** The matrix as rows x columns of finite float64; ERR_SHAPE where data and shape disagree. */
+/**
+ * The matrix as rows × columns of finite float64.
+ *
+ * @throws ERR_SHAPE where data and shape disagree, ERR_NON_FINITE, ERR_DTYPE
+ */
 export function finiteMatrix(value: NumberMatrix, name: string): { data: Float64Array; rows: number; columns: number } {
   const isObject = typeof value === "object" && value !== null && !isRevoked(value);
   const shape = isObject && "data" in value ? shortList(value.shape, maxDimensions) : undefined;

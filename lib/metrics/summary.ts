@@ -6,15 +6,15 @@ import { finiteNumbers, sameLength, type NumberList } from "./scores";
 
 /** Count, range, mean and spread of some numbers. */
 export interface Summary {
-  /** How many numbers there are. */
+  /** Number of values. */
   readonly count: number;
-  /** The smallest of them. */
+  /** The smallest value. */
   readonly min: number;
-  /** The largest of them. */
+  /** The largest value. */
   readonly max: number;
-  /** Their arithmetic mean. */
+  /** Arithmetic mean. */
   readonly mean: number;
-  /** Sample standard deviation (ddof 1), what the seed paper prints after its ±; NaN for a single value. */
+  /** Sample standard deviation (ddof 1), which the seed paper prints after its ±; NaN for a single value. */
   readonly sd: number;
   /** Standard error of the mean, sd / sqrt(count); NaN for a single value. */
   readonly standardError: number;
@@ -23,7 +23,13 @@ export interface Summary {
 /**
  * Minimum, maximum, mean, standard deviation and standard error of one number over several runs.
  *
- * @throws ERR_SHAPE for an empty list, ERR_NON_FINITE for NaN or infinity; ERR_RANGE where the standard deviation is beyond float64
+ * @param values - the number of each run, any length from 1
+ * @throws ERR_SHAPE for an empty list; ERR_NON_FINITE for NaN or infinity; ERR_DTYPE for anything but numbers; ERR_RANGE where the standard deviation
+ *   is beyond float64
+ * @example
+ * import { metrics } from "libtorch-ood";
+ *
+ * const { mean, sd } = metrics.summary([1, 2, 3]); // 2 and 1
  */
 export function summary(values: NumberList): Summary {
   const list = finiteNumbers(values, "values").sort();
@@ -45,10 +51,17 @@ export function summary(values: NumberList): Summary {
 }
 
 /**
- * Pearson's correlation coefficient, two-pass in float64.
+ * Pearson's correlation coefficient, in two passes and float64.
  *
- * @returns a number from -1 to 1
- * @throws ERR_SHAPE for unequal lengths or fewer than two pairs, ERR_NON_FINITE; ERR_RANGE where a list is constant
+ * @param x - numbers, any length from 2
+ * @param y - as many numbers
+ * @returns a number from −1 to 1
+ * @throws ERR_SHAPE for unequal lengths and for fewer than two pairs; ERR_NON_FINITE for NaN or infinity; ERR_DTYPE for anything but numbers;
+ *   ERR_RANGE where all numbers of a list are equal
+ * @example
+ * import { metrics } from "libtorch-ood";
+ *
+ * metrics.pearson([1, 2, 3], [2, 4, 7]); // 0.993…
  */
 export function pearson(x: NumberList, y: NumberList): number {
   const a = finiteNumbers(x, "x", 2);
@@ -61,7 +74,7 @@ export function pearson(x: NumberList, y: NumberList): number {
   return Math.min(1, Math.max(-1, product));
 }
 
-/** Subtracts the mean and divides by the norm, in place; scaled by the largest deviation first, so that no square overflows. */
+/** Subtracts the mean and divides by the norm, in place. The values are first divided by the largest deviation, so that no square overflows. */
 function standardise(values: Float64Array, name: string): void {
   if (values.every((x) => x === values[0])) {
     throw new LibtorchOodError("ERR_RANGE", `${name}: expected values that differ, found ${values.length} times ${values[0]}`);
@@ -80,8 +93,8 @@ function standardise(values: Float64Array, name: string): void {
 }
 
 /**
- * Subtracts the mean, in place: a first pass finds it, a second what that lost to rounding. It lies between the least and the largest value, so
- * that equal ones do not deviate.
+ * Subtracts the mean, in place. A first pass finds the mean, a second one what it lost to rounding. The mean lies between the smallest and the
+ * largest value, so that equal values do not deviate.
  */
 function centre(values: Float64Array): number {
   let mean = 0;

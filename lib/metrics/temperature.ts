@@ -1,4 +1,4 @@
-// Temperature scaling: the one number that makes softmax confidence fit, found on validation logits.
+// Temperature scaling: finds, on validation logits, the one number that makes softmax confidence fit accuracy.
 
 import { finite, optionsObject } from "../core/checks";
 import { LibtorchOodError } from "../core/errors";
@@ -7,32 +7,39 @@ import { finiteMatrix, wholeNumbers, type ClassList, type NumberMatrix } from ".
 
 /** Options of {@link fitTemperature}. */
 export interface TemperatureOptions {
-  /** Temperatures are searched from `minimum` to `maximum`; defaults 0.01 and 100. */
+  /** The lowest temperature of the search, more than 0. Default 0.01. */
   minimum?: number;
-  /** See `minimum`. Default 100. */
+  /** The highest temperature of the search, more than `minimum`. Default 100. */
   maximum?: number;
 }
 
-/** The temperature that suits some logits best. */
+/** The temperature that {@link fitTemperature} has found. */
 export interface TemperatureFit {
-  /** Divide the logits by this before the softmax. */
+  /** The temperature: divide the logits by it before the softmax. */
   readonly temperature: number;
-  /** Mean negative log-likelihood in nats at temperature 1 and at the fitted one. */
+  /** Mean negative log-likelihood, in nats, at temperature 1. */
   readonly nllBefore: number;
-  /** Mean negative log-likelihood in nats at the fitted temperature. */
+  /** Mean negative log-likelihood, in nats, at the temperature found. */
   readonly nllAfter: number;
-  /** True where the best temperature lies outside the search range, e.g. 0 when every validation label is right. */
+  /** Whether the best temperature lies outside the search range. When every validation label is predicted correctly, for example, it is 0. */
   readonly atBound: boolean;
 }
 
 /**
- * The temperature T that minimises the mean negative log-likelihood of softmax(logits / T) (Guo et al. 2017). In b = 1/T the
- * likelihood is convex, so Newton's method kept inside a shrinking bracket finds the one minimum to full precision.
+ * The temperature T that minimises the mean negative log-likelihood of softmax(logits / T) (Guo et al. 2017). In b = 1/T the likelihood is convex.
+ * Newton's method, kept inside a shrinking bracket, therefore finds the one minimum to full precision.
  *
- * @param logits validation logits [N, C], not those that the network was trained on
- * @param labels class indices, length N
- * @throws ERR_SHAPE, ERR_NON_FINITE, ERR_DTYPE; ERR_RANGE for labels outside 0 to C-1, bounds that are not 0 < minimum < maximum, or a
- *   likelihood beyond float64
+ * @param logits - validation logits, [N, C], not those of images that the network was trained on
+ * @param labels - class indices, length N
+ * @param options - search range
+ * @throws ERR_SHAPE where data and shape of the logits do not agree, or there is not one label per row; ERR_NON_FINITE for NaN or infinity; ERR_DTYPE
+ *   where the logits are no matrix of numbers, or a label is no whole number; ERR_OPTION for an unknown option; ERR_RANGE for a label outside 0 to C
+ *   − 1, for bounds that are not 0 < minimum < maximum, and for a likelihood beyond float64
+ * @example
+ * import { metrics } from "libtorch-ood";
+ *
+ * const logits = { data: [4, 0, 4, 0, 0, 4, 4, 0], shape: [4, 2] };
+ * const { temperature } = metrics.fitTemperature(logits, [0, 0, 1, 1]); // 3.64…: three of four are correct, not 98 %
  */
 export function fitTemperature(logits: NumberMatrix, labels: ClassList, options: TemperatureOptions = {}): TemperatureFit {
   const { minimum = 0.01, maximum = 100 } = optionsObject(options, "options", ["minimum", "maximum"]);
@@ -83,7 +90,7 @@ export function fitTemperature(logits: NumberMatrix, labels: ClassList, options:
 }
 
 /**
- * Takes the largest logit off each row, in place, on which the likelihood does not depend; and divides by a power of two where rows are so far or
+ * Subtracts the largest logit from each row, in place, on which the likelihood does not depend. Divides by a power of two where rows are so far or so
  * near apart that products of differences lose their digits.
  *
  * @returns the exponent
@@ -104,7 +111,7 @@ function inUnitsOfSpread(data: Float64Array, columns: number): number {
   return exponent + halvings;
 }
 
-/** Whether all logits of each row are equal, and whether each label's is the row's largest. */
+/** Whether all logits of each row are equal, and whether each label's logit is the largest of its row. */
 function shape(data: Float64Array, columns: number, labels: ArrayLike<number>): { flat: boolean; right: boolean } {
   const right = Array.from(labels).every((label, row) => data[row * columns + label] === 0);
   return { flat: data.every((below) => below === 0), right };

@@ -9,7 +9,7 @@ export interface Staircase {
   readonly falsePositives: Float64Array;
 }
 
-/** Both lists sorted ascending; a tie is one step, never split. */
+/** The staircase of two lists that are sorted ascending. A tie is one step, never split. */
 export function staircase(positives: Float64Array, negatives: Float64Array): Staircase {
   const thresholds: number[] = [];
   const truePositives: number[] = [];
@@ -32,7 +32,7 @@ export function staircase(positives: Float64Array, negatives: Float64Array): Sta
   };
 }
 
-/** The scores with the sign turned, still ascending: out-of-distribution as the positive class. */
+/** The negated scores, still ascending: out-of-distribution as the positive class. */
 export function negated(sorted: Float64Array): Float64Array {
   const turned = new Float64Array(sorted.length);
   for (let i = 0; i < sorted.length; i++) turned[i] = -(sorted[sorted.length - 1 - i] as number);
