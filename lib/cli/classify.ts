@@ -1,4 +1,4 @@
-// What a network takes each input for, and how surely, by its logits.
+// Classifies inputs by the logits of a network: the predicted class of each and its probability.
 
 import { scoreRows } from "../scores/rows";
 import type { Tensor } from "../native/tensor";

@@ -1,4 +1,4 @@
-// Data sets as a command line names them, `cifar10:data#test` or a folder of images, and how each is read.
+// Parses data sets as a command line names them (`cifar10:data#test`, or a folder of images), and reads them.
 
 import { existsSync, statSync } from "node:fs";
 import { basename, dirname } from "node:path";
@@ -40,10 +40,10 @@ export type DataSetName = DatasetName | "folder";
 
 export const dataSetNames: readonly DataSetName[] = [...(Object.keys(datasets.catalogue) as DatasetName[]), "folder"];
 
-export const dataHelp = `DATA is SET:DIR or the path of a folder of images, and may be called something else: NAME=DATA.
-  SET is ${dataSetNames.slice(0, -1).join(", ")}; DIR holds its files as they are published (nothing is downloaded).
-  #train or #test behind DIR chooses a part: cifar10:data#test. DIR may end in what stands before the names of MNIST's files.
-  A folder has one folder per class with PNG, JPEG or WebP images in it (needs "npm install sharp").`;
+export const dataHelp = `DATA is SET:DIR or the path of a folder of images. NAME=DATA gives it another name.
+  SET is ${dataSetNames.slice(0, -1).join(", ")}. DIR holds its files as they are published; nothing is downloaded.
+  #train or #test after DIR chooses a part: cifar10:data#test. For MNIST, DIR may end with the prefix of its files' names.
+  A folder of images has one folder per class with PNG, JPEG or WebP images in it (needs "npm install sharp").`;
 
 /** What a data set may be besides SET:DIR: the end of a message, where `evaluate` says more. */
 export const existingFolder = "an existing folder of images.";

@@ -1,4 +1,4 @@
-// `libtorch-ood doctor`: says whether the library works here, with what, and if not, why, and what fixes it.
+// `libtorch-ood doctor`: says whether the library works on this machine, with which libtorch, and if not, why and what fixes it.
 
 import { Command } from "commander";
 import { describeDiagnosis, diagnose } from "../native/libtorch/doctor";

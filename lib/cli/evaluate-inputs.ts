@@ -1,4 +1,4 @@
-// What `evaluate` is given as a set: images, or features in files, by which of the two its subject takes.
+// Parses and reads a set of `evaluate`: images, or features in files, depending on what its subject takes.
 
 import { existsSync } from "node:fs";
 import { basename } from "node:path";

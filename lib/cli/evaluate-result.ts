@@ -1,4 +1,4 @@
-// What `evaluate` prints: one JSON object, or tables for people.
+// Prints the result of `evaluate`: one JSON object, or tables for people.
 
 import type { Evaluation } from "../metrics";
 import type { ScoreName } from "../scores";

@@ -1,4 +1,4 @@
-// What `evaluate` measures: a detector, or one or several scores over a network or over features in files, which look at each set once.
+// The subjects of `evaluate`: a detector, or scores over a network or over features in files. Each set is read once for all scores.
 
 import { Scope } from "../core/scope";
 import type { Dataset } from "../data";

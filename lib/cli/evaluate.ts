@@ -1,4 +1,4 @@
-// `libtorch-ood evaluate`: how well a detector, or scores over a network or over features, tell a test set from out-of-distribution sets.
+// `libtorch-ood evaluate`: measures how well a detector, or scores over a network or features, tell a test set from out-of-distribution sets.
 
 import { Command } from "commander";
 import { stat } from "node:fs/promises";
@@ -39,24 +39,23 @@ interface EvaluateOptions extends SessionOptions, SubjectOptions {
 }
 
 const help = `
-AUROC is the chance that an input of the test set scores higher than one of the other set: 1 is perfect, 0.5 is guessing. AUPR-in and AUPR-out
+AUROC is the chance that an input of the test set scores higher than an input of the other set: 1 is perfect, 0.5 is guessing. AUPR-in and AUPR-out
 are the areas under precision and recall with the test set or the other set as the positives. FPR@95 is the share of the test set that is flagged by
-mistake where 95 in 100 of the other set are caught (with --preset ddu-2021: the share of the other set that is missed where 95 in 100 of the test set
-are kept). "flagged" is the share that the detector calls out of distribution.
+mistake at the threshold that catches 95 % of the other set (with --preset ddu-2021: the share of the other set that is missed at the threshold that
+keeps 95 % of the test set). "flagged" is the share that the detector calls out of distribution.
 
-<file> is one of
-  a detector of "fit", with images or, where it is one of features, with features
-  a network of "train", with images: --score names what is measured, without fitting where it looks at logits (max-softmax, the default,
-    max-logit, entropy, energy) or at feature-norm, else fitted to --train, or to
-    the rest of --data where --test is a share of it
-  features of training inputs, of any model: a folder or file as "extract" writes them, to which the scores of --score are fitted
---score takes several names with commas, or all: every set is then read once for all of them.
+<file> is one of:
+  - a detector that "fit" wrote; --test and --ood are then images, or features for a detector of features;
+  - a network that "train" wrote; --test and --ood are then images. --score names the scores. max-softmax (the default), max-logit, entropy, energy and
+    feature-norm are fitted to nothing. The others are fitted to --train, or to the rest of --data if --test is a share of it;
+  - features of training inputs of any model, in a folder or file as "extract" writes them. The scores of --score are fitted to them.
+--score takes several names separated by commas, or all. Every set is then read once for all scores.
 
-Features (of --test and --ood) are a folder with features.npy, logits.npy, labels.npy, a .safetensors file, or one .npy file.
+Features (for --test and --ood) are a folder with features.npy, logits.npy, labels.npy, a .safetensors file, or one .npy file.
 Images of another size or number of channels than the network's are resized and converted, and a note says so.
 
-A set of which more than 1 in 100 inputs were trained on, fitted to or calibrated on is refused (--allow-overlap takes it); fewer give a warning.
-The files of "train" and "fit" say which they were.
+A set is refused if more than 1 in 100 of its inputs were trained on, fitted to or calibrated on (--allow-overlap accepts it). Fewer give a warning.
+The files of "train" and "fit" record those inputs.
 
 ${scoreOptionsHelp()}
 
@@ -72,7 +71,7 @@ Examples:
 (of a detector), seen (how many were trained on), resize and madeFrom (what images were made of); preset and choices (what the numbers follow);
 sets, by name: count, auroc, aupr (of the positive class of choices), auprIn, auprOut, fpr, imageList, flagged, seen, resize, madeFrom; groups, by
 name: the means, sets and missing; with --skip-errors skipped, the path, code and reason of each image that was left out. Where --score asks for all or
-several, scores has preset, choices, sets and groups by score, and leftOut says why a score of all is not among them.
+several, scores has preset, choices, sets and groups by score, and leftOut says why a score of "all" is missing.
 
 ${exitCodesHelp}`;
 
@@ -85,36 +84,36 @@ export function evaluateCommand(): Command {
       "in-distribution images or features that were not trained on (default part: test), or a share of --data",
       (text: string) => (/^[\d.]+$/.test(text) ? realNumber(text) : inputSpec(text)),
     )
-    .requiredOption("--ood <data>", "an out-of-distribution set (default part: test); may be given again", inputSpecs)
-    .optionsGroup("Split, where --test is a share:")
-    .option("--data <data>", 'the images that "train" and "fit" split, by the same shares and --seed', dataSpec)
-    .option("--validation <share>", 'as for "train"', realNumber)
-    .option("--calibration <share>", 'as for "fit"', realNumber)
+    .requiredOption("--ood <data>", "an out-of-distribution set (default part: test); may be repeated", inputSpecs)
+    .optionsGroup("Split, if --test is a share:")
+    .option("--data <data>", 'the images that "train" and "fit" split, with the same shares and --seed', dataSpec)
+    .option("--validation <share>", 'share that "train" was given', realNumber)
+    .option("--calibration <share>", 'share that "fit" was given', realNumber)
     .optionsGroup("Score:")
-    .option("--score <names>", "of a network or features: names with commas, or all (default max-softmax)", scoreChoice)
+    .option("--score <names>", "scores of a network or features: names separated by commas, or all (default max-softmax)", scoreChoice)
     .option("--train <data>", "the network's training images, for scores that are fitted (default: the rest of --data)", dataSpec)
     .option(
       "--score-option <name=value>",
-      "option of a score, as covariance=ledoit-wolf, or of several vim.dimension=64; may be given again",
+      "option of a score, such as covariance=ledoit-wolf; with several scores vim.dimension=64; may be repeated",
       scoreOption,
     )
     .optionsGroup("Metrics:")
     .addOption(choice("--preset <name>", "choices of a publication (positive class, estimator, groups of sets)", presetNames))
     .option("--tpr <share>", "true-positive rate of the FPR (default 0.95)", realNumber)
-    .option("--false-alarm-rate <share>", 'in place of the detector\'s own, for "flagged"', realNumber)
+    .option("--false-alarm-rate <share>", 'rate for "flagged" (default: the detector\'s own)', realNumber)
     .option(
       "--allow-overlap",
-      "take inputs that were trained on, fitted to or calibrated on: in --test they flatter the numbers, in --ood they worsen them",
+      "allow inputs that were trained on, fitted to or calibrated on; in --test they flatter the numbers, in --ood they worsen them",
     )
     .option("--subset <n>", "at most this many images of each set, drawn at random", wholeNumber(1))
-    .option("--seed <n>", "of the split and the subset", wholeNumber(0), 0)
+    .option("--seed <n>", "seed for the split and the subset", wholeNumber(0), 0)
     .option(...skipErrorsOption)
     .option(...maxPixelsOption)
     .optionsGroup("Computation:")
     .option("--batch-size <n>", "images per forward pass (default 64)", wholeNumber(1))
-    .addOption(precisionOption("of a network's convolutions (default auto); a detector has its own"))
+    .addOption(precisionOption("precision of a network's convolutions (default auto; a detector has its own)"))
     .option("--device <name>", "cpu (default), cuda or cuda:N")
-    .option("--threads <n>", "of the CPU (default: all cores)", wholeNumber(1));
+    .option("--threads <n>", "number of CPU threads (default: all cores)", wholeNumber(1));
   return addSessionOptions(command)
     .addHelpText("after", help)
     .action((file: string, options: EvaluateOptions) => runSession(options, (session) => evaluate(file, options, session)));

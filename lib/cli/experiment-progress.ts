@@ -1,4 +1,5 @@
-// How far an experiment is, on stderr: bars for its runs, the seeds of a cell and the epochs of a network on a terminal, a line a measurement elsewhere.
+// Shows the progress of an experiment on stderr: on a terminal bars for its runs, the seeds of a cell and the epochs of a network, else a line per
+// measurement.
 
 import { MultiBar, type SingleBar } from "cli-progress";
 import type { ExperimentEvent, MeasurementRow, Plan, PlannedRun } from "../experiment";

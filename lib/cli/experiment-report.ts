@@ -1,4 +1,4 @@
-// `libtorch-ood experiment report`: a page and a Markdown text of what was run, beside the numbers that the paper prints.
+// `libtorch-ood experiment report`: writes an HTML page and a Markdown text of the results, beside the numbers that the paper prints.
 
 import { Command } from "commander";
 import * as experiments from "../experiment";
@@ -7,15 +7,11 @@ import { visible, visibleJson } from "./visible";
 
 export function experimentReportCommand(): Command {
   return new Command("report")
-    .description("write what was run, beside the numbers printed in the paper: one HTML page, and Markdown with SVG files")
+    .description("report the results beside the numbers printed in the paper: one HTML page, and Markdown with SVG files")
     .argument("<runs>", "folder that `experiment run` wrote to; it may still be writing", pathTo("a folder"))
-    .option(
-      "--out <folder>",
-      "where to write report.html, report.md and figures/ (default: report in the folder of runs)",
-      pathTo("a folder"),
-    )
+    .option("--out <folder>", "folder for report.html, report.md and figures/ (default: report in the folder of runs)", pathTo("a folder"))
     .option("--no-figures", "tables only, which need no optional packages")
-    .option("--json", "print the paths and what is in the report as JSON")
+    .option("--json", "print the paths and the contents of the report as JSON")
     .action(async (runs: string, { json, ...options }: { out?: string; figures: boolean; json?: boolean }) => {
       const report = await experiments.report(runs, options);
       if (json) {

@@ -1,4 +1,4 @@
-// `libtorch-ood experiment run`: an experiment of the paper, or of a configuration file, that can be stopped and taken up again.
+// `libtorch-ood experiment run`: runs an experiment of the paper, or of a configuration file; it can be stopped and continued.
 
 import { Command, InvalidArgumentError } from "commander";
 import { existsSync } from "node:fs";
@@ -51,14 +51,14 @@ interface RunOptions extends SessionOptions {
 
 export function experimentCommand(): Command {
   return new Command("experiment")
-    .description("run the experiments of the paper, or your own, and see the results")
+    .description("run the experiments of the paper, or your own, and report the results")
     .addCommand(runCommand())
     .addCommand(experimentReportCommand())
     .addCommand(schemaCommand());
 }
 
 const help = `
-Presets, at the size of the paper (15 seeds, batch 1024: meant for a GPU, or to be made smaller):
+Presets, at the size of the paper (15 seeds, batch 1024; use a GPU, or make them smaller):
 ${Object.entries(experimentPresets)
   .map(([key, { name }]) => `  ${key.padEnd(8)} ${name.replace(/^[^:]*: /, "")}`)
   .join("\n")}
@@ -68,47 +68,51 @@ Examples:
   libtorch-ood experiment run table3 --data data --out small --epochs 6 --subset 20000 --seeds 2 --batch-size 128 --cells 'resnet18*60'
   libtorch-ood experiment run my.yaml --data data --out mine --dry-run
 
-What OUT holds already is not done again: the same command goes on where a run was stopped, also by a crash or kill -9, and several
-processes may work on one OUT. OUT takes more cells, seeds and presets of the same scale and data, and refuses any other.
+The command does not repeat what OUT holds already: the same command continues a run that was stopped, also by a crash or kill -9. Several processes
+can work on one OUT. OUT accepts more cells, seeds and presets of the same scale and data, and refuses any others.
 
 ${exitCodesHelp}`;
 
 function runCommand(): Command {
   const command = new Command("run")
     .description("train and measure the networks of an experiment")
-    .argument("<experiment>", "a preset, see below, or a configuration file (.json, .yaml)")
-    .requiredOption("--data <folder>", "where the data sets are, each in its usual folder or directly", pathTo("a folder"))
-    .requiredOption("--out <folder>", "where results and checkpoints go, OUT below", pathTo("a folder"))
+    .argument("<experiment>", "a preset (see below), or a configuration file (.json, .yaml)")
+    .requiredOption("--data <folder>", "folder with the data sets, each in its usual folder or directly", pathTo("a folder"))
+    .requiredOption("--out <folder>", "folder for results and checkpoints (OUT below)", pathTo("a folder"))
     .option("--device <name>", "cpu, cuda or cuda:N", "cpu")
-    .option("--threads <n>", "of the CPU (default: all cores)", wholeNumber(1))
+    .option("--threads <n>", "number of CPU threads (default: all cores)", wholeNumber(1))
     .option("--dry-run", "print the networks, their schedules and seeds, check device, data sets and OUT as a run does, and stop")
-    .optionsGroup("What is run:")
-    .option("--cells <patterns>", "only these networks, with commas: part of a name, or all of it with * for any text", list)
-    .option("--seeds <n|list>", "how many, 2 (the seeds 1 and 2), or which, 1,5,7", seeds)
+    .optionsGroup("Networks, seeds and data sets:")
     .option(
-      "--ood <names>",
-      "out-of-distribution sets, with commas: names, or folders of images as folder:PATH or NAME=PATH below --data",
+      "--cells <patterns>",
+      "only these networks, separated by commas: a part of the name, or the whole name with * for any text",
       list,
     )
-    .option("--skip-missing", "leave out out-of-distribution sets that are not there")
+    .option("--seeds <n|list>", "number of seeds (2: the seeds 1 and 2), or the seeds themselves (1,5,7)", seeds)
+    .option(
+      "--ood <names>",
+      "out-of-distribution sets, separated by commas: names, or folders of images below --data as folder:PATH or NAME=PATH",
+      list,
+    )
+    .option("--skip-missing", "leave out out-of-distribution sets that are missing")
     .option("--keep-checkpoints", "keep the weights of finished networks (about 100 MB each)")
     .optionsGroup("Smaller than the paper (every row says so):")
     .option(
       "--epochs <n>",
-      `n epochs in place of the paper's ${presetReferenceEpochs} (of a file: of its shortest schedule), all else in proportion: longer ` +
-        "schedules, milestones, epochs between measurements",
+      `n epochs instead of the paper's ${presetReferenceEpochs} (for a file: of its shortest schedule); longer schedules, milestones and epochs ` +
+        "between measurements shrink in proportion",
       wholeNumber(1),
     )
-    .option("--subset <n>", "training images, evenly drawn, those held out for validation included", wholeNumber(2))
-    .option("--test-subset <n>", "images of the test set and of each out-of-distribution set", wholeNumber(1))
+    .option("--subset <n>", "number of training images, evenly drawn, including those held out for validation", wholeNumber(2))
+    .option("--test-subset <n>", "number of images of the test set and of each out-of-distribution set", wholeNumber(1))
     .option("--width <factor>", "multiplies the channels of every layer", realNumber)
     .option("--batch-size <n>", "images per step", wholeNumber(1))
-    .addOption(precisionOption("of the convolutions, in place of the configuration's (of the paper, and by default: float32)"));
+    .addOption(precisionOption("precision of the convolutions (default: the configuration's; float32 for the presets)"));
   command.addOption(command.createOption("--only <patterns>", "the same as --cells").argParser(list).hideHelp());
   return addSessionOptions(command)
     .addHelpText("after", help)
     .action((experiment: string, options: RunOptions) =>
-      runSession(options, (session) => run(experiment, options, session), { interrupted: () => "the same command goes on from here" }),
+      runSession(options, (session) => run(experiment, options, session), { interrupted: () => "the same command continues from here" }),
     );
 }
 

@@ -1,4 +1,4 @@
-// `libtorch-ood extract`: features and logits of any number of images, to .npy or .safetensors, in bounded memory.
+// `libtorch-ood extract`: writes features and logits of any number of images to .npy or .safetensors files, in bounded memory.
 
 import { basename, resolve as resolvePath } from "node:path";
 import { Command } from "commander";
@@ -44,17 +44,17 @@ interface ExtractOptions extends SessionOptions {
 }
 
 const help = `
-What is written, row i for image i:
-  features  [N, d] float32   as the last layer sees them; rawFeatures with --features raw
+The command writes these arrays, row i for image i:
+  features  [N, d] float32   features that the last layer sees; with --features raw, rawFeatures instead
   logits    [N, C] float32
-  labels    [N]    int64     of a data set, or with --labels-from-folders: numbers of the network's classes, by the names of the classes.
-                             A data set of other classes gives none
-  --out DIR writes DIR/features.npy, DIR/logits.npy, DIR/labels.npy; --out FILE.safetensors writes one file with tensors of these names.
-  For image files a list of their paths is written beside them, images.txt, one a line; names with line breaks or bytes that are not UTF-8 stand in
-  double quotes with C's escapes. classes.txt has the names of the labels, line n for number n; skipped.jsonl what --skip-errors left out.
-  Files appear under their names only when all is done, and are of one run: arrays of an earlier one that this one does not write are removed.
+  labels    [N]    int64     for a data set, or with --labels-from-folders: numbers of the network's classes, found by the names of the classes.
+                             A data set of other classes gives no labels
+  --out DIR writes DIR/features.npy, DIR/logits.npy, DIR/labels.npy. --out FILE.safetensors writes one file with tensors of these names.
+  images.txt beside them lists the paths of image files, one a line; names with line breaks or bytes that are not UTF-8 are in double quotes with C's
+  escapes. classes.txt has the names of the labels, line n for number n. skipped.jsonl lists the images that --skip-errors left out.
+  Files appear under their names when all is done, and all are of one run: the command removes arrays of an earlier run that it does not write.
 
-Images are read, computed and written chunk by chunk: memory does not grow with their number. Only data sets other than folders are read first.
+Images are read, computed and written chunk by chunk, so that memory does not grow with their number. Data sets other than folders are read first.
 
 ${dataHelp}
 
@@ -70,35 +70,34 @@ export function extractCommand(): Command {
   const command = new Command("extract")
     .description("write features and logits of images to .npy or .safetensors files")
     .argument("<model>", 'a network that "train" wrote')
-    .argument("[images...]", "image files, and folders in which all images are taken; -: a list of paths on standard input")
+    .argument("[images...]", "image files and folders of images; - reads a list of paths from standard input")
     .requiredOption("--out <path>", "a folder for .npy files, or a .safetensors file")
     .optionsGroup("Images:")
-    .option("--data <data>", "a data set in place of image files (default part: test)", dataSpec)
+    .option("--data <data>", "a data set instead of image files (default part: test)", dataSpec)
     .option("--subset <n>", "this many images of the data set, drawn at random", wholeNumber(1))
-    .option("--seed <n>", "of the subset", wholeNumber(0), 0)
-    .option(
-      "--files-from <file>",
-      "take the image files that are listed in this file, one a line or ended by NUL; may be given again",
-      listFiles,
-    )
-    .option("--labels-from-folders", "the folder an image file is in is its class")
+    .option("--seed <n>", "seed for the subset", wholeNumber(0), 0)
+    .option("--files-from <file>", "read the paths of image files from this file, one a line or ended by NUL; may be repeated", listFiles)
+    .option("--labels-from-folders", "the name of an image file's folder is its class")
     .option(
       "--class-names <file>",
-      "names of these classes in the order of their numbers, where the network has none; one a line",
+      "names of the classes in the order of their numbers, one a line, if the network has no names",
       pathTo("a file"),
     )
     .option("--skip-errors", "leave out images that cannot be read, and list them in skipped.jsonl")
     .option(...maxPixelsOption)
-    .addOption(choice("--resize <how>", "images of another size than the network's", imageResizes).default("center-crop"))
+    .addOption(choice("--resize <how>", "how to resize images of another size than the network's", imageResizes).default("center-crop"))
     .optionsGroup("Computation:")
     .addOption(
-      choice("--features <kind>", "divided by their norm, where the network does, or raw", ["normalized", "raw"]).default("normalized"),
+      choice("--features <kind>", "normalized: features that the last layer sees; raw: features that pooling gives", [
+        "normalized",
+        "raw",
+      ]).default("normalized"),
     )
     .option("--batch-size <n>", "images per forward pass", wholeNumber(1), 64)
-    .option("--chunk-size <n>", "images in memory at a time (two chunks are)", wholeNumber(1), 512)
-    .addOption(precisionOption("of the convolutions").default("auto"))
+    .option("--chunk-size <n>", "images per chunk; two chunks are in memory at a time", wholeNumber(1), 512)
+    .addOption(precisionOption("precision of the convolutions").default("auto"))
     .option("--device <name>", "cpu (default), cuda or cuda:N")
-    .option("--threads <n>", "of the CPU (default: all cores)", wholeNumber(1));
+    .option("--threads <n>", "number of CPU threads (default: all cores)", wholeNumber(1));
   return addSessionOptions(command)
     .addHelpText("after", help)
     .action((model: string, images: string[], options: ExtractOptions) => {

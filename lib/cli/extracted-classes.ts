@@ -1,4 +1,4 @@
-// The names of the classes beside features in files, and labels of one such folder in the numbering of another's.
+// Reads the class names beside features in files, and renumbers the labels of one such folder to the classes of another.
 
 import { stat } from "node:fs/promises";
 import { extname, join } from "node:path";

@@ -1,4 +1,4 @@
-// Features in files: what `fit`, `score` and `evaluate` read of what `extract` or another program wrote.
+// Reads features from files that `extract` or another program wrote, for `fit`, `score` and `evaluate`.
 
 import { readdir, stat } from "node:fs/promises";
 import { extname, join } from "node:path";

@@ -1,4 +1,4 @@
-// What a .safetensors file is, by its metadata or its tensors: a network, a detector, or features.
+// Tells what a .safetensors file holds, by its metadata or its tensors: a network, a detector, or features.
 
 import { LibtorchOodError } from "../core/errors";
 import { modelOutputs } from "../core/model-outputs";

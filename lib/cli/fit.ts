@@ -1,4 +1,4 @@
-// `libtorch-ood fit`: a detector from a network and its training images, or from features in files.
+// `libtorch-ood fit`: fits a detector to a network and its training images, or to features in files.
 
 import { existsSync } from "node:fs";
 import { join } from "node:path";
@@ -51,23 +51,23 @@ interface FitOptions extends SessionOptions {
 }
 
 const help = `
-A detector needs the images that the network was trained on and, for its p-values and false-alarm rate, others of the same kind that it was not
-trained on. If "train" held a share out (--validation 0.1 --seed 1), "--calibration 0.1 --seed 1" takes exactly those. A folder that has to serve for
-everything is split three ways: give --validation, --calibration and --test with the same shares and --seed to train, fit and evaluate.
+A detector needs the images that the network was trained on. For its p-values and false-alarm rate it also needs images of the same kind that the
+network was not trained on. If "train" held out a share (--validation 0.1 --seed 1), "--calibration 0.1 --seed 1" takes exactly that share. To use one
+folder for everything, split it three ways: give --validation, --calibration and --test with the same shares and --seed to train, fit and evaluate.
 
 ${scoreOptionsHelp()}
 
 ${dataHelp}
 
 Features of any other model, instead of <model> <data>:
-  --features PATH and --calibration PATH, each a folder with features.npy, labels.npy and, if the model has them, logits.npy ("extract" writes
-  such folders; classes.txt there names the classes), a .safetensors file with tensors of these names, or a features .npy (with --labels a list of
-  class numbers). Scores that are not fitted to classes need no labels. The calibration must hold none of the inputs that the model itself was
-  trained on, wherever that was.
+  Give --features PATH and --calibration PATH. PATH is a folder with features.npy, labels.npy and, if the model has them, logits.npy ("extract" writes
+  such folders; classes.txt in it names the classes); or a .safetensors file with tensors of these names; or a .npy file of features (with --labels, a
+  list of class numbers). Scores that are not fitted to classes need no labels. The model must not have been trained on any calibration input.
 
-What is printed of the detector: the share of calibration and training inputs named rightly, with the mean confidence; between which shares of later
-in-distribution inputs are flagged in 95 of 100 calibrations of this size; which share would be flagged of noise, of shuffled patches, and of each class if the
-detector did not know it.
+The command prints three things about the detector:
+  - the share of calibration and training inputs that it names correctly, and its mean confidence;
+  - the interval that holds the share of later in-distribution inputs that it flags, in 95 of 100 calibrations of this size;
+  - the share that it flags of noise, of shuffled patches, and of each class if the score were fitted without that class.
 
 Examples:
   libtorch-ood train cifar10:data --validation 0.1 --seed 1 --epochs 60 --milestones 40,50 --out cifar10.safetensors
@@ -80,41 +80,41 @@ export function fitCommand(): Command {
   const command = new Command("fit")
     .description("fit a detector, which says whether to trust an answer, and write it to a file")
     .argument("[model]", 'a network that "train" wrote')
-    .argument("[data]", "the images that it was trained on, DATA below", dataSpec)
+    .argument("[data]", "the images that it was trained on (DATA, see below)", dataSpec)
     .requiredOption("--out <file>", "the .safetensors file to write", pathTo("a file"))
     .requiredOption(
       "--calibration <share|data|path>",
-      "held-out share of the images (0.1), or a data set of its own; features in files with --features",
+      "held-out share of the images (such as 0.1), or a data set; with --features, features in files",
     )
     .optionsGroup("Data:")
-    .option("--validation <share>", 'share that "train" validated on, where --calibration is another', realNumber)
+    .option("--validation <share>", 'share that "train" validated on, if --calibration is another', realNumber)
     .option("--test <share>", 'share to leave out for "evaluate", as "train" did', realNumber)
-    .option("--seed <n>", "of the shares and the subset", wholeNumber(0), 0)
-    .option("--subset <n>", "the subset that the network was trained on, where it was one", wholeNumber(1))
+    .option("--seed <n>", "seed for the shares and the subset", wholeNumber(0), 0)
+    .option("--subset <n>", "size of the subset that the network was trained on, if it was a subset", wholeNumber(1))
     .option(...skipErrorsOption)
     .option(...maxPixelsOption)
-    .option("--features <path>", "training features in files, in place of <model> and <data>", pathTo("a folder or file"))
-    .option("--labels <file>", "their class numbers in a .npy file, where --features has none beside them", pathTo("a file"))
+    .option("--features <path>", "training features in files, instead of <model> and <data>", pathTo("a folder or file"))
+    .option("--labels <file>", "class numbers in a .npy file, if --features has no labels beside it", pathTo("a file"))
     .option(
       "--class-names <file>",
-      "names of the classes, one a line, with --features (default: classes.txt beside them)",
+      "names of the classes, one a line, with --features (default: classes.txt beside the features)",
       pathTo("a file"),
     )
     .optionsGroup("Score:")
-    .addOption(choice("--score <name>", "(default gaussian-mixture)", scoreNames))
+    .addOption(choice("--score <name>", "score of the detector (default gaussian-mixture)", scoreNames))
     .addOption(choice("--preset <name>", "choices of a publication for the mixture", presetNames))
-    .addOption(choice("--covariance <name>", "of the mixture (default full)", covariances))
-    .option("--score-option <name=value>", "any other option of the score, as rank=32 or prior=uniform; may be given again", keyValue)
-    .option("--false-alarm-rate <share>", "of in-distribution images that may be flagged (default 0.05)", realNumber)
-    .option("--minimum-accuracy <share>", "of calibration inputs named rightly, below which a warning is given (default 0.5)", realNumber)
+    .addOption(choice("--covariance <name>", "covariance of the mixture (default full)", covariances))
+    .option("--score-option <name=value>", "any other option of the score, such as rank=32 or prior=uniform; may be repeated", keyValue)
+    .option("--false-alarm-rate <share>", "share of in-distribution images that may be flagged (default 0.05)", realNumber)
+    .option("--minimum-accuracy <share>", "warn if a smaller share of calibration inputs is named correctly (default 0.5)", realNumber)
     .option("--no-self-test", "do not score noise, shuffled patches and left-out classes")
-    .option("--allow-overlap", "take calibration images that were trained on: the false-alarm rate then does not hold")
+    .option("--allow-overlap", "allow calibration images that were trained on; the false-alarm rate then does not hold")
     .optionsGroup("Computation:")
-    .addOption(choice("--resize <how>", "images of another size than the network's (default center-crop)", imageResizes))
+    .addOption(choice("--resize <how>", "how to resize images of another size than the network's (default center-crop)", imageResizes))
     .option("--batch-size <n>", "images per forward pass (default 64)", wholeNumber(1))
-    .addOption(precisionOption("of the convolutions, now and in use, on other machines too").default("auto"))
+    .addOption(precisionOption("precision of the convolutions, now and in every prediction, also on other machines").default("auto"))
     .option("--device <name>", "cpu (default), cuda or cuda:N")
-    .option("--threads <n>", "of the CPU (default: all cores)", wholeNumber(1));
+    .option("--threads <n>", "number of CPU threads (default: all cores)", wholeNumber(1));
   return addSessionOptions(command)
     .addHelpText("after", help)
     .action((model: string | undefined, data: DataSpec | undefined, options: FitOptions & { calibration: string }) => {

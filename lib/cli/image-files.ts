@@ -1,4 +1,4 @@
-// Image files as a command line names them: paths, folders and lists of paths, in an order that does not depend on the file system.
+// Finds the image files that a command line names: paths, folders and lists of paths, in an order that does not depend on the file system.
 
 import { createReadStream, fstat } from "node:fs";
 import { stat } from "node:fs/promises";

@@ -1,4 +1,4 @@
-// Values of command-line options, from text: what is wrong with one is a usage error that says what was expected.
+// Parses values of command-line options; a wrong value is a usage error that says what was expected.
 
 import { InvalidArgumentError, Option } from "commander";
 import { precisions } from "../native/precision";

@@ -1,4 +1,4 @@
-// The files that a command writes when its work is done, looked at before the work begins.
+// Checks, before the work of a command begins, that the files it writes at the end can be written.
 
 import { realpath } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";

@@ -1,4 +1,4 @@
-// Results on stdout: at the reader's pace, and quietly no more once the reader has gone. What goes wrong with stdout and stderr themselves.
+// Writes results to stdout at the reader's pace, and stops quietly when the reader has gone. Handles errors of stdout and stderr themselves.
 
 import { once } from "node:events";
 import type { Progress } from "./progress";

@@ -1,4 +1,4 @@
-// Paths as values of options. Apart from the other values: the report of an experiment is written without the native addon.
+// Parses paths as values of options. It is a file of its own since `experiment report` works without the native addon.
 
 import { InvalidArgumentError } from "commander";
 

@@ -1,4 +1,4 @@
-// What a detector says of many inputs: piece by piece, the next under way while one is answered, in order.
+// Predictions of a detector for many inputs, chunk by chunk and in order: the next chunk is computed while one is written.
 
 import { Scope } from "../core/scope";
 import type { Dataset } from "../data";

@@ -1,4 +1,4 @@
-// A progress bar on stderr, one stage after the other; nothing at all where it is off.
+// A progress bar on stderr, for one stage after the other; it prints nothing if progress is off.
 
 import cliProgress from "cli-progress";
 import { visible } from "./visible";

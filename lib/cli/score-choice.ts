@@ -1,4 +1,4 @@
-// Which scores a command line asks for, and their options: `--score vim`, `--score energy,vim`, `--score all`, `--score-option vim.dimension=64`.
+// Parses the scores that a command line asks for, and their options: `--score energy,vim`, `--score all`, `--score-option vim.dimension=64`.
 
 import { InvalidArgumentError } from "commander";
 import { LibtorchOodError } from "../core/errors";

@@ -1,4 +1,4 @@
-// `libtorch-ood score`: images in, verdicts out.
+// `libtorch-ood score`: predicts the class of each image and whether the image is out of distribution.
 
 import { Command } from "commander";
 import type { Dataset } from "../data";
@@ -29,12 +29,12 @@ interface ScoreOptions extends SessionOptions {
 }
 
 const help = `
-One line per image, as they come:
-  verdict     in distribution, or OUT OF DISTRIBUTION: its p-value is at most the false-alarm rate;
-              error: the file is no image that can be read (the others are scored all the same)
+The command prints one line per image, in order:
+  verdict     "in distribution"; or "OUT OF DISTRIBUTION" if the p-value is at most the false-alarm rate;
+              or "error" if the file cannot be read as an image (the other images are scored all the same)
   p-value     share of in-distribution images whose score is at most as high
-  confidence  the network's own, which is often high for out-of-distribution images as well
-  class       what the network takes it for
+  confidence  the network's probability of the class, which is often high for out-of-distribution images too
+  class       the class that the network predicts
 --json prints one JSON object per line: image, label, className, confidence, score, logDensity (of the Gaussian mixture), pValue,
 outOfDistribution; or image and error. With --data and --skip-errors the images that were left out come first.
 
@@ -46,30 +46,26 @@ Examples:
   libtorch-ood score detector.safetensors upload.png --fail-on-ood --false-alarm-rate 0.01 || echo "not accepted"
 
 ${exitCodesHelp}
-With --fail-on-ood also 3: at least one image is out of distribution. 1 goes before 3: a file could not be read.`;
+With --fail-on-ood also 3: at least one image is out of distribution. If a file cannot be read either, the exit code is 1.`;
 
 export function scoreCommand(): Command {
   const command = new Command("score")
-    .description("say of each image what it is and whether to trust that")
+    .description("predict the class of each image, and whether the image is out of distribution")
     .argument("<detector>", 'a detector that "fit" wrote')
-    .argument("[images...]", "image files, and folders in which all images are taken; -: a list of paths on standard input")
+    .argument("[images...]", "image files and folders of images; - reads a list of paths from standard input")
     .optionsGroup("Images:")
-    .option("--data <data>", "a data set in place of image files (default part: test)", dataSpec)
-    .option(
-      "--files-from <file>",
-      "take the image files that are listed in this file, one a line or ended by NUL; may be given again",
-      listFiles,
-    )
+    .option("--data <data>", "a data set instead of image files (default part: test)", dataSpec)
+    .option("--files-from <file>", "read the paths of image files from this file, one a line or ended by NUL; may be repeated", listFiles)
     .option("--features <path>", "features in files, for a detector without a network", pathTo("a folder or file"))
     .option(...skipErrorsOption)
     .option(...maxPixelsOption)
     .optionsGroup("Verdict:")
-    .option("--false-alarm-rate <share>", "in place of the detector's own", realNumber)
+    .option("--false-alarm-rate <share>", "rate for this run (default: the detector's own)", realNumber)
     .option("--fail-on-ood", "exit code 3 if any image is out of distribution")
     .optionsGroup("Computation:")
     .option("--batch-size <n>", "images per forward pass (default 64)", wholeNumber(1))
     .option("--device <name>", "cpu (default), cuda or cuda:N")
-    .option("--threads <n>", "of the CPU (default: all cores)", wholeNumber(1));
+    .option("--threads <n>", "number of CPU threads (default: all cores)", wholeNumber(1));
   return addSessionOptions(command)
     .addHelpText("after", help)
     .action((detector: string, images: string[], options: ScoreOptions) => {

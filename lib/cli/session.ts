@@ -1,4 +1,4 @@
-// What every long command has: an AbortSignal that Ctrl-C fires, progress and notes on stderr, results on stdout, and an exit code.
+// The common part of every long command: an AbortSignal that Ctrl-C fires, progress and notes on stderr, results on stdout, and an exit code.
 
 import type { Command } from "commander";
 import { isLibtorchOodError } from "../core/errors";
@@ -50,7 +50,7 @@ export function addSessionOptions(command: Command): Command {
   return command
     .optionsGroup("Output:")
     .option("--json", "print the result as JSON")
-    .option("--progress", "show progress also where stderr is no terminal")
+    .option("--progress", "show progress even if stderr is no terminal")
     .option("--no-progress", "show no progress");
 }
 

@@ -12,10 +12,10 @@ export function setupCommand(): Command {
     .description("fetch libtorch into the user's cache, with pip")
     .option(
       "--version <version>",
-      `which one, of ${supportedMinors.join(", ")} (default: the one that the addon was built for, else ${pinnedVersion})`,
+      `version to fetch, of ${supportedMinors.join(", ")} (default: the one that the addon was built for, else ${pinnedVersion})`,
     )
     .option("--cuda", "a CUDA build with all of NVIDIA's libraries (several GB) instead of a CPU build")
-    .option("--force", "fetch it although it is in the cache")
+    .option("--force", "fetch it even if it is in the cache")
     .addHelpText("after", `\n${exitCodesHelp}`)
     .action(async (options: { version?: string; cuda?: boolean; force?: boolean }) => {
       const version = options.version ?? builtFor() ?? pinnedVersion;

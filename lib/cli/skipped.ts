@@ -1,4 +1,4 @@
-// Images that --skip-errors left out: told on stderr as they are found, counted at the end, and listed in a file beside the output.
+// Reports the images that --skip-errors leaves out: on stderr as they are found, as a count at the end, and in a file beside the output.
 
 import { unlink } from "node:fs/promises";
 import { noClasses } from "../data/image-folder";
@@ -49,13 +49,13 @@ export class Skipped {
 /** `--skip-errors` of a command that reads data sets. */
 export const skipErrorsOption = [
   "--skip-errors",
-  "leave out images of a folder that cannot be read, and name them on stderr (train, fit: also in OUT.skipped.jsonl)",
+  "leave out images of a folder that cannot be read, and list them on stderr (train, fit: also in OUT.skipped.jsonl)",
 ] as const;
 
 /** `--max-pixels` of a command that reads images from files. */
 export const maxPixelsOption = [
   "--max-pixels <n>",
-  "pixels that an image file may have (default 100 million, 250 million for a baseline JPEG)",
+  "largest number of pixels of an image file (default 100 million, 250 million for a baseline JPEG)",
   wholeNumber(1),
 ] as const;
 

@@ -1,4 +1,4 @@
-// A data set in parts by shares and a seed: "train", "fit" and "evaluate" with the same shares and seed make the same parts.
+// Splits a data set by shares and a seed: "train", "fit" and "evaluate" with the same shares and seed make the same parts.
 
 import type { Dataset } from "../data";
 import { randomPermutation } from "../core/random-permutation";

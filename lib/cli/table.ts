@@ -1,4 +1,4 @@
-// Plain text tables: columns as wide as they must be, numbers to the right. Each cell stays on its line.
+// Formats plain text tables: columns are as wide as they must be, numbers are aligned right, and each cell stays on its line.
 
 import { visible } from "./visible";
 

@@ -1,4 +1,4 @@
-// `libtorch-ood train`: a network from a data set.
+// `libtorch-ood train`: trains a network on a data set.
 
 import { existsSync } from "node:fs";
 import { Command } from "commander";
@@ -65,22 +65,22 @@ Examples:
   libtorch-ood train photos/train --image-size 64 --epochs 60 --milestones 40,50 --augmentation crop-flip \\
       --validation 0.1 --checkpoint photos.checkpoint --resume --out photos.safetensors
 
-With --checkpoint and --resume in the command, the same command again goes on where a run was stopped, also by a crash or kill -9.
-The images that --validation holds out are those that "fit --calibration" with the same share and --seed takes. A folder that has to serve for
-everything is split three ways: give --validation, --calibration and --test with the same shares and --seed to train, fit and evaluate.
+With --checkpoint and --resume, the same command continues a run that was stopped, also by a crash or kill -9.
+"fit --calibration" with the same share and --seed takes the images that --validation holds out. To use one folder for everything, split it three
+ways: give --validation, --calibration and --test with the same shares and --seed to train, fit and evaluate.
 
 ${exitCodesHelp}`;
 
 export function trainCommand(): Command {
   const command = new Command("train")
     .description("train a network on a data set and write it to a file")
-    .argument("<data>", "the training set, DATA below", dataSpec)
+    .argument("<data>", "the training set (DATA, see below)", dataSpec)
     .requiredOption("--out <file>", "the .safetensors file to write", pathTo("a file"))
     .optionsGroup("Data:")
     .option("--subset <n>", "train on this many of the images, drawn at random", wholeNumber(1))
     .option(
       "--validation <share|data>",
-      "share of the images to hold out (0.1), or a data set, for the accuracy after every epoch",
+      "share of the images to hold out (such as 0.1), or a data set, to measure the accuracy after every epoch",
       shareOrData,
     )
     .option("--calibration <share>", 'share of the images to leave out for "fit"', realNumber)
@@ -88,44 +88,48 @@ export function trainCommand(): Command {
     .option(...skipErrorsOption)
     .option(...maxPixelsOption)
     .option("--image-size <pixels>", "height and width of a folder's images", wholeNumber(1), 32)
-    .addOption(choice("--channels <n>", "of a folder's images: 3, or 1 for grey", ["3", "1"]).default("3"))
-    .addOption(choice("--resize <how>", "a folder's images of another size (default center-crop)", imageResizes))
+    .addOption(choice("--channels <n>", "channels of a folder's images: 3 (RGB) or 1 (grey)", ["3", "1"]).default("3"))
+    .addOption(choice("--resize <how>", "how to resize a folder's images of another size (default center-crop)", imageResizes))
     .optionsGroup("Network:")
     .addOption(choice("--preset <name>", "choices of a publication for network and training; other options override them", presetNames))
     .addOption(choice("--depth <n>", "ResNet18 or ResNet50 (default 18)", ["18", "50"]))
     .option("--width <factor>", "multiplies the channels of every layer (default 1)", realNumber)
     .option("--feature-dim <d>", "length of the feature vector (default 512·width, 2048·width for ResNet50)", wholeNumber(1))
     .option("--l2", "L2-normalise the features (default)")
-    .option("--no-l2", "do not")
-    .option("--leaky-relu", "leaky ReLU (default)")
-    .option("--no-leaky-relu", "ReLU")
-    .option("--pool-shortcut", "shortcuts by average pooling (default)")
-    .option("--no-pool-shortcut", "shortcuts by 1×1 convolutions")
+    .option("--no-l2", "do not L2-normalise the features")
+    .option("--leaky-relu", "use leaky ReLU (default)")
+    .option("--no-leaky-relu", "use ReLU")
+    .option("--pool-shortcut", "use average-pool shortcuts (default)")
+    .option("--no-pool-shortcut", "use 1×1 convolutions as shortcuts")
     .option("--spectral-norm <coefficient>", "largest singular value of a convolution (default 3)", realNumber)
-    .option("--no-spectral-norm", "none")
-    .option("--temperature <t>", "divides the features before the last layer (default 1)", realNumber)
+    .option("--no-spectral-norm", "do not bound singular values")
+    .option("--temperature <t>", "divisor of the features before the last layer (default 1)", realNumber)
     .optionsGroup("Training:")
     .option("--epochs <n>", "passes over the images (needed unless there is a preset)", wholeNumber(1))
     .option("--batch-size <n>", "images per step (default 128)", wholeNumber(1))
-    .option("--learning-rate <r>", "of SGD (default 0.1)", realNumber)
-    .option("--momentum <m>", "of SGD (default 0.9)", realNumber)
+    .option("--learning-rate <r>", "learning rate of SGD (default 0.1)", realNumber)
+    .option("--momentum <m>", "momentum of SGD (default 0.9)", realNumber)
     .option("--weight-decay <w>", "L2 penalty on all weights (default 5e-4)", realNumber)
-    .option("--nesterov", "Nesterov momentum")
-    .addOption(choice("--schedule <name>", "of the learning rate (default milestones)", ["milestones", "cosine"]))
+    .option("--nesterov", "use Nesterov momentum")
+    .addOption(choice("--schedule <name>", "schedule of the learning rate (default milestones)", ["milestones", "cosine"]))
     .option("--milestones <epochs>", "epochs after which the learning rate is multiplied by gamma, as 40,50", wholeNumbers)
-    .option("--gamma <g>", "see --milestones (default 0.1)", realNumber)
+    .option("--gamma <g>", "factor of the learning rate at each milestone (default 0.1)", realNumber)
     .addOption(
-      choice("--augmentation <name>", "crop-flip: random crops with a margin of 4, and mirrored (default none)", ["none", "crop-flip"]),
+      choice(
+        "--augmentation <name>",
+        "how to vary the images; crop-flip: random crops with a margin of 4, and random mirroring (default none)",
+        ["none", "crop-flip"],
+      ),
     )
     .option("--no-shuffle", "keep the order of the images")
-    .addOption(precisionOption("of the convolutions").default("auto"))
-    .option("--seed <n>", "of weights, order, augmentation, subset and validation share", wholeNumber(0), 0)
+    .addOption(precisionOption("precision of the convolutions").default("auto"))
+    .option("--seed <n>", "seed for weights, order, augmentation, subset and shares", wholeNumber(0), 0)
     .option("--device <name>", "cpu (default), cuda or cuda:N")
-    .option("--threads <n>", "of the CPU (default: all cores)", wholeNumber(1))
+    .option("--threads <n>", "number of CPU threads (default: all cores)", wholeNumber(1))
     .optionsGroup("Interruptions:")
-    .option("--checkpoint <file>", "write everything that is needed to go on to this file", pathTo("a file"))
-    .option("--checkpoint-every <n>", "after this many epochs (default 1)", wholeNumber(1))
-    .option("--resume", "go on from the checkpoint where there is one");
+    .option("--checkpoint <file>", "write everything that is needed to continue to this file", pathTo("a file"))
+    .option("--checkpoint-every <n>", "number of epochs between checkpoints (default 1)", wholeNumber(1))
+    .option("--resume", "continue from the checkpoint if there is one");
   return addSessionOptions(command)
     .addHelpText("after", help)
     .action((data: DataSpec, options: TrainOptions) => {

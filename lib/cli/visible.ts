@@ -1,5 +1,5 @@
-// Text from outside (names of classes, files, data sets; messages that quote them) as a terminal may show it: escape codes, line ends and marks that
-// turn the direction of writing would let a file forge the lines that people read.
+// Makes hidden characters of foreign text (names of classes, files, data sets; messages that quote them) visible: with escape codes, line ends and
+// marks that turn the direction of writing, a file could forge the lines that people read.
 
 import type { LibtorchOodError } from "../core/errors";
 

@@ -21,7 +21,7 @@ test("--version: that of the package", async () => {
 test.each(commands)("%s --help: what it is for, its data sets, examples that are commands, exit codes", async (command) => {
   const { stdout } = await good([command, "--help"]);
   expect(stdout).toMatch(new RegExp(`^Usage: libtorch-ood ${command} \\[options\\]`));
-  expect(stdout).toMatch(/^DATA is SET:DIR or the path of a folder of images, and may be called something else: NAME=DATA\.$/m);
+  expect(stdout).toMatch(/^DATA is SET:DIR or the path of a folder of images\. NAME=DATA gives it another name\.$/m);
   expect(stdout).toMatch(new RegExp(`^Examples:\\n(  libtorch-ood \\w+ .*\\n)*  libtorch-ood ${command} `, "m"));
   expect(stdout).toMatch(/^Exit codes: 0 done, 1 error .*, 2 wrong usage, 130 interrupted/m);
   expect(stdout).toContain("--json");
