@@ -1,6 +1,6 @@
-// The JavaScript in README.md and docs/ against the declarations: every name, option and result that it uses is there. The blocks of a page are
-// read as one module, with what they leave out to import. Names that a page leaves to its reader (`photos`) may be unknown, and a page may show
-// two ways to make one thing.
+// The code in README.md and docs/ against the declarations: every name, option and result that it uses is there. The blocks of a page are read as one
+// module, with what they leave out to import; the example of a docstring is a module by itself. Names that a page leaves to its reader (`photos`)
+// may be unknown, and a page may show two ways to make one thing.
 
 import fs from "node:fs";
 import path from "node:path";
@@ -10,13 +10,13 @@ import * as library from "../../lib";
 
 const docs = fs.readdirSync(path.join(packageRoot, "docs"), { recursive: true, encoding: "utf8" }).map((name) => `docs/${name}`);
 const pages = ["README.md", ...docs].filter(
-  // Electron's guide needs Electron's own declarations; examples/electron is checked with stand-ins. The examples of docstrings are in TypeScript.
+  // Electron's guide needs Electron's own declarations; examples/electron is checked with stand-ins.
   (name) => name.endsWith(".md") && name !== "docs/guide/electron.md" && !name.startsWith("docs/reference/"),
 );
 
-function blocksOf(page: string): string[] {
+function blocksOf(page: string, language = "js"): string[] {
   const text = fs.readFileSync(path.join(packageRoot, page), "utf8");
-  return [...text.matchAll(/^```js\n([^]*?)^```$/gm)].map(([, code]) => code as string);
+  return [...text.matchAll(/^```(\w+)\n([^]*?)^```$/gm)].flatMap(([, of, code]) => (of === language ? [code as string] : []));
 }
 
 /** One module of all blocks: each name is imported once, the library's also where a block does not say so. */
@@ -70,6 +70,13 @@ test("every example type-checks", () => {
   const modules = new Map(pages.flatMap((page) => (blocksOf(page).length > 0 ? [[fileOf(page), moduleOf(blocksOf(page))]] : [])));
   expect(modules.size).toBeGreaterThan(3);
   expect([...complaintsOf(modules)].filter(([, complaints]) => complaints.length > 0)).toEqual([]);
+});
+
+test("every example of a docstring type-checks by itself", () => {
+  const reference = docs.filter((name) => name.startsWith("docs/reference/"));
+  const examples = reference.flatMap((page) => blocksOf(page, "ts").map((code, i) => [fileOf(`${page}-${i}`), moduleOf([code])] as const));
+  expect(examples.length).toBeGreaterThan(20);
+  expect([...complaintsOf(new Map(examples))].filter(([, complaints]) => complaints.length > 0)).toEqual([]);
 });
 
 test.each([
