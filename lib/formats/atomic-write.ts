@@ -10,7 +10,7 @@ import { flush } from "./flush";
 /** One write call never takes more than this: Linux moves 2 GiB − 4 KiB at most. */
 const bytesPerCall = 64 * 1024 * 1024;
 
-/** A file under way: nobody sees it before {@link AtomicFile.commit}, and what was at its path stays until then. */
+/** A file that is being written. Nobody sees it before {@link AtomicFile.commit}, and what was at its path stays until then. */
 export interface AtomicFile {
   /**
    * The bytes must not be changed until the promise settles. Bytes may be written again, and in any order.
@@ -105,8 +105,9 @@ export async function writeFileAtomically(path: string, chunks: Iterable<Uint8Ar
 }
 
 /**
- * A writer's file is touched this often, and one that was not for so long is abandoned. The number of its process alone says nothing: the writer may be on
- * another machine or in another container, where numbers mean other processes, or a worker of this process that was terminated.
+ * Interval at which a writer's file is touched. A file that was not touched for much longer is abandoned. The number of its process alone says
+ * nothing: the writer may be on another machine or in another container, where numbers mean other processes, or be a worker of this process that was
+ * terminated.
  */
 const heartbeatMs = 20_000;
 const abandonedAfterMs = 10 * 60_000;
@@ -177,7 +178,10 @@ async function modeOf(path: string): Promise<number | undefined> {
   throw ioError("write", path, `expected a file or nothing there, found ${kind}`);
 }
 
-/** By its name, since Node's permission model lets no program change the mode of an open file. No moment leaves it more open than the file it replaces. */
+/**
+ * Opens the new file with the mode of the file that it replaces. The mode is changed by name, because Node's permission model lets no program change
+ * the mode of an open file. At no moment is the file more open than the one that it replaces.
+ */
 async function openNew(path: string, mode: number | undefined): Promise<FileHandle> {
   if (mode === undefined) return open(path, "wx");
   const handle = await open(path, "wx", mode & 0o777);

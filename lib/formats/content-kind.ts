@@ -54,7 +54,7 @@ export function describeContent(bytes: Uint8Array): string {
   return contentKind(bytes) ?? `bytes that begin ${Buffer.from(bytes.subarray(0, 8)).toString("hex")}`;
 }
 
-/** By the first name in the archive. */
+/** The kind of a zip archive, by the first name in it. */
 function zipKind(text: string): string {
   const name = text.slice(30, 30 + text.charCodeAt(26) + 256 * text.charCodeAt(27));
   if (name.endsWith(".npy")) return "a NumPy archive (.npz): save the one array that is wanted with numpy.save";

@@ -1,11 +1,15 @@
 // Parses JSON of a file that anybody may have written. Only JSON that is small and shallow enough for whatever is done with it later is accepted.
 
-/** Beyond any description that this library writes (65,536 hashes and 2^20 class names are about 20 MB). */
+/** Longer than any description that this library writes: 65,536 hashes and 2^20 class names are about 20 MB. */
 const maxLength = 1 << 25;
 /** JSON.stringify, a comparison or a copy of deeper values may not have the stack for it; ours are less than ten deep. */
 const maxDepth = 64;
 
-/** JSON.parse with bounds. @throws SyntaxError that says what is wrong, in a sentence */
+/**
+ * JSON.parse with bounds.
+ *
+ * @throws SyntaxError that says in a sentence what is wrong
+ */
 export function parseJson(text: string): unknown {
   if (text.length > maxLength) throw new SyntaxError(`JSON of ${text.length} characters, more than ${maxLength}`);
   if (isDeep(text)) throw new SyntaxError(`JSON with more than ${maxDepth} levels of arrays and objects`);

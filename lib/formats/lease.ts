@@ -16,19 +16,27 @@ import { makeDirectory } from "../core/make-directory";
 interface Owner {
   readonly pid: number;
   readonly host: string;
-  /** Of the process, by the system's clock ticks since boot where it tells (Linux): a later process of the same number is another. */
+  /**
+   * Start of the process in the system's clock ticks since boot, where the system gives it (Linux). A later process of the same number has another.
+   */
   readonly processStart: string | undefined;
-  /** What the number counts in (Linux): a container on the same machine, and with its host name, has numbers of its own. */
+  /** The namespace in which the number counts (Linux). A container on the same machine, and with its host name, has numbers of its own. */
   readonly pidNamespace: string | undefined;
 }
 
-/** The owner's file is touched this often, and one of another machine or container that was not for so long is void: its process cannot be asked. */
+/**
+ * Interval at which the owner's file is touched. A file of another machine or container that was not touched for much longer is void: its process
+ * cannot be asked.
+ */
 const heartbeatMs = 20_000;
 const abandonedMs = 10 * 60_000;
 
 /** A thing that this process holds. */
 export interface Lease {
-  /** False when the file is gone: somebody took this process for dead (it slept, or its disk was away). */
+  /**
+   * Whether this process still holds the thing. False where the file is gone, because somebody took this process for dead: it slept, or its disk was
+   * away.
+   */
   held(): Promise<boolean>;
   release(): Promise<void>;
 }
@@ -42,9 +50,9 @@ export interface Holder {
 /**
  * Leases a thing, without waiting.
  *
- * @param directory of the leases; made where it is not there
- * @param name of the thing, a file name
- * @returns the lease, or who holds the thing
+ * @param directory - folder of the leases; made where it is missing
+ * @param name - name of the thing, a file name
+ * @returns the lease, or the process that holds the thing
  * @throws ERR_IO
  */
 export async function tryLease(directory: string, name: string): Promise<Lease | Holder> {
@@ -129,7 +137,7 @@ async function livingOther(directory: string, name: string, mine: string): Promi
   return undefined;
 }
 
-/** Of a file that a power cut emptied. */
+/** The owner of a file that a power cut emptied. */
 const unknownOwner: Owner = { pid: 0, host: "", processStart: undefined, pidNamespace: undefined };
 
 async function ownerOf(file: string): Promise<Owner | undefined> {

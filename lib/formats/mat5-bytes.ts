@@ -16,11 +16,11 @@ export interface ByteReader {
   read(into: Uint8Array): Promise<void>;
   /** Reads to the end, where nothing but padding may come. @throws ERR_CORRUPT_FILE */
   finish(): Promise<void>;
-  /** To be called in any case, before the file is closed. */
+  /** Frees what the reader holds. It must be called in any case, before the file is closed. */
   close(): Promise<void>;
 }
 
-/** As many bytes are read at once where few are asked for: tags, names and sizes lie close together. */
+/** Number of bytes that are read at once where few are asked for: tags, names and sizes lie close together. */
 const readAhead = 1024;
 
 /** `length` bytes from `start` on. */

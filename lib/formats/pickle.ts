@@ -26,7 +26,7 @@ const imports = new Map([
 class Import {
   constructor(readonly step: string | undefined) {}
 }
-/** Bytes of the pickle. Their text is made once, however often they are used: a few opcodes would fill any memory with copies. */
+/** Bytes of the pickle. Their text is made once, however often they are used: otherwise a few opcodes would fill any memory with copies. */
 class ByteString {
   #text: string | undefined;
 
@@ -47,7 +47,7 @@ class ByteString {
   }
 }
 class Dtype {
-  /** As numpy writes it: "<", ">", "|" for bytes. */
+  /** Byte order as NumPy writes it: "<", ">", or "|" for bytes. */
   order = "|";
 
   constructor(readonly code: string) {}
@@ -62,11 +62,11 @@ class UnfilledArray {
   content: PickledArray | undefined;
 }
 
-/** CIFAR-100, the largest, takes about 800,000. */
+/** CIFAR-100, the largest of the data sets, takes about 800,000. */
 const maxOpcodes = 2_000_000;
-/** CIFAR has one. An empty one takes a hundred times the memory of its opcode. */
+/** CIFAR has one. An empty dictionary takes a hundred times the memory of its opcode. */
 const maxDictionaries = 1000;
-/** Of a dictionary's key. V8 tells long strings apart by comparing them, and there may be many. */
+/** Longest key of a dictionary. V8 tells long strings apart by comparing them, and there may be many. */
 const maxKeyLength = 1000;
 const maxDimensions = 32; // numpy's
 

@@ -178,7 +178,7 @@ class HeaderCursor {
   readonly #text: string;
   readonly #file: string;
   #position = 0;
-  /** Of the first backslash from the position on: looked for once, not at every string. */
+  /** Place of the first backslash from the position on. It is looked for once, not at every string. */
   #backslash = -1;
 
   constructor(text: string, file: string) {
@@ -284,7 +284,7 @@ class HeaderCursor {
     this.#position = pattern.lastIndex;
   }
 
-  /** Where a character is next; the end of the text where it is not. */
+  /** Place of the next such character, or the end of the text where there is none. */
   #find(character: string, from: number): number {
     const at = this.#text.indexOf(character, from);
     return at < 0 ? this.#text.length : at;

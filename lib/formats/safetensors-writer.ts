@@ -61,9 +61,9 @@ export function headerTooLong(found: string): LibtorchOodError {
   return new LibtorchOodError("ERR_RANGE", `safetensors header: expected at most ${maxHeaderBytes} bytes, found ${found}`);
 }
 
-/** A tensor under way. */
+/** A tensor that is being written. */
 interface Part {
-  /** Where its bytes lie; for those in `waiting`, where they would if every tensor were as large as planned. */
+  /** Place of its bytes in the file; for those in `waiting`, their place if every tensor were as large as planned. */
   readonly start: number;
   readonly most: number;
   readonly waiting: WaitingBytes | undefined;
@@ -71,8 +71,8 @@ interface Part {
 }
 
 /**
- * A file under way. Nobody sees it before {@link SafetensorsWriter.commit}; what was at its path stays until then, and after
- * {@link SafetensorsWriter.discard}.
+ * Writes one file. Nobody sees it before {@link SafetensorsWriter.commit}. What was at its path stays until then, and after {@link
+ * SafetensorsWriter.discard}.
  */
 export class SafetensorsWriter {
   readonly #parts: ReadonlyMap<string, Part>;

@@ -9,10 +9,14 @@ import { openSafetensors } from "./safetensors";
 import { readNativeTensor, writeNativeTensors } from "./tensor-file";
 import type { NativeNamedTensor } from "../native/surface";
 
-/** Of fitted numbers. */
+/** Dtypes that fitted numbers may have. */
 const stateDtypes = ["float32", "float64", "int64"] as const;
 
-/** Writes the arrays atomically; a piece of one is in JavaScript's memory at a time. @throws ERR_IO, ERR_RANGE, ERR_OPTION */
+/**
+ * Writes the arrays atomically, with one piece of one array in JavaScript's memory at a time.
+ *
+ * @throws ERR_IO, ERR_RANGE, ERR_OPTION
+ */
 export async function writeStateFile(
   path: string,
   format: string,

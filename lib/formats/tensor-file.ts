@@ -7,7 +7,7 @@ import type { SafetensorsEntry, SafetensorsFile } from "./safetensors";
 import { dtypeIn } from "./safetensors-data";
 import { writeTensors } from "./safetensors-writer";
 
-/** Copied out of native memory at once, between turns of the event loop: about a millisecond. */
+/** Bytes that are copied out of native memory between turns of the event loop: about a millisecond. */
 const bytesPerTurn = 1 << 22;
 
 /** Writes the tensors atomically. They must not be disposed of until the promise settles. @throws ERR_IO, ERR_RANGE for too long a header */

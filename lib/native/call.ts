@@ -186,7 +186,7 @@ export class CallbackGuard {
   }
 }
 
-/** Told by its shape, because a promise may come from another realm or be a library's own. */
+/** Whether the value is a promise. It is told by its shape, because it may come from another realm or be a library's own. */
 function isThenable(value: unknown): value is PromiseLike<unknown> {
   return typeof value === "object" && value !== null && typeof (value as { then?: unknown }).then === "function";
 }

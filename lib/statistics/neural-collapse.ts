@@ -141,7 +141,19 @@ const extractionKeys = ["logits", "offset", "skipped", "precision"] as const;
  * const { nc1, nc3, nc4 } = await neuralCollapse.measure({ features, labels: [0, 0, 1, 1], weight });
  */
 export function measure(options: MeasureOptions & { weight: Tensor | ArrayWithShape }): Promise<CollapseNumbers>;
+/**
+ * The numbers of the class means, for features without a classifier, and NC4 where `predictions` are given.
+ *
+ * @param options - features and labels
+ * @throws as the first form
+ */
 export function measure(options: MeasureOptions & { weight: MeasureOptions["weight"] }): Promise<CollapseOfFeatures>;
+/**
+ * The numbers of the class means, for features without a classifier, and NC4 where `predictions` are given.
+ *
+ * @param options - features and labels
+ * @throws as the first form
+ */
 export function measure(options: MeasureOptions & { bias?: undefined }): Promise<CollapseOfFeatures>;
 export async function measure(options: MeasureOptions): Promise<CollapseNumbers | CollapseOfFeatures> {
   const known = ["features", "labels", "predictions", "weight", "bias", "rcond", "variants", "device", "signal"] as const;
@@ -172,6 +184,12 @@ export async function measure(options: MeasureOptions): Promise<CollapseNumbers 
  * @throws ERR_OPTION for scatter `"diagonal"`; ERR_RANGE where rounding leaves NC1 less than two digits; and as {@link measure}
  */
 export function measureStatistics(options: MeasureStatisticsOptions & { weight: Tensor | ArrayWithShape }): Promise<CollapseOfStatistics>;
+/**
+ * The numbers of the class means, from statistics without a classifier.
+ *
+ * @param options - statistics
+ * @throws as the first form
+ */
 export function measureStatistics(options: MeasureStatisticsOptions): Promise<CollapseOfMeans>;
 export async function measureStatistics(options: MeasureStatisticsOptions): Promise<CollapseOfStatistics | CollapseOfMeans> {
   const given = optionsObject(options, "options", ["statistics", "weight", "rcond", "variants", "signal"]);

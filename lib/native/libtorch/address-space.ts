@@ -1,5 +1,5 @@
-// Whether libtorch fits into what a limit on the address space (ulimit -v) leaves of it. Beyond it a library does not map, with a message that
-// speaks of segments, or a constructor in it throws, which ends the process.
+// Checks whether libtorch fits into the address space that a limit (ulimit -v) leaves. Where it does not, a library fails to map with a message about
+// segments, or one of its constructors throws, which ends the process.
 
 import { readFileSync, statSync } from "node:fs";
 import { LibtorchOodError } from "../../core/errors";

@@ -1,5 +1,5 @@
-// Electron packs a program into an archive, app.asar, whose files JavaScript alone can read. What the system has to open
-// lies beside it under the same name, in app.asar.unpacked.
+// Paths in Electron's archive. Electron packs a program into app.asar, whose files JavaScript alone can read. Files that the system has to open lie
+// under the same name in app.asar.unpacked beside it.
 
 import { existsSync } from "node:fs";
 

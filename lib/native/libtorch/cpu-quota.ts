@@ -1,5 +1,5 @@
-// How many processors the control group of this process may use (docker run --cpus, a CPU limit of Kubernetes). OpenMP counts the cores of
-// the machine: its threads would use the quota up at once, and wait for each other while they are throttled.
+// The number of processors that the control group of this process may use (docker run --cpus, a CPU limit of Kubernetes). OpenMP counts the cores of
+// the machine: its threads would use up the quota at once, and wait for each other while they are throttled.
 
 import { readFileSync } from "node:fs";
 import { posix } from "node:path";

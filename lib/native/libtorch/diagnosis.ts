@@ -1,4 +1,4 @@
-// The text of what was tried to find libtorch, and the errors made of it.
+// Says which places were searched for libtorch and why none served, and makes the error from that.
 
 import { LibtorchOodError } from "../../core/errors";
 import { runtimePackage, type Attempt, type Discovery } from "./discover";

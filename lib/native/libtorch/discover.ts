@@ -1,4 +1,4 @@
-// Finds libtorch: the places in their order, and for each either what is there or the reason why it does not serve.
+// Finds libtorch. It searches the places in their order, and reports for each what is there or why it does not serve.
 
 import { existsSync, readdirSync } from "node:fs";
 import { createRequire } from "node:module";

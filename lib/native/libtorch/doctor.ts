@@ -1,4 +1,4 @@
-// What `libtorch-ood doctor` finds out about this machine: whether the addon loads, with which libtorch, and if not, why.
+// The findings of `libtorch-ood doctor` about this machine: whether the addon loads, with which libtorch, and if not, why.
 
 import { LibtorchOodError } from "../../core/errors";
 import { addonFiles, type AddonFiles } from "./addon-files";

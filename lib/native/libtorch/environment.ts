@@ -1,13 +1,13 @@
-// What of the environment may name code that is loaded or run: absolute paths only. An empty or relative one would stand for the
-// current directory, which whoever unpacked an archive there may have filled.
+// Decides which entries of the environment may name code that is loaded or run: absolute paths only. An empty or relative path stands for the current
+// directory, which whoever unpacked an archive there may have filled.
 
 import { userInfo } from "node:os";
 import { delimiter, dirname, isAbsolute, resolve } from "node:path";
 
-/** Where programs are started: whoever may write there can replace Node itself. */
+/** The folder that programs are started from. Whoever may write there can replace Node itself. */
 export const trustedDirectory = dirname(process.execPath);
 
-/** Why a path that the environment names is not taken; undefined for an absolute one. */
+/** Why a path that the environment names is ignored; undefined for an absolute one. */
 export function relativePathProblem(value: string): string | undefined {
   return isAbsolute(value) ? undefined : `expected an absolute path, such as ${resolve(value)}; found a relative one`;
 }

@@ -183,7 +183,7 @@ function requireWhole(path: string): void {
   if (problem !== undefined) throw new Error(problem);
 }
 
-/** Where Node itself refuses every addon: why, with what allows it. */
+/** The reason why Node itself refuses every addon, with the option that allows it; undefined for another problem. */
 function nodeProblem(cause: unknown): string | undefined {
   if ((cause as { code?: unknown }).code !== "ERR_DLOPEN_DISABLED") return undefined;
   return "This Node was told to load no addons: run it without --no-addons, and where it has --permission, with --allow-addons.";

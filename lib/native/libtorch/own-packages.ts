@@ -1,5 +1,5 @@
-// Whether a package of ours that Node resolved came from where programs are installed. Node also looks into the directories of NODE_PATH and into
-// .node_modules of HOME, relative ones too: those stand for the current directory, which whoever unpacked an archive there may have filled.
+// Checks whether a package of ours that Node resolved came from where programs are installed. Node also looks into the directories of NODE_PATH and
+// into .node_modules of HOME, relative ones too. Those stand for the current directory, which whoever unpacked an archive there may have filled.
 
 import { existsSync, realpathSync } from "node:fs";
 import { basename, delimiter, isAbsolute, join } from "node:path";

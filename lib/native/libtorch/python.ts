@@ -1,5 +1,5 @@
-// The Python that `setup` uses for one thing, to run pip, and that discovery may ask where its torch is. It never runs what lies in the
-// current directory: not a python3, a pip.py or a torch there.
+// The Python that `setup` uses to run pip, and that discovery may ask where its torch is. It never runs what lies in the current directory: not a
+// python3, a pip.py or a torch there.
 
 import { spawn, spawnSync } from "node:child_process";
 import { LibtorchOodError } from "../../core/errors";

@@ -1,4 +1,4 @@
-// Which of NVIDIA's packages a wheel of PyTorch names in its METADATA.
+// Reads from the METADATA of a PyTorch wheel which of NVIDIA's packages it needs.
 
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";

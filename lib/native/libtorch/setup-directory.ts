@@ -1,5 +1,5 @@
-// The directory in which one run of `setup` works, beside the entries of the cache: `.setup-<group>-<pid>-<random>`. One that a killed run has
-// left is told by its process where that can be seen, else by its age: a run that lives touches its own.
+// The working directory of one run of `setup`, beside the entries of the cache: `.setup-<group>-<pid>-<random>`. A directory that a killed run left
+// behind is recognised by its process where that can be seen, else by its age, because a living run touches its own.
 
 import { createHash, randomBytes } from "node:crypto";
 import { mkdirSync, readdirSync, readlinkSync, rmSync, statSync, utimesSync } from "node:fs";
@@ -7,7 +7,10 @@ import { hostname } from "node:os";
 import { join } from "node:path";
 
 const touchEvery = 30_000;
-/** Untouched for so long, a directory belongs to nobody; to a process that we see and that lives, for longer: a laptop may have slept. */
+/**
+ * A directory whose process cannot be seen is abandoned when it was not touched for an hour. One whose process is seen alive gets a day, because a
+ * laptop may have slept.
+ */
 const [hour, day] = [3_600_000, 24 * 3_600_000];
 
 export interface SetupDirectory {
@@ -15,7 +18,7 @@ export interface SetupDirectory {
   readonly remove: () => void;
 }
 
-/** Makes one, for its user alone: nobody else is to put anything into what will be loaded. */
+/** Makes a directory that its user alone can write: nobody else may add to what will be loaded. */
 export function setupDirectory(cache: string): SetupDirectory {
   const path = join(cache, `.setup-${processSpace()}-${process.pid}-${randomBytes(6).toString("hex")}`);
   mkdirSync(path, { mode: 0o700 });
@@ -36,7 +39,7 @@ export function setupDirectory(cache: string): SetupDirectory {
   };
 }
 
-/** Removes what runs have left that were killed. */
+/** Removes the directories of killed runs. */
 export function removeAbandoned(cache: string): void {
   let names: string[];
   try {

@@ -1,5 +1,5 @@
-// What a shared library's own header says of its length. The system's linker maps a file that was cut short, by a full disk or a broken
-// download, and the process dies by a bus error when a missing page is touched.
+// Checks by its header whether a shared library is whole. The system's linker maps a file that was cut short, by a full disk or a broken download,
+// and the process dies of a bus error when it touches a missing page.
 
 import { closeSync, fstatSync, openSync, readSync } from "node:fs";
 

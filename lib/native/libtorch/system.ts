@@ -1,4 +1,4 @@
-// What the C and C++ libraries of this system lack, told from the dynamic linker's message.
+// Explains, from the dynamic linker's message, which C or C++ library of this system is missing or too old.
 
 interface Report {
   header: { glibcVersionRuntime?: string };

@@ -1,4 +1,4 @@
-// Who else may change what is loaded: libtorch and the addon have the rights of the process, so that another user who may write them has those
+// Finds who else may change what is loaded. Libtorch and the addon have the rights of the process, so that another user who may write them has those
 // rights too.
 
 import { chmodSync, lstatSync, readdirSync, statSync, type Stats } from "node:fs";
