@@ -3,15 +3,18 @@
 import { createHash, type Hash } from "node:crypto";
 import { stat } from "node:fs/promises";
 import { join } from "node:path";
+import { describe } from "../core/checks";
 import { bytesOfArray } from "../core/dtype";
 import { isLibtorchOodError } from "../core/errors";
-import { ioError } from "../core/file-errors";
+import { corruptFile, ioError } from "../core/file-errors";
+import { check } from "../core/schema";
+import { parseJson } from "../formats/json";
 import { NpyWriter } from "../formats/npy";
 import { openSafetensors } from "../formats/safetensors";
 import { dtypeIn } from "../formats/safetensors-data";
 import { SafetensorsWriter, type PlannedTensor } from "../formats/safetensors-writer";
 import type { Tensor } from "../native/tensor";
-import { extractionFiles, isRecordedFile, type RecordedFile } from "./extraction-record";
+import { extractionFiles, recordedFiles, type RecordedFile } from "./extraction-record";
 
 /** Rows, in order, and what is said of them in the lists. */
 export interface ExtractedRows {
@@ -208,8 +211,9 @@ export async function recordedLists(path: string): Promise<Record<string, Record
   try {
     const file = await openSafetensors(path);
     try {
-      const lists = JSON.parse(file.metadata.get(listsKey) ?? "{}") as Record<string, RecordedFile> | null;
-      return lists !== null && Object.values(lists).every(isRecordedFile) ? lists : undefined;
+      return check(recordedFiles, parseJson(file.metadata.get(listsKey) ?? "{}"), (place, expected, found) => {
+        throw corruptFile(path, `${listsKey}${place} to be ${expected}`, describe(found));
+      });
     } finally {
       await file.close();
     }

@@ -3,24 +3,30 @@
 import { createHash } from "node:crypto";
 import { join } from "node:path";
 import { setImmediate as turn } from "node:timers/promises";
+import { describe } from "../core/checks";
 import { isLibtorchOodError } from "../core/errors";
 import { corruptFile, systemCode } from "../core/file-errors";
+import { check, like, object, oneOf, record, whole, type Typed } from "../core/schema";
+import { parseJson } from "../formats/json";
 import { openRegularFile, readExactly } from "../formats/regular-file";
 import { readTextFile } from "../formats/text-file";
 
 /** Of a .npy file the values, which are its last bytes; of a text all of it. */
-export interface RecordedFile {
-  readonly bytes: number;
-  readonly sha256: string;
-}
+export type RecordedFile = Readonly<Typed<typeof recordedFile>>;
 
-export interface ExtractionRecord {
-  readonly format: "libtorch-ood extraction";
-  readonly version: 1;
-  /** Rows of every array. */
-  readonly count: number;
-  readonly files: Readonly<Record<string, RecordedFile>>;
-}
+/** What `extraction.json` holds; `count` are the rows of every array. */
+export type ExtractionRecord = Readonly<Typed<typeof extractionRecord>>;
+
+const sha256 = like("64 hexadecimal digits", (value) => (typeof value === "string" && /^[0-9a-f]{64}$/.test(value) ? value : undefined));
+const recordedFile = object({ bytes: whole(), sha256 });
+/** Files of a run by name, as a record or the metadata of a .safetensors file lists them. */
+export const recordedFiles = record(recordedFile);
+const extractionRecord = object({
+  format: oneOf(["libtorch-ood extraction"]),
+  version: oneOf([1]),
+  count: whole(),
+  files: recordedFiles,
+});
 
 export const recordName = "extraction.json";
 
@@ -49,19 +55,15 @@ export async function readRecord(folder: string): Promise<ExtractionRecord | und
     if (isLibtorchOodError(error) && systemCode(error.cause) === "ENOENT") return undefined;
     throw error;
   }
+  let value;
   try {
-    const record = JSON.parse(text) as ExtractionRecord;
-    const files = Object.entries(record.files);
-    if (record.format !== "libtorch-ood extraction" || record.version !== 1 || !files.every(([, file]) => isRecordedFile(file)))
-      throw new Error();
-    return { ...record, files: Object.fromEntries(files) };
+    value = parseJson(text);
   } catch (error) {
-    throw corruptFile(path, "the record of an extraction (format, version 1, count, files)", "another content", error);
+    throw corruptFile(path, "the record of an extraction", "no JSON", error);
   }
-}
-
-export function isRecordedFile(file: RecordedFile | null): boolean {
-  return file !== null && Number.isSafeInteger(file.bytes) && file.bytes >= 0 && /^[0-9a-f]{64}$/.test(file.sha256);
+  return check(extractionRecord, value, (place, expected, found) => {
+    throw corruptFile(path, place === "" ? expected : `${place} to be ${expected}`, describe(found));
+  });
 }
 
 /** @throws ERR_CORRUPT_FILE where the values are not those of the run that the record is of */
