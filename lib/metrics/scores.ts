@@ -19,7 +19,7 @@ export type NumberList =
   | Uint32Array
   | readonly number[];
 
-/** A matrix of numbers. A result of `ResNet.extract` serves as `{ data: tensor.toArray(), shape: tensor.shape }`. */
+/** A matrix of numbers. A float32 Tensor serves as `{ data: tensor.toArray() as Float32Array, shape: tensor.shape }`. */
 export interface NumberMatrix {
   /** The values, row by row. */
   readonly data: NumberList;
