@@ -47,7 +47,7 @@ interface TrainOptions extends SessionOptions, TrainingChoices, Pick<TrainingOpt
   temperature?: number;
   l2?: boolean;
   leakyRelu?: boolean;
-  poolShortcut?: boolean;
+  avgPoolShortcut?: boolean;
   spectralNorm?: number | false;
   device?: string;
   threads?: number;
@@ -99,8 +99,8 @@ export function trainCommand(): Command {
     .option("--no-l2", "do not L2-normalise the features")
     .option("--leaky-relu", "use leaky ReLU (default)")
     .option("--no-leaky-relu", "use ReLU")
-    .option("--pool-shortcut", "use average-pool shortcuts (default)")
-    .option("--no-pool-shortcut", "use 1×1 convolutions as shortcuts")
+    .option("--avg-pool-shortcut", "use average-pool shortcuts (default)")
+    .option("--no-avg-pool-shortcut", "use 1×1 convolutions as shortcuts")
     .option("--spectral-norm <coefficient>", "largest singular value of a convolution (default 3)", realNumber)
     .option("--no-spectral-norm", "do not bound singular values")
     .option("--temperature <t>", "divisor of the features before the last layer (default 1)", realNumber)
@@ -182,7 +182,7 @@ async function train(spec: DataSpec, options: TrainOptions, session: Session, hi
       temperature: options.temperature,
       l2Normalize: options.l2,
       leakyRelu: options.leakyRelu,
-      avgPoolShortcut: options.poolShortcut,
+      avgPoolShortcut: options.avgPoolShortcut,
       spectralNorm: typeof options.spectralNorm === "number" ? { coefficient: options.spectralNorm } : options.spectralNorm,
       device: options.device,
       seed: options.seed,
