@@ -1,4 +1,5 @@
-// What an experiment is, as a file or a preset says it: data sets, networks, schedules, seeds, measurements. schema.json is its published form.
+// The configuration of an experiment (data sets, networks, schedules, seeds, measurements): its type, its checks and its reader. schema.json is the
+// published schema.
 
 import { extname } from "node:path";
 import { LibtorchOodError } from "../core/errors";
@@ -12,7 +13,7 @@ import { scoreChoice, type MeasuredScore } from "./measured-scores";
 import type { OodName } from "./rows";
 import schema from "./schema.json";
 
-/** A thousand cells take a tenth of it. */
+/** Largest configuration file; a thousand cells take a tenth of it. */
 const maxFileBytes = 1 << 20;
 
 /** The JSON schema (draft 7) of configuration files. */
@@ -21,23 +22,23 @@ export const configurationSchema: JsonSchema = schema;
 /** Names of the data sets that the library reads. */
 export const knownDatasets: readonly string[] = schema.definitions.dataset.anyOf.flatMap((branch) => branch.enum ?? []);
 
-/** One network, or with lists several: a cell of each combination. */
+/** One network, or several if values are lists: then each combination is a cell. */
 export interface CellGroup {
   /** ResNet18 or ResNet50, or a list of both. */
   readonly depth: 18 | 50 | readonly (18 | 50)[];
-  /** Default true. */
+  /** Spectral normalisation of the convolutions. Default true. */
   readonly spectralNorm?: boolean | readonly boolean[];
-  /** Leaky ReLU and average-pool shortcuts. Default true. */
+  /** Leaky ReLU and average-pool shortcuts, one switch as in the paper. Default true. */
   readonly avgPoolShortcut?: boolean | readonly boolean[];
   /** L2 normalisation of the features. Default true. */
   readonly l2Normalize?: boolean | readonly boolean[];
-  /** Epochs of training, before scaling. */
+  /** Number of epochs of training, before scaling. */
   readonly epochs: number;
   /** Numbers of epochs done when the learning rate drops, before scaling. Default: none. */
   readonly milestones?: readonly number[];
-  /** Default 1024. */
+  /** Number of images per step. Default 1024, as in the paper. */
   readonly batchSize?: number;
-  /** Multiplies the channels of every layer. Default 1. */
+  /** Factor of the channels of every layer. Default 1. */
   readonly width?: number;
   /** Length of the feature vector. Default: what depth and width give. */
   readonly featureDim?: number;
@@ -45,31 +46,31 @@ export interface CellGroup {
   readonly intervention?: Intervention;
 }
 
-/** Training that stops at an epoch and goes on with the neural-collapse loss, and beside it as before. */
+/** Training that stops at an epoch and continues in two phases: once with the neural-collapse loss, and once as before (the control). */
 export interface Intervention {
-  /** Epochs of training done when it begins. */
+  /** Number of epochs of training done when the intervention begins. */
   readonly epoch: number;
-  /** Epochs of each of its two phases. */
+  /** Number of epochs of each of the two phases. */
   readonly epochs: number;
-  /** Of both phases. Default 0.01, one order below that of training. */
+  /** Learning rate of both phases. Default 0.01, a tenth of the default of training. */
   readonly learningRate?: number;
-  /** Numbers of its epochs done when the learning rate drops. Default: none. */
+  /** Numbers of the phase's epochs done when the learning rate drops. Default: none. */
   readonly milestones?: readonly number[];
-  /** With the neural-collapse loss. Default 2048. */
+  /** Number of images per step with the neural-collapse loss; the control keeps the cell's. Default 2048. */
   readonly batchSize?: number;
 }
 
-/** What a configuration file holds, and what a preset is. */
+/** Configuration of an experiment, as a file holds it and a preset gives it. */
 export interface Configuration {
-  /** The title of the experiment, for its report. Default: the name of the preset or file. */
+  /** Title of the experiment, for its report. */
   readonly name?: string;
   /** A data set that the library reads, or a folder of images with `train` and `test` in it: `folder:PATH` or `NAME=PATH`. */
   readonly inDistribution: OodName;
   /** Data sets that the library reads, or folders with a folder of images per class. */
   readonly outOfDistribution: readonly OodName[];
-  /** Of images in distribution that come from a folder. Default 32. */
+  /** Height and width in pixels of in-distribution images from a folder. Default 32. */
   readonly imageSize?: number;
-  /** n: the seeds 1 to n. */
+  /** The seeds, or a number n for the seeds 1 to n. */
   readonly seeds: number | readonly number[];
   /** The part of the training images that is held out. */
   readonly validation?: {
@@ -91,7 +92,7 @@ export interface Configuration {
     /** Images of the test set and of each out-of-distribution set. Default: all. */
     readonly test?: number;
   };
-  /** What is made smaller than the cells say. */
+  /** What is smaller than the cells say. Default: nothing. */
   readonly scale?: Scale;
   /** The networks. */
   readonly cells: readonly CellGroup[];
@@ -105,54 +106,54 @@ export interface TrainingChoices {
   readonly momentum: number;
   /** L2 penalty on all parameters. Default 5e-4. */
   readonly weightDecay: number;
-  /** What multiplies the learning rate at each milestone. Default 0.1. */
+  /** Factor of the learning rate at each milestone. Default 0.1. */
   readonly gamma: number;
   /** Random crops and flips of the training images, or none. Default "crop-flip". */
   readonly augmentation: "crop-flip" | "none";
-  /** "auto" becomes one of the others when the experiment begins, the same for all rows of a folder. */
+  /** Precision of the convolutions. "auto" becomes one of the others when the experiment begins, the same for all rows of a folder. Default "float32". */
   readonly precision: Precision;
 }
 
 /** The Gaussian mixture of the measurements. */
 export interface MixtureChoices {
-  /** How the covariance of each class is estimated. */
+  /** Estimator of the covariances. Default "full". */
   readonly covariance: Exclude<Covariance, "low-rank">;
-  /** In place of "full" where a class has no more samples than dimensions. */
+  /** Estimator that replaces "full" if a class has no more samples than dimensions. Default "ledoit-wolf". */
   readonly fewSamples: Exclude<Covariance, "low-rank">;
-  /** The probability of each class. */
+  /** Probability of each class in the mixture. Default "empirical". */
   readonly prior: Prior;
-  /** What is added to a covariance that is not safely positive definite. */
+  /** Number that is added to the diagonal of a covariance that is not safely positive definite, or the rule for it. Default "relative". */
   readonly jitter: Jitter;
 }
 
 /** What is measured of a network, and when. */
 export interface MeasurementChoices {
-  /** Epochs before scaling; undefined: after the last epoch only. */
+  /** Number of epochs, before scaling, between two measurements. Default: only after the last epoch. */
   readonly every?: number;
-  /** The scores that are compared. */
+  /** Scores to compare. Default: `"gaussian-mixture"`, `"max-softmax"`, `"gaussian-mixture:logits"`. */
   readonly scores: readonly MeasuredScore[];
-  /** How many singular values of the features rows hold. 0: none. */
+  /** Number of singular values of the features in the last row of a run; 0 for none. Default 20. */
   readonly singularValues: number;
-  /** How many samples of each set rows hold. 0: none. */
+  /** Number of samples of each set in the last row of a run; 0 for none. Default 400. */
   readonly samples: number;
 }
 
-/** What is made smaller than a configuration says. Every row tells of it. */
+/** What is smaller than a configuration says. Every row records it. */
 export interface Scale {
-  /** A schedule of `of` epochs gets `run`, the others in proportion. */
+  /** Scale of all schedules: one of `of` epochs runs `run` epochs, the others are in proportion. Default: none. */
   readonly epochs?: {
-    /** Epochs that the schedule gets. */
+    /** Number of epochs that the schedule gets. */
     readonly run: number;
-    /** Epochs of the schedule. */
+    /** Number of epochs of the schedule before scaling. */
     readonly of: number;
   };
-  /** Images per step, in place of those of the cells. */
+  /** Number of images per step for every cell; that of an intervention follows in proportion. Default: those of the cells. */
   readonly batchSize?: number;
-  /** What the width of every cell is multiplied by. */
+  /** Factor of the width of every cell. Default 1. */
   readonly width?: number;
 }
 
-/** A {@link Configuration} that was checked, with every default filled in. */
+/** A checked {@link Configuration} with every default filled in. */
 export interface ResolvedConfiguration extends Configuration {
   readonly imageSize: number;
   /** The part of the training images that is held out. */
@@ -182,8 +183,11 @@ export interface ResolvedConfiguration extends Configuration {
 /**
  * Checks a configuration and fills in its defaults.
  *
- * @param name - of the configuration, for messages: a file, a preset
- * @throws ERR_OPTION with the path to the field, what was expected there and what was found
+ * @param value - the configuration, of any origin
+ * @param name - name of the configuration in messages, such as a file or a preset
+ * @throws ERR_OPTION for a value that is no configuration, with the path to the field, what was expected there and what was found
+ * @example
+ * const { cells, seeds } = experiments.resolveConfiguration(experiments.experimentPreset("table1"), "table1");
  */
 export function resolveConfiguration(value: unknown, name: string): ResolvedConfiguration {
   checkJson(value, configurationSchema, name);
@@ -222,12 +226,16 @@ export function resolveConfiguration(value: unknown, name: string): ResolvedConf
 }
 
 /**
- * Reads a configuration file: JSON, or YAML where its name ends in .yaml or .yml.
+ * Reads a configuration file: YAML if its name ends in .yaml or .yml, else JSON. YAML needs the package `yaml`, an optional peer dependency that is
+ * loaded only here.
  *
- * YAML needs the package `yaml`, an optional peer dependency that is loaded only here.
- *
- * @throws ERR_IO, ERR_CORRUPT_FILE where it is no JSON or YAML, ERR_OPTION where it is no configuration or `yaml` is not installed;
- *   ERR_ABORTED while a pipe is read
+ * @param path - path of the file
+ * @param signal - ends the reading of a pipe
+ * @throws ERR_IO if the file cannot be read; ERR_CORRUPT_FILE if it is no JSON or YAML; ERR_OPTION if it is no configuration, or `yaml` is needed and not
+ *   installed; ERR_ABORTED after an abort while a pipe is read
+ * @example
+ * const configuration = await experiments.readConfiguration("my.yaml");
+ * await experiments.run(configuration, { data: "data", out: "runs" });
  */
 export async function readConfiguration(path: string, signal?: AbortSignal): Promise<Configuration> {
   const text = await readTextFile(path, "a configuration", maxFileBytes, { fromUser: true, signal });

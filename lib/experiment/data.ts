@@ -1,4 +1,4 @@
-// The data sets of an experiment: read from one directory, made smaller where asked for, split, and fingerprinted.
+// Reads the data sets of an experiment from one directory, takes subsets, splits them, and hashes them.
 
 import { join, resolve } from "node:path";
 import { isLibtorchOodError, LibtorchOodError } from "../core/errors";
@@ -8,14 +8,15 @@ import { datasets, type Dataset, type ResizeRecord } from "../index";
 import type { ResolvedConfiguration } from "./configuration";
 import { datasetReference } from "./dataset-name";
 
-/** How a data set is read from the data directory: `train` is missing for one that is only ever out of distribution. */
+/** Reader of a data set in the data directory. `train` is absent for a set that is only ever out of distribution. */
 export interface DatasetReader {
   /** Reads the training images. */
   readonly train?: (directory: string) => Promise<Dataset>;
   /**
    * Reads the test images.
    *
-   * @param form - of the images in distribution, for a reader that decodes images; what it gives may have another
+   * @param directory - the data directory
+   * @param form - shape of the in-distribution images, for a reader that decodes images; the result may have another shape
    */
   readonly test: (directory: string, form: datasets.ImageForm) => Promise<Dataset>;
 }
@@ -38,7 +39,7 @@ function published(name: datasets.DatasetName): DatasetReader {
   };
 }
 
-/** In distribution a folder has `train` and `test` in it, each with a folder per class; out of distribution it has a folder per class itself. */
+/** Reader of a folder: in distribution it has `train` and `test` in it, each with a folder per class; out of distribution it has a folder per class itself. */
 function folderReader(folder: string, imageSize: number, inDistribution: boolean): DatasetReader {
   const at = (directory: string, part = ""): string => join(resolve(directory, folder), part);
   if (!inDistribution) {
@@ -50,11 +51,11 @@ function folderReader(folder: string, imageSize: number, inDistribution: boolean
   };
 }
 
-/** What is trained on and measured with. */
+/** The data sets of an experiment, as they are used. */
 export interface ExperimentData {
-  /** What the set in distribution goes by. */
+  /** Name of the in-distribution set. */
   readonly name: string;
-  /** Un-augmented training images without those held out. */
+  /** The training images, without augmentation and without those held out. */
   readonly train: Dataset;
   /** The held-out training images. */
   readonly validation: Dataset;
@@ -64,27 +65,29 @@ export interface ExperimentData {
   readonly ood: ReadonlyMap<string, Dataset>;
   /** SHA-256 of each set as it is used. */
   readonly hashes: Readonly<Record<string, string>>;
-  /** How images came to their size, of the sets that say it; `test` and `train` alike. */
+  /** How the images of each set were resized, for sets that say so; `test` and `train` alike. */
   readonly resized: Readonly<Record<string, ResizeRecord>>;
-  /** [C, H, W] of the sets whose images had another form, and were made those of the training set. */
+  /** Shape [C, H, W] before conversion, of the sets whose images were converted to the shape of the training set. */
   readonly conformed: Readonly<Record<string, datasets.ImageShape>>;
-  /** Sets that were not there. */
+  /** Sets that are missing and left out. */
   readonly skipped: readonly string[];
-  /** Sets that have a few images in common with the training part. */
+  /** Warnings about sets that have a few images in common with the training part. */
   readonly warnings: readonly string[];
 }
 
 export interface DataOptions {
   readonly directory: string;
   readonly readers: DatasetReaders;
-  /** Out-of-distribution sets that are not there are left out instead of being an error. */
+  /** Whether missing out-of-distribution sets are left out instead of being an error. */
   readonly skipMissing: boolean;
 }
 
 /**
- * @throws ERR_IO that names every data set that is not there; ERR_OPTION for a name without reader, and for a set of which more than 1 in 100 images are in
- *   the training part; ERR_SHAPE for images that cannot be made those of the training set; ERR_CORRUPT_FILE; ERR_RANGE where a subset is larger than its
- *   set
+ * Reads the data sets of a configuration.
+ *
+ * @throws ERR_IO if data sets are missing, naming all of them; ERR_OPTION for a name without reader, and for a set of which more than 1 in 100 images are
+ *   in the training part; ERR_SHAPE for images that cannot be converted to the shape of the training set; ERR_CORRUPT_FILE for a damaged file; ERR_RANGE
+ *   if a subset is larger than its set
  */
 export async function loadData(configuration: ResolvedConfiguration, options: DataOptions): Promise<ExperimentData> {
   const { subset, validation: held } = configuration;
@@ -135,7 +138,7 @@ export async function loadData(configuration: ResolvedConfiguration, options: Da
   };
 }
 
-/** How each set is read, by what it goes by. @throws ERR_OPTION naming the field */
+/** The reader of each set, by name. @throws ERR_OPTION for a name without reader, naming the field */
 function readersOf({ inDistribution, outOfDistribution, imageSize }: ResolvedConfiguration, readers: DatasetReaders) {
   const known = Object.keys(readers);
   const readerOf = (text: string, field: string): [string, DatasetReader] => {
@@ -153,7 +156,7 @@ function readersOf({ inDistribution, outOfDistribution, imageSize }: ResolvedCon
   return { name, reader: { train, test }, others: outOfDistribution.map((text, i) => readerOf(text, `outOfDistribution[${i}]`)) };
 }
 
-/** The sets that come from folders, as the configuration has them, by what they go by; undefined where there are none. */
+/** The sets that come from folders, as the configuration writes them, by name; undefined if there are none. */
 export function referencesOf({ inDistribution, outOfDistribution }: ResolvedConfiguration): Record<string, string> | undefined {
   const folders = [inDistribution, ...outOfDistribution].flatMap((text) => {
     const { name, folder } = datasetReference(text);
@@ -162,7 +165,7 @@ export function referencesOf({ inDistribution, outOfDistribution }: ResolvedConf
   return folders.length === 0 ? undefined : Object.fromEntries(folders);
 }
 
-/** Two folders may disagree in their classes, and labels would then mean different things. @throws ERR_OPTION */
+/** Requires the same classes in both folders, or labels would mean different things. @throws ERR_OPTION if they differ */
 function requireAlike(name: string, train: Dataset, test: Dataset): void {
   if (train.classNames.join("\0") === test.classNames.join("\0")) return;
   const only = (a: Dataset, b: Dataset): string => a.classNames.filter((known) => !b.classNames.includes(known)).join(", ") || "none";
@@ -170,12 +173,12 @@ function requireAlike(name: string, train: Dataset, test: Dataset): void {
   throw new LibtorchOodError("ERR_OPTION", `${name}: expected the same classes in its training and its test part, found ${found}`);
 }
 
-/** Folders of images come without: then it is that of the training images. */
+/** Normalisation of the training set; that of its images if it has none, as folders of images. */
 function normalized(train: Dataset): Dataset {
   return train.normalization === undefined ? train.withNormalization(datasets.computeNormalization(train)) : train;
 }
 
-/** A network is not measured on what it was trained on. @throws ERR_OPTION */
+/** Requires test sets that the network is not trained on. @throws ERR_OPTION if more than 1 in 100 images of one are */
 async function unseen(train: Dataset, sets: readonly (readonly [string, Dataset])[]): Promise<string[]> {
   const warnings: string[] = [];
   for (const [name, dataset] of sets) {
@@ -187,7 +190,7 @@ async function unseen(train: Dataset, sets: readonly (readonly [string, Dataset]
   return warnings;
 }
 
-/** Evenly drawn, in the order of the files; the same on every machine. */
+/** A subset, drawn evenly and in the order of the files; it is the same on every machine. */
 function fewer(dataset: Dataset, count: number | undefined, name: string, seed: number): Dataset {
   if (count === undefined || count === dataset.length) return dataset;
   if (count > dataset.length) {
@@ -196,7 +199,7 @@ function fewer(dataset: Dataset, count: number | undefined, name: string, seed: 
   return dataset.subset(randomPermutation(dataset.length, seed).slice(0, count).sort());
 }
 
-/** `findFile` looks at several places and so has no cause to give; a file that was to be opened has one. */
+/** Whether a file is missing. `findFile` looks in several places and so its error has no cause; that of a file that was opened has one. */
 function isAbsence(error: LibtorchOodError): boolean {
   const code = (error.cause as { code?: unknown } | undefined)?.code;
   return error.cause === undefined || code === "ENOENT" || code === "ENOTDIR";

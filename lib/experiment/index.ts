@@ -1,5 +1,5 @@
 /**
- * What `libtorch-ood/experiments` exports: the experiments of the seed paper, or of a configuration of your own, from a program.
+ * The subpath `libtorch-ood/experiments`: runs and reports the experiments of the seed paper, or of a configuration of your own, from a program.
  *
  * @module libtorch-ood/experiments
  */

@@ -1,47 +1,47 @@
-// From a configuration to what is run: one training per cell and seed, scaled, with the epochs after which it is measured.
+// Turns a configuration into a plan: one scaled training per cell and seed, with the epochs after which it is measured.
 
 import { createHash } from "node:crypto";
 import { LibtorchOodError } from "../core/errors";
 import type { CellGroup, Intervention, ResolvedConfiguration, Scale } from "./configuration";
 import type { Cell, Phase } from "./rows";
 
-/** A cell and how it is trained and measured, all after scaling. */
+/** A cell with its training and measurements, all after scaling. */
 export interface PlannedCell {
   /** The network. */
   readonly cell: Cell;
-  /** Epochs of training after which it is measured, ascending; the last is where training ends. */
+  /** Numbers of epochs after which the network is measured, ascending; training ends at the last. */
   readonly measuredAt: readonly number[];
-  /** What follows its training; undefined: nothing. */
+  /** Intervention after the training; undefined without one. */
   readonly intervention: PlannedIntervention | undefined;
-  /** What was made smaller, for the rows. */
+  /** What is smaller than in the configuration, in words. */
   readonly scaled: readonly string[];
 }
 
-/** What follows the training of a network, after scaling. */
+/** The intervention after the training of a network, after scaling. */
 export interface PlannedIntervention {
-  /** Epochs of each of its two phases. */
+  /** Number of epochs of each of the two phases. */
   readonly epochs: number;
   /** Learning rate of both phases. */
   readonly learningRate: number;
-  /** Numbers of its epochs done when the learning rate drops. */
+  /** Numbers of the phase's epochs done when the learning rate drops. */
   readonly milestones: readonly number[];
-  /** With the neural-collapse loss; the control keeps the cell's. */
+  /** Number of images per step with the neural-collapse loss; the control keeps the cell's. */
   readonly batchSize: number;
-  /** Epochs of a phase after which it is measured, counted from its start. */
+  /** Numbers of epochs of a phase, from its start, after which the network is measured. */
   readonly measuredAt: readonly number[];
 }
 
-/** One training, with what follows it: the unit that a process claims. */
+/** One training with its intervention: the unit for which a process takes a lease. */
 export interface PlannedRun {
   /** The cell that is trained. */
   readonly planned: PlannedCell;
   /** The seed of weights, order and augmentation. */
   readonly seed: number;
-  /** For file names: readable, and different for different cells and seeds. */
+  /** Identifier for file names: readable, and different for different cells and seeds. */
   readonly id: string;
 }
 
-/** What an experiment runs. */
+/** All runs of an experiment. */
 export interface Plan {
   /** The configuration that it follows. */
   readonly configuration: ResolvedConfiguration;
@@ -49,13 +49,20 @@ export interface Plan {
   readonly cells: readonly PlannedCell[];
   /** The seeds that each is trained with. */
   readonly seeds: readonly number[];
-  /** Cell after cell, seed after seed. */
+  /** The runs, cell after cell and seed after seed. */
   readonly runs: readonly PlannedRun[];
 }
 
 /**
- * @param only patterns of cell names: with `*` for any text the whole name has to match, without it the name has to contain the text. Default: all
- * @throws ERR_OPTION where two different cells have the same name, or a pattern matches none
+ * Plans the runs of a configuration.
+ *
+ * @param configuration - the result of {@link resolveConfiguration}
+ * @param only - patterns of cell names. A pattern with `*` for any text must match the whole name; one without must be part of the name. Default: all
+ *   cells
+ * @throws ERR_OPTION if two different cells have the same name, or if a pattern matches no cell
+ * @example
+ * const configuration = experiments.resolveConfiguration(experiments.experimentPreset("table1"), "table1");
+ * for (const { id } of experiments.planOf(configuration, ["resnet18*"]).runs) console.log(id);
  */
 export function planOf(configuration: ResolvedConfiguration, only: readonly string[] = []): Plan {
   const cells = configuration.cells.flatMap((group) => combinations(group).map((chosen) => plannedCell(configuration, group, chosen)));
@@ -172,7 +179,10 @@ function scaledEpochs(epochs: number, { epochs: factor }: Scale): number {
   return factor ? Math.max(1, Math.round((epochs * factor.run) / factor.of)) : epochs;
 }
 
-/** Those that fall together or on the end of a short schedule are dropped: a rate that falls twice at once is no schedule of the paper's shape. */
+/**
+ * The scaled milestones. Those that fall together, or on the end of a short schedule, are dropped: a schedule whose rate falls twice at once has not the
+ * paper's shape.
+ */
 function scaledMilestones(milestones: readonly number[], epochs: number, scale: Scale): number[] {
   return [...new Set(milestones.map((milestone) => scaledEpochs(milestone, scale)))].filter((milestone) => milestone < epochs);
 }
@@ -182,7 +192,7 @@ function measuredEpochs(last: number, every: number | undefined): number[] {
   return epochs.at(-1) === last ? epochs : [...epochs, last];
 }
 
-/** Says all that is not the paper's usual: "resnet18 sn+leaky L2 60", "resnet50 plain noL2 100 batch 128". */
+/** Name of a cell, which says all that differs from the paper's usual: "resnet18 sn+leaky L2 60", "resnet50 plain noL2 100 batch 128". */
 function cellName(chosen: Chosen, group: CellGroup): string {
   const { depth, spectralNorm, avgPoolShortcut, l2Normalize } = chosen;
   const { epochs, batchSize, width, featureDim } = group;
@@ -209,7 +219,7 @@ function select(cells: PlannedCell[], only: readonly string[]): PlannedCell[] {
   return cells.filter(({ cell }) => matchers.some((matcher) => matcher.test(cell.name)));
 }
 
-/** Two cells that train alike but are measured or go on differently do not share checkpoints. */
+/** Text that differs for cells that train alike but are measured or continued differently, since they do not share checkpoints. */
 function runKey({ cell, intervention, measuredAt }: PlannedCell): string {
   return `${cellKey(cell)} ${intervention ? JSON.stringify([intervention, measuredAt.at(-1)]) : ""}`;
 }

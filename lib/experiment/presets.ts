@@ -98,14 +98,14 @@ export type ExperimentPresetName = keyof typeof presets;
 
 /** A configuration that has a name. */
 export interface PresetConfiguration extends Configuration {
-  /** What the preset is of. */
+  /** Table or figure of the paper that the preset repeats. */
   readonly name: string;
 }
 
-/** Tables and figures of the paper by name. Cells that several have in common are equal, and are run once. */
+/** Presets for the tables and figures of the seed paper, by name. Cells that several have in common are equal and run once. */
 export const experimentPresets: Readonly<Record<ExperimentPresetName, PresetConfiguration>> = presets;
 
-/** What `scale.epochs.of` is where a preset is made smaller: the schedule of the paper's L2-normalised ResNet18. */
+/** Value of `scale.epochs.of` for a preset that is made smaller: the number of epochs of the paper's L2-normalised ResNet18. */
 export const presetReferenceEpochs = 60;
 
 /** The preset of this name. @throws ERR_OPTION that lists the presets, for another name */

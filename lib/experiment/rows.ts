@@ -1,14 +1,14 @@
-// What a folder of runs holds: one JSON object a line in `results.jsonl`, written by `experiment run` and read by `experiment report`.
+// The rows of `results.jsonl` in a folder of runs: one JSON object a line, written by `experiment run` and read by `experiment report`.
 
 import type { neuralCollapse } from "../index";
 import type { MeasuredScore } from "./measured-scores";
 
-/** Names of data sets: those that the library reads, and what folders of images go by. */
+/** Name of a data set: one that the library reads, or the name of a folder of images. */
 export type OodName = "svhn" | "cifar100" | "tiny-imagenet" | "cifar10" | "mnist" | "fashion-mnist" | "kmnist" | (string & {});
 
 /** One network of an experiment: everything but the seed. Runs of equal cell and seed are equal, whatever preset asked for them. */
 export interface Cell {
-  /** Readable and unique in the experiment: "resnet18 sn+leaky L2 60". */
+  /** Name of the cell, readable and unique in the experiment: "resnet18 sn+leaky L2 60". */
   readonly name: string;
   /** ResNet18 or ResNet50. */
   readonly depth: 18 | 50;
@@ -18,24 +18,24 @@ export interface Cell {
   readonly avgPoolShortcut: boolean;
   /** Whether features are L2-normalised. */
   readonly l2Normalize: boolean;
-  /** Of the paper's schedule before scaling: 60, 100, 350, 500, … */
+  /** Number of epochs before scaling, as in the paper: 60, 100, 350, 500, … */
   readonly paperEpochs: number;
-  /** Epochs that are run. */
+  /** Number of epochs that are run. */
   readonly epochs: number;
   /** Numbers of epochs done when the learning rate drops. */
   readonly milestones: readonly number[];
-  /** Images per step. */
+  /** Number of images per step. */
   readonly batchSize: number;
   /** Factor of the channels of every layer. */
   readonly width: number;
-  /** Length of the features; undefined: that of the architecture. 2 in Fig. 8. */
+  /** Length of the features (2 in Fig. 8); undefined for that of the architecture. */
   readonly featureDim: number | undefined;
 }
 
-/** Which part of a run a row belongs to; the last two follow a training run that stopped at the epoch of the intervention (Fig. 4). */
+/** Part of a run that a row belongs to. "nc-loss" and "control" follow a training that stopped at the epoch of the intervention (Fig. 4). */
 export type Phase = "training" | "nc-loss" | "control";
 
-/** How one score tells the in-distribution test set from one other set. */
+/** How well one score tells the in-distribution test set from one other set. */
 export interface OodResult {
   /** Chance that an in-distribution image scores higher than one of the other set. */
   readonly auroc: number;
@@ -43,33 +43,33 @@ export interface OodResult {
   readonly auprIn: number;
   /** AUPR with the other set as the positive one. */
   readonly auprOut: number;
-  /** Share of OoD images at or above the threshold that keeps 95 % of the in-distribution ones. */
+  /** Share of out-of-distribution images at or above the threshold that keeps 95 % of the in-distribution images. */
   readonly fpr95: number;
-  /** OoD images among the top |ID test| scores (Fig. 5). */
+  /** Number of out-of-distribution images among the top n scores, n the number of in-distribution test images (Fig. 5). */
   readonly falsePositives: number;
 }
 
-/** What a network was like after an epoch. All but `seconds` and `at` are equal for equal cell, seed, phase, epoch and data. */
+/** Measurement of a network after an epoch. All fields but `seconds` and `at` are equal for equal cell, seed, phase, epoch and data. */
 export interface MeasurementRow {
   /** Tells measurements from the header. */
   readonly kind: "measurement";
   /** The network. */
   readonly cell: Cell;
-  /** Its seed. */
+  /** Seed of weights, order and augmentation. */
   readonly seed: number;
   /** The part of the run. */
   readonly phase: Phase;
-  /** Epochs done in all: in the phases of the intervention it goes on from the training's. */
+  /** Number of epochs done in all; in the phases of an intervention it continues that of the training. */
   readonly epoch: number;
-  /** True after the last epoch of the phase. */
+  /** Whether this is the last epoch of the phase. */
   readonly final: boolean;
   /** The name of the in-distribution set. */
   readonly inDistribution: string;
   /** Mean training loss of the epoch. */
   readonly loss: number;
-  /** On the test set. */
+  /** Accuracy on the in-distribution test set, 0 to 1. */
   readonly accuracy: number;
-  /** Accuracy on the validation part; undefined where none is held out. */
+  /** Accuracy on the validation part, 0 to 1; undefined if none is held out. */
   readonly validationAccuracy: number | undefined;
   /** Learning rate of the last step. */
   readonly learningRate: number;
@@ -78,24 +78,27 @@ export interface MeasurementRow {
     neuralCollapse.CollapseNumbers,
     "nc1" | "enMeans" | "enClassifier" | "eaMeans" | "eaClassifier" | "nc3" | "nc4" | "rank"
   >;
-  /** By out-of-distribution set, then by score. */
+  /** Results by out-of-distribution set, then by score. */
   readonly ood: Readonly<Record<OodName, Readonly<Partial<Record<MeasuredScore, OodResult>>>>>;
-  /** Jitter (times trace/d) that the mixture reported, the largest of the classes. */
+  /** Largest jitter of the mixture's classes, in units of tr(Σ_c)/d. */
   readonly jitter: number;
-  /** Fig. 6, where asked for: of the training features, and of each set projected on their right singular vectors, `train` and `test` being the in-distribution ones; the first k, not centred. */
+  /**
+   * Singular values by set, if asked for (Fig. 6): the first k of the training features, not centred, and of each set projected on their right singular
+   * vectors. `train` and `test` are the in-distribution sets.
+   */
   readonly singularValues: Readonly<Record<string, readonly number[]>> | undefined;
-  /** Fig. 8 and the histograms and ROC curves of the report, where asked for: at most some hundred points a set. */
+  /** Samples by set, if asked for: at most some hundred points each, for Fig. 8 and the histograms and ROC curves of the report. */
   readonly samples: Readonly<Record<string, SampledPoints>> | undefined;
-  /** What was made smaller than the paper's: "epochs 6 of 60", "20000 training images", … Empty for the paper's own size. */
+  /** What is smaller than in the paper: "epochs 6 of 60", "20000 training images", … Empty for the paper's own size. */
   readonly scaled: readonly string[];
   /** Wall time in seconds. */
   readonly seconds: {
-    /** Of all epochs of the phase so far. */
+    /** Time of all epochs of the phase so far. */
     readonly training: number;
-    /** Of this measurement. */
+    /** Time of this measurement. */
     readonly measurement: number;
   };
-  /** When it was written, ISO 8601 in UTC. Rows of before it was kept have none. */
+  /** Time at which the row was written, ISO 8601 in UTC; absent in older rows. */
   readonly at?: string;
 }
 
@@ -103,13 +106,13 @@ export interface MeasurementRow {
 export interface SampledPoints {
   /** Log densities of the feature mixture. */
   readonly logDensity: readonly number[];
-  /** [n][2] where the features have two dimensions. */
+  /** Features [n][2] if they have two dimensions; else undefined. */
   readonly features: readonly (readonly number[])[] | undefined;
   /** The class of each sample, by the numbers of its own set. */
   readonly labels: readonly number[] | undefined;
 }
 
-/** First line of the file: what all rows were made with. A folder holds the rows of one configuration (cells may be added). */
+/** First line of the file: what all rows were made with. A folder holds the rows of one configuration; cells may be added. */
 export interface HeaderRow {
   /** Tells the header from measurements. */
   readonly kind: "header";
@@ -125,15 +128,15 @@ export interface HeaderRow {
   readonly library: string;
   /** The version of libtorch. */
   readonly libtorch: string;
-  /** Of the process that made the folder; others may have added to it. Headers of before it was kept have none. */
+  /** Record of the process that made the folder; others may have added rows. Absent in older headers. */
   readonly made?: MadeRecord;
 }
 
 /** When, where and by what command results were begun. */
 export interface MadeRecord {
-  /** ISO 8601 in UTC. */
+  /** Time, ISO 8601 in UTC. */
   readonly at: string;
-  /** "AMD EPYC 9005, 2 cores, linux x64". */
+  /** The machine, such as "AMD EPYC 9005, 2 cores, linux x64". */
   readonly machine: string;
   /** The device: "cpu", or "cuda" with a number. */
   readonly device: string;
@@ -141,7 +144,7 @@ export interface MadeRecord {
   readonly threads: number;
   /** The version of Node. */
   readonly node: string;
-  /** The command line that does it again; undefined where a program did it. */
+  /** Command line that repeats the run; undefined if a program began it. */
   readonly command?: string | undefined;
 }
 

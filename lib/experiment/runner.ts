@@ -1,4 +1,4 @@
-// Runs an experiment: takes up every cell and seed that no other process has, and leaves the rows in results.jsonl.
+// Runs an experiment: takes each cell and seed that no other process has taken, and writes its rows to results.jsonl.
 
 import { existsSync } from "node:fs";
 import { join } from "node:path";
@@ -18,44 +18,44 @@ import { checkpointsFolder, completeRun, keysOf, putAway } from "./training-run"
 
 /** Options of {@link run}. */
 export interface ExperimentOptions {
-  /** Where the data sets are. */
+  /** Folder with the data sets. */
   readonly data: string;
-  /** Where results and checkpoints go; several processes may share it. */
+  /** Folder for results and checkpoints. Several processes may share it. */
   readonly out: string;
-  /** Default "cpu". */
+  /** Device of the networks: "cpu", "cuda" or "cuda:N". Default "cpu". */
   readonly device?: string;
-  /** Patterns of the names of the cells to run; see {@link planOf}. Default: all. */
+  /** Patterns of the names of the cells to run; see {@link planOf}. Default: all cells. */
   readonly cells?: readonly string[];
-  /** Leaves out data sets that are not there instead of throwing. Default false. */
+  /** Missing out-of-distribution sets are left out instead of throwing ERR_IO. Default false. */
   readonly skipMissing?: boolean;
-  /** Keeps the weights of finished runs, in `networks` below `out`. Default false. */
+  /** The weights of finished runs are kept, in `networks` below `out`. Default false. */
   readonly keepCheckpoints?: boolean;
-  /** The command line that does this again, for the header. */
+  /** Command line that repeats the run, for the header. */
   readonly command?: string;
-  /** Name of the preset that the configuration is of, for the header. */
+  /** Name of the preset that the configuration is from, for the header. */
   readonly preset?: string;
-  /** Of the configuration, for messages. Default: that of the preset, or "configuration". */
+  /** Name of the configuration in messages. Default: that of the preset, or "configuration". */
   readonly name?: string;
-  /** Default: those of the library. */
+  /** Readers of the data sets, by name. Default: those of the library. */
   readonly readers?: DatasetReaders;
-  /** Aborts the run, which then throws ERR_ABORTED and goes on when it is started again. */
+  /** Signal that ends the run with ERR_ABORTED. Starting it again continues it. */
   readonly signal?: AbortSignal;
-  /** Receives every event of the run. */
+  /** Function that receives every event of the run. */
   readonly onProgress?: (event: ExperimentEvent) => void;
 }
 
-/** What happens in a run, told apart by its `type`. */
+/** An event of a run; `type` says which. */
 export type ExperimentEvent =
   | {
       /** The plan is made and the data sets are read. */
       readonly type: "planned";
-      /** What is run. */
+      /** The plan. */
       readonly plan: Plan;
       /** Out-of-distribution sets that were not there. */
       readonly skipped: readonly OodName[];
       /** Runs that the folder holds already. */
       readonly done: readonly PlannedRun[];
-      /** About the data. */
+      /** Warnings about the data. */
       readonly warnings: readonly string[];
     }
   | {
@@ -71,7 +71,7 @@ export type ExperimentEvent =
       readonly run: PlannedRun;
       /** The part of the run. */
       readonly phase: Phase;
-      /** How far the epoch is. */
+      /** Progress of the epoch. */
       readonly report: BatchReport;
     }
   | {
@@ -81,7 +81,7 @@ export type ExperimentEvent =
       readonly run: PlannedRun;
       /** The part of the run. */
       readonly phase: Phase;
-      /** Epochs done. */
+      /** Number of epochs done. */
       readonly epoch: number;
     }
   | {
@@ -111,35 +111,44 @@ export type ExperimentEvent =
       readonly type: "waiting";
       /** One of the runs that are left. */
       readonly run: PlannedRun;
-      /** Who is doing it. */
+      /** The process that does it. */
       readonly holder: Holder;
     };
 
-/** What a run came to. */
+/** Result of {@link run}. */
 export interface ExperimentSummary {
-  /** All of the plan that have their rows. */
+  /** Runs of the plan whose rows are all written. */
   readonly finished: readonly PlannedRun[];
-  /** Networks that gave no numbers: training diverged, or features had no variance. */
+  /** Runs whose network gave no numbers because training diverged or features had no variance. */
   readonly failed: readonly {
     /** The run. */
     readonly run: PlannedRun;
-    /** Why it gave no numbers. */
+    /** The error that says why it gave no numbers. */
     readonly error: LibtorchOodError;
   }[];
   /** Out-of-distribution sets that were not there, where `skipMissing` leaves them out. */
   readonly skipped: readonly OodName[];
 }
 
-/** What a network may come to; anything else (a full disk, no memory, an abort) ends the experiment. */
+/** Errors that end one run; any other error (a full disk, no memory, an abort) ends the experiment. */
 const failures: readonly ErrorCode[] = ["ERR_NON_FINITE", "ERR_NOT_POSITIVE_DEFINITE", "ERR_RANGE"];
 const waitMs = 2_000;
 
 /**
- * Runs what a folder lacks of an experiment. It may be stopped at any moment, also by `kill -9`, and started again; on the CPU, with the same
- * number of threads, the rows are those of an uninterrupted run but for their timings.
+ * Runs the part of an experiment that a folder lacks. The run may be stopped at any moment, also by `kill -9`, and started again. On the CPU, with the
+ * same number of threads, the rows are then those of an uninterrupted run but for their timings.
  *
- * @throws ERR_OPTION where the configuration is wrong or the folder holds results of another; ERR_IO naming data sets that are not there;
- *   ERR_CORRUPT_FILE, ERR_ABORTED, ERR_OUT_OF_MEMORY, ERR_DEVICE; ERR_BUSY where another process took this one for dead
+ * @param configuration - a preset or a configuration of your own
+ * @param options - folders of data and results, device, and which cells to run
+ * @returns the runs that are finished and those that failed
+ * @throws ERR_OPTION if the configuration is wrong, or if the folder holds results of another configuration; ERR_IO if data sets are missing, naming
+ *   them, and if a file cannot be read or written; ERR_CORRUPT_FILE for a damaged data set or results file; ERR_DEVICE if the device is unavailable;
+ *   ERR_BUSY if another process has taken over a run of this one, which it took for dead; ERR_ABORTED after an abort; ERR_OUT_OF_MEMORY
+ * @example
+ * import * as experiments from "libtorch-ood/experiments";
+ *
+ * const configuration = experiments.experimentPreset("table1");
+ * const { finished, failed } = await experiments.run(configuration, { data: "data", out: "runs", device: "cuda" });
  */
 export async function run(configuration: Configuration, options: ExperimentOptions): Promise<ExperimentSummary> {
   const { plan, data, header } = await prepare(configuration, options);
@@ -148,10 +157,15 @@ export async function run(configuration: Configuration, options: ExperimentOptio
 }
 
 /**
- * What {@link run} would do: the plan, the device, the data sets and the folder of results, checked as it does; nothing is trained, and
- * nothing is left in the folder.
+ * Tells what {@link run} would do. It makes the plan and checks the device, the data sets and the folder of results as {@link run} does. It trains
+ * nothing and leaves nothing in the folder.
  *
- * @throws as {@link run} before it trains
+ * @param configuration - a preset or a configuration of your own
+ * @param options - the options of {@link run}
+ * @throws what {@link run} throws before it trains
+ * @example
+ * const { plan } = await experiments.preview(experiments.experimentPreset("table1"), { data: "data", out: "runs" });
+ * console.log(plan.runs.length);
  */
 export async function preview(configuration: Configuration, options: ExperimentOptions): Promise<ExperimentPreview> {
   await requireWritableFolder(options.out, resultsFileName);
@@ -160,9 +174,9 @@ export async function preview(configuration: Configuration, options: ExperimentO
   return { plan, data };
 }
 
-/** What {@link preview} found. */
+/** Result of {@link preview}. */
 export interface ExperimentPreview {
-  /** What would run. */
+  /** The plan that would run. */
   readonly plan: Plan;
   /** The data sets, as they were read. */
   readonly data: ExperimentData;
@@ -262,7 +276,7 @@ class Experiment {
     }
   }
 
-  /** A run that was killed after its last row has left its checkpoints; one that another process is about to put away is left to it. */
+  /** Puts away the checkpoints of a run that was killed after its last row, unless another process is about to. */
   async #clear({ id }: PlannedRun): Promise<void> {
     if (!existsSync(join(this.options.out, checkpointsFolder, id))) return;
     const lease = await tryLease(join(this.options.out, leasesFolder), id);

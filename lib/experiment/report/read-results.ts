@@ -1,4 +1,4 @@
-// Reads `results.jsonl` of a folder of runs, line by line: every line whole and sound, but for a last one that a killed writer left torn.
+// Reads `results.jsonl` of a folder of runs, line by line. Every line must be sound, except for a last one that a killed writer left incomplete.
 
 import { join } from "node:path";
 import { corruptFile, io } from "../../core/file-errors";
@@ -10,19 +10,26 @@ import { checkRow, RowProblem } from "../row-checks";
 export interface Results {
   /** What all rows were made with. */
   readonly header: HeaderRow;
-  /** Of two rows of equal cell, seed, phase and epoch the later one: training that was stopped measures again what follows its checkpoint. */
+  /**
+   * The measurements. Of two with equal cell, seed, phase and epoch it has the later one: training that was stopped measures again what follows its
+   * checkpoint.
+   */
   readonly rows: readonly MeasurementRow[];
 }
 
-/** No row comes near it; it keeps a file without line breaks from being held whole. */
+/** Largest line, which no row comes near: the limit keeps a file without line breaks from being read whole. */
 const maxLineBytes = 1 << 28;
 const newline = 0x0a;
 
 /**
- * The rows of `runs`/results.jsonl. A last line without its line break is ignored unless it is whole.
+ * Reads the rows of `runs`/results.jsonl. It ignores a last line without line break unless that line is complete.
  *
- * @throws ERR_IO where the file cannot be read, ERR_CORRUPT_FILE with the file and the line's number for anything that is no row, a file
- *   that does not begin with a header, or headers of two configurations
+ * @param runs - the folder that {@link run} wrote to
+ * @throws ERR_IO if the file cannot be read; ERR_CORRUPT_FILE, with the number of the line, for a line that is no row, for a file that does not begin
+ *   with a header, and for headers of two configurations
+ * @example
+ * const { rows } = await experiments.read("runs");
+ * for (const { cell, seed, accuracy } of rows) console.log(cell.name, seed, accuracy);
  */
 export async function read(runs: string): Promise<Results> {
   const path = join(runs, "results.jsonl");
@@ -53,7 +60,7 @@ export async function read(runs: string): Promise<Results> {
   return { header, rows: [...rows.values()] };
 }
 
-/** Equal for equal cells, whatever the order of their fields. */
+/** Text that is equal for equal cells, whatever the order of their fields. */
 export function cellKey({ cell, inDistribution }: MeasurementRow): string {
   const { name, depth, spectralNorm, avgPoolShortcut, l2Normalize, paperEpochs, epochs, milestones, batchSize, width, featureDim } = cell;
   return JSON.stringify([
@@ -68,13 +75,13 @@ function rowKey(row: MeasurementRow): string {
 
 interface Line {
   readonly bytes: Uint8Array;
-  /** From 1. */
+  /** Number of the line, from 1. */
   readonly number: number;
-  /** It is the last one and has no line break. */
+  /** Whether it is the last line and has no line break. */
   readonly torn: boolean;
 }
 
-/** Split at line feeds only: a U+2028 in a name is no end of a line in JSON. Empty lines are passed over. */
+/** Splits a file at line feeds only, since a U+2028 in a name is no end of a line in JSON; skips empty lines. */
 async function* lines(path: string): AsyncGenerator<Line> {
   const { handle } = await openRegularFile(path);
   try {

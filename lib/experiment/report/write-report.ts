@@ -1,4 +1,4 @@
-// Reads a folder of runs and writes its report: `report.html`, `report.md` and the Markdown's figures.
+// Writes the report of a folder of runs: `report.html`, `report.md` and the figures of the latter.
 
 import { join, dirname, relative } from "node:path";
 import { boolean, optionsObject, string } from "../../core/checks";
@@ -13,19 +13,19 @@ import { read } from "./read-results";
 
 /** Options of {@link report}. */
 export interface ReportOptions {
-  /** Folder to write to; made where it is not there. Default: `report` in the folder of runs. */
+  /** Folder to write to, which is made if it is missing. Default: `report` in the folder of runs. */
   out?: string;
-  /** Default true. Without figures neither of the optional packages is needed. */
+  /** The report has figures, which need two optional packages. Default true. */
   figures?: boolean;
 }
 
-/** What {@link report} wrote. */
+/** Result of {@link report}. */
 export interface WrittenReport {
   /** Path of the page. */
   readonly html: string;
   /** Path of the Markdown file. */
   readonly markdown: string;
-  /** Titles of what was shown. */
+  /** Titles of the tables that were written. */
   readonly tables: readonly string[];
   /** Titles of the figures that were drawn. */
   readonly figures: readonly string[];
@@ -34,12 +34,16 @@ export interface WrittenReport {
 }
 
 /**
- * Writes the report of the runs in `runs`/results.jsonl: the tables of the seed paper with its printed numbers and those of the runs side by
- * side, and its figures, as far as the rows fill them. Runs that are still going can be reported on.
+ * Writes the report of the runs in `runs`/results.jsonl: the tables of the seed paper with its printed numbers and those of the runs side by side, and
+ * its figures, as far as the rows fill them. It also reports on runs that are not finished.
  *
- * @returns paths of the files, and what is in them
- * @throws ERR_IO, ERR_CORRUPT_FILE with file and line number, ERR_PLOT_NOT_FOUND where figures are wanted and the packages that draw them are
- *   not installed, ERR_OPTION
+ * @param runs - the folder that {@link run} wrote to
+ * @param options - the folder to write to, and whether to draw figures
+ * @returns paths of the files, and their contents
+ * @throws ERR_IO if a file cannot be read or written; ERR_CORRUPT_FILE for a damaged results file, with the line number; ERR_PLOT_NOT_FOUND if figures are
+ *   wanted and the packages that draw them are not installed; ERR_OPTION for an unknown option or a value of another type
+ * @example
+ * const { html } = await experiments.report("runs", { figures: false });
  */
 export async function report(runs: string, options: ReportOptions = {}): Promise<WrittenReport> {
   string(runs, "runs");
