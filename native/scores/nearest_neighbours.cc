@@ -26,8 +26,8 @@ namespace {
 constexpr int64_t chunk_rows = 1024;
 constexpr int64_t tile_rows = 8192;
 
-// What a step takes on at most where rows are long: elements that are prepared, and by screen the products or
-// differences that are summed, each some ten milliseconds' worth on two cores.
+// What a step takes on at most where rows are long: elements that are prepared, and by the kind of bound the products
+// or differences that are summed, each some ten milliseconds' worth on two cores.
 constexpr int64_t step_elements = int64_t{1} << 23;
 constexpr int64_t step_products = int64_t{1} << 32;
 constexpr int64_t step_double_products = int64_t{1} << 30;
@@ -39,7 +39,7 @@ constexpr int64_t block_rows = 8 * chunk_rows;
 // So few queries are compared by differences at once: preparing the points would take longer.
 constexpr int64_t few_queries = 2;
 
-// Candidates beyond k: so many distances may lie too near the k-th for the screen to tell them apart.
+// Candidates beyond k: so many distances may lie too near the k-th for the bound to tell them apart.
 constexpr int64_t spare = 16;
 
 // Rows as they are compared: float64, of unit length where that is asked for. May share the memory of `rows`.
@@ -98,20 +98,22 @@ std::tuple<at::Tensor, at::Tensor> least(const at::Tensor& values, int64_t wante
   return {chosen, index.gather(1, where)};
 }
 
-// How distances are screened. The first two by matrix product, which cancels where points are close together; the last
-// by differences.
-enum class Screen { single_product, double_product, differences };
+// How distances are bounded before they are measured. The first two by matrix product, which cancels where points are
+// close together; the last by differences.
+enum class Pruning { single_product, double_product, differences };
 
-Screen finer(Screen screen) { return screen == Screen::single_product ? Screen::double_product : Screen::differences; }
+Pruning finer(Pruning pruning) {
+  return pruning == Pruning::single_product ? Pruning::double_product : Pruning::differences;
+}
 
-// What a squared distance screened by a product differs by from the exact one at most, where the longest point has
+// What a squared distance by a product differs by from the exact one at most, where the longest point has
 // length P and the query the length |q|. With u the unit of rounding, the product of two vectors of d entries, each
 // rounded a few times itself, is wrong by (d + 10)·u·|q|·P at most; squared lengths and the sum of the terms add 4·u
 // (P² + |q|·P); the distance that is called exact is rounded, too.
-at::Tensor product_error(Screen screen, int64_t dim, double longest, const at::Tensor& query_length) {
+at::Tensor product_error(Pruning pruning, int64_t dim, double longest, const at::Tensor& query_length) {
   const auto d = static_cast<double>(dim);
   const double half_double = 0.5 * std::numeric_limits<double>::epsilon();
-  const double unit = screen == Screen::single_product ? 0.5 * std::numeric_limits<float>::epsilon() : half_double;
+  const double unit = pruning == Pruning::single_product ? 0.5 * std::numeric_limits<float>::epsilon() : half_double;
   const at::Tensor rounding = (query_length + longest).square_().mul_(4 * (d + 4) * half_double);
   return query_length.mul(2 * (d + 12) * longest).add_(4 * longest * longest).mul_(1.01 * unit).add_(rounding);
 }
@@ -148,9 +150,9 @@ void prepare_points(const NeighbourPoints& from, int64_t begin, int64_t end, at:
   });
 }
 
-// The points, and a centre and a scale for the screens. Any centre near the points' own serves, and any scale at which
-// squares are far from the limits of float32; so a sample of them is enough.
-NeighbourPoints screened_points(const at::Tensor& features, int64_t k, bool normalize, c10::Device device) {
+// The points, and a centre and a scale for the pruning bounds. Any centre near the points' own serves, and any scale at
+// which squares are far from the limits of float32; so a sample of them is enough.
+NeighbourPoints pruning_points(const at::Tensor& features, int64_t k, bool normalize, c10::Device device) {
   const int64_t count = features.size(0);
   NeighbourPoints made(device);
   made.k = k;
@@ -182,19 +184,19 @@ struct Search {
 
   std::shared_ptr<NeighbourPoints> shared;
   at::Tensor queries, result;
-  Screen first = Screen::single_product;  // what the next block begins with: learnt from the ones before
+  Pruning first = Pruning::single_product;  // what the next block begins with: learnt from the ones before
 
-  int64_t block = 0;                   // its first row
-  at::Tensor exact, screened, length;  // the block's rows: as compared, centred and scaled; the latter's lengths [n]
-  Screen screen = Screen::single_product;
+  int64_t block = 0;                 // its first row
+  at::Tensor exact, scaled, length;  // the block's rows: as compared, centred and scaled; the latter's lengths [n]
+  Pruning pruning = Pruning::single_product;
   at::Tensor pending;                    // which rows of the block, int64
-  at::Tensor operand;                    // those rows, as the screen takes them
+  at::Tensor operand;                    // those rows, as the bound takes them
   at::Tensor best, candidate;            // the least of what distances() gives, and their points [n, k + spare]
   int64_t tile = 0;                      // its first point
-  at::Tensor points, squares;            // the tile's, as the screen takes them, and their squared lengths
+  at::Tensor points, squares;            // the tile's, as the bound takes them, and their squared lengths
   std::optional<Float32Linear> product;  // by them, in float32
   double longest = 0;                    // of the points of the tiles so far
-  at::Tensor certain;                    // which pending rows the screen is certain of, bool [n]
+  at::Tensor certain;                    // which pending rows the bound is certain of, bool [n]
   at::Tensor candidates;                 // their candidates' points, nearest first [n, k + spare]
   at::Tensor measured;  // the candidates' distances: −∞ certainly nearer than the k-th, ∞ certainly farther
   at::Tensor pairs;     // row and column of those that lie between, [m, 2]
@@ -209,25 +211,25 @@ struct Search {
   int64_t rows_of_tile() const { return std::clamp<int64_t>(step_elements / queries.size(1), 64, tile_rows); }
 
   int64_t rows_of_chunk() const {
-    const int64_t most = screen == Screen::single_product   ? step_products
-                         : screen == Screen::double_product ? step_double_products
-                                                            : step_differences;
+    const int64_t most = pruning == Pruning::single_product   ? step_products
+                         : pruning == Pruning::double_product ? step_double_products
+                                                              : step_differences;
     return std::clamp<int64_t>(most / (rows_of_tile() * queries.size(1)), 1, chunk_rows);
   }
 
   void begin_block() {
     const at::Tensor rows = queries.slice(0, block, std::min(block + rows_of_block(), queries.size(0))).to(shared->on);
     exact = exact_rows(rows, shared->inverse.defined() ? inverse_lengths(rows) : at::Tensor());
-    screened = (exact - shared->centre).mul_(shared->scale);
-    length = lengths(screened);
+    scaled = (exact - shared->centre).mul_(shared->scale);
+    length = lengths(scaled);
     pending = at::arange(rows.size(0), at::TensorOptions().dtype(at::kLong).device(shared->on));
   }
 
-  void begin_screen(Screen with) {
-    screen = with;
-    operand = (screen == Screen::differences ? exact : screened).index_select(0, pending);
-    if (screen == Screen::differences) operand.mul_(shared->scale);
-    if (screen == Screen::single_product) operand = operand.to(at::kFloat);
+  void begin_pruning(Pruning with) {
+    pruning = with;
+    operand = (pruning == Pruning::differences ? exact : scaled).index_select(0, pending);
+    if (pruning == Pruning::differences) operand.mul_(shared->scale);
+    if (pruning == Pruning::single_product) operand = operand.to(at::kFloat);
     const int64_t kept = std::min(shared->k + spare, shared->points.size(0));
     best = at::full({pending.size(0), kept}, std::numeric_limits<double>::infinity(), operand.options());
     candidate = at::zeros({pending.size(0), kept}, pending.options());
@@ -237,7 +239,7 @@ struct Search {
   void prepare_tile() {
     const int64_t end = std::min(tile + rows_of_tile(), shared->points.size(0));
     const at::Tensor given = shared->points.slice(0, tile, end);
-    if (screen == Screen::single_product && shared->on.is_cpu()) {
+    if (pruning == Pruning::single_product && shared->on.is_cpu()) {
       if (!points.defined() || points.scalar_type() != at::kFloat || points.size(0) != end - tile) {
         points = at::empty({end - tile, given.size(1)}, operand.options());
         squares = at::empty({end - tile}, operand.options().dtype(at::kDouble));
@@ -249,27 +251,27 @@ struct Search {
       }
     } else {
       points = exact_rows(given, shared->inverse.defined() ? shared->inverse.slice(0, tile, end) : at::Tensor());
-      if (screen == Screen::differences) {
+      if (pruning == Pruning::differences) {
         if (shared->scale != 1) points = points * shared->scale;
         return;
       }
       points = (points - shared->centre).mul_(shared->scale);
       squares = points.square().sum(1);
-      if (screen == Screen::single_product) points = points.to(at::kFloat);
+      if (pruning == Pruning::single_product) points = points.to(at::kFloat);
     }
-    if (screen == Screen::single_product) product.emplace(points, squares.to(at::kFloat));
+    if (pruning == Pruning::single_product) product.emplace(points, squares.to(at::kFloat));
     longest = std::max(longest, std::sqrt(squares.max().item<double>()));
     if (!std::isfinite(longest)) fail_too_long();
   }
 
-  // Of some pending rows to the tile. By a product: squared distances in the screen's scale less the rows' own squared
-  // lengths, which orders them alike. By differences: distances in the screen's scale.
+  // Of some pending rows to the tile. By a product: squared distances in the bound's scale less the rows' own squared
+  // lengths, which orders them alike. By differences: distances in the bound's scale.
   at::Tensor distances(const at::Tensor& rows) {
-    if (screen == Screen::differences) {
+    if (pruning == Pruning::differences) {
       constexpr int64_t without_product = 2;
       return at::cdist(rows, points, 2, without_product);
     }
-    if (screen == Screen::single_product) return (*product)(rows.mul(-2));
+    if (pruning == Pruning::single_product) return (*product)(rows.mul(-2));
     return at::addmm(squares.unsqueeze(0), rows, points.t(), 1, -2);
   }
 
@@ -284,8 +286,8 @@ struct Search {
     values.copy_(least_of_all);
   }
 
-  // Which rows the screen is certain of, and what remains to be measured for them. With e the screen's error and s the
-  // k-th screened value, a candidate below s − 2e is certainly among the k nearest, one above s + 2e is certainly not:
+  // Which rows the bound is certain of, and what remains to be measured for them. With e the bound's error and s the
+  // k-th bound, a candidate below s − 2e is certainly among the k nearest, one above s + 2e is certainly not:
   // what lies between is measured exactly. Points that are no candidates are all beyond s + 2e where the last
   // candidate is.
   void judge() {
@@ -293,17 +295,17 @@ struct Search {
     candidates = candidate.gather(1, order);
     const at::Tensor kth = values.select(1, shared->k - 1).unsqueeze(1);
     const at::Tensor own = length.index_select(0, pending);
-    const bool differences = screen == Screen::differences;
+    const bool differences = pruning == Pruning::differences;
     const double rounding = 4 * (static_cast<double>(exact.size(1)) + 4) * std::numeric_limits<double>::epsilon();
     const at::Tensor margin =
-        differences ? kth * rounding : product_error(screen, exact.size(1), longest, own).mul_(2).unsqueeze(1);
+        differences ? kth * rounding : product_error(pruning, exact.size(1), longest, own).mul_(2).unsqueeze(1);
     const at::Tensor inside = values.lt(kth - margin);
     const at::Tensor between = values.le(kth + margin).logical_and_(inside.logical_not());
     certain = at::ones_like(own, at::kBool);
     if (!differences) {  // by differences, what is left out equals the k-th but for rounding
       if (values.size(1) < shared->points.size(0)) certain = values.select(1, -1).gt((kth + margin).squeeze(1));
       // No sum has overflowed.
-      const double limit = screen == Screen::single_product ? 1e15 : 1e75;
+      const double limit = pruning == Pruning::single_product ? 1e15 : 1e75;
       certain.logical_and_(own.lt(longest < limit ? limit : 0));
     }
 
@@ -325,7 +327,7 @@ struct Search {
     measured.index_put_({row, column}, lengths(difference));
   }
 
-  // The k-th exact distance of the rows that the screen is certain of; the others remain pending.
+  // The k-th exact distance of the rows that the bound is certain of; the others remain pending.
   void settle() {
     const at::Tensor distance = std::get<0>(measured.sort(1)).select(1, shared->k - 1);
     const at::Tensor which = certain.nonzero().squeeze(1);
@@ -334,8 +336,8 @@ struct Search {
 
     const int64_t all = pending.size(0);
     pending = pending.index_select(0, certain.logical_not().nonzero().squeeze(1));
-    if (screen == first && 2 * pending.size(0) > all) {
-      first = finer(screen);
+    if (pruning == first && 2 * pending.size(0) > all) {
+      first = finer(pruning);
     }
   }
 };
@@ -344,7 +346,7 @@ struct Search {
 
 Task<> fit_neighbours(std::shared_ptr<NeighbourPoints> shared, at::Tensor features, int64_t k, bool normalize) {
   require_finite(features, "features");
-  NeighbourPoints made = screened_points(features, k, normalize, shared->on);
+  NeighbourPoints made = pruning_points(features, k, normalize, shared->on);
   for (int64_t start = 0; normalize && start < features.size(0); start += tile_rows) {
     co_await next_turn;
     measure_lengths(made, start, std::min(start + tile_rows, features.size(0)));
@@ -353,7 +355,7 @@ Task<> fit_neighbours(std::shared_ptr<NeighbourPoints> shared, at::Tensor featur
 }
 
 // Block of queries by block, for each block tile of points by tile, for each tile chunk of queries by chunk. A block is
-// screened, and what the screen leaves open is measured piece by piece; the rows whose k-th distance it cannot tell for
+// bounded, and what the bounds leave open is measured piece by piece; the rows whose k-th distance it cannot tell for
 // certain go through the next, finer one.
 Task<at::Tensor> neighbour_distances(std::shared_ptr<NeighbourPoints> shared, at::Tensor queries) {
   if (!shared->points.defined()) fail("ERR_OPTION", "neighbours: expected points that have been fitted");
@@ -363,11 +365,11 @@ Task<at::Tensor> neighbour_distances(std::shared_ptr<NeighbourPoints> shared, at
   require_finite(queries, "features");
   const int64_t count = queries.size(0), points = shared->points.size(0);
   Search search(shared, queries);
-  if (count <= few_queries) search.first = Screen::differences;
+  if (count <= few_queries) search.first = Pruning::differences;
   for (search.block = 0; search.block < count; search.block += search.rows_of_block()) {
     search.begin_block();
-    for (Screen screen = search.first; search.pending.size(0) > 0; screen = finer(screen)) {
-      search.begin_screen(screen);
+    for (Pruning pruning = search.first; search.pending.size(0) > 0; pruning = finer(pruning)) {
+      search.begin_pruning(pruning);
       const int64_t rows = search.pending.size(0);
       for (search.tile = 0; search.tile < points; search.tile += search.rows_of_tile()) {
         search.prepare_tile();

@@ -18,7 +18,7 @@ struct NeighbourPoints {
   at::Tensor points;   // [N, d], float32 or float64 as they were given
   at::Tensor inverse;  // [N, 1], float64: 1/‖point‖, 1 for a zero point; undefined where lengths are kept
   int64_t k = 0;
-  // Screens work on (point − centre)·scale.
+  // Pruning bounds work on (point − centre)·scale.
   at::Tensor centre;  // [d], float64
   double scale = 1;
   c10::Device device() const { return on; }

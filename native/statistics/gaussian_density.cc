@@ -24,10 +24,10 @@ namespace {
 // computed above the diagonal.
 int64_t solve_block(int64_t dim) { return dim <= 512 ? 128 : 256; }
 
-// Columns of one product of a screen, over all its classes, and rows: they bound its memory, and keep a product of a
-// few classes in the cache until its norms are taken.
-constexpr int64_t screen_columns = int64_t{1} << 14;
-constexpr int64_t screen_rows = 512;
+// Columns of one product of a pruning bound, over all its classes, and rows: they limit its memory, and keep a product
+// of a few classes in the cache until its norms are taken.
+constexpr int64_t bound_columns = int64_t{1} << 14;
+constexpr int64_t bound_rows = 512;
 
 // Dimensions that a bound is made of.
 int64_t leading_dimensions(int64_t dim) { return std::min(dim, std::max<int64_t>(64, dim / 8)); }
@@ -160,27 +160,27 @@ at::Tensor GaussianDensity::log_density(Workspace& workspace, int64_t c, const a
       .add_(constant(deviation_.defined() ? log_determinant_half(deviation_[c]) : factor_of(c).half_log_determinant));
 }
 
-void GaussianDensity::make_screens(const Poll& poll) {
-  screens_.clear();  // an aborted call may have left some
-  screen_centre_ = mean_.mean(0);
-  const at::Tensor offset = (mean_ - screen_centre_).add_(mean_low_);
-  screen_reach_ = at::linalg_vector_norm(offset, 2, 1);
+void GaussianDensity::make_pruning_bounds(const Poll& poll) {
+  pruning_bounds_.clear();  // an aborted call may have left some
+  bound_centre_ = mean_.mean(0);
+  const at::Tensor offset = (mean_ - bound_centre_).add_(mean_low_);
+  bound_reach_ = at::linalg_vector_norm(offset, 2, 1);
   const int64_t width = solve_block(dim());
-  const auto group = static_cast<size_t>(std::max<int64_t>(1, screen_columns / width));
+  const auto group = static_cast<size_t>(std::max<int64_t>(1, bound_columns / width));
   for (size_t first = 0; first < factors_.size(); first += group) {
-    Screen screen;
-    screen.classes.resize(std::min(group, factors_.size() - first));
-    std::iota(screen.classes.begin(), screen.classes.end(), static_cast<int64_t>(first));
-    const size_t members = screen.classes.size();
+    PruningBound pruning;
+    pruning.classes.resize(std::min(group, factors_.size() - first));
+    std::iota(pruning.classes.begin(), pruning.classes.end(), static_cast<int64_t>(first));
+    const size_t members = pruning.classes.size();
     const auto blocks = static_cast<size_t>((dim() + width - 1) / width);
     std::vector<std::vector<at::Tensor>> weights(blocks, std::vector<at::Tensor>(members)), biases = weights;
-    screen.norms.resize(members);
+    pruning.norms.resize(members);
     for_each_class(device(), static_cast<int64_t>(members), [&](int64_t i) {
       poll();
       const auto member = static_cast<size_t>(i);
-      const int64_t c = screen.classes[member];
+      const int64_t c = pruning.classes[member];
       const at::Tensor inverse = inverse_of_lower(factors_[static_cast<size_t>(c)].lower);
-      screen.norms[member] = at::linalg_vector_norm(inverse).item<double>();
+      pruning.norms[member] = at::linalg_vector_norm(inverse).item<double>();
       const at::Tensor shift = inverse.mv(offset[c]).neg_();
       for (size_t block = 0; block < blocks; ++block) {
         const int64_t start = static_cast<int64_t>(block) * width;
@@ -190,14 +190,14 @@ void GaussianDensity::make_screens(const Poll& poll) {
       }
     });
     for (size_t block = 0; block < blocks; ++block) {
-      screen.blocks.emplace_back(at::cat(weights[block]), at::cat(biases[block]));
+      pruning.blocks.emplace_back(at::cat(weights[block]), at::cat(biases[block]));
       weights[block].clear();
     }
     // Far from float32's range, so that neither overflow nor underflow comes into the bound.
-    for (const double norm : screen.norms) screening_ = screening_ && norm > 1e-12 && norm < 1e12;
-    screens_.push_back(std::move(screen));
+    for (const double norm : pruning.norms) products_bound_ = products_bound_ && norm > 1e-12 && norm < 1e12;
+    pruning_bounds_.push_back(std::move(pruning));
   }
-  if (!screening_) screens_.clear();
+  if (!products_bound_) pruning_bounds_.clear();
 }
 
 // Upper bounds of the log densities without prior, [n, P]. ‖L⁻¹y‖² is at least what the leading dimensions contribute
@@ -220,20 +220,20 @@ at::Tensor GaussianDensity::leading_bound(const Workspace& workspace) const {
 // computed differs from the true one by (s + 5)·v·‖L⁻¹‖_F·(‖x − m‖ + ‖u − m‖) at most (rounding of L⁻¹, of both
 // vectors, and of products and sums), and its norm, of a block at a time, by a factor 1 ± (s + 5)·v. Of a row beyond
 // float32 it says nothing.
-at::Tensor GaussianDensity::screened_bound(const Workspace& workspace, const Poll& poll) const {
+at::Tensor GaussianDensity::product_bound(const Workspace& workspace, const Poll& poll) const {
   const int64_t count = workspace.rows.size(0);
   const double rounding = static_cast<double>(longest_sum_float32(device(), dim()) + 5) * 0.5 *
                           std::numeric_limits<float>::epsilon() * 1.01;
   const at::Tensor bound = at::empty({count, present()}, mean_.options());
-  for (int64_t start = 0; start < count; start += screen_rows) {
-    const int64_t end = std::min(start + screen_rows, count);
-    const at::Tensor centred = workspace.rows.slice(0, start, end) - screen_centre_;
+  for (int64_t start = 0; start < count; start += bound_rows) {
+    const int64_t end = std::min(start + bound_rows, count);
+    const at::Tensor centred = workspace.rows.slice(0, start, end) - bound_centre_;
     const at::Tensor reach = at::linalg_vector_norm(centred, 2, 1);
     const at::Tensor single = centred.to(at::kFloat);
-    for (const Screen& screen : screens_) {
-      const auto members = static_cast<int64_t>(screen.classes.size());
+    for (const PruningBound& pruning : pruning_bounds_) {
+      const auto members = static_cast<int64_t>(pruning.classes.size());
       at::Tensor square = at::zeros({end - start, members}, mean_.options());
-      for (const Float32Linear& product : screen.blocks) {
+      for (const Float32Linear& product : pruning.blocks) {
         poll();
         const at::Tensor white = product(single.slice(1, 0, product.inputs()));
         square.add_(at::linalg_vector_norm(white.view({end - start, members, -1}), 2, 2).to(at::kDouble).square_());
@@ -242,8 +242,8 @@ at::Tensor GaussianDensity::screened_bound(const Workspace& workspace, const Pol
       const at::Tensor beyond = length.isfinite().logical_not_();
       const bool any_beyond = beyond.any().item<bool>();
       for (int64_t i = 0; i < members; ++i) {
-        const int64_t c = screen.classes[static_cast<size_t>(i)];
-        const at::Tensor error = (reach + screen_reach_[c]).mul_(rounding * screen.norms[static_cast<size_t>(i)]);
+        const int64_t c = pruning.classes[static_cast<size_t>(i)];
+        const at::Tensor error = (reach + bound_reach_[c]).mul_(rounding * pruning.norms[static_cast<size_t>(i)]);
         const at::Tensor least = length.select(1, i).sub(error).clamp_min_(0).square_();
         bound.slice(0, start, end)
             .select(1, c)
@@ -283,8 +283,8 @@ at::Tensor GaussianDensity::joint_log_density(Workspace& workspace, const Poll& 
       joint.select(1, c).index_copy_(0, index, log_density(own, c, index).add_(prior[c]));
     });
   };
-  const bool screened = bound_ == Bound::screened;
-  const at::Tensor bound = (screened ? screened_bound(workspace, poll) : leading_bound(workspace)).add_(prior);
+  const bool by_products = bound_ == Bound::products;
+  const at::Tensor bound = (by_products ? product_bound(workspace, poll) : leading_bound(workspace)).add_(prior);
   // The likeliest class of each row first; then the others whose bound is not below what can matter beside it.
   const at::Tensor likeliest = bound.argmax(1, /*keepdim=*/true);
   const at::Tensor first = at::zeros_like(bound, at::kBool).scatter_(1, likeliest, true);
@@ -299,12 +299,12 @@ at::Tensor GaussianDensity::joint_log_density(Workspace& workspace, const Poll& 
 
   rows_seen_ += count;
   const double share = others.sum().item<double>() / static_cast<double>(others.numel());
-  if (screened && share > 0.4) {
+  if (by_products && share > 0.4) {
     bound_ = Bound::leading;  // ill-conditioned: float32 tells nothing
-    screening_ = false;
-  } else if (!screened && share > 0.3 && screening_ && 3 * rows_seen_ >= 2 * dim()) {
-    make_screens(poll);  // takes as long as the bound would have saved on the rows seen so far
-    if (screening_) bound_ = Bound::screened;
+    products_bound_ = false;
+  } else if (!by_products && share > 0.3 && products_bound_ && 3 * rows_seen_ >= 2 * dim()) {
+    make_pruning_bounds(poll);  // takes as long as the bound would have saved on the rows seen so far
+    if (products_bound_) bound_ = Bound::products;
   }
   return joint;
 }
@@ -344,7 +344,7 @@ int64_t GaussianDensity::nbytes() const {
     std::for_each(tensors.begin(), tensors.end(), add);
   };
   for (const at::Tensor* tensor :
-       {&mean_, &mean_low_, &deviation_, &centre_, &white_mean_, &screen_centre_, &screen_reach_}) {
+       {&mean_, &mean_low_, &deviation_, &centre_, &white_mean_, &bound_centre_, &bound_reach_}) {
     add(*tensor);
   }
   for (const Factor& factor : factors_) {
@@ -352,8 +352,8 @@ int64_t GaussianDensity::nbytes() const {
     add(factor.leading_inverse);
     add_all(factor.inverse_blocks);
   }
-  for (const Screen& screen : screens_) {
-    for (const Float32Linear& product : screen.blocks) bytes += product.nbytes();
+  for (const PruningBound& pruning : pruning_bounds_) {
+    for (const Float32Linear& product : pruning.blocks) bytes += product.nbytes();
   }
   return bytes;
 }

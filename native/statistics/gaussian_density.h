@@ -113,14 +113,14 @@ class GaussianDensity {
 
   // L⁻¹ of some classes in float32, made when enough rows come by to pay for it: one product per block of
   // dimensions, whose weight holds the rows of each class in turn.
-  struct Screen {
+  struct PruningBound {
     std::vector<int64_t> classes;
     std::vector<double> norms;  // ‖L⁻¹‖_F
     std::vector<Float32Linear> blocks;
   };
-  void make_screens(const Poll& poll);
+  void make_pruning_bounds(const Poll& poll);
   at::Tensor leading_bound(const Workspace& workspace) const;
-  at::Tensor screened_bound(const Workspace& workspace, const Poll& poll) const;
+  at::Tensor product_bound(const Workspace& workspace, const Poll& poll) const;
   void centre(at::Tensor& out, const at::Tensor& rows, int64_t c, int64_t columns) const;
   double constant(double half_log_determinant) const;
   static void whiten(const Factor& factor, const at::Tensor& rows, at::Tensor& white);
@@ -140,11 +140,11 @@ class GaussianDensity {
   std::vector<double> jitter_, shrinkage_;
 
   // What joint_log_density has learnt: which bound to use, and whether float32 is worth another try.
-  enum class Bound { leading, screened };
+  enum class Bound { leading, products };
   Bound bound_ = Bound::leading;
-  bool screening_ = true;
-  std::vector<Screen> screens_;
-  at::Tensor screen_centre_, screen_reach_;  // [d], [P]: mean of the class means, and their distances from it
+  bool products_bound_ = true;
+  std::vector<PruningBound> pruning_bounds_;
+  at::Tensor bound_centre_, bound_reach_;  // [d], [P]: mean of the class means, and their distances from it
   int64_t rows_seen_ = 0;
 };
 

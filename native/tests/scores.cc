@@ -24,7 +24,7 @@ double largest(const at::Tensor& tensor) { return tensor.abs().max().item<double
 
 }  // namespace
 
-TEST_CASE("neighbours: the k-th distance of every query, by whichever screen") {
+TEST_CASE("neighbours: the k-th distance of every query, by whichever pruning bound") {
   at::manual_seed(1);
   const at::Tensor spread = at::randn({900, 12}, at::kDouble);
   struct Case {
