@@ -1,15 +1,15 @@
-// Data sets as a configuration names them: one that the library reads, or a folder of images, `folder:PATH` or `NAME=PATH`.
+// Parses data sets as a configuration names them: one that the library reads, or a folder of images as `folder:PATH` or `NAME=PATH`.
 
 import { basename } from "node:path";
 
 export interface DatasetReference {
-  /** What rows, tables and figures call it. */
+  /** Name in rows, tables and figures. */
   readonly name: string;
-  /** As it was given, to be taken from the data directory; undefined for a data set that the library reads. */
+  /** Path as it was given, relative to the data directory; undefined for a data set that the library reads. */
   readonly folder: string | undefined;
 }
 
-/** What a row calls the parts of the in-distribution set. */
+/** Names of the parts of the in-distribution set in a row. */
 const parts = ["train", "validation", "test"];
 
 export function datasetReference(text: string): DatasetReference {
@@ -18,7 +18,7 @@ export function datasetReference(text: string): DatasetReference {
   return { name: given ?? basename(path), folder: path };
 }
 
-/** Why a folder cannot go by its name; undefined where it can. @param known names of the data sets that the library reads */
+/** Why a folder cannot have its name; undefined if it can. @param known - names of the data sets that the library reads */
 export function nameProblem({ name, folder }: DatasetReference, known: readonly string[]): string | undefined {
   if (folder === undefined) return undefined;
   if (["", ".", ".."].includes(name.trim())) return `a name for ${folder}, as NAME=${folder}`;

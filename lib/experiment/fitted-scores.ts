@@ -1,4 +1,4 @@
-// The scores that an experiment measures, fitted to the outputs of one network: each once, mixtures by the configuration's estimator.
+// Fits the scores that an experiment measures to the outputs of one network, each once; mixtures use the configuration's estimator.
 
 import type { ModelOutput } from "../core/model-outputs";
 import type { Scope } from "../core/scope";
@@ -6,14 +6,14 @@ import { scores as scoring, type Covariance, type Extraction, type GaussianMixtu
 import type { MeasurementChoices, MixtureChoices } from "./configuration";
 import { featureMixture, requirementsOf, scoreChoice, type MeasuredScore, type ScoreChoice } from "./measured-scores";
 
-/** Which scores, how their Gaussian mixtures are fitted, and what ends that. */
+/** The scores to fit, the estimator of their Gaussian mixtures, and the signal that ends the fits. */
 export interface FitChoices {
   readonly scores: MeasurementChoices["scores"];
   readonly mixture: MixtureChoices;
   readonly signal: AbortSignal | undefined;
 }
 
-/** The scores that are measured, by the names of the rows. A Gaussian mixture over the features is also fitted where its score is not asked for. */
+/** The fitted scores, by their names in the rows. A Gaussian mixture over the features is fitted even if its score is not asked for. */
 export async function fitScores(
   model: ResNet,
   train: Extraction,
@@ -36,7 +36,7 @@ export async function fitScores(
   return fitted;
 }
 
-/** With its default options, on the device of the network where it computes on one. */
+/** Fits a score with its default options, on the device of the network if the score takes a device. */
 function fitScore(
   { name, from }: ScoreChoice,
   training: scoring.TrainingOutputs,
@@ -50,7 +50,7 @@ function fitScore(
 
 /** The Gaussian mixtures over the training outputs, each fitted once. */
 export class Mixtures {
-  /** Departures from the estimator that was asked for, in words. */
+  /** Deviations from the estimator that was asked for, in words. */
   readonly notes: string[] = [];
   readonly #fitted = new Map<string, scoring.ScoreOf["gaussian-mixture"]>();
 
@@ -90,7 +90,7 @@ function counts(labels: Int32Array, numClasses: number): number[] {
   return found;
 }
 
-/** The outputs of the network that are needed: features and logits for what every row says, and what the scores look at. */
+/** The outputs of the network that are needed: features and logits for every row, and those that the scores look at. */
 export function outputsFor(scores: readonly MeasuredScore[]): ModelOutput[] {
   const needed = scores.flatMap((score) => {
     const { fit, score: seen } = requirementsOf(scoreChoice(score, "scores"));

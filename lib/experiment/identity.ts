@@ -1,4 +1,4 @@
-// What all rows of a folder have in common, and how to say in what two experiments differ.
+// The identity of an experiment, which all rows of a folder share, and the differences between two.
 
 import { createHash } from "node:crypto";
 import { cpus } from "node:os";
@@ -10,8 +10,8 @@ import type { Configuration, ResolvedConfiguration } from "./configuration";
 import type { HeaderRow, MadeRecord } from "./rows";
 
 /**
- * The part of a configuration that decides what a row of a cell and seed says. Cells, seeds and the epochs between measurements are not in it:
- * those may be added to a folder.
+ * The part of a configuration that decides the row of a cell and seed. Cells, seeds and the epochs between measurements are not part of it, since they
+ * may be added to a folder.
  */
 export interface Identity {
   readonly inDistribution: string;
@@ -27,8 +27,8 @@ export interface Identity {
 }
 
 /**
- * A configuration with what was found of its data: what a header holds. Data sets go by their names; what follows `data` also follows from its hashes,
- * and is not compared.
+ * A configuration with facts about its data, as a header holds it. Data sets have their names in it. The fields after `data` follow from its hashes and
+ * are not compared.
  */
 export type RecordedConfiguration = ResolvedConfiguration & {
   readonly data: Identity["data"];
@@ -36,7 +36,7 @@ export type RecordedConfiguration = ResolvedConfiguration & {
   /** [C, H, W] of the sets whose images had another form than those in distribution. */
   readonly conformed: Readonly<Record<string, readonly number[]>>;
   readonly classNames: readonly string[];
-  /** How a configuration names the sets that come from folders, by what they go by. Headers of before it was kept have none. */
+  /** The sets that come from folders, as the configuration writes them, by name. Absent in older headers. */
   readonly references?: Readonly<Record<string, string>> | undefined;
 };
 
@@ -57,7 +57,7 @@ export function identityOf(configuration: RecordedConfiguration): Identity {
   };
 }
 
-/** The configuration that a folder was begun with, as it was given. @throws ERR_CORRUPT_FILE */
+/** The configuration that a folder was begun with, as it was given. @throws ERR_CORRUPT_FILE for a header without one */
 export function configurationOf({ configuration }: HeaderRow, where: string): Configuration {
   if (!isObject(configuration)) throw corruptFile(where, "a header with a configuration", describe(configuration));
   const { references, ...recorded } = configuration as unknown as RecordedConfiguration;
@@ -86,7 +86,7 @@ export function headerOf(configuration: RecordedConfiguration, preset: string | 
   };
 }
 
-/** @param name - of the device that networks are trained on */
+/** The record of this process and machine. @param name - name of the device that networks are trained on */
 export function madeHere(name: string, command: string | undefined): MadeRecord {
   const processors = cpus();
   const model = processors[0]?.model.trim() ?? "unknown processor";
@@ -100,7 +100,7 @@ export function madeHere(name: string, command: string | undefined): MadeRecord 
   };
 }
 
-/** "scale.epochs.run (6 there, 12 here)" for every field that is not the same. */
+/** The fields that differ, each as "scale.epochs.run (6 there, 12 here)". */
 export function differences(there: unknown, here: unknown, path = ""): string[] {
   if (canonical(there) === canonical(here)) return [];
   if (isObject(there) && isObject(here)) {

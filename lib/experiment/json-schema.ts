@@ -1,4 +1,4 @@
-// The published JSON schema as a schema of the library's own validator: of the keywords that schema.json uses, each is understood.
+// Turns the published JSON schema into a schema of the library's validator; it understands every keyword that schema.json uses.
 
 import { describe } from "../core/checks";
 import { LibtorchOodError } from "../core/errors";
@@ -44,8 +44,10 @@ const understood = [
 ];
 
 /**
- * @param name - stands for the value itself in the message where the problem is not inside it
- * @throws ERR_OPTION: the path to the first field that does not fit, what was expected there and what was found
+ * Checks a value against a JSON schema.
+ *
+ * @param name - name of the value in messages
+ * @throws ERR_OPTION for the first field that does not fit, with its path, what was expected there and what was found
  */
 export function checkJson(value: unknown, schema: JsonSchema, name: string): void {
   check(schemaOf(schema, schema), value, (place, expected, found) => {
@@ -54,7 +56,7 @@ export function checkJson(value: unknown, schema: JsonSchema, name: string): voi
   });
 }
 
-/** The value with the defaults of the schema filled in, wherever an object is there to hold them; the value itself is not changed. */
+/** A copy of the value with the defaults of the schema filled in, in every object that is present. */
 export function withDefaults(value: unknown, schema: JsonSchema, root = schema): unknown {
   const { properties, items } = resolve(schema, root);
   if (Array.isArray(value)) return items ? value.map((item) => withDefaults(item, items, root)) : value;
@@ -68,7 +70,7 @@ export function withDefaults(value: unknown, schema: JsonSchema, root = schema):
   return filled;
 }
 
-/** The library's validator of what a JSON schema says. */
+/** The schema of the library's validator for a JSON schema. */
 function schemaOf(given: JsonSchema, root: JsonSchema): Schema<unknown> {
   const schema = resolve(given, root);
   const unknownKeyword = Object.keys(schema).find((key) => !annotations.includes(key) && !understood.includes(key));
@@ -121,7 +123,7 @@ function objectOf({ properties = {}, required = [], additionalProperties }: Json
   return object(Object.fromEntries(fields), additionalProperties === false ? "refuse" : "keep");
 }
 
-/** A reference with what stands beside it: only annotations do here. */
+/** The definition that a reference names. Only annotations stand beside a reference here. */
 function resolve(schema: JsonSchema, root: JsonSchema): JsonSchema {
   if (schema.$ref === undefined) return schema;
   const name = schema.$ref.replace("#/definitions/", "");

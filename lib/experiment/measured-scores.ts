@@ -1,13 +1,13 @@
-// The scores that an experiment measures: those of the registry by its names, with `:SOURCE` where one looks at other outputs than features.
+// Names of the scores that an experiment measures: those of the registry, with `:SOURCE` for a score that looks at other outputs than features.
 
 import { LibtorchOodError } from "../core/errors";
 import { modelOutputs, type ModelOutput } from "../core/model-outputs";
 import { scores } from "../index";
 
-/** A score as configurations, rows and tables name it: `"max-softmax"`, `"gaussian-mixture"`, `"gaussian-mixture:logits"`. */
+/** Name of a score in configurations, rows and tables: `"max-softmax"`, `"gaussian-mixture"`, `"gaussian-mixture:logits"`. */
 export type MeasuredScore = scores.ScoreName | `${scores.ScoreName}:${ModelOutput}`;
 
-/** Table 1 of the seed paper, Table 4b and Table 5. */
+/** The scores of Table 1, Table 4b and Table 5 of the seed paper, in this order. */
 export const featureMixture = "gaussian-mixture";
 export const maxSoftmax = "max-softmax";
 export const logitMixture = "gaussian-mixture:logits";
@@ -19,9 +19,9 @@ export interface ScoreChoice {
 }
 
 /**
- * The score and its source.
+ * Parses the name of a score and its source.
  *
- * @param field - for messages: "measurements.scores[0]"
+ * @param field - name of the field in messages: "measurements.scores[0]"
  * @throws ERR_OPTION for a score that is not in the registry, or one that has no such source
  */
 export function scoreChoice(text: string, field: string): ScoreChoice {
@@ -41,7 +41,7 @@ export function scoreChoice(text: string, field: string): ScoreChoice {
   return choice;
 }
 
-/** What the score is fitted to, and what it looks at. */
+/** The outputs that the score is fitted to and looks at. */
 export function requirementsOf({ name, from }: ScoreChoice): scores.Requirements {
   return from === undefined ? scores.requirements(name) : scores.requirements(name, { from });
 }

@@ -1,4 +1,4 @@
-// What a network is like after an epoch: accuracy, neural collapse on the training features, and how each score tells the other sets apart.
+// Measures a network after an epoch: accuracy, neural collapse of the training features, and how well each score tells the other sets apart.
 
 import { Scope } from "../core/scope";
 import {
@@ -19,22 +19,22 @@ import type { MeasurementRow, OodResult, SampledPoints } from "./rows";
 
 export interface MeasureChoices extends FitChoices {
   readonly precision: Precision;
-  /** How many of each; 0: none. */
+  /** Number of singular values, and of samples of each set; 0 for none. */
   readonly singularValues: number;
   readonly samples: number;
 }
 
-/** The fields of a row that come from the network itself. */
+/** The fields of a row that are measured of the network. */
 export type Measured = Pick<MeasurementRow, "accuracy" | "collapse" | "ood" | "jitter" | "singularValues" | "samples"> & {
-  /** Departures from the estimator that was asked for, in words. */
+  /** Deviations from the estimator that was asked for, in words. */
   readonly notes: readonly string[];
 };
 
 /**
- * Measures a network. Its weights are read, never changed.
+ * Measures a network. It reads the weights and does not change them.
  *
- * @throws what extraction, the mixtures and the collapse numbers throw: ERR_NON_FINITE, ERR_NOT_POSITIVE_DEFINITE, ERR_RANGE for a network whose
- *   class means coincide; ERR_ABORTED, ERR_OUT_OF_MEMORY
+ * @throws what extraction, the mixtures and the collapse numbers throw: ERR_NON_FINITE for a network that gives NaN; ERR_NOT_POSITIVE_DEFINITE if features
+ *   do not vary within classes; ERR_RANGE for a network whose class means coincide; ERR_ABORTED after an abort; ERR_OUT_OF_MEMORY
  */
 export async function measure(model: ResNet, data: ExperimentData, choices: MeasureChoices): Promise<Measured> {
   const { precision, signal } = choices;
@@ -82,7 +82,7 @@ export async function measure(model: ResNet, data: ExperimentData, choices: Meas
   });
 }
 
-/** Section 4.1 of the seed paper: un-augmented training features, evaluation mode; NC4 against the network's own predictions. */
+/** Neural collapse as in section 4.1 of the seed paper: training features without augmentation, evaluation mode; NC4 against the network's predictions. */
 async function collapseOf(model: ResNet, train: Extraction, signal: AbortSignal | undefined): Promise<MeasurementRow["collapse"]> {
   return Scope.run(async (scope) => {
     const weights = await model.weights();
@@ -130,8 +130,8 @@ async function meanVariance(statistics: ClassStatistics, of: number): Promise<nu
 }
 
 /**
- * Fig. 6: how far each set reaches along the leading right singular vectors of the training features, as a root mean square per image: lengths
- * grow with the root of the number of images, which differs between sets. Of the training features these are the singular values / √N.
+ * How far each set reaches along the leading right singular vectors of the training features (Fig. 6), as a root mean square per image, since lengths grow
+ * with the root of the number of images, which differs between sets. For the training features these are the singular values / √N.
  */
 async function directionsOf(
   train: Extraction,
@@ -149,7 +149,7 @@ async function directionsOf(
   };
 }
 
-/** Densities and confidences: in-distribution is the positive class. */
+/** How well a score tells two sets apart; in-distribution is the positive class. */
 function detection(inside: Float64Array | undefined, outside: Float64Array | undefined): OodResult {
   const [id, ood] = [inside as Float64Array, outside as Float64Array];
   return {
@@ -161,7 +161,7 @@ function detection(inside: Float64Array | undefined, outside: Float64Array | und
   };
 }
 
-/** Every n-th image of a set; its features only where a plane can show them. */
+/** Samples of every n-th image of a set; with features only if they have two dimensions. */
 function sampled({ features, labels }: Extraction, logDensity: Float64Array, wanted: number): SampledPoints {
   const total = logDensity.length;
   const count = Math.min(wanted, total);

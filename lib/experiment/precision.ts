@@ -1,4 +1,4 @@
-// What `precision: "auto"` comes to in an experiment: one precision for all rows of a folder, whatever machines they come from.
+// Resolves `precision: "auto"` of an experiment to one precision for all rows of a folder, whatever machines they come from.
 
 import { open } from "node:fs/promises";
 import { createInterface } from "node:readline";
@@ -9,8 +9,8 @@ import type { ResolvedConfiguration } from "./configuration";
 import { resultsFileName } from "./results-file";
 
 /**
- * The configuration with "auto" resolved: as the rows that the folder holds were computed, in an empty folder by the device. A folder that holds
- * something else than results is left to {@link ResultsFile.open} to refuse.
+ * The configuration with "auto" resolved: to the precision of the rows that the folder holds, or in an empty folder to that of the device. A folder that
+ * holds something else than results is left to {@link ResultsFile.open}, which refuses it.
  */
 export async function withPrecision(configuration: ResolvedConfiguration, out: string, device: string): Promise<ResolvedConfiguration> {
   const { training } = configuration;

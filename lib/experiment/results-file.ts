@@ -1,4 +1,4 @@
-// results.jsonl: the rows of an experiment, appended one line at a time by any number of processes, and read back after any kind of stop.
+// The file results.jsonl: any number of processes append rows to it, one line at a time, and read it back after any kind of stop.
 
 import { open, readFile, type FileHandle } from "node:fs/promises";
 import { dirname, join } from "node:path";
@@ -19,8 +19,8 @@ export const resultsFileName = "results.jsonl";
 export const leasesFolder = "leases";
 
 /**
- * The rows of a folder. A row is written whole and flushed to the disk before {@link append} resolves; what a killed writer left of one is cut
- * off before the next is written. All writing is under a lease, so that no process cuts off what another is just writing.
+ * The rows of a folder. {@link append} resolves when a row is complete and flushed to the disk. A part of a row that a killed writer left is cut off before
+ * the next row is written. All writing is under a lease, so that no process cuts off a row that another is writing.
  */
 export class ResultsFile {
   readonly #file: string;
@@ -35,8 +35,9 @@ export class ResultsFile {
   /**
    * Opens the file of a folder, or makes it.
    *
-   * @param header of this experiment
-   * @throws ERR_OPTION naming the fields where the folder holds results of another configuration; ERR_IO; ERR_CORRUPT_FILE
+   * @param header - header of this experiment
+   * @throws ERR_OPTION if the folder holds results of another configuration, naming the fields that differ; ERR_IO if the file cannot be read or written;
+   *   ERR_CORRUPT_FILE for a line that is no row
    */
   static async open(directory: string, header: HeaderRow): Promise<ResultsFile> {
     requireDirectory(directory);
@@ -51,7 +52,7 @@ export class ResultsFile {
     return results;
   }
 
-  /** Whether {@link open} would take the folder as it is; nothing is left there. @throws as {@link open} */
+  /** Throws what {@link open} would throw for the folder, and leaves nothing there. */
   static async check(directory: string, header: HeaderRow): Promise<void> {
     const results = new ResultsFile(directory);
     const text = await readText(results.#file);
@@ -68,7 +69,7 @@ export class ResultsFile {
     throw new LibtorchOodError("ERR_OPTION", message);
   }
 
-  /** @throws ERR_CORRUPT_FILE for a header whose configuration is none */
+  /** The identity of a header. @throws ERR_CORRUPT_FILE for a header whose configuration is none */
   #identity({ configuration }: HeaderRow): Identity {
     try {
       return identityOf(configuration as RecordedConfiguration);
@@ -77,12 +78,12 @@ export class ResultsFile {
     }
   }
 
-  /** The measurement with this {@link rowKey}, as of the last refresh. */
+  /** The measurement with this {@link rowKey}, as of the last {@link refresh}. */
   get(key: string): MeasurementRow | undefined {
     return this.#rows.get(key);
   }
 
-  /** Reads what other processes have written. */
+  /** Reads the rows that other processes have written. */
   async refresh(): Promise<void> {
     this.#take(parseRows(this.#file, await readText(this.#file)));
   }
@@ -90,7 +91,8 @@ export class ResultsFile {
   /**
    * Appends a row, unless there is one of the same measurement.
    *
-   * @param stillMine asked when nobody else can write: false makes it throw ERR_BUSY and write nothing
+   * @param stillMine - function that is called when no other process can write, and says whether this process still holds the run
+   * @throws ERR_BUSY, without writing, if `stillMine` resolves to false
    */
   async append(row: MeasurementRow, stillMine: () => Promise<boolean>): Promise<void> {
     await withLease(this.#leases, "results", async () => {
@@ -110,7 +112,7 @@ export class ResultsFile {
     this.#rows = new Map(rows.flatMap((row) => (row.kind === "measurement" ? [[rowKey(row), row]] : [])));
   }
 
-  /** All rows; a last line without its end, of a writer that was killed, is cut off. Only under the lease. */
+  /** Reads all rows and cuts off a last line without end, which a killed writer left. To be called under the lease. */
   async #readRepaired(): Promise<ResultRow[]> {
     const text = await readText(this.#file);
     const end = text.lastIndexOf("\n") + 1;
@@ -176,7 +178,7 @@ async function readText(file: string): Promise<string> {
   }
 }
 
-/** A new file is there after a power cut only when its directory is on the disk too. Windows and some network file systems cannot flush one. */
+/** Flushes a directory, without which a new file may be lost in a power cut. Windows and some network file systems cannot flush one. */
 async function syncDirectory(directory: string): Promise<void> {
   if (process.platform === "win32") return;
   const handle = await io("flush", directory, open(directory, "r"));

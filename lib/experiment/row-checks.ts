@@ -1,4 +1,4 @@
-// Checks one line of `results.jsonl` against lib/experiment/rows.ts, and says which field is wrong, what was expected and what was found.
+// Checks one line of `results.jsonl` against the types in rows.ts; the error says which field is wrong, what was expected and what was found.
 
 import { describe } from "../core/checks";
 import {
@@ -18,7 +18,7 @@ import {
 } from "../core/schema";
 import type { HeaderRow, MeasurementRow, ResultRow } from "./rows";
 
-/** What is wrong with a line; the reader adds the file and the line's number. */
+/** The fault of a line; the reader adds the file and the number of the line. */
 export class RowProblem extends Error {
   constructor(
     readonly expected: string,
@@ -42,9 +42,9 @@ function problem(place: string, expected: string, found: unknown): never {
 
 const share = number({ minimum: 0, maximum: 1 });
 const count = whole();
-/** Scores that tie at the last place share it: a fraction. */
+/** May be a fraction: scores that tie at the last place share it. */
 const amount = number({ minimum: 0 });
-/** A loss that diverged, or a measure of collapse that is not defined, is NaN, for which JSON has only null. */
+/** A number or null: a loss that diverged and a measure of collapse that is not defined are NaN, which JSON writes as null. */
 const numberOrNaN = like("a number", (value) =>
   value === null ? NaN : typeof value === "number" && Number.isFinite(value) ? value : undefined,
 );
@@ -82,7 +82,7 @@ const cell = object(
 
 const oodResult = object({ auroc: share, auprIn: share, auprOut: share, fpr95: share, falsePositives: amount });
 
-/** Rows of before these had one name each would miss the printed numbers in silence. */
+/** Old names of scores and sets with the new ones. Rows with old names are refused, since they would silently not be compared with the paper's numbers. */
 const renamed: Readonly<Record<string, string>> = {
   tinyimagenet: "tiny-imagenet",
   mixture: "gaussian-mixture",

@@ -1,8 +1,8 @@
-// One cell with one seed: training from measurement to measurement, and the two phases of an intervention after it.
+// Runs one cell with one seed: training from measurement to measurement, and then the two phases of an intervention.
 //
-// Training ends at each epoch that is to be measured, with its checkpoint on the disk; then the row is written and flushed; only then does
-// training go on, from that checkpoint. So whenever the process is killed, the checkpoint is never past a measurement that has no row: what is
-// lost is lost from the checkpoint on, and on the CPU comes out again bit for bit.
+// Training ends at each epoch that is to be measured, with its checkpoint on the disk. Then the row is written and flushed. Only then training continues,
+// from that checkpoint. Whenever the process is killed, the checkpoint is therefore never past a measurement that has no row. What is lost is lost from
+// the checkpoint on, and on the CPU it is computed again bit for bit.
 
 import { existsSync } from "node:fs";
 import { rename, rm } from "node:fs/promises";
@@ -16,21 +16,21 @@ import { measure, type Measured } from "./measurement";
 import { rowKey, type PlannedIntervention, type PlannedRun } from "./plan";
 import type { MeasurementRow, Phase } from "./rows";
 
-/** Of runs that are not finished. */
+/** Folder of the checkpoints of runs that are not finished. */
 export const checkpointsFolder = "checkpoints";
-/** Of finished ones, where they are kept. */
+/** Folder of the checkpoints of finished runs, if they are kept. */
 export const networksFolder = "networks";
 
-/** What a run needs of the experiment that it is part of. */
+/** The part of an experiment that a run needs. */
 export interface RunContext {
   readonly configuration: ResolvedConfiguration;
   readonly data: ExperimentData;
-  /** Of the runs. */
+  /** Folder of the runs. */
   readonly directory: string;
   readonly device: string;
   readonly keepCheckpoints: boolean;
   readonly signal: AbortSignal | undefined;
-  /** The row of a {@link rowKey} that is written already. */
+  /** The row of a {@link rowKey}, if it is written already. */
   readonly written: (key: string) => MeasurementRow | undefined;
   /** Resolves when the row is on the disk. */
   readonly write: (row: MeasurementRow) => Promise<void>;
@@ -41,12 +41,12 @@ export interface RunContext {
 /** A part of the training of one network, with one loss. */
 interface TrainingPhase {
   readonly name: Phase;
-  /** Epochs of the network before it. */
+  /** Number of epochs of the network before this part. */
   readonly before: number;
   readonly measuredAt: readonly number[];
   readonly checkpoint: string;
   readonly fit: FitOptions;
-  /** The network that it begins with where there is no checkpoint yet. */
+  /** The network that the part begins with if there is no checkpoint yet. */
   readonly start: () => Promise<ResNet>;
 }
 
@@ -60,9 +60,10 @@ export function keysOf({ planned, seed }: PlannedRun): string[] {
 }
 
 /**
- * Trains and measures whatever of a run has no row yet.
+ * Trains and measures the part of a run that has no rows yet.
  *
- * @throws ERR_NON_FINITE where training diverges, ERR_IO, ERR_ABORTED, ERR_OUT_OF_MEMORY, what {@link measure} throws
+ * @throws ERR_NON_FINITE if training diverges; ERR_IO if a file cannot be read or written; ERR_ABORTED after an abort; ERR_OUT_OF_MEMORY; and what
+ *   {@link measure} throws
  */
 export async function completeRun(run: PlannedRun, context: RunContext): Promise<void> {
   const { planned, seed } = run;
@@ -112,10 +113,10 @@ export async function completeRun(run: PlannedRun, context: RunContext): Promise
 }
 
 /**
- * What becomes of the checkpoints of a run whose rows are all written: removed, the whole folder, since a killed writer may have left a file beside
- * them; or moved to where finished networks are kept. A run that was killed between its last row and this is put away by the next one.
+ * Puts away the checkpoints of a run whose rows are all written. It removes their whole folder, since a killed writer may have left a file beside them, or
+ * moves them to the folder of finished networks. The next run puts away those of a run that was killed between its last row and this.
  *
- * @throws ERR_IO
+ * @throws ERR_IO if a file cannot be moved or removed
  */
 export async function putAway(
   id: string,
@@ -130,7 +131,7 @@ export async function putAway(
   await io("move", checkpoints, rename(checkpoints, kept));
 }
 
-/** @param needed also where all its rows are written its last checkpoint is wanted, since others begin with it */
+/** Trains and measures one part. @param needed - whether its last checkpoint is needed even if all rows are written, since other parts begin with it */
 async function complete(run: PlannedRun, phase: TrainingPhase, context: RunContext, needed: boolean): Promise<void> {
   const { checkpoint, measuredAt } = phase;
   const end = measuredAt.at(-1) as number;
@@ -207,7 +208,7 @@ function isWritten(run: PlannedRun, phase: TrainingPhase, context: RunContext): 
   return phase.measuredAt.every((epoch) => context.written(keyOf(run, phase, epoch)));
 }
 
-/** Epochs that a checkpoint has done; 0 where there is none. */
+/** Number of epochs that a checkpoint has done; 0 without a checkpoint. */
 async function epochsIn(path: string): Promise<number> {
   try {
     return (await ResNet.describe(path)).epochsDone ?? 0;

@@ -1,4 +1,4 @@
-// What a report holds, before it is written as HTML or Markdown: pure data from the rows.
+// The contents of a report as plain data from the rows, before it is written as HTML or Markdown.
 
 import type { Figure } from "./figure";
 import { figure3, figure4, figure5, figure7 } from "./figures-by-epoch";
@@ -11,12 +11,12 @@ import type { Results } from "./read-results";
 import { paperTables, type ComparisonTable } from "./tables";
 
 export interface Contents {
-  /** What the runs say, the first sentence first. */
+  /** Findings as sentences, the main one first. */
   readonly findings: readonly string[];
-  /** Networks that have learnt too little for their numbers to say much. */
+  /** Sentences about networks that have learnt too little for their numbers to say much. */
   readonly weak: readonly string[];
   readonly facts: Facts;
-  /** Of each pair of networks that differ in L2 normalisation alone. */
+  /** A table for each pair of networks that differ in L2 normalisation alone. */
   readonly differences: readonly PlainTable[];
   readonly networks: readonly Network[];
   readonly runs: PlainTable;
@@ -57,7 +57,7 @@ export function reportContents({ header, rows }: Results): Contents {
   };
 }
 
-/** A curve that ends early would be read as one that was meant to: figures show finished runs, and unfinished ones only where there are no others. */
+/** The rows for figures: those of finished runs, or of all runs if none is finished. A curve that ends early would be read as one that was meant to. */
 function finishedOnly(networks: readonly Network[]): { shown: readonly Network[]; leftOut: readonly string[] } {
   const shown = networks.flatMap((network): Network[] => {
     const done = finishedSeeds(network);
@@ -78,7 +78,7 @@ function withNote(figure: Figure | undefined, leftOut: readonly string[]): Figur
   return { ...figure, caption: `${figure.caption} Unfinished runs are left out: ${leftOut.join("; ")}.` };
 }
 
-/** What was made smaller than in the paper, and of which networks. */
+/** What is smaller than in the paper, and for which networks. */
 export function scaledNetworks(networks: readonly Network[]): string[] {
   const scaled = networks.filter((network) => network.scaled.length > 0);
   return [...groupBy(scaled, (network) => network.scaled.join("; "))].map(

@@ -1,4 +1,4 @@
-// When, where and how the runs of a report were made, as pairs of a name and a text.
+// Facts about the runs of a report (when, where and how they were made), as pairs of a name and a text.
 
 import { groupBy, setTitle, type Network } from "./networks";
 import type { HeaderRow } from "../rows";

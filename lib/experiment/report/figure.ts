@@ -1,4 +1,4 @@
-// What a figure shows, as plain data: made from the rows by pure functions, drawn by draw.ts.
+// The contents of a figure as plain data, which pure functions make from the rows and draw.ts draws.
 
 import type { PlainTable } from "./plain-tables";
 import { spread, type Network } from "./networks";

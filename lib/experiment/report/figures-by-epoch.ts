@@ -1,4 +1,4 @@
-// Figures 3, 4, 5 and 7: what the measurements of every k epochs show.
+// Makes figures 3, 4, 5 and 7, which show measurements by epoch.
 
 import { metrics } from "../../index";
 import paper from "../paper-tables.json";

@@ -1,4 +1,4 @@
-// Figures 6 and 8, ROC curves and histograms: what the features and log densities of a trained network look like.
+// Makes figures 6 and 8, ROC curves and histograms, which show the features and log densities of a trained network.
 
 import { metrics } from "../../index";
 import { featureMixture } from "../measured-scores";

@@ -1,4 +1,4 @@
-// What the runs say, in sentences and differences: L2 normalisation against none, and which networks have learnt too little to say anything.
+// States findings of the runs in sentences and tables: the effect of L2 normalisation, and which networks have learnt too little to say anything.
 
 import { featureMixture, scoresOf, type MeasuredScore } from "../measured-scores";
 import type { MeasurementRow } from "../rows";

@@ -1,4 +1,4 @@
-// A report as one HTML page that loads nothing: style, tables and figures are all in it. It is well-formed XML too.
+// Writes a report as one HTML page that loads nothing: style, tables and figures are all in it. The page is well-formed XML too.
 
 import { howToRead, scaledNetworks, scaledText, weakText, type Contents } from "./contents";
 import type { Drawing } from "./draw";

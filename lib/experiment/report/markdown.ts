@@ -1,4 +1,4 @@
-// A report as Markdown, with the figures as SVG files beside it.
+// Writes a report as Markdown, with the figures as SVG files beside it.
 
 import { howToRead, scaledNetworks, scaledText, weakText, type Contents } from "./contents";
 import type { Drawing } from "./draw";

@@ -1,4 +1,4 @@
-// The rows of an experiment by network: all seeds of one cell together, and what its tables and figures take from them.
+// Groups the rows of an experiment by network (all seeds of one cell), for tables and figures.
 
 import { metrics } from "../../index";
 import type { Cell, MeasurementRow, Phase } from "../rows";

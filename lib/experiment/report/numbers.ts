@@ -1,4 +1,4 @@
-// How a report writes numbers: three decimals, as the paper does, unless that would leave nothing of them.
+// Writes the numbers of a report: with three decimals, as the paper does, unless a number is too small for them.
 
 import type { Spread } from "./networks";
 import type { Printed } from "./tables";

@@ -1,4 +1,4 @@
-// The tables that the paper does not have: which runs there are, and every number of every network, whatever it was trained on.
+// Makes the tables that the paper does not have: a list of the runs, and every number of every network, whatever it was trained on.
 
 import { scoresOf } from "../measured-scores";
 import { finishedSeeds, groupBy, oodNames, setTitle, spread, trained, type Network } from "./networks";

@@ -1,4 +1,4 @@
-// The look of a report: one set of colours for light and for dark surroundings, and for paper.
+// The style of a report: its colours for light and dark surroundings and for paper.
 
 const light = {
   "--paper": "#ffffff",

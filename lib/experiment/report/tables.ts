@@ -1,4 +1,4 @@
-// The paper's tables, each number as printed beside the same one of the rows.
+// Makes the paper's tables, with each printed number beside the same number of the rows.
 
 import paper from "../paper-tables.json";
 import { featureMixture, logitMixture, maxSoftmax, type MeasuredScore } from "../measured-scores";
