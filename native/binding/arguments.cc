@@ -92,7 +92,7 @@ c10::Device device_argument(const Napi::Value& value, const char* name) {
   const int count = at::detail::getCUDAHooks().hasCUDA() ? at::detail::getCUDAHooks().deviceCount() : 0;
   if (index >= count) {
     fail(
-        "ERR_DEVICE", name, ": \"", text, "\" is not to be had; ",
+        "ERR_DEVICE", name, ": \"", text, "\" is unavailable; ",
         count == 0 ? "no CUDA device was found" : "CUDA devices: 0 to ", count == 0 ? "" : std::to_string(count - 1),
         at::detail::getCUDAHooks().hasCUDA() ? "" : " (this libtorch is a CPU build, or its CUDA part was not loaded)");
   }

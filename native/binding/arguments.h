@@ -41,7 +41,7 @@ Choice choice_argument(const Napi::Value& value, const char* name,
   fail("ERR_OPTION", name, ": expected one of ", expected, ", found \"", text, "\"");
 }
 
-// "cpu", "cuda" or "cuda:N"; ERR_DEVICE where that device is not to be had.
+// "cpu", "cuda" or "cuda:N"; ERR_DEVICE where that device is unavailable.
 c10::Device device_argument(const Napi::Value& value, const char* name);
 
 // The tensor of a native Tensor that is not disposed, of one of the dtypes (any where the list is empty), with

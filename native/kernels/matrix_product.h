@@ -1,4 +1,4 @@
-// Matrix products by the fastest routine to be had for the processor: float32 ones behind bounds and distances, float64
+// Matrix products by the fastest routine for the processor: float32 ones behind bounds and distances, float64
 // ones behind scatters and factors.
 #pragma once
 

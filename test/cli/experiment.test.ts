@@ -59,10 +59,10 @@ onLinux("an output folder that cannot be made is an error before anything is tra
   expect([refused.code, refused.stderr]).toEqual([1, expect.stringMatching(/ERR_IO: cannot make \/proc\/nope/)]);
 });
 
-test("a device that is not to be had is refused by a preview as by a run", async () => {
+test("a device that is unavailable is refused by a preview as by a run", async () => {
   for (const more of [[], ["--dry-run"]]) {
     const refused = await cli(run("--device", "cuda:99", ...more));
-    expect([refused.code, refused.stderr]).toEqual([1, expect.stringMatching(/ERR_DEVICE: device: "cuda:99" is not to be had/)]);
+    expect([refused.code, refused.stderr]).toEqual([1, expect.stringMatching(/ERR_DEVICE: device: "cuda:99" is unavailable/)]);
   }
 });
 

@@ -339,11 +339,11 @@ it("a preview reads and refuses what a run does, and writes nothing", async () =
   }
 });
 
-it("a device that is not to be had is refused before data sets are read, by a preview too", async () => {
+it("a device that is unavailable is refused before data sets are read, by a preview too", async () => {
   const options = { data: "", out: folder.path("elsewhere"), device: "cuda:99", readers: {} };
   for (const start of [experiments.preview, experiments.run]) {
     const { code, message } = await libraryFailureOf(() => start(one, options));
-    expect([code, message]).toEqual(["ERR_DEVICE", expect.stringMatching(/^device: "cuda:99" is not to be had/)]);
+    expect([code, message]).toEqual(["ERR_DEVICE", expect.stringMatching(/^device: "cuda:99" is unavailable/)]);
   }
   expect(existsSync(folder.path("elsewhere"))).toBe(false);
 });

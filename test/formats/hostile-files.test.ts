@@ -179,7 +179,7 @@ const readers: Record<string, Reader> = {
   },
 };
 
-/** Not the file's fault, but what it asks for is not to be had here. */
+/** Not the file's fault, but what it asks for is unavailable here. */
 const alsoAllowed = ["ERR_DEVICE", "ERR_OUT_OF_MEMORY"];
 
 test("the sound files are read", async () => {

@@ -28,5 +28,5 @@ test("a file that grows beyond what the system allows", async () => {
 // A real full disk, where the system lets a process have one of its own.
 test("a file system of one megabyte that is full", async () => {
   if (!(await savesOn("tmpfs", "ERR_IO ENOSPC with the old file whole")))
-    figures("full disk, tmpfs", { skipped: "no mount namespace to be had here" });
+    figures("full disk, tmpfs", { skipped: "no mount namespace here" });
 });

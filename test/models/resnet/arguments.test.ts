@@ -44,7 +44,7 @@ const ofTensor: Case[] = [
     "from: nothing",
     () => Tensor.from(wrong(undefined)),
     "ERR_DTYPE",
-    /^data: expected a typed array \(Float32Array, .*\), found undefined$/,
+    /^data: expected a typed array \(Float64Array, .*\), found undefined$/,
   ],
   ["from: an array of numbers", () => Tensor.from(wrong([1, 2])), "ERR_DTYPE", /found an array of length 2$/],
   ["from: an array without a dtype", () => Tensor.from(wrong(Uint16Array.of(1))), "ERR_DTYPE", /found a Uint16Array of length 1$/],
@@ -145,7 +145,7 @@ const ofCreate: Case[] = [
     'device: expected "cpu", "cuda" or "cuda:N", found "cuda:1x"',
   ],
   ["create: device a number", () => create({ device: 0 }), "ERR_OPTION", "device: expected a string, found 0"],
-  ["create: absent device", () => create({ device: "cuda:99" }), "ERR_DEVICE", /^device: "cuda:99" is not to be had; /],
+  ["create: absent device", () => create({ device: "cuda:99" }), "ERR_DEVICE", /^device: "cuda:99" is unavailable; /],
   [
     "create: normalization of 3 channels",
     () => create({ normalization: { mean: [0, 0, 0], std: [1, 1, 1] } }),
