@@ -13,22 +13,22 @@ import { given, realNumber } from "./option-values";
 import type { Session } from "./session";
 import { hinted } from "./skipped";
 
-/** What a command line says of a data set. */
+/** A data set as a command line names it. */
 export interface DataSpec {
-  /** As it was given. */
+  /** The text as it was given. */
   readonly text: string;
-  /** What it is to be called; undefined: as it calls itself. */
+  /** Name that the command line gives it; undefined for its own name. */
   readonly label: string | undefined;
   readonly name: DataSetName;
   readonly path: string;
-  /** undefined: what the command takes by default. */
+  /** Part of the data set; undefined for the command's default. */
   readonly split: SplitName | undefined;
 }
 
 export interface ReadDataOptions {
-  /** Where the specification names none. */
+  /** Part to read if the specification names none. */
   split: SplitName;
-  /** Of images that have to be resized, and how. */
+  /** Size of images that have to be resized. */
   imageSize: number;
   channels: number;
   resize?: ImageResize;
@@ -48,7 +48,7 @@ export const dataHelp = `DATA is SET:DIR or the path of a folder of images. NAME
 /** What a data set may be besides SET:DIR: the end of a message, where `evaluate` says more. */
 export const existingFolder = "an existing folder of images.";
 
-/** For commander. @throws InvalidArgumentError */
+/** Parses a data set, for commander. @throws InvalidArgumentError for text that names none */
 export function dataSpec(text: string): DataSpec {
   const { label, rest } = labelled(text);
   const [, start = "", split] = /^(.*?)(?:#(train|test))?$/s.exec(rest) ?? [];
@@ -69,7 +69,7 @@ export function labelled(text: string): { label: string | undefined; rest: strin
   return label === undefined || rest === undefined || existsSync(text) ? { label: undefined, rest: text } : { label, rest };
 }
 
-/** @throws what the reader of the data set throws; ERR_ABORTED */
+/** Reads a data set. @throws what its reader throws; ERR_ABORTED after an abort */
 export async function readData(spec: DataSpec, options: ReadDataOptions): Promise<Dataset> {
   const { session } = options;
   const found = spec.name === "folder" ? await readFolder(spec.path, options) : await readPublished(spec.name, spec, options);
@@ -134,7 +134,7 @@ export function randomIndices(length: number, count: number, seed: number): Uint
   return randomPermutation(length, seed).slice(0, count).sort();
 }
 
-/** Of an evaluation: the name that was given, else the data set's without its part, as the groups of presets have it. */
+/** Name of a set in an evaluation: the one that was given, else the data set's without its part, as in the groups of presets. */
 export function setName({ label }: DataSpec, data: Dataset): string {
   return label ?? data.set;
 }

@@ -18,13 +18,13 @@ import type { Session } from "./session";
 export interface InputSpec {
   readonly text: string;
   readonly label: string | undefined;
-  /** Where it can be images. */
+  /** The set as images; undefined if it cannot be images. */
   readonly data: DataSpec | undefined;
-  /** Where it can be features: the path of a folder or a file. */
+  /** Path of the folder or file of features; undefined if the set cannot be features. */
   readonly features: string | undefined;
 }
 
-/** For commander. @throws InvalidArgumentError */
+/** Parses a set, for commander. @throws InvalidArgumentError for text that names none */
 export function inputSpec(text: string): InputSpec {
   const { label, rest } = labelled(text);
   if (/\.(npy|safetensors)$/.test(rest) && existsSync(rest)) return { text, label, data: undefined, features: rest };
@@ -44,7 +44,7 @@ function specOf(text: string): DataSpec {
   }
 }
 
-/** For an option that may be given again and again. */
+/** Parses the sets of an option that may be repeated. */
 export function inputSpecs(text: string, before: readonly InputSpec[] = []): InputSpec[] {
   return [...before, inputSpec(text)];
 }
@@ -54,9 +54,9 @@ export interface Inputs {
   readonly name: string;
   readonly count: number;
   readonly rows: Dataset | ModelOutputs;
-  /** Of the rows, where they are known. */
+  /** Labels of the rows; undefined where they are unknown. */
   readonly labels: Int32Array | undefined;
-  /** Of features: the names of the labels, where they are known. */
+  /** Names of the labels of features; undefined where they are unknown. */
   readonly classNames?: readonly string[] | undefined;
   readonly resize: ResizeRecord | undefined;
   /** [C, H, W] of the images before they were made what the network takes; undefined where they were that. */
@@ -66,7 +66,7 @@ export interface Inputs {
 /** How images are read for a subject; undefined for one that takes features. */
 export type Reading = Pick<ReadDataOptions, "imageSize" | "channels" | "resize">;
 
-/** @throws ERR_OPTION where the set is of the other kind, or lacks what is looked at; what readers throw */
+/** Reads a set. @throws ERR_OPTION if it is of the other kind, or lacks outputs that the subject looks at; and what readers throw */
 export async function readInputs(
   spec: InputSpec,
   {

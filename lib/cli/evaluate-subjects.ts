@@ -22,10 +22,10 @@ import { predictRows } from "./predictions";
 import { chosenScores, optionsOf, takes, type ScoreChoice, type ScoreOptionList } from "./score-choice";
 import type { Session } from "./session";
 
-/** What a set came to. */
+/** The result of a set. */
 export interface Scored {
   readonly scores: ReadonlyMap<ScoreName, Float64Array>;
-  /** What each input is taken for, and how surely; undefined where nothing says it. */
+  /** Predicted class and confidence of each input; undefined without logits and detector. */
   readonly answers: { readonly labels: Int32Array; readonly confidences: Float64Array } | undefined;
   /** Only a detector flags. */
   readonly flagged: number | undefined;
@@ -36,14 +36,14 @@ export interface Subject {
   readonly scoreNames: readonly ScoreName[];
   /** Scores that were asked for by "all" and are not among them, with the reason. */
   readonly leftOut: readonly { readonly score: ScoreName; readonly reason: string }[];
-  /** Of the network's convolutions; undefined without one. */
+  /** Precision of the network's convolutions; undefined without a network. */
   readonly precision: Detector["precision"] | undefined;
   readonly warnings: readonly string[];
   readonly numClasses: number | undefined;
   readonly classNames: readonly string[] | undefined;
-  /** undefined: it takes features. */
+  /** How images are read; undefined if the subject takes features. */
   readonly reading: Reading | undefined;
-  /** Of features: what has to be there. */
+  /** The model outputs that features must have. */
   readonly kinds: readonly (keyof ModelOutputs)[];
   score(inputs: Inputs): Promise<Scored>;
   overlap(inputs: Inputs): Promise<Overlap>;
@@ -62,7 +62,7 @@ export interface SubjectOptions {
   readonly trainingPart?: (reading: Reading) => Promise<Dataset>;
 }
 
-/** @throws ERR_OPTION where options are given that a detector has of its own */
+/** Makes the subject of a detector. @throws ERR_OPTION for options whose values the detector holds itself */
 export async function detectorSubject(file: string, options: SubjectOptions, { signal, progress }: Session): Promise<Subject> {
   const { score, train, scoreOption, precision } = options;
   const unused = Object.entries({ score, train, "score-option": scoreOption, precision }).find(([, value]) => value !== undefined);

@@ -119,7 +119,7 @@ export function evaluateCommand(): Command {
     .action((file: string, options: EvaluateOptions) => runSession(options, (session) => evaluate(file, options, session)));
 }
 
-/** By what it holds. @throws ERR_IO, ERR_OPTION for another .safetensors file */
+/** The subject that a file holds. @throws ERR_IO for a file that cannot be read; ERR_OPTION for another .safetensors file */
 async function subjectOf(file: string, options: EvaluateOptions, session: Session): Promise<Subject> {
   if (extname(file) === ".npy" || (await io("read", file, stat(file))).isDirectory()) return featuresSubject(file, options, session);
   const format = await fileFormat(file);
@@ -127,7 +127,7 @@ async function subjectOf(file: string, options: EvaluateOptions, session: Sessio
   return make(file, options, session);
 }
 
-/** What splits --data says nothing of a --test that is a data set of its own. @throws ERR_OPTION */
+/** Refuses options that split --data if --test is a data set. @throws ERR_OPTION naming the option */
 function requireUsed({ test, data, validation, calibration }: EvaluateOptions): void {
   if (typeof test === "number") return;
   const unused = Object.entries({ data, validation, calibration }).find(([, value]) => value !== undefined);
@@ -137,7 +137,7 @@ function requireUsed({ test, data, validation, calibration }: EvaluateOptions): 
 
 type Split = (reading: Reading) => Promise<SplitParts>;
 
-/** The parts of --data, which is read once; undefined where --test is no share of it. */
+/** The parts of --data, which is read once; undefined if --test is no share of it. */
 function splitOf({ test, data, validation, calibration, seed }: EvaluateOptions, session: Session): Split | undefined {
   if (typeof test !== "number" || data === undefined) return undefined;
   let parts: Promise<SplitParts> | undefined;

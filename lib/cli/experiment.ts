@@ -223,7 +223,7 @@ function ownForm(conformed: ExperimentData["conformed"], set: string): ImageShap
   return Object.hasOwn(conformed, set) ? conformed[set] : undefined;
 }
 
-/** For a shell: what it would take apart or replace is in quotes. */
+/** Quotes text for a shell if the shell would split or replace it. */
 export function commandLine(args: readonly string[]): string {
   const quoted = args.map((arg) => (/^[\w./:=,@%+-]+$/.test(arg) ? arg : `'${arg.replace(/'/g, `'\\''`)}'`));
   return ["libtorch-ood", ...quoted].join(" ");

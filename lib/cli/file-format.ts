@@ -4,7 +4,7 @@ import { LibtorchOodError } from "../core/errors";
 import { modelOutputs } from "../core/model-outputs";
 import { openSafetensors } from "../formats/safetensors";
 
-/** @throws ERR_OPTION for another .safetensors file; ERR_CORRUPT_FILE, ERR_IO */
+/** The kind of a file. @throws ERR_OPTION for another .safetensors file; ERR_CORRUPT_FILE for a damaged file; ERR_IO for one that cannot be read */
 export async function fileFormat(path: string): Promise<"network" | "detector" | "features"> {
   const file = await openSafetensors(path);
   const format = file.metadata.get("format");

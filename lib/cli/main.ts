@@ -47,13 +47,13 @@ function throwing(command: Command): Command {
   return command.exitOverride().configureOutput({ outputError: (text, write) => write(usageText(text)) });
 }
 
-/** Of a wrong argument, which may be the name of any file; what commander suggests instead is on a line of its own. */
+/** The message about a wrong argument, which may be the name of any file; commander's suggestion is on a line of its own. */
 function usageText(text: string): string {
   const [, wrong = text, suggestion = ""] = /^(.*?)(\n\(Did you mean [^\n]*)?\n$/s.exec(text) ?? [];
   return `${visible(wrong)}${visibleLines(suggestion)}\n`;
 }
 
-/** What cannot be written for want of space is an error also where the work was done. */
+/** Makes the exit code that of an error: output that cannot be written for want of space is an error even if the work was done. */
 function endWithError(): void {
   process.once("exit", () => {
     const { exitCode = exitCodes.ok } = process;

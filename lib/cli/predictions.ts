@@ -9,10 +9,10 @@ import type { ModelOutputs } from "../scores";
 import type { Tensor } from "../native/tensor";
 import type { ListedImage } from "./image-files";
 
-/** Inputs at once: large enough that preparing the network, once per call, does not count. */
+/** Number of inputs at once: large enough that preparing the network, once per call, costs little beside them. */
 const piece = 256;
 
-/** What one image came to: an answer, or why there is none. */
+/** The result of one image: a prediction, or the error that says why there is none. */
 export type Outcome = { readonly prediction: Prediction } | { readonly error: { readonly code: string; readonly message: string } };
 
 export interface PredictionOptions {
@@ -22,7 +22,7 @@ export interface PredictionOptions {
   signal: AbortSignal;
 }
 
-/** Of image files; one that cannot be read or decoded spoils no other. @throws what `detector.predict` throws for other reasons */
+/** Predictions of image files. One that cannot be read or decoded does not affect the others. @throws what `detector.predict` throws for other reasons */
 export async function* predictFiles(
   detector: Detector,
   files: readonly ListedImage[],
@@ -44,7 +44,7 @@ export async function* predictFiles(
   }
 }
 
-/** Of a data set, or of model outputs from files, whose errors begin with `where`. */
+/** Predictions of a data set, or of model outputs from files, whose errors begin with `where`. */
 export async function* predictRows(
   detector: Detector,
   rows: Dataset | ModelOutputs,
@@ -70,7 +70,7 @@ function pieces(count: number): (readonly [number, number])[] {
   return Array.from({ length: Math.ceil(count / piece) }, (_, i) => [i * piece, Math.min((i + 1) * piece, count)] as const);
 }
 
-/** The results in order; while one is used the next is computed. */
+/** The results in order; while one is used, the next is computed. */
 async function* inOrder<T>(
   ranges: readonly (readonly [number, number])[],
   work: (range: readonly [number, number]) => Promise<T>,

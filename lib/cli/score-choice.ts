@@ -7,7 +7,7 @@ import { keyValue } from "./option-values";
 
 export type ScoreChoice = "all" | readonly ScoreName[];
 
-/** For commander: names with commas, or "all". @throws InvalidArgumentError */
+/** Parses names separated by commas, or "all", for commander. @throws InvalidArgumentError for anything else */
 export function scoreChoice(text: string): ScoreChoice {
   if (text === "all") return "all";
   const chosen = text.split(",").map((name) => name.trim());
@@ -16,10 +16,10 @@ export function scoreChoice(text: string): ScoreChoice {
   throw new InvalidArgumentError(`Expected all, or different names of ${names.join(", ")} with commas, found ${JSON.stringify(wrong)}.`);
 }
 
-/** Options by score; those without one are of the only score. */
+/** Options by score; the key undefined stands for the only score. */
 export type ScoreOptionList = ReadonlyMap<ScoreName | undefined, Record<string, unknown>>;
 
-/** "[SCORE.]NAME=VALUE", again and again. @throws InvalidArgumentError */
+/** Parses one more "[SCORE.]NAME=VALUE". @throws InvalidArgumentError for anything else */
 export function scoreOption(text: string, before: ScoreOptionList = new Map()): ScoreOptionList {
   const [, score, rest = text] = /^([a-z-]+)\.(.*)$/s.exec(text) ?? [];
   if (score !== undefined && !names.includes(score as ScoreName)) {
@@ -53,7 +53,7 @@ interface Chosen {
   readonly scoreOption?: ScoreOptionList;
 }
 
-/** The options of one of the scores. @throws ERR_OPTION where it is not clear whose an option is, or whose it is was not asked for */
+/** The options of one of the scores. @throws ERR_OPTION for an option without score if there are several, and for one of a score that was not asked for */
 export function optionsOf({ score, scoreOption: list }: Chosen, name: ScoreName): Record<string, unknown> | undefined {
   if (list === undefined) return undefined;
   const several = score === "all" || (score !== undefined && score.length > 1);

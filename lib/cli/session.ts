@@ -9,18 +9,18 @@ import { Progress } from "./progress";
 import { Skipped } from "./skipped";
 import { visible } from "./visible";
 
-/** What the process ends with; `outOfDistribution` only where `score --fail-on-ood` asks for it. */
+/** Exit codes of the process; `outOfDistribution` only with `score --fail-on-ood`. */
 export const exitCodes = { ok: 0, error: 1, usage: 2, outOfDistribution: 3, interrupted: 130, terminated: 143 } as const;
 
 export const exitCodesHelp = `Exit codes: 0 done, 1 error (its code and reason on stderr), 2 wrong usage, 130 interrupted by Ctrl-C.`;
 
 export interface SessionOptions {
-  /** undefined: on a terminal. */
+  /** Whether to show progress; undefined for yes on a terminal. */
   progress?: boolean;
   json?: boolean;
-  /** Of commands that have --skip-errors. */
+  /** The option --skip-errors of commands that have it. */
   skipErrors?: boolean;
-  /** Of commands that have --max-pixels. */
+  /** The option --max-pixels of commands that have it. */
   maxPixels?: number;
 }
 
@@ -30,18 +30,18 @@ export interface Session {
   readonly output: Output;
   /** A line for people, on stderr, with whatever is hidden in it made visible. */
   readonly note: (text: string) => void;
-  /** Takes the images that cannot be read, with --skip-errors; without, undefined. */
+  /** Collects the images that cannot be read; undefined without --skip-errors. */
   readonly skipped: Skipped | undefined;
-  /** Pixels that an image file may have; undefined: as the library has it. */
+  /** Largest number of pixels of an image file; undefined for the library's default. */
   readonly maxPixels: number | undefined;
-  /** For work that takes no signal. @throws ERR_ABORTED */
+  /** Ends work that takes no signal. @throws ERR_ABORTED after an abort */
   readonly throwIfAborted: () => void;
 }
 
 export interface SessionRules {
-  /** What to say after an interruption: what there is, and how to go on. */
+  /** Message after an interruption: what has been written, and how to continue. */
   interrupted?: () => string;
-  /** Give up, successfully, when nobody reads stdout any more. Default false: the result is a file. */
+  /** Whether the command ends, successfully, when nobody reads stdout any more. Default false, for a command whose result is a file. */
   endsWithOutput?: boolean;
 }
 
@@ -55,8 +55,8 @@ export function addSessionOptions(command: Command): Command {
 }
 
 /**
- * Runs the work of a command. SIGINT and SIGTERM abort its signal, a second one ends the process at once; what the work throws is printed by the
- * caller of this, except for the abort itself.
+ * Runs the work of a command. SIGINT and SIGTERM abort its signal; a second one ends the process at once. The caller prints what the work throws, except
+ * for the abort itself.
  */
 export async function runSession(
   options: SessionOptions,

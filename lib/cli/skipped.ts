@@ -8,7 +8,7 @@ import { ioError, systemCode } from "../core/file-errors";
 import { isImageFault, type ImageFailure } from "../images/failure";
 import { wholeNumber } from "./option-values";
 
-/** Of so many each is told; after them only the number counts. */
+/** Number of images that are reported one by one; further ones are counted only. */
 const toldAtMost = 20;
 
 export class Skipped {
@@ -22,7 +22,7 @@ export class Skipped {
     if (this.failures.length === toldAtMost) this.note("skipped: further ones are counted only");
   };
 
-  /** As JSON has it: path, code and reason of each. */
+  /** Path, code and reason of each image, for JSON. */
   get listed(): { path: string; code: string; reason: string }[] {
     return this.failures.map(({ path, code, reason }) => ({ path, code, reason }));
   }

@@ -4,7 +4,7 @@ import type { Dataset } from "../data";
 import { randomPermutation } from "../core/random-permutation";
 import { LibtorchOodError } from "../core/errors";
 
-/** Of all images, between 0 and 1; undefined: no such part. */
+/** Shares of all images, between 0 and 1; undefined for no such part. */
 export interface Shares {
   readonly validation?: number | undefined;
   readonly calibration?: number | undefined;

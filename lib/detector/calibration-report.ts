@@ -123,16 +123,19 @@ function differences(calibration: Named, training: Named, { noun }: Circumstance
   return [];
 }
 
-/** Of the training accuracy. Networks of 100 classes that fit their training images wholly name 0.65 of others rightly; a label mix-up, another domain leaves less. */
+/**
+ * Share of the training accuracy below which calibration accuracy is suspicious. Networks of 100 classes that fit their training images completely name
+ * 0.65 of other images correctly; confused labels or another domain leave less.
+ */
 const lowShare = 0.6;
-/** Held-out inputs are no better known than fitted ones, but for chance and for augmentation. */
+/** Held-out inputs are not classified better than fitted ones, except by chance and because of augmentation. */
 const smallGap = 0.05;
-/** Overfitted networks stay sure of themselves: they lose some 0.15 on inputs of the same kind. */
+/** Overfitted networks stay confident: they lose some 0.15 of confidence on inputs of the same kind. */
 const largeGap = 0.25;
 
 /**
- * A model that was trained elsewhere, on inputs of which both parts are: it names all of them rightly and is sure of it, and no more so of the fitted
- * than of the calibration inputs.
+ * Warns of a model that was trained elsewhere on both sets: it names all calibration inputs correctly and confidently, and the fitted inputs not more
+ * confidently than those.
  */
 function suspicion(calibration: Named, training: Named, { noun }: Circumstances): string[] {
   const { accuracy = 0, meanConfidence, count } = calibration;

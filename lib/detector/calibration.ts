@@ -79,7 +79,7 @@ function requireDifferent(score: Score, sorted: Float64Array, numClasses: number
   throw new LibtorchOodError("ERR_OPTION", `calibration: expected scores "${score.name}" that differ, found ${found}${why}; ${advice}`);
 }
 
-/** Where the lowest scores are tied, fewer inputs are flagged than the rate allows: only those below the tie. */
+/** Warns of ties among the lowest scores, because of which only inputs below the tie are flagged, fewer than the rate allows. */
 function tieWarnings(sorted: Float64Array, rate: number): string[] {
   const allowed = flaggedCount(rate, sorted.length);
   const edge = sorted[allowed - 1];

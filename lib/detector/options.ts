@@ -106,7 +106,7 @@ export interface PredictOptions {
   signal?: AbortSignal;
 }
 
-/** @internal */
+/** @internal Keys of the options that {@link Detector.fit} and {@link Detector.fromFeatures} share. */
 export const commonKeys = [
   "falseAlarmRate",
   "score",
@@ -119,7 +119,7 @@ export const commonKeys = [
   "selfTest",
 ] as const;
 
-/** @internal @throws ERR_OPTION, ERR_RANGE, ERR_NON_FINITE */
+/** @internal The options of the self-test and of its warnings, checked. @throws ERR_OPTION, ERR_RANGE, ERR_NON_FINITE */
 export function examinationOptions(given: Pick<CommonFitOptions<ScoreName>, "minimumAccuracy" | "selfTest">) {
   const { minimumAccuracy, selfTest = true } = given;
   if (minimumAccuracy !== undefined) finite(minimumAccuracy, "minimumAccuracy", 0, 1);

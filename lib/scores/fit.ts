@@ -56,10 +56,11 @@ class FittedScore implements Score {
  * @param training - model outputs for the training inputs, float32 or float64, without augmentation; their labels; and the last layer
  * @param options - the options that {@link describe} lists for the score, and `signal`
  * @returns the fitted score, with the properties that {@link describe} lists
- * @throws ERR_OPTION for an unknown name or option, and if outputs that the score needs are missing; ERR_RANGE for an option or a label outside its range;
- *   ERR_SHAPE for an empty matrix, and if rows, labels and last layer disagree; ERR_DTYPE for matrices that are not float32 or float64, and labels that
- *   are no integers; ERR_NON_FINITE for NaN or infinity, naming the row; ERR_NOT_POSITIVE_DEFINITE if features do not vary within classes; ERR_DEVICE if
- *   the device is unavailable; ERR_ABORTED after an abort of `signal`; ERR_DISPOSED for a tensor that has been disposed
+ * @throws ERR_OPTION for an unknown name or option, and if outputs that the score needs are missing; ERR_RANGE for an option or a label outside its range,
+ *   and if there are too few training inputs for the option; ERR_SHAPE for an empty matrix, and if rows, labels and last layer disagree; ERR_DTYPE for
+ *   matrices that are not float32 or float64, and labels that are no integers; ERR_NON_FINITE for NaN or infinity, naming the row;
+ *   ERR_NOT_POSITIVE_DEFINITE if features do not vary within classes; ERR_DEVICE if the device is unavailable; ERR_ABORTED after an abort of `signal`;
+ *   ERR_DISPOSED for a tensor that has been disposed
  *
  * @example
  * const train = await model.extract(trainImages);

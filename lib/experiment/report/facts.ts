@@ -72,7 +72,7 @@ function dateText(iso: string): string {
   return /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}/.test(iso) ? `${iso.slice(0, 10)} ${iso.slice(11, 16)} UTC` : iso;
 }
 
-/** Of training and measuring: epochs of one phase report the sum up to them. */
+/** Time of training and measuring; epochs of one phase report the sum up to them. */
 function timeText(networks: readonly Network[]): string {
   let training = 0;
   let measuring = 0;

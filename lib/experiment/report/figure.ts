@@ -39,7 +39,7 @@ interface Named {
   readonly style: number;
 }
 
-/** Of what stands behind, and of what stands out against it: unlike any that a name can have. */
+/** Styles of a background series and of one that stands out against it; no name has them. */
 export const quietStyle = -1;
 export const outsideStyle = -2;
 
@@ -58,7 +58,7 @@ export interface DotPoint {
   readonly title: string;
 }
 
-/** From 0 to y; a series of them is drawn as one outline. */
+/** A bar from 0 to y; a series of bars is drawn as one outline. */
 export interface Bar {
   readonly x1: number;
   readonly x2: number;

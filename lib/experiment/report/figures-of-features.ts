@@ -183,7 +183,7 @@ function seenTitle({ inDistribution }: Network, name: string): string {
   return name === "test" ? `${setTitle(inDistribution)}, test` : setTitle(name);
 }
 
-/** Of each seed the last measurement of its training that has the field; after the whole schedule where there is such a one. */
+/** The last measurement of each seed's training that has the field; if any seed has one after the whole schedule, only those. */
 function lastWith(network: Network, field: "singularValues" | "samples"): MeasurementRow[] {
   const has = (row: MeasurementRow): boolean => row[field] !== undefined;
   const finals = trained(network).filter(has);

@@ -66,7 +66,7 @@ const setTitles = new Map([
   ["kmnist", "KMNIST"],
 ]);
 
-/** As the paper writes it; any other name as it is. */
+/** Name of a set as the paper writes it; any other name unchanged. */
 export function setTitle(name: string): string {
   return setTitles.get(name) ?? name;
 }

@@ -41,7 +41,7 @@ const colours = `:root{color-scheme:light dark;${variables(light)}}
 @media (prefers-color-scheme:dark){:root{${variables(dark)}}}
 @media print{:root{color-scheme:light;${variables(light)}}}`;
 
-/** For a figure that is a file of its own. */
+/** Style of a figure that is a file of its own. */
 export const fileStyle = `${colours}
 svg{color:var(--ink);background:var(--paper)}
 text{white-space:pre}`;

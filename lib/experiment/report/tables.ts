@@ -17,7 +17,7 @@ export interface Printed {
 export interface Ours extends Spread {
   readonly label: string;
   readonly scaled: boolean;
-  /** Its cell is not the paper's, though nothing was scaled: it goes by its label. */
+  /** Whether the cell is not the paper's although nothing was scaled; the network then appears under its label. */
   readonly unlike: boolean;
 }
 

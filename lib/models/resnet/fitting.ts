@@ -224,7 +224,7 @@ function splitValidation(train: Dataset, { validation, recipe }: ResolvedFitOpti
   return [split.train, split.validation];
 }
 
-/** Of the data sets that a preset was published with. */
+/** Constants of a data set that the preset was published with; undefined for others. */
 function presetNormalization(preset: PresetRecord | undefined, { set }: Dataset): Normalization | undefined {
   return preset && presets[preset.name].normalizations[set];
 }

@@ -84,7 +84,7 @@ export interface LinearHead {
  *
  * const images = Uint8Array.from({ length: 64 * 28 * 28 }, (_, i) => (i * 37) % 256);
  * const labels = Array.from({ length: 64 }, (_, i) => i % 10);
- * const train = Dataset.fromArrays({ images, labels, shape: [1, 28, 28] });
+ * const train = Dataset.fromArrays({ images, labels, shape: [1, 28, 28], normalization: { mean: [0.5], std: [0.25] } });
  * const model = await ResNet.create({ numClasses: 10, inChannels: 1, imageSize: 28, seed: 1 });
  * await model.fit(train, { epochs: 3, milestones: [2] });
  * const { features, logits } = await model.extract(train);
