@@ -5,79 +5,79 @@ import { ddu2021 } from "./ddu-2021";
 import { openood15 } from "./openood-1.5";
 import { seedPaper } from "./seed-paper";
 
-/** `"in"`: in-distribution is positive (ODIN, DDU). `"out"`: out-of-distribution is positive (OpenOOD). */
+/** Set that counts as positive: `"in"` is the in-distribution set (ODIN, DDU), `"out"` the out-of-distribution set (OpenOOD). */
 export type PositiveClass = "in" | "out";
 
 /** Names of the presets. */
 export type PresetName = "seed-paper" | "ddu-2021" | "openood-1.5";
 
-/** One protocol of the literature: the choices of a publication as plain data. */
+/** A protocol of the literature: the choices of one publication as plain data. */
 export interface Preset {
   /** The name that `preset` options take. */
   readonly name: PresetName;
-  /** Title, year and where its code is. */
+  /** Authors, year, title and repository of the publication. */
   readonly source: string;
   /** Options of `ResNet.create`. */
   readonly architecture: {
-    /** Whether activations are leaky. */
+    /** Whether activations are leaky ReLU instead of ReLU. */
     readonly leakyRelu: boolean;
-    /** Whether shortcuts pool averages and pad channels with zeros. */
+    /** Whether shortcuts are average pooling and zero-padded channels instead of 1×1 convolutions. */
     readonly avgPoolShortcut: boolean;
-    /** The bound on the largest singular value of each convolution; false: none. */
+    /** Bound on the largest singular value of each convolution; false for none. */
     readonly spectralNorm:
       | {
-          /** The bound. */
+          /** Largest singular value that a convolution keeps. */
           readonly coefficient: number;
-          /** Steps of the power iteration in each forward pass. */
+          /** Number of power iterations per training forward pass. */
           readonly powerIterations: number;
         }
       | false;
-    /** Whether features are divided by their length before the last layer. */
+    /** Whether features are divided by their Euclidean norm before the last layer. */
     readonly l2Normalize: boolean;
-    /** What divides the features before the last layer. */
+    /** Divisor of the features before the last layer. */
     readonly temperature: number;
   };
   /** Options of `ResNet.fit`, by depth. */
   readonly training: {
-    /** For ResNet18. */
+    /** Training of a ResNet18. */
     readonly 18: PresetTraining;
-    /** For ResNet50. */
+    /** Training of a ResNet50. */
     readonly 50: PresetTraining;
   };
-  /** Constants of the data sets that the protocol was published with, by name. */
+  /** Normalisation constants of the data sets that the protocol was published with, by name of the data set. */
   readonly normalizations: Readonly<
     Record<
       string,
       {
         /** Mean of each channel, for pixels scaled to 0 … 1. */
         readonly mean: readonly number[];
-        /** Standard deviation of each channel. */
+        /** Standard deviation of each channel, for pixels scaled to 0 … 1. */
         readonly std: readonly number[];
       }
     >
   >;
-  /** What scores look at: features as the last layer sees them. */
+  /** Features that scores look at: "normalized" are those that the last layer sees, "raw" those that pooling gives. */
   readonly features: "normalized" | "raw";
   /** Options of `GaussianMixture.fit`. */
   readonly mixture: {
-    /** How the covariance of each class is estimated. */
+    /** Estimator of the covariances. */
     readonly covariance: "full" | "tied" | "diagonal" | "ledoit-wolf" | "oas";
-    /** The probability of each class. */
+    /** Probability of each class in the mixture. */
     readonly prior: "empirical" | "uniform" | "none";
-    /** What is added to a covariance that is not safely positive definite. */
+    /** Rule for the number that is added to the diagonal of a covariance that is not safely positive definite. */
     readonly jitter: "relative" | "relative-shared" | "ddu";
   };
   /** Options of `metrics.evaluate`. */
   readonly evaluation: EvaluationChoices;
-  /** The groups of out-of-distribution sets by the in-distribution set; `evaluation.groups` are those of CIFAR-10, the usual one. */
+  /** Groups of out-of-distribution sets, by name of the in-distribution set; `evaluation.groups` are those of CIFAR-10, the usual one. */
   readonly groups: Readonly<Record<string, EvaluationChoices["groups"]>>;
 }
 
 /** How a protocol trains a network; {@link TrainingOptions} explains each field. */
 export interface PresetTraining {
-  /** Passes over the training images. */
+  /** Number of passes over the training images. */
   readonly epochs: number;
-  /** Images per step. */
+  /** Number of images per step. */
   readonly batchSize: number;
   /** Learning rate of SGD at the start. */
   readonly learningRate: number;
@@ -91,23 +91,23 @@ export interface PresetTraining {
   readonly schedule: "milestones" | "cosine";
   /** Numbers of epochs done when the rate drops. */
   readonly milestones: readonly number[];
-  /** What multiplies the rate at each milestone. */
+  /** Factor of the learning rate at each milestone. */
   readonly gamma: number;
   /** How training images are varied. */
   readonly augmentation: "none" | "crop-flip";
-  /** Whether each epoch has a new order. */
+  /** Whether each epoch has a new order of images. */
   readonly shuffle: boolean;
-  /** Share of the training images; undefined: none is held out of them. */
+  /** Share of the training images that is held out; undefined for none. */
   readonly validation: number | undefined;
 }
 
-/** What `metrics.evaluate` has to be told: the literature uses every combination. AUROC needs no choice but the order of its two sets. */
+/** Choices of an evaluation. The literature uses every combination. AUROC depends on none of them. */
 export interface EvaluationChoices {
-  /** The set whose AUPR is `aupr`; `auprIn` and `auprOut` are both given. */
+  /** The positive set of `aupr`; results have `auprIn` and `auprOut` too. */
   readonly auprPositive: PositiveClass;
   /** How the area under the curve of precision against recall is estimated. */
   readonly auprEstimator: "average-precision" | "trapezoid";
-  /** The set whose true-positive rate is fixed. */
+  /** The positive set of the FPR, whose true-positive rate is fixed. */
   readonly fprPositive: PositiveClass;
   /** The true-positive rate at which the false-positive rate is read, in (0, 1]. */
   readonly tpr: number;
@@ -115,15 +115,20 @@ export interface EvaluationChoices {
   readonly groups: Readonly<Record<string, readonly string[]>>;
 }
 
-/** Which preset a result was made with, and which of its choices the caller's options replaced by others. */
+/** Record of the preset that a result was made with. */
 export interface PresetRecord {
-  /** The preset. */
+  /** Name of the preset. */
   readonly name: PresetName;
-  /** Names of its choices that the caller's options replaced. */
+  /** Names of its choices that the caller's options replaced by others. */
   readonly overridden: readonly string[];
 }
 
-/** All presets, by name; frozen. */
+/**
+ * All presets, by name; frozen.
+ *
+ * @example
+ * console.log(presets["seed-paper"].training[18].milestones); // [ 40, 50 ]
+ */
 export const presets: Readonly<Record<PresetName, Preset>> = deepFreeze({
   "seed-paper": seedPaper,
   "ddu-2021": ddu2021,
@@ -137,7 +142,7 @@ export function presetOf(name: PresetName | undefined): Preset | undefined {
   return name === undefined ? undefined : presets[oneOf(name, "preset", presetNames)];
 }
 
-/** The caller's options over those of the preset: a key that is given (and not undefined) counts. */
+/** The options of the preset, overridden by the caller's options that are not undefined; and a record of what was overridden. */
 export function withPreset<T extends object>(
   preset: Preset | undefined,
   choices: Partial<T> | undefined,
@@ -154,7 +159,7 @@ export function withPreset<T extends object>(
   };
 }
 
-/** A record as a file holds it; undefined for anything else. */
+/** The record in the JSON of a file; undefined for anything else. */
 export function storedPresetRecord(value: unknown): PresetRecord | undefined {
   const { name, overridden } = (typeof value === "object" && value !== null ? value : {}) as { name?: unknown; overridden?: unknown };
   if (!presetNames.includes(name as PresetName) || !Array.isArray(overridden)) return undefined;
