@@ -15,7 +15,7 @@ export type PresetName = "seed-paper" | "ddu-2021" | "openood-1.5";
 export interface Preset {
   /** The name that `preset` options take. */
   readonly name: PresetName;
-  /** Authors, year, title and repository of the publication. */
+  /** Authors, year, and title or journal of the publication; and its repository where it has one. */
   readonly source: string;
   /** Options of `ResNet.create`. */
   readonly architecture: {
