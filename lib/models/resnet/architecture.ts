@@ -29,7 +29,10 @@ export interface ArchitectureOptions {
   imageSize?: number;
   /** Factor of the planes 64, 128, 256, 512 of the four layers, 1/64 to 64. Default 1. */
   width?: number;
-  /** Length d of the feature vector, a multiple of 4 for ResNet50. It changes the planes of the last layer alone. Default: 512 (ResNet18) or 2048 (ResNet50) times `width`. */
+  /**
+   * Length d of the feature vector, a multiple of 4 for ResNet50. It changes the planes of the last layer alone. Default: 512 (ResNet18) or 2048
+   * (ResNet50) times `width`.
+   */
   featureDim?: number;
   /** Activations are leaky ReLU (slope 0.01) instead of ReLU. Default true, as DDU's `mod`. */
   leakyRelu?: boolean;

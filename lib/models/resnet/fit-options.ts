@@ -91,7 +91,10 @@ export interface TrainingOptions {
   milestones?: readonly number[];
   /** Factor of the learning rate at each milestone, at least 0. Default 0.1. */
   gamma?: number;
-  /** How training images are varied. "crop-flip" is zero padding of 4 with random crop, and horizontal flip (for CIFAR). An object sets each by itself. Default "none". */
+  /**
+   * How training images are varied. "crop-flip" is zero padding of 4 with random crop, and random horizontal flip (for CIFAR). An object sets each by
+   * itself. Default "none".
+   */
   augmentation?:
     | "none"
     | "crop-flip"

@@ -480,7 +480,7 @@ export class ResNet {
    *
    * @param weights - tensors by the names of `weights()`; a counter (`num_batches_tracked`) may be a number
    * @throws ERR_SHAPE naming every tensor that is missing, surplus or of another shape; ERR_OPTION if tensors are surplus and nothing else is wrong, and
-   *   for anything but a Map of names to tensors; ERR_DTYPE for a tensor of another dtype; ERR_NON_FINITE for NaN and infinity; ERR_RANGE for a negative
+   *   for anything but a Map of names to tensors; ERR_DTYPE for integers where the network has floats; ERR_NON_FINITE for NaN and infinity; ERR_RANGE for a negative
    *   variance of a batch norm; ERR_BUSY while a {@link fit} runs; ERR_DISPOSED after {@link dispose}, and for a tensor that has been disposed
    * @example
    * const { tensors } = await files.readSafetensors("weights.safetensors");
