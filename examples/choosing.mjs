@@ -6,7 +6,8 @@
 import { existsSync } from "node:fs";
 import { Command } from "commander";
 import { Detector, GaussianMixture, metrics, ResNet, scores } from "libtorch-ood";
-import { extractAll, loadImages, machine, matrix, trainNetwork, wholeNumber } from "./digits.mjs";
+import { extractAll, loadImages, machine, matrix, trainNetwork } from "./digits.mjs";
+import { wholeNumber } from "./server/whole-number.mjs";
 
 const options = new Command("choosing")
   .description("Compare scores, covariance estimators and false-alarm rates on digits and clothes.")

@@ -2,7 +2,6 @@
 
 import { fileURLToPath } from "node:url";
 import cliProgress from "cli-progress";
-import { InvalidArgumentError } from "commander";
 import { datasets, device, ResNet } from "libtorch-ood";
 
 /** 6,000 digits to train on, 1,000 to test, and 1,000 clothes, which no network here has ever seen. */
@@ -57,16 +56,6 @@ export async function extractAll(model, sets, { outputs = ["features", "logits"]
 /** A Tensor as `metrics` takes matrices. */
 export function matrix(tensor) {
   return { data: tensor.toArray(), shape: tensor.shape };
-}
-
-/** For a command-line option that is a whole number. */
-export function wholeNumber(minimum, maximum = Number.MAX_SAFE_INTEGER) {
-  return (text) => {
-    const value = Number(text);
-    if (Number.isInteger(value) && value >= minimum && value <= maximum && text.trim() !== "") return value;
-    const range = maximum === Number.MAX_SAFE_INTEGER ? `from ${minimum} on` : `from ${minimum} to ${maximum}`;
-    throw new InvalidArgumentError(`expected a whole number ${range}`);
-  };
 }
 
 async function withBar(name, total, work) {

@@ -6,7 +6,7 @@
 
 import { Command } from "commander";
 import { files, ResNet } from "libtorch-ood";
-import { wholeNumber } from "./digits.mjs";
+import { wholeNumber } from "./server/whole-number.mjs";
 
 const options = new Command("extract-million")
   .description("Extract features of many images to a .npy file, in bounded memory.")

@@ -6,7 +6,8 @@
 
 import { Command } from "commander";
 import { Detector, GaussianMixture, metrics, neuralCollapse } from "libtorch-ood";
-import { extractAll, loadImages, machine, matrix, trainNetwork, wholeNumber } from "./digits.mjs";
+import { extractAll, loadImages, machine, matrix, trainNetwork } from "./digits.mjs";
+import { wholeNumber } from "./server/whole-number.mjs";
 import { renderImages } from "./terminal-image.mjs";
 
 const options = new Command("quickstart")

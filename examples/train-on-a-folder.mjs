@@ -9,7 +9,7 @@ import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { Command } from "commander";
 import { datasets, Detector, ResNet } from "libtorch-ood";
-import { wholeNumber } from "./digits.mjs";
+import { wholeNumber } from "./server/whole-number.mjs";
 
 const program = new Command("train-on-a-folder")
   .description("Train on a folder of images, one folder per class, and write a detector.")

@@ -14,7 +14,7 @@ import { fileURLToPath } from "node:url";
 import { Command, InvalidArgumentError } from "commander";
 import { Dataset, Detector, ResNet } from "libtorch-ood";
 import sharp from "sharp";
-import { wholeNumber } from "../digits.mjs";
+import { wholeNumber } from "./whole-number.mjs";
 
 const program = new Command("load")
   .description("Measure the server: images/s and latency, one image at a time and in batches.")

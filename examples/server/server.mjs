@@ -5,8 +5,8 @@
 
 import { Command } from "commander";
 import { Detector, isLibtorchOodError } from "libtorch-ood";
-import { wholeNumber } from "../digits.mjs";
 import { Service } from "./service.mjs";
+import { wholeNumber } from "./whole-number.mjs";
 
 /** Above it a timer of Node's ends at once. */
 const longestTimer = 2 ** 31 - 1;
