@@ -66,7 +66,7 @@ export function evaluateText({ file, subject, byScore, test, accuracy, ece, othe
 const numbers = ["auroc", "auprIn", "auprOut", "fpr"] as const;
 
 function headings({ choices }: Evaluation): string[] {
-  return ["AUROC", "AUPR-in", "AUPR-out", `FPR@${Math.round(choices.tpr * 1000) / 10}`];
+  return ["AUROC", "AUPR-in", "AUPR-out", `FPR${Math.round(choices.tpr * 1000) / 10}`];
 }
 
 /** A row a set, and one a group. */

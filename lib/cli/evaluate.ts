@@ -40,7 +40,7 @@ interface EvaluateOptions extends SessionOptions, SubjectOptions {
 
 const help = `
 AUROC is the chance that an input of the test set scores higher than an input of the other set: 1 is perfect, 0.5 is guessing. AUPR-in and AUPR-out
-are the areas under precision and recall with the test set or the other set as the positives. FPR@95 is the share of the test set that is flagged by
+are the areas under precision and recall with the test set or the other set as the positives. FPR95 is the share of the test set that is flagged by
 mistake at the threshold that catches 95 % of the other set (with --preset ddu-2021: the share of the other set that is missed at the threshold that
 keeps 95 % of the test set). "flagged" is the share that the detector calls out of distribution.
 
