@@ -37,8 +37,8 @@ export function checkFalseAlarmRate(value: unknown, count: number): number {
   if (1 / (count + 1) <= rate) return rate;
   let needed = Math.ceil(1 / rate) - 1;
   if (1 / (needed + 1) > rate) needed++; // once: beyond 2^53 another one would change nothing
-  const found = `${rate} with ${count}: no p-value is below 1/${count + 1}`;
-  throw new LibtorchOodError("ERR_RANGE", `falseAlarmRate: ${needed} calibration inputs are needed for it, found ${found}`);
+  const found = `found ${count}: no p-value is below 1/${count + 1}`;
+  throw new LibtorchOodError("ERR_RANGE", `falseAlarmRate: ${needed} calibration inputs are needed for a rate of ${rate}, ${found}`);
 }
 
 /** The number k of the lowest calibration scores that mark what is flagged: the greatest k with k/(n + 1) ≤ rate. */

@@ -131,7 +131,7 @@ describe("features of another model", () => {
   });
 
   test.each([
-    ["ERR_RANGE", "199 calibration inputs are needed for it, found 0.005 with 99: no p-value is below 1/100", { falseAlarmRate: 0.005 }],
+    ["ERR_RANGE", "199 calibration inputs are needed for a rate of 0.005, found 99: no p-value is below 1/100", { falseAlarmRate: 0.005 }],
     ["ERR_RANGE", "falseAlarmRate", { falseAlarmRate: 0 }],
     ["ERR_OPTION", "found 60 of 60 among the training inputs", { calibration: { features: train.features } }],
     ["ERR_OPTION", "calibration.features", { calibration: {} }],

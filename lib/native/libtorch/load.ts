@@ -72,7 +72,7 @@ function openLoader(own: AddonFiles): { loader: Loader; files: AddonFiles } {
   } catch (cause) {
     const { message } = cause as Error;
     const reason = nodeProblem(cause) ?? systemProblem(message) ?? archiveProblem(own.loader) ?? installAnew();
-    throw new LibtorchOodError("ERR_IO", `${own.loader} does not load: ${message}. ${reason}`, { cause });
+    throw new LibtorchOodError("ERR_IO", `${own.loader} does not load: ${message.replace(/\.$/, "")}. ${reason}`, { cause });
   }
   return { loader, files: { ...own, addon: addonOfThisProcess(loader, own.addon) } };
 }
