@@ -1,5 +1,5 @@
-// Shows the progress of an experiment on stderr: on a terminal bars for its runs, the seeds of a cell and the epochs of a network, else a line per
-// measurement.
+// Shows the progress of an experiment on stderr, with an estimate of the time left. On a terminal: bars for its runs, the seeds of a cell and the epochs
+// of a network. Elsewhere: a line per measurement.
 
 import { MultiBar, type SingleBar } from "cli-progress";
 import type { ExperimentEvent, MeasurementRow, Plan, PlannedRun } from "../experiment";

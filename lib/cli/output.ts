@@ -8,7 +8,7 @@ let stdoutOver = false;
 const whenOver: (() => void)[] = [];
 
 /**
- * For the whole process, before anything is written. Without this a reader that leaves (`libtorch-ood doctor | head -1`) and a full disk behind stdout
+ * Handles errors of stdout and stderr for the whole process. Call it before anything is written. Without this a reader that leaves (`libtorch-ood doctor | head -1`) and a full disk behind stdout
  * or stderr end the process with a stack trace. The work goes on in both cases, since its result may be a file.
  *
  * @param failed - called for a full disk and its like, not for a reader that leaves; one line on stderr says why, where stderr itself is sound

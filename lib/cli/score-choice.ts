@@ -62,9 +62,9 @@ export function optionsOf({ score, scoreOption: list }: Chosen, name: ScoreName)
     throw new LibtorchOodError("ERR_OPTION", "--score-option: expected SCORE.NAME=VALUE where there are several scores, found no score");
   }
   const chosen: readonly ScoreName[] = score === "all" ? names : (score ?? ["max-softmax"]);
-  const stranger = found.find((key) => key !== undefined && !chosen.includes(key));
-  if (stranger !== undefined) {
-    throw new LibtorchOodError("ERR_OPTION", `--score-option: expected an option of ${chosen.join(", ")}, found one of ${stranger}`);
+  const unasked = found.find((key) => key !== undefined && !chosen.includes(key));
+  if (unasked !== undefined) {
+    throw new LibtorchOodError("ERR_OPTION", `--score-option: expected an option of ${chosen.join(", ")}, found one of ${unasked}`);
   }
   const options = { ...(several ? {} : list.get(undefined)), ...list.get(name) };
   return Object.keys(options).length === 0 ? undefined : options;
