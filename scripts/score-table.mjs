@@ -1,5 +1,6 @@
-// Writes the tables of scores, from what each score says of itself (dist/, as npm run build:ts makes it): into the guide which to choose, into the page
-// of their design formulas, options and properties. With --check it writes nothing, and fails where a page has others.
+// Writes the tables of scores from what each score says of itself, in dist/ (npm run build:ts makes it). docs/guide/choosing-a-score.md gets the table of
+// which score to choose; docs/design/scores.md gets those of formulas, options and properties. With --check it writes nothing, and fails where a page
+// has other tables.
 
 import fs from "node:fs";
 import path from "node:path";

@@ -1,7 +1,6 @@
-// `npm run test:tsan`: the executor, by which every thread of the library meets every other, under ThreadSanitizer. It is compiled with a
-// small program of its own (test/sanitizers/executor_threads.cc) in which every access to memory is watched; the whole addon cannot be, since
-// neither Node nor libtorch is built for that. `--runs N`: of each kind; default 20. `--document`
-// writes the figures into docs/results/reliability.md.
+// `npm run test:tsan` runs the executor, through which all threads of the library meet, under ThreadSanitizer. It compiles the executor into a small
+// program (test/sanitizers/executor_threads.cc) in which every access to memory is watched. The whole addon cannot be watched, since neither Node nor
+// libtorch is built for that. `--runs N` sets the runs of each kind; default 20. `--document` writes the figures into docs/results/reliability.md.
 
 import { spawnSync } from "node:child_process";
 import fs from "node:fs";
@@ -20,7 +19,7 @@ const program = path.join(directory, "executor_threads");
 fs.mkdirSync(directory, { recursive: true });
 compile();
 
-// The sanitizer's map of addresses does not bear with the amount of randomness that newer kernels use: without any where that can be had.
+// The sanitizer's map of addresses fails under the address randomization of newer kernels, so it is switched off where setarch can do that.
 const fixed = ["setarch", os.machine(), "-R"];
 const prefix = spawnSync(fixed[0], [...fixed.slice(1), "true"], { stdio: "ignore" }).status === 0 ? fixed : [];
 
