@@ -66,7 +66,8 @@ function runAsAarch64() {
   }
   const program = path.join(root, "build", "kernel-tests-aarch64");
   const kernels = ["tile_product", "winograd"];
-  const sources = [...["main", ...kernels].map((name) => `tests/${name}.cc`), ...kernels.map((name) => `kernels/${name}.cc`)];
+  const tests = ["main", ...kernels].map((name) => `tests/${name}.cc`);
+  const sources = [...tests, ...kernels.map((name) => `kernels/${name}.cc`), "platform/cpu_features.cc"];
   const args = ["-std=c++20", "-O2", "-Wall", "-Wextra", "-Werror", "-static", "-Inative", "-idirafter", doctest];
   const { status } = spawnSync(compiler, [...args, ...sources.map((file) => path.join("native", file)), "-o", program], {
     cwd: root,

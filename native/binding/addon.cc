@@ -25,6 +25,7 @@
 #include "core/checks.h"
 #include "core/errors.h"
 #include "data/augmentation.h"
+#include "platform/cpu_features.h"
 #include "runtime/prepare_libtorch.h"
 
 namespace ood {
@@ -33,22 +34,13 @@ namespace {
 
 std::atomic<int> compute_threads{0};  // 0: as many as OpenMP chooses
 
-// Whether the CPU multiplies bfloat16 natively (avx512_bf16, which every AMX processor has too).
-bool has_fast_bfloat16() {
-#if defined(__x86_64__) && defined(__GNUC__)
-  return __builtin_cpu_supports("avx512bf16") != 0;
-#else
-  return false;
-#endif
-}
-
 Napi::Value info(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   Napi::Object result = Napi::Object::New(env);
   result.Set("libtorch", TORCH_VERSION);
   result.Set("builtFor", LIBTORCH_OOD_BUILT_FOR);
   result.Set("cpuCapability", at::get_cpu_capability());
-  result.Set("bfloat16", has_fast_bfloat16());
+  result.Set("bfloat16", cpu::has_bfloat16());
   result.Set("threads", compute_threads.load() > 0 ? compute_threads.load() : at::get_num_threads());
   const auto& cuda = at::detail::getCUDAHooks();
   result.Set("cudaDevices", cuda.hasCUDA() ? cuda.deviceCount() : 0);

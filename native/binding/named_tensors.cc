@@ -1,4 +1,4 @@
-// Arrays by name as [{ name, tensor }], both ways.
+// Converts named tensors between JavaScript, [{ name, tensor }], and C++.
 #include "binding/named_tensors.h"
 
 #include <string>

@@ -6,6 +6,8 @@
 #include <cstring>
 #include <type_traits>
 
+#include "platform/cpu_features.h"
+
 #if defined(__x86_64__) && (defined(__GNUC__) || defined(__clang__))
 #define OOD_TILE_PRODUCT 1
 #include <immintrin.h>
@@ -285,17 +287,13 @@ bool uses_avx512(Instructions instructions) {
 }  // namespace
 
 bool supports(Instructions instructions) {
-#ifdef OOD_TILE_PRODUCT
-  if (instructions == Instructions::avx512) return __builtin_cpu_supports("avx512f") != 0;
-  if (instructions == Instructions::avx2) return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-#endif
+  if (instructions == Instructions::avx512) return cpu::has_avx512();
+  if (instructions == Instructions::avx2) return cpu::has_avx2();
   return instructions == Instructions::none;
 }
 
 Instructions best() {
-#ifdef OOD_TILE_PRODUCT
-  if (__builtin_cpu_is("intel")) return Instructions::none;
-#endif
+  if (cpu::is_intel()) return Instructions::none;
   if (supports(Instructions::avx512)) return Instructions::avx512;
   return supports(Instructions::avx2) ? Instructions::avx2 : Instructions::none;
 }

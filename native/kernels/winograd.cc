@@ -7,6 +7,7 @@
 #include <limits>
 
 #include "kernels/tile_product.h"
+#include "platform/cpu_features.h"
 
 #if defined(__x86_64__) && (defined(__GNUC__) || defined(__clang__))
 #include <immintrin.h>
@@ -33,13 +34,7 @@ int64_t inputs_stride(int64_t in, int64_t count) { return padded(in) * count + 1
 
 }  // namespace
 
-bool available() {
-#ifdef OOD_WINOGRAD
-  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-#else
-  return false;
-#endif
-}
+bool available() { return cpu::has_avx2(); }
 
 int64_t weight_size(int64_t in, int64_t out) { return points * in * padded(out); }
 

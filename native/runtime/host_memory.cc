@@ -15,10 +15,7 @@
 #include <unordered_map>
 
 #include "core/errors.h"
-
-#if defined(__unix__) || defined(__APPLE__)
-#include <sys/mman.h>
-#endif
+#include "platform/pages.h"
 
 namespace ood {
 
@@ -112,7 +109,7 @@ class HostAllocator final : public c10::Allocator {
     used_bytes_ -= bytes;
     const bool foreign = keeping == 0;
     if (foreign && foreign_bytes_ + bytes > slack) {
-      unmap(data, bytes);
+      pages::unmap(data, bytes);
       return true;
     }
     kept_.push_back({data, bytes, foreign});
@@ -127,7 +124,7 @@ class HostAllocator final : public c10::Allocator {
     auto entry = by_size_.lower_bound(oldest.bytes);
     while (entry->second != kept_.begin()) ++entry;
     forget(kept_.begin(), entry);
-    unmap(oldest.data, oldest.bytes);
+    pages::unmap(oldest.data, oldest.bytes);
   }
 
   void forget(Place place, std::multimap<size_t, Place>::iterator entry) noexcept {
@@ -140,20 +137,8 @@ class HostAllocator final : public c10::Allocator {
   // Aligned to its unit; nullptr where the system refuses.
   static void* map(size_t bytes) {
     const size_t unit = unit_of(bytes);
-    void* const whole = mmap(nullptr, bytes + unit, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (whole == MAP_FAILED) return nullptr;
-    const auto start = reinterpret_cast<uintptr_t>(whole);
-    const uintptr_t aligned = (start + unit - 1) / unit * unit;
-    if (aligned > start) munmap(whole, aligned - start);
-    void* const data = reinterpret_cast<void*>(aligned);
-    if (start + unit > aligned) munmap(reinterpret_cast<void*>(aligned + bytes), start + unit - aligned);
-#ifdef MADV_HUGEPAGE
-    if (unit == huge_page) madvise(data, bytes, MADV_HUGEPAGE);  // a wish: without huge pages it works as well
-#endif
-    return data;
+    return pages::map(bytes, unit, unit == huge_page);
   }
-
-  static void unmap(void* data, size_t bytes) noexcept { munmap(data, bytes); }
 
   [[noreturn]] static void out_of_memory(size_t bytes) {
     fail("ERR_OUT_OF_MEMORY", "not enough memory: expected room for ", bytes, " more bytes");
@@ -183,13 +168,11 @@ void HostAllocator::free(void* data) {
 }  // namespace
 
 void install_host_allocator() {
-#if !defined(__SANITIZE_ADDRESS__) && (defined(__unix__) || defined(__APPLE__))  // the sanitizer watches malloc
   static const bool installed = [] {
-    c10::SetCPUAllocator(&allocator(), /*priority=*/1);
+    if (pages::serve()) c10::SetCPUAllocator(&allocator(), /*priority=*/1);
     return true;
   }();
   (void)installed;
-#endif
 }
 
 KeepHostBlocks::KeepHostBlocks() { ++keeping; }
