@@ -78,7 +78,7 @@ it("killed 20 times at random moments", async () => {
     expectTidy(out);
   }
   expect(kills).toBeGreaterThanOrEqual(20);
-});
+}, 400_000); // as many processes
 
 it("killed between the operations on its files, a write half done", async () => {
   const out = folder.path("operations");
@@ -97,7 +97,7 @@ it("killed between the operations on its files, a write half done", async () => 
   expect(kills).toBeGreaterThan(8);
   expect(comparable(out)).toEqual(expected);
   expectTidy(out);
-});
+}, 400_000); // some twenty processes one after the other
 
 it("two processes share a folder: each run is done by one of them", async () => {
   const out = folder.path("two");
