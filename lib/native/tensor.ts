@@ -20,7 +20,7 @@ export type TensorArray = NativeArray;
 const arrays = arrayNames(nativeDtypes);
 
 /** About 2 ms of copying. */
-const pieceBytes = 8 << 20;
+const pieceBytes = 1 << 20;
 
 /**
  * An n-dimensional array in native host memory, row-major. Its methods never change its elements.
@@ -62,7 +62,7 @@ export class Tensor {
   }
 
   /**
-   * Copies a large typed array into a new tensor piece by piece, about 2 ms at a time, and lets the event loop turn between two pieces. Calls that
+   * Copies a large typed array into a new tensor piece by piece, a millisecond or two at a time, and lets the event loop turn between two pieces. Calls that
    * take `{ data, shape }` copy at once; give them this tensor instead where the array has hundreds of megabytes.
    *
    * @param data - as in {@link Tensor.from}. It must not change until the promise settles: what is written meanwhile may be in the tensor or not.

@@ -23,6 +23,7 @@ __asm__(".symver dlerror,dlerror@" OOD_OLDEST);
 __asm__(".symver dlinfo,dlinfo@" OOD_OLDEST_DLINFO);
 
 // glibc 2.29, and 2.35 for hypot, took the old error handling of SVID out of these; they compute the same.
+__asm__(".symver exp,exp@" OOD_OLDEST);
 __asm__(".symver exp2,exp2@" OOD_OLDEST);
 __asm__(".symver hypot,hypot@" OOD_OLDEST);
 __asm__(".symver log,log@" OOD_OLDEST);

@@ -10,6 +10,7 @@
 
 #include "core/errors.h"
 #include "core/parallel.h"
+#include "platform/symbol_versions.h"
 
 namespace ood {
 
