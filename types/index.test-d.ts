@@ -4,6 +4,7 @@ import { expectAssignable, expectError, expectNotAssignable, expectType } from "
 import { ClassStatistics, Dataset, datasets, device, GaussianMixture, isLibtorchOodError, LibtorchOodError, linalg } from "..";
 import { metrics, neuralCollapse, ResNet, scores, Tensor } from "..";
 import { Detector, files, presets } from "..";
+import * as experiments from "../dist/experiment";
 import type { ArrayWithShape, CalibrationReport, Evaluation, Overlap, Prediction, PresetRecord, ResizeRecord, SelfTest } from "..";
 import type {
   Architecture,
@@ -16,6 +17,21 @@ import type {
   ResNetOptions,
   TensorArray,
 } from "..";
+
+// libtorch-ood/experiments, by the file that it is
+const experiment: experiments.Configuration = {
+  inDistribution: "mnist",
+  outOfDistribution: ["svhn"],
+  seeds: 1,
+  cells: [{ depth: 18, epochs: 1 }],
+};
+expectType<Promise<experiments.ExperimentSummary>>(experiments.run(experiment, { data: "data", out: "runs" }));
+expectType<Promise<experiments.ExperimentSummary>>(experiments.resume("runs", { data: "data" }));
+expectType<Promise<experiments.Results>>(experiments.read("runs"));
+expectError(experiments.run({ ...experiment, cells: [{ depth: 19, epochs: 1 }] }, { data: "data", out: "runs" }));
+expectError(experiments.run(experiment, { data: "data" }));
+expectAssignable<experiments.MeasuredScore[]>(["vim", "gaussian-mixture:logits"]);
+expectNotAssignable<experiments.MeasuredScore>("softmax");
 
 // Tensor
 const tensor = Tensor.from(new Float32Array(6), [2, 3]);

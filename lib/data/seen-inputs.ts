@@ -3,6 +3,7 @@
 
 import { createHash } from "node:crypto";
 import { setImmediate as turn } from "node:timers/promises";
+import { fail } from "../core/checks";
 import type { Overlap } from "../core/overlap";
 import type { Tensor } from "../native/tensor";
 import { requireDataset, type Dataset } from "./dataset";
@@ -141,21 +142,25 @@ export function tensorRows(tensor: Tensor): Rows {
 }
 
 /**
- * Which images of a data set are also in another one, byte for byte. An evaluation on images that a network was trained on says nothing.
+ * Which images of data sets are also in another one, byte for byte. An evaluation on images that a network was trained on says nothing.
  *
  * @param reference - the data set to look into, such as the training images. If it has more than 65,536 different images, a sample of them is looked
  *   into.
- * @param images - the data set whose images are looked up
- * @returns the indices of the images of `images` that are in `reference`, and how many could be checked
- * @throws ERR_OPTION for anything but a Dataset; ERR_SHAPE where the arrays of a data set are gone
+ * @param sets - the data sets whose images are looked up
+ * @returns for each of `sets` the indices of its images that are in `reference`, and how many could be checked
+ * @throws ERR_OPTION for anything but a Dataset and a list of them; ERR_SHAPE where the arrays of a data set are gone
  * @example
  * import { datasets } from "libtorch-ood";
  *
  * const { train, test } = await datasets.cifar10("data");
- * const { indices } = await datasets.overlap(train, test); // [] where no test image is among the training images
+ * const [found] = await datasets.overlap(train, [test]); // found.indices is [] where no test image is among the training images
  */
-export async function overlap(reference: Dataset, images: Dataset): Promise<Overlap> {
-  requireDataset(images, "images");
-  const seen = await SeenInputs.of(imageRows(requireDataset(reference, "reference")));
-  return seen.among(imageRows(images));
+export async function overlap(reference: Dataset, sets: readonly Dataset[]): Promise<Overlap[]> {
+  requireDataset(reference, "reference");
+  if (!Array.isArray(sets)) fail("ERR_OPTION", "sets", "a list of Datasets", sets);
+  const asked = Array.from(sets, (data: unknown, i) => requireDataset(data, `sets[${i}]`));
+  const seen = await SeenInputs.of(imageRows(reference));
+  const found: Overlap[] = [];
+  for (const data of asked) found.push(await seen.among(imageRows(data)));
+  return found;
 }

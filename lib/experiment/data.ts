@@ -2,7 +2,7 @@
 
 import { join, resolve } from "node:path";
 import { isLibtorchOodError, LibtorchOodError } from "../core/errors";
-import { judgeOverlap } from "../core/overlap";
+import { judgeOverlap, type Overlap } from "../core/overlap";
 import { randomPermutation } from "../core/random-permutation";
 import { datasets, type Dataset, type ResizeRecord } from "../index";
 import type { ResolvedConfiguration } from "./configuration";
@@ -181,10 +181,14 @@ function normalized(train: Dataset): Dataset {
 /** Requires test sets that the network is not trained on. @throws ERR_OPTION if more than 1 in 100 images of one are */
 async function unseen(train: Dataset, sets: readonly (readonly [string, Dataset])[]): Promise<string[]> {
   const warnings: string[] = [];
-  for (const [name, dataset] of sets) {
+  const found = await datasets.overlap(
+    train,
+    sets.map(([, dataset]) => dataset),
+  );
+  for (const [i, [name]] of sets.entries()) {
     const effect = name === "test" ? "flatters" : "worsens";
     const rules = { allowed: false, remedy: "the two sets are to be disjoint", effect, noun: "images" } as const;
-    const warning = judgeOverlap(name, await datasets.overlap(train, dataset), "trained on", rules);
+    const warning = judgeOverlap(name, found[i] as Overlap, "trained on", rules);
     if (warning !== undefined) warnings.push(warning);
   }
   return warnings;

@@ -1,9 +1,10 @@
 // SeenInputs: all of a small set, a fair sample of a large one, whatever the order in which sets are joined; and files that are not trusted.
 
 import * as fc from "fast-check";
+import { datasets } from "../../lib";
 import { judgeOverlap } from "../../lib/core/overlap";
 import { SeenInputs, type Rows } from "../../lib/data/seen-inputs";
-import { libraryFailureOf } from "../models/resnet/tiny-network";
+import { libraryFailureOf, tinyData } from "../models/resnet/tiny-network";
 
 /** A row per number. */
 const rows = (numbers: readonly number[]): Rows => ({
@@ -134,4 +135,18 @@ test("one image in 100 is warned of, more are refused unless they are allowed", 
   await expect(async () => judgeOverlap("rows", overlap(3), "fitted to", rows)).rejects.toThrow(
     "rows: expected inputs that were not fitted to",
   );
+});
+
+test("datasets.overlap: each of several sets, by its own images", async () => {
+  const data = tinyData(12);
+  const [same, some, none] = [data.subset(12), data.subset([3, 11]), tinyData(4, "held")];
+  const found = await datasets.overlap(data.subset([0, 1, 2, 3]), [same, some, none]);
+  expect(found).toEqual([
+    { indices: [0, 1, 2, 3], checked: 12 },
+    { indices: [0], checked: 2 },
+    { indices: [], checked: 4 },
+  ]);
+  for (const wrong of [() => datasets.overlap(data, data as never), () => datasets.overlap(data, [{}] as never)]) {
+    expect(await libraryFailureOf(wrong)).toMatchObject({ code: "ERR_OPTION", message: expect.stringMatching(/^sets/) as string });
+  }
 });

@@ -40,3 +40,11 @@ test("a CUDA device that is not there is named, with what there is", async () =>
     message: expect.stringContaining(`"${absent}"`) as string,
   });
 });
+
+test("requireDevice: passes for the CPU, names what is unavailable; resolvePrecision leaves what is stated", async () => {
+  expect(device.requireDevice("cpu")).toBeUndefined();
+  expect(() => device.requireDevice("cuda:99")).toThrow(expect.objectContaining({ code: "ERR_DEVICE" }) as Error);
+  expect(() => device.requireDevice("gpu")).toThrow(expect.objectContaining({ code: "ERR_OPTION" }) as Error);
+  expect(device.resolvePrecision("float32", "cuda")).toBe("float32");
+  expect(device.resolvePrecision("auto", "cpu")).toBe(device.info().bfloat16 ? "bfloat16" : "float32");
+});

@@ -83,3 +83,25 @@ test("maxImageSize: a network of larger images than the caller allows is refused
     }
   }
 });
+
+test("ResNet.describe: what the file says, without libtorch", async () => {
+  const checkpoint = folder.path("checkpoint.safetensors");
+  const model = await tinyNetwork();
+  await model.fit(tinyData(24), { epochs: 2, batchSize: 12, checkpoint });
+  const { architecture, normalization, classNames } = model;
+  expect(await ResNet.describe(checkpoint)).toEqual({
+    ...{ architecture, normalization, classNames, preset: undefined, dtype: "float32", epochsDone: 2 },
+  });
+  expect((await ResNet.describe(files.network)).epochsDone).toBeUndefined();
+  expect(await libraryFailureOf(() => ResNet.describe(folder.path("nothing")))).toMatchObject({ code: "ERR_IO" });
+  expect(await libraryFailureOf(() => ResNet.describe(files.detector))).toMatchObject({ code: "ERR_CORRUPT_FILE" });
+  await jest.isolateModulesAsync(async () => {
+    const loadAddon = () => {
+      throw new Error("the addon was loaded");
+    };
+    jest.doMock("../../../lib/native/libtorch/load", () => ({ loadAddon }));
+    const alone = jest.requireActual<typeof import("../../../lib")>("../../../lib");
+    expect((await alone.ResNet.describe(checkpoint)).architecture).toEqual(architecture);
+  });
+  jest.dontMock("../../../lib/native/libtorch/load");
+});

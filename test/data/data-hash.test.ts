@@ -1,8 +1,8 @@
 // The hash of what a network was trained with: equal for equal data sets, another where anything of them is another.
 
-import { Dataset } from "../../../lib";
-import { dataHash } from "../../../lib/data/data-hash";
-import { tinyData } from "./tiny-network";
+import { Dataset, datasets } from "../../lib";
+import { dataHash } from "../../lib/data/data-hash";
+import { libraryFailureOf, tinyData } from "../models/resnet/tiny-network";
 
 const { images, labels, shape } = tinyData(6);
 const dataset = (change: object = {}) => Dataset.fromArrays({ images, labels, shape, ...change });
@@ -34,4 +34,9 @@ test("a pixel, a label, the order, the shape, and how images are shared out betw
     [data, data],
   ];
   expect(new Set(await Promise.all(sets.map(dataHash))).size).toBe(sets.length);
+});
+
+test("datasets.hash is that of one set, and refuses anything else", async () => {
+  expect(await datasets.hash(dataset())).toBe(await dataHash([dataset()]));
+  expect(await libraryFailureOf(() => datasets.hash({ images, labels } as never))).toMatchObject({ code: "ERR_OPTION" });
 });
