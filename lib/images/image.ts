@@ -49,22 +49,23 @@ export function isImage(value: unknown): value is Image {
  * Checks what can be checked without decoding, and copies: what the caller does to the images afterwards has no effect.
  *
  * @param name - what messages call the images
+ * @param folder - what relative paths begin at
  * @throws ERR_OPTION for anything but images, and for text that is no path; ERR_DTYPE for bytes or pixels in another typed array; ERR_SHAPE if pixels are
  *   not 4 · width · height bytes; ERR_RANGE for pixels of a size below 1 or of more than {@link maxPixels}
  */
-export function takeImages(images: Image | readonly Image[], name: string): TakenImage[] {
+export function takeImages(images: Image | readonly Image[], name: string, folder = workingFolder()): TakenImage[] {
   if (Array.isArray(images)) {
     const list = listOf(images);
     if (list === undefined) fail("ERR_OPTION", name, "an array of images", images);
     const copy = list.length < 64 ? copyOne : copierOfMany();
-    return Array.from(list, (image, i) => takeImage(image as Image, `${name}[${i}]`, copy)); // not map(), which passes over holes
+    return Array.from(list, (image, i) => takeImage(image as Image, `${name}[${i}]`, folder, copy)); // not map(), which passes over holes
   }
-  return [takeImage(images as Image, name, copyOne)];
+  return [takeImage(images as Image, name, folder, copyOne)];
 }
 
-function takeImage(image: Image, name: string, copyOf: Copier): TakenImage {
-  if (typeof image === "string") return takePath(image, name);
-  if (isUrl(image)) return takePath(pathOfUrl(image, name), name);
+function takeImage(image: Image, name: string, folder: string | undefined, copyOf: Copier): TakenImage {
+  if (typeof image === "string") return takePath(image, name, folder);
+  if (isUrl(image)) return takePath(pathOfUrl(image, name), name, folder);
   if (isBlob(image)) return { name, blob: image };
   if (ArrayBuffer.isView(image)) {
     if (typedArrayName(image) !== "Uint8Array") fail("ERR_DTYPE", name, "the bytes of an image file as a Uint8Array or Buffer", image);
@@ -115,7 +116,7 @@ function copierOfMany(): Copier {
 /** No path is longer on any system. */
 const maxPathLength = 32_767;
 
-function takePath(path: Path, name: string): TakenImage {
+function takePath(path: Path, name: string, folder: string | undefined): TakenImage {
   if (typeof path === "string") {
     if (/^data:/i.test(path)) fail("ERR_OPTION", name, 'the path of a file (of a data: URL, pass Buffer.from(text, "base64"))', path);
     if (/^file:/i.test(path)) fail("ERR_OPTION", name, "a path, or a URL object (new URL(text))", path);
@@ -128,7 +129,7 @@ function takePath(path: Path, name: string): TakenImage {
     }
     if (path.includes("\0")) fail("ERR_OPTION", name, "a path without NUL characters", path);
   }
-  return { name: pathText(path), path: absolutePath(path, workingFolder()) };
+  return { name: pathText(path), path: absolutePath(path, folder) };
 }
 
 /** Recognises a URL by its tag: it may be of another realm. */

@@ -8,6 +8,7 @@ import { Dataset, requireDataset } from "../../data/dataset";
 import type { Normalization } from "../../data/normalization";
 import type { ImageTarget } from "../../images/decode";
 import { checkOnError, type ImageFailure, type OnError } from "../../images/failure";
+import { workingFolder } from "../../formats/path-text";
 import { CallbackGuard, given, runNative } from "../../native/call";
 import { checkPrecision, resolvePrecision, warnIfSlow } from "../../native/precision";
 import type { NativeExtractor, NativeNormalization, NativeResNet, NativeTensor } from "../../native/surface";
@@ -67,6 +68,7 @@ export async function extractChunks<Outputs extends readonly ModelOutput[]>(
   if (typeof sink !== "function") fail("ERR_OPTION", "sink", "a function", sink);
   const target = imageTarget(network.architecture, checked);
   const onError = checkOnError(checked.onError);
+  const folder = workingFolder(); // chunks are read much later
   const reader = new ReadAhead(source, optionalSignal(checked.signal, "signal"));
   let count = 0;
   let imagesBefore = 0;
@@ -76,7 +78,7 @@ export async function extractChunks<Outputs extends readonly ModelOutput[]>(
     for (let next = await reader.next(); !next.done; next = await reader.next()) {
       const { images, labels } = labelled(next.value);
       // Taken before the source runs on: it may use one buffer for all chunks.
-      const input = new Input(images, target, inStream(onError, imagesBefore));
+      const input = new Input(images, target, inStream(onError, imagesBefore), folder);
       reader.prefetch();
       const { skipped, extraction } = await Scope.run(async (reading) => {
         const taken = await reading.own(input).taken;
@@ -133,8 +135,8 @@ function rowsOf(extracted: ExtractedOutputs): number {
 class Input {
   readonly taken: Promise<NativeImages>;
 
-  constructor(images: Images, target: ImageTarget, onError: OnError) {
-    this.taken = imagesTensor(images, "images", target, onError);
+  constructor(images: Images, target: ImageTarget, onError: OnError, folder?: string) {
+    this.taken = imagesTensor(images, "images", target, onError, folder);
     this.taken.catch(() => undefined); // whoever awaits it hears of a failure; until then it must not count as unhandled
   }
 

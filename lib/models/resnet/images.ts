@@ -38,17 +38,24 @@ export interface NativeImages {
  * returns its promise: what the caller does to them afterwards has no effect.
  *
  * @param onError - what happens with images that cannot be decoded
+ * @param folder - what relative paths begin at; default: the working folder
  * @throws ERR_OPTION for a value that is no images, ERR_DTYPE for an array of another dtype, ERR_SHAPE for one of other than 4 dimensions,
  *   ERR_DISPOSED for a tensor that has been disposed, and for images that have to be decoded what {@link decodeImages} throws
  */
-export async function imagesTensor(images: Images, name: string, target: ImageTarget, onError: OnError = "throw"): Promise<NativeImages> {
+export async function imagesTensor(
+  images: Images,
+  name: string,
+  target: ImageTarget,
+  onError: OnError = "throw",
+  folder?: string,
+): Promise<NativeImages> {
   if (images instanceof Dataset) return { tensor: await datasetTensor(images), skipped: [] };
   if (!isImage(images) && !Array.isArray(images)) {
     const array = typeof images === "object" && images !== null && "data" in images;
     if (!array && !Tensor.is(images)) fail("ERR_OPTION", name, imageForms, images);
     return { tensor: ownHandle(images, name), skipped: [] };
   }
-  const taken = takeImages(images, name);
+  const taken = takeImages(images, name, folder);
   const { channels, size } = target;
   const faults = new Map<number, LibtorchOodError>();
   return Scope.run(async (scope) => {
