@@ -21,13 +21,15 @@ export type {
   ImageFailure,
   ImageResize,
   Images,
-  LinearHead,
   ModelFileSummary,
   OnError,
   ResNetOptions,
   SpectralNormOptions,
   TrainingOptions,
 } from "./models/resnet/resnet";
+export type { ExtractorDescription, ExtractorKind, FeatureExtractor, LinearHead } from "./models/extractor";
+export type { Preprocessing, PreprocessingName, PreprocessingOptions } from "./data/preprocessing";
+export type { ImageGeometry, ResizeKernel } from "./images/geometry";
 export { Tensor } from "./native/tensor";
 export type { ArrayWithShape, Dtype, TensorArray } from "./native/tensor";
 export { isLibtorchOodError, LibtorchOodError } from "./core/errors";

@@ -8,7 +8,7 @@ import { Dataset, type DatasetName, type SplitName } from "../data";
 import { conform, formText } from "../data/conform";
 import type { ImageShape } from "../data/dataset";
 import { randomPermutation } from "../core/random-permutation";
-import type { ImageResize } from "../images/decode";
+import type { ImageResize } from "../images/geometry";
 import { given, realNumber } from "./option-values";
 import type { Session } from "./session";
 import { hinted } from "./skipped";

@@ -7,6 +7,7 @@ import { located } from "../detector/located";
 import { isLibtorchOodError, LibtorchOodError } from "../core/errors";
 import { modelOutputs } from "../core/model-outputs";
 import { resolvePrecision, type Precision } from "../native/precision";
+import { internals } from "../models/extractor";
 import { ResNet } from "../models/resnet/resnet";
 import { fit, requirements, type ModelOutputs, type Score, type ScoreName, type TrainingOutputs } from "../scores";
 import type { Overlap } from "../core/overlap";
@@ -120,7 +121,7 @@ export async function networkSubject(file: string, options: SubjectOptions, sess
   const fitted = [...new Set(needs.flatMap((need) => need.fit))];
   const looked = needs.flatMap((need) => need.score);
   let training: TrainingOutputs = {};
-  let seen = model.trainedOn;
+  let seen = model[internals].trainedOn;
   const { train, trainingPart } = options;
   const readTraining = train === undefined ? trainingPart : () => readData(train, { ...reading, split: "train", session });
   if (readTraining !== undefined && fitted.length > 0) {

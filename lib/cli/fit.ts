@@ -7,7 +7,7 @@ import { Detector, type NamedInputs, type SelfTest } from "../detector/detector"
 import { setThreads } from "../native/device";
 import { LibtorchOodError } from "../core/errors";
 import { covariances, type Covariance } from "../statistics/gaussian-mixture";
-import { imageResizes, type ImageResize } from "../images/decode";
+import { imageResizes, type ImageResize } from "../images/geometry";
 import type { Precision } from "../native/precision";
 import { presetNames, type PresetName } from "../protocols/preset";
 import { ResNet } from "../models/resnet/resnet";

@@ -5,7 +5,7 @@ import { Command } from "commander";
 import { computeNormalization } from "../data/normalization";
 import { setThreads } from "../native/device";
 import { LibtorchOodError } from "../core/errors";
-import { imageResizes, type ImageResize } from "../images/decode";
+import { imageResizes, type ImageResize } from "../images/geometry";
 import { presetNames, type PresetName } from "../protocols/preset";
 import { ResNet, type EpochReport, type FitOptions, type TrainingOptions } from "../models/resnet/resnet";
 import { dataHelp, dataSpec, randomSubset, readData, shareOrData, type DataSpec } from "./data-sets";

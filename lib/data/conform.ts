@@ -2,7 +2,8 @@
 
 import { integer, oneOf, optionalSignal, optionsObject } from "../core/checks";
 import { LibtorchOodError } from "../core/errors";
-import { decodeImages, imageResizes, resizeKernel, type ImageResize } from "../images/decode";
+import { decodeImages, resizeKernel } from "../images/decode";
+import { checkGeometry, imageResizes, type ImageResize } from "../images/geometry";
 import type { TakenImage } from "../images/image";
 import { Dataset, requireDataset } from "./dataset";
 import { largestImageSize } from "./image-files";
@@ -61,7 +62,7 @@ export async function conform(data: Dataset, form: ImageForm): Promise<Dataset> 
       return toRgba(data.image(i), found);
     },
   }));
-  await decodeImages(taken, { channels, size: imageSize, resize, signal }, (index, bytes) => images.set(bytes, index * size));
+  await decodeImages(taken, { ...checkGeometry({ channels, size: imageSize, resize }, "form"), signal }, (index, bytes) => images.set(bytes, index * size));
   return Dataset.fromArrays({
     ...{ name: data.set, part: data.part, images, labels: data.labels, classNames: data.classNames, shape: [channels, imageSize, imageSize] },
     ...(sized ? data.resize && { resize: data.resize } : { resize: { mode: resize, kernel: resizeKernel } }),

@@ -5,7 +5,8 @@ import { describe, fail, finite, integer, oneOf, optionsObject, string, typedArr
 import { checkClassNames } from "../core/class-names";
 import { LibtorchOodError } from "../core/errors";
 import { allocateBytes } from "../formats/regular-file";
-import { imageResizes, type ResizeRecord } from "../images/decode";
+import type { ResizeRecord } from "../images/decode";
+import { imageResizes } from "../images/geometry";
 import { maxUnstatedClasses } from "../core/labels";
 import { listOf, shortList } from "../core/lists";
 import { checkNormalization, type Normalization } from "./normalization";

@@ -6,7 +6,8 @@ import { isLibtorchOodError, type LibtorchOodError } from "../core/errors";
 import { corruptFile } from "../core/file-errors";
 import { absolutePath, pathText, workingFolder, type Path } from "../formats/path-text";
 import { allocateBytes } from "../formats/regular-file";
-import { decodeImages, imageResizes, resizeKernel, type ImageResize } from "../images/decode";
+import { decodeImages, resizeKernel } from "../images/decode";
+import { checkGeometry, imageResizes, type ImageResize } from "../images/geometry";
 import { checkOnError, reportFaults, type OnError } from "../images/failure";
 import { checkMaxPixels } from "../images/image";
 import { abortError, CallbackGuard, untilAborted } from "../native/call";
@@ -163,7 +164,7 @@ async function decode(files: readonly LabelledFile[], decoding: Decoding): Promi
     count();
   };
   const taken = files.map(({ path }) => ({ name: pathText(path as Path), path: absolutePath(path as Path, decoding.workingFolder) }));
-  await decodeImages(taken, { channels, size, resize, maxPixels, signal }, write, onError === "throw" ? undefined : onFault);
+  await decodeImages(taken, { ...checkGeometry({ channels, size, resize }, "decoding"), maxPixels, signal }, write, onError === "throw" ? undefined : onFault);
   await guard.finish(signal);
   let next = 0;
   for (let index = 0; faults.size > 0 && index < files.length; index++) {

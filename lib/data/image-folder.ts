@@ -4,7 +4,7 @@ import { basename, extname, resolve as resolvePath } from "node:path";
 import { optionsObject, string } from "../core/checks";
 import { corruptFile, ioError } from "../core/file-errors";
 import { absolutePath, pathBytes, pathOfBytes, pathText, type Path } from "../formats/path-text";
-import type { ImageResize } from "../images/decode";
+import type { ImageResize } from "../images/geometry";
 import { foldersIn, imageTree, join } from "../images/image-tree";
 import type { Dataset } from "./dataset";
 import { checkDecoding, decodingKeys, readImageFiles, type Decoding, type DecodingOptions, type LabelledFile } from "./image-files";

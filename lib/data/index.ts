@@ -11,6 +11,7 @@ export { type DecodingOptions, type DecodingProgress } from "./image-files";
 export { imageFolder, type ImageFolderOptions } from "./image-folder";
 export { fashionMnist, kmnist, mnist, type MnistOptions } from "./readers/mnist";
 export { computeNormalization, normalizations, type Normalization } from "./normalization";
+export { preprocessings } from "./preprocessing";
 export { read, type ReadOptions } from "./read-named";
 export { type SplitName, type SplitOptions } from "./splits";
 export { svhn, type SvhnSplit } from "./readers/svhn";

@@ -41,23 +41,23 @@ const largestPixel = 1e12;
  * @throws ERR_OPTION where it is not `{ mean, std }`; ERR_SHAPE where there is not one value per channel; ERR_NON_FINITE for NaN or infinity;
  *   ERR_RANGE where a standard deviation is not positive, or makes pixels larger than a network can take
  */
-export function checkNormalization(value: Normalization, channels: number): Normalization {
-  if (typeof value !== "object" || value === null || isRevoked(value)) fail("ERR_OPTION", "normalization", "{ mean, std }", value);
-  const given = optionsObject(value, "normalization", ["mean", "std"]);
+export function checkNormalization(value: Normalization, channels: number, name = "normalization"): Normalization {
+  if (typeof value !== "object" || value === null || isRevoked(value)) fail("ERR_OPTION", name, "{ mean, std }", value);
+  const given = optionsObject(value, name, ["mean", "std"]);
   const [mean, std] = (["mean", "std"] as const).map((key) => {
     const values = shortList(given[key], maxChannels);
-    if (values === undefined) fail("ERR_OPTION", `normalization.${key}`, `an array of ${channels} numbers`, given[key]);
-    if (values.length !== channels) fail("ERR_SHAPE", `normalization.${key}`, `${channels} numbers, one per channel`, given[key]);
-    return values.map((number, channel) => finite(number, `normalization.${key}[${channel}]`));
+    if (values === undefined) fail("ERR_OPTION", `${name}.${key}`, `an array of ${channels} numbers`, given[key]);
+    if (values.length !== channels) fail("ERR_SHAPE", `${name}.${key}`, `${channels} numbers, one per channel`, given[key]);
+    return values.map((number, channel) => finite(number, `${name}.${key}[${channel}]`));
   }) as [number[], number[]];
   std.forEach((deviation, channel) => {
-    if (deviation <= 0) fail("ERR_RANGE", `normalization.std[${channel}]`, "a positive number", deviation);
+    if (deviation <= 0) fail("ERR_RANGE", `${name}.std[${channel}]`, "a positive number", deviation);
     const largest = Math.max(Math.abs(mean[channel] as number), Math.abs(1 - (mean[channel] as number))) / deviation;
     if (Math.fround(deviation) > 0 && largest <= largestPixel) return;
     const found = `${mean[channel]} and ${deviation}, which make ${largest.toPrecision(3)}`;
     throw new LibtorchOodError(
       "ERR_RANGE",
-      `normalization: expected mean and std of channel ${channel} that make pixels of at most ${largestPixel}, found ${found}`,
+      `${name}: expected mean and std of channel ${channel} that make pixels of at most ${largestPixel}, found ${found}`,
     );
   });
   return normalizationOf(mean, std);

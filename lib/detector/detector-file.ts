@@ -5,7 +5,8 @@ import { anyObject, anything, check, like, list, number, object, oneOf, optional
 import type { NativeNamedTensor } from "../native/surface";
 import { computePrecisions, type ComputePrecision } from "../native/precision";
 import { storedPresetRecord, type PresetRecord } from "../protocols/preset";
-import { imageResizes, resizeKernel, type ImageResize } from "../images/decode";
+import { resizeKernel } from "../images/decode";
+import { imageResizes, type ImageResize } from "../images/geometry";
 import { parseModelDescription, requireSizes, type ModelDescription } from "../models/resnet/model-file";
 import { names as scoreNames } from "../scores/registry";
 import { SeenInputs } from "../data/seen-inputs";

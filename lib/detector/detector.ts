@@ -14,14 +14,16 @@ import { requireConsistent, type Parts } from "./parts";
 import { selfTestAt, type SelfTest } from "./self-test";
 import { LibtorchOodError } from "../core/errors";
 import { GaussianMixture } from "../statistics/gaussian-mixture";
-import type { ImageResize } from "../images/decode";
+import type { ImageResize } from "../images/geometry";
 import { checkMaxPixels } from "../images/image";
 import { calledFrom } from "../native/call";
 import type { ComputePrecision } from "../native/precision";
 import type { PresetRecord } from "../protocols/preset";
-import { ResNet, type Architecture, type Images } from "../models/resnet/resnet";
+import { internals, type FeatureExtractor } from "../models/extractor";
+import type { Images } from "../models/images";
+import { ResNet, type Architecture } from "../models/resnet/resnet";
 import { requireDataset } from "../data/dataset";
-import { requireImageSize } from "../models/resnet/model-file";
+import { requireImageSize, type ModelDescription } from "../models/resnet/model-file";
 import type { Overlap } from "../core/overlap";
 import { Scope, type Disposable } from "../core/scope";
 import { imageRows, tensorRows } from "../data/seen-inputs";
@@ -100,9 +102,9 @@ export class Detector {
     this.preset = parts.preset;
     this.takes = parts.network === undefined ? "features" : "images";
     this.needs = parts.evidence;
-    this.architecture = parts.network?.architecture;
+    this.architecture = parts.network instanceof ResNet ? parts.network.architecture : undefined;
     this.resize = parts.extraction.resize;
-    this.precision = parts.network && (parts.network.dtype === "float64" ? "float64" : parts.extraction.precision);
+    this.precision = parts.network && (parts.network[internals].dtype === "float64" ? "float64" : parts.extraction.precision);
   }
 
   /**
@@ -123,7 +125,11 @@ export class Detector {
    * const [answer] = await detector.predict("photo.jpg");
    * console.log(answer?.outOfDistribution ? "OUT OF DISTRIBUTION" : answer?.className);
    */
-  static fit<N extends ScoreName = "gaussian-mixture">(model: ResNet, train: Dataset, options: DetectorFitOptions<N>): Promise<Detector> {
+  static fit<N extends ScoreName = "gaussian-mixture">(
+    model: FeatureExtractor,
+    train: Dataset,
+    options: DetectorFitOptions<N>,
+  ): Promise<Detector> {
     return calledFrom(Detector.fit, async () => new Detector(await fitToImages(model, train, options)));
   }
 
@@ -233,7 +239,7 @@ export class Detector {
 
   async #overlap(input: Dataset | Tensor | ArrayWithShape | ModelOutputs): Promise<Overlap> {
     const { network, seen } = this.#parts;
-    if (network !== undefined) return seen.join(network.trainedOn).among(imageRows(requireDataset(input, "input")));
+    if (network !== undefined) return seen.join(network[internals].trainedOn).among(imageRows(requireDataset(input, "input")));
     const kind = this.needs[0] as keyof ModelOutputs;
     return Scope.run((scope) => {
       const given = isModelOutputs(input) ? input : { [kind]: input as Tensor | ArrayWithShape };
@@ -282,18 +288,18 @@ export class Detector {
       };
       const scoreState = await score.state();
       const classifierState = await classifier?.state();
-      const weights = [...((await network?.weights()) ?? [])].map(([name, tensor]) => ({ name, tensor }));
+      const weights = (await network?.[internals].state()) ?? [];
       const held = [{ name: "scores", tensor: Tensor.from(calibrationScores) }];
       if (calibrationLabels) held.push({ name: "labels", tensor: Tensor.from(BigInt64Array.from(calibrationLabels, BigInt)) });
       const handles = (tensors: typeof held) => owned(tensors).map(({ name, tensor }) => ({ name, tensor: Tensor.handle(tensor, name) }));
       const description: DetectorDescription = {
         ...rest,
-        network: network?.description,
+        network: network?.[internals].stored() as ModelDescription | undefined,
         score: { name: score.name, description: scoreState.description },
         classifier: classifierState?.description,
       };
       const tensors = {
-        network: handles(weights),
+        network: owned(weights),
         score: owned(scoreState.tensors),
         classifier: owned(classifierState?.tensors ?? []),
       };

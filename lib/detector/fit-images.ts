@@ -7,7 +7,7 @@ import { LibtorchOodError } from "../core/errors";
 import { isModelOutput, type ModelOutput } from "../core/model-outputs";
 import { Scope } from "../core/scope";
 import { checkPrecision, resolvePrecision } from "../native/precision";
-import { ResNet } from "../models/resnet/resnet";
+import { internals, isExtractor, type FeatureExtractor } from "../models/extractor";
 import { requireDataset } from "../data/dataset";
 import { imageRows } from "../data/seen-inputs";
 import { fit as fitScore, requirements } from "../scores/fit";
@@ -29,9 +29,13 @@ import { resizeWarnings, usualResize } from "./resizing";
 const trainingSample = 512;
 
 /** Makes the parts of a detector over images; throws what `Detector.fit` documents. */
-export async function fitToImages<N extends ScoreName>(model: ResNet, train: Dataset, options: DetectorFitOptions<N>): Promise<Parts> {
+export async function fitToImages<N extends ScoreName>(
+  model: FeatureExtractor,
+  train: Dataset,
+  options: DetectorFitOptions<N>,
+): Promise<Parts> {
   const given = optionsObject(options, "options", [...commonKeys, "batchSize", "precision", "resize", "onProgress"]);
-  if (!(model instanceof ResNet)) fail("ERR_OPTION", "model", "a ResNet", model);
+  if (!isExtractor(model)) fail("ERR_OPTION", "model", "a ResNet or another FeatureExtractor", model);
   requireDataset(train, "train");
   const calibration = requireDataset(given.calibration, "calibration");
   const onProgress = optionalFunction(given.onProgress, "onProgress");
@@ -39,7 +43,7 @@ export async function fitToImages<N extends ScoreName>(model: ResNet, train: Dat
   const falseAlarmRate = checkFalseAlarmRate(given.falseAlarmRate ?? defaultFalseAlarmRate, calibration.length);
   const signal = optionalSignal(given.signal, "signal");
   const extraction: Extraction = {
-    precision: resolvePrecision(checkPrecision(given.precision), model.device, model.dtype),
+    precision: resolvePrecision(checkPrecision(given.precision), model.device, model[internals].dtype),
     resize: given.resize ?? usualResize(train),
   };
   const needs = requirements(name, scoreOptions);
@@ -49,7 +53,8 @@ export async function fitToImages<N extends ScoreName>(model: ResNet, train: Dat
   const allowOverlap = boolean(given.allowOverlap ?? false, "allowOverlap");
   const { minimumAccuracy, selfTest } = examinationOptions(given);
   const classNames = [...(model.classNames ?? train.classNames)];
-  const { numClasses } = model.architecture;
+  const { numClasses } = model;
+  if (numClasses === undefined) fail("ERR_OPTION", "model", "a model that gives logits", model.kind);
   if (classNames.length !== numClasses) {
     const expected = `${numClasses} names, as the network has classes`;
     throw new LibtorchOodError("ERR_SHAPE", `classNames: expected ${expected}, found ${classNames.length}`);
@@ -60,8 +65,8 @@ export async function fitToImages<N extends ScoreName>(model: ResNet, train: Dat
   const trained = labelsFor(train, numbering, "train");
   const heldOut = labelsFor(calibration, numbering, "calibration");
   return Scope.run(async (scope) => {
-    const network = scope.own(await model.copy()); // before anything else takes time: as it is at the call
-    const compared = await compareInputs(imageRows(train), imageRows(calibration), allowOverlap, network.trainedOn);
+    const network = scope.own(await model[internals].copy()); // before anything else takes time: as it is at the call
+    const compared = await compareInputs(imageRows(train), imageRows(calibration), allowOverlap, network[internals].trainedOn);
     // Logits of training images come with the pass over them; where the score is fitted to none, some images are looked at for them.
     const sampled = spread(train.length, fitted.length > 0 ? train.length : trainingSample);
     const sample = fitted.length > 0 ? train : train.subset(sampled);
@@ -81,10 +86,10 @@ export async function fitToImages<N extends ScoreName>(model: ResNet, train: Dat
       ...(fitted.length > 0 ? trainingOutputs : {}),
       labels: trained.labels,
     };
-    const { weight, bias } = await network.head();
-    scope.ownAll([weight, bias]);
-    if (needs.fit.includes("weight")) training.weight = weight;
-    if (needs.fit.includes("bias")) training.bias = bias;
+    const head = await network.head();
+    if (head !== undefined) scope.ownAll([head.weight, head.bias]);
+    if (needs.fit.includes("weight") && head !== undefined) training.weight = head.weight;
+    if (needs.fit.includes("bias") && head !== undefined) training.bias = head.bias;
     const score = scope.own(await fitScore(name, training, withClasses(name, scoreOptions, numClasses, network.device, signal)));
     const held = await read(calibration, scored);
     const { scores, sorted, warnings } = await calibrate(score, held, { numClasses, falseAlarmRate, signal });
@@ -103,7 +108,7 @@ export async function fitToImages<N extends ScoreName>(model: ResNet, train: Dat
       falseAlarmRate,
       device: network.device,
       signal,
-      circumstances: { minimumAccuracy, noun: "image", foreign: network.trainedOn.isEmpty },
+      circumstances: { minimumAccuracy, noun: "image", foreign: network[internals].trainedOn.isEmpty },
       generated: selfTest
         ? async () => {
             const [noise, shuffled] = [await read(generated[0] as Dataset, scored), await read(generated[1] as Dataset, scored)];

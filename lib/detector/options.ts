@@ -2,7 +2,7 @@
 
 import { boolean, finite } from "../core/checks";
 import type { Dataset } from "../data/dataset";
-import type { ImageResize } from "../images/decode";
+import type { ImageResize } from "../images/geometry";
 import type { ImageFailure } from "../images/failure";
 import type { Labels } from "../core/labels";
 import type { Precision } from "../native/precision";

@@ -3,7 +3,7 @@
 import type { LibtorchOodError } from "../core/errors";
 import { Scope } from "../core/scope";
 import type { GaussianMixture } from "../statistics/gaussian-mixture";
-import type { ResNet } from "../models/resnet/resnet";
+import type { OwnExtractor } from "../models/extractor";
 import type { Score } from "../scores/score";
 import { corrupt } from "../formats/state-file";
 import { Tensor } from "../native/tensor";
@@ -13,7 +13,7 @@ import type { DetectorDescription } from "./detector-file";
 import { pick } from "./outputs";
 
 export type Parts = Omit<DetectorDescription, "network" | "score" | "classifier"> & {
-  network: ResNet | undefined;
+  network: OwnExtractor | undefined;
   score: Score;
   classifier: GaussianMixture | undefined;
   calibrationScores: Float64Array;
@@ -47,16 +47,21 @@ export async function requireConsistent(path: string, parts: Parts): Promise<voi
     corrupt(path, "falseAlarmRate", "a rate that the calibration can give", (error as Error).message);
   }
   if (network === undefined) return;
-  const { featureDim, numClasses } = network.architecture;
+  const { featureDim, numClasses } = network;
   const probe = (columns: number) => Tensor.from(new Float32Array(columns).fill(1 / Math.sqrt(columns)), [1, columns]);
   try {
     await Scope.run((scope) => {
       const own = (columns: number) => scope.own(probe(columns));
-      const tensors = { features: own(featureDim), rawFeatures: own(featureDim), logits: own(numClasses) };
+      const tensors = { features: own(featureDim), rawFeatures: own(featureDim), logits: own(numClasses ?? classes) };
       return score.score(pick(tensors, score.needs));
     });
   } catch (error) {
     if ((error as LibtorchOodError).code !== "ERR_SHAPE") throw error;
-    corrupt(path, "score", `one of ${featureDim} features and ${numClasses} classes, as the network has`, (error as Error).message);
+    corrupt(
+      path,
+      "score",
+      `one of ${featureDim} features and ${numClasses ?? classes} classes, as the network has`,
+      (error as Error).message,
+    );
   }
 }

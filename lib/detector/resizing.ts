@@ -1,7 +1,8 @@
 // Checks that training, calibration and later images are resized in one way; otherwise the resize itself tells them apart.
 
 import type { Dataset } from "../data/dataset";
-import { resizeKernel, type ImageResize, type ResizeRecord } from "../images/decode";
+import { resizeKernel, type ResizeRecord } from "../images/decode";
+import type { ImageResize } from "../images/geometry";
 
 /** The resize of the training images. "none" says nothing about images of another size and counts as "center-crop". */
 export function usualResize({ resize }: Dataset): ImageResize {

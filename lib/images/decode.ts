@@ -10,22 +10,12 @@ import { allocateBytes, openRegularFile, readExactly } from "../formats/regular-
 import { abortError, untilAborted } from "../native/call";
 import { decoderWords, type Format } from "./decoder-words";
 import { isImageFault } from "./failure";
+import type { ImageGeometry, ImageResize } from "./geometry";
 import { plainHeader, type ImageHeader } from "./header";
 import { maxPixels, maxPixelsInRows, maxSide, type TakenImage } from "./image";
 import { repairJpeg } from "./jpeg-repair";
 import { inksToRgb, interpolate, orient, storedBackwards, toPlanes, type SampledAxis } from "./pixels";
 import { pngOrientation } from "./png-orientation";
-
-/**
- * How an image of another size than the network's becomes that size. Resizing is antialiased bilinear.
- * - `"center-crop"` scales the shorter side to the size and the longer side in proportion, rounded down, and keeps the middle, as torchvision's
- *   `Resize(size)` and `CenterCrop(size)` do.
- * - `"squash"` scales both sides to the size and does not keep the proportions.
- * - `"none"` refuses the image with ERR_SHAPE.
- */
-export type ImageResize = "center-crop" | "squash" | "none";
-
-export const imageResizes = ["center-crop", "squash", "none"] as const;
 
 /** The kernel of every resize: a triangle as wide as the reduction, which is antialiased bilinear (Pillow's `BILINEAR`). */
 export const resizeKernel = "antialiased-bilinear";
@@ -39,12 +29,7 @@ export interface ResizeRecord {
 }
 
 /** The form that decoded images take. */
-export interface ImageTarget {
-  /** Number of channels: 1 (grey) or 3 (RGB). */
-  readonly channels: number;
-  /** Height and width in pixels. */
-  readonly size: number;
-  readonly resize: ImageResize;
+export interface ImageTarget extends ImageGeometry {
   /** Largest number of pixels of a file. Default: {@link maxPixels}, and {@link maxPixelsInRows} for a JPEG that is decoded row by row. */
   readonly maxPixels?: number | undefined;
   readonly signal: AbortSignal | undefined;
@@ -112,7 +97,7 @@ async function decodeImage(image: TakenImage, target: ImageTarget): Promise<Uint
   const { name } = image;
   const { channels, size } = target;
   if ("pixels" in image) {
-    const fits = image.width === size && image.height === size;
+    const fits = image.width === size && image.height === size && (target.resize !== "center-crop" || target.resizeTo === size);
     return fits ? toPlanes(image.pixels, 4, channels) : planesOf(name, rgba(image), target);
   }
   const bytes = await fileBytes(name, image, target);
@@ -130,7 +115,7 @@ async function decodeImage(image: TakenImage, target: ImageTarget): Promise<Uint
 async function planesOf(name: string, source: Source, target: ImageTarget): Promise<Uint8Array> {
   const { sharpImage, format, width, height, orientation = 1 } = source;
   const { channels, size } = target;
-  if (width === size && height === size) {
+  if (width === size && height === size && (target.resize !== "center-crop" || target.resizeTo === size)) {
     const { data, info } = await raw(name, format, sharpImage);
     return orient(toPlanes(data, info.channels, channels), size, orientation);
   }
@@ -138,7 +123,7 @@ async function planesOf(name: string, source: Source, target: ImageTarget): Prom
     throw new LibtorchOodError("ERR_SHAPE", `${name}: expected ${size}×${size} pixels (resize is "none"), found ${width}×${height}`);
   }
   const shorter = Math.min(width, height);
-  const scaled = (length: number): number => (target.resize === "squash" ? size : Math.floor((size * length) / shorter));
+  const scaled = (length: number): number => (target.resize === "squash" ? size : Math.floor((target.resizeTo * length) / shorter));
   const backwards = storedBackwards(orientation);
   const x = axisOf(width, scaled(width), size, backwards.x);
   const y = axisOf(height, scaled(height), size, backwards.y);

@@ -4,7 +4,7 @@ import { mkdirSync } from "node:fs";
 import sharp from "sharp";
 import { Dataset, datasets } from "../../lib";
 import { conform } from "../../lib/data/conform";
-import type { ImageResize } from "../../lib/images/decode";
+import type { ImageResize } from "../../lib/images/geometry";
 import { temporaryDirectory } from "../support/temporary-directory";
 import { libraryFailureOf } from "../models/resnet/tiny-network";
 

@@ -3,6 +3,7 @@
 import * as fc from "fast-check";
 import sharp from "sharp";
 import { Dataset, Detector, GaussianMixture, metrics, scores, Tensor, type Prediction, type ResNet } from "../../lib";
+import { internals } from "../../lib/models/extractor";
 import { readSafetensors, writeSafetensors } from "../../lib/formats/safetensors";
 import { seededUint32 } from "../../lib/core/random";
 import { temporaryDirectory } from "../support/temporary-directory";
@@ -353,7 +354,7 @@ describe("images", () => {
 
   test("the detector's network is its own: training the model further changes nothing", async () => {
     const expected = await detector.predict(fresh);
-    const other = await model.copy();
+    const other = (await model[internals].copy()) as ResNet;
     const own = await Detector.fit(other, train, { calibration, score: "energy" });
     const before = await own.predict(fresh);
     await other.fit(train, { epochs: 1, batchSize: 16 });

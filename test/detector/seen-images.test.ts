@@ -1,6 +1,7 @@
 // Evaluation on images that network or score have seen, and a split that differs between training and evaluation (trap 6): refused or warned of.
 
 import { Dataset, Detector, ResNet } from "../../lib";
+import { internals } from "../../lib/models/extractor";
 import { temporaryDirectory } from "../support/temporary-directory";
 import { libraryFailureOf, tinyData, tinyNetwork, useOneThread } from "../models/resnet/tiny-network";
 import { detectorOf, sample } from "./synthetic";
@@ -50,7 +51,7 @@ describe("a network says what it was trained on", () => {
     await (await tinyNetwork()).fit(train, { ...options, checkpoint });
     const resumed = await tinyNetwork();
     await resumed.fit(train, { ...options, epochs: 2, checkpoint, resume: true });
-    for (const network of [await ResNet.load(path), await model.copy(), await ResNet.load(checkpoint), resumed]) {
+    for (const network of [await ResNet.load(path), (await model[internals].copy()) as ResNet, await ResNet.load(checkpoint), resumed]) {
       expect((await network.overlap(whole)).indices).toHaveLength(90);
     }
     const again = await tinyNetwork();

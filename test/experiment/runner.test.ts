@@ -13,7 +13,7 @@ import { resolveConfiguration } from "../../lib/experiment/configuration";
 import * as experiments from "../../lib/experiment";
 import type { ExperimentEvent, ExperimentOptions } from "../../lib/experiment";
 import type { MeasurementRow } from "../../lib/experiment/rows";
-import type { ImageResize } from "../../lib/images/decode";
+import type { ImageResize } from "../../lib/images/geometry";
 import { dataHash } from "../../lib/data/data-hash";
 import { temporaryDirectory } from "../support/temporary-directory";
 import { libraryFailureOf, useOneThread } from "../models/resnet/tiny-network";

@@ -10,6 +10,7 @@ import { readIdx } from "../../lib/formats/idx";
 import { readMat5 } from "../../lib/formats/mat5";
 import { readNpy } from "../../lib/formats/npy";
 import { decodeImages } from "../../lib/images/decode";
+import { checkGeometry } from "../../lib/images/geometry";
 import { takeImages } from "../../lib/images/image";
 import images from "../reference/images.json";
 import npy from "../reference/files_npy.json";
@@ -125,7 +126,7 @@ const readers: Record<string, Reader> = {
     sources: () => [...images.exact, ...images.lossy].map(({ file }) => Buffer.from(file, "base64")),
     read: async (_, bytes) => {
       let length = 0;
-      const target = { channels: 3, size: 8, resize: "squash", signal: undefined } as const;
+      const target = { ...checkGeometry({ channels: 3, size: 8, resize: "squash" }, "target"), signal: undefined };
       await decodeImages(takeImages(bytes, "image"), target, (_index, found) => (length = found.length));
       expectSound(length === 192, `${length} bytes`);
     },

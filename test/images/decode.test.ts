@@ -7,6 +7,7 @@ import sharp from "sharp";
 import expected from "../reference/images.json";
 import { decodeImages, type ImageTarget } from "../../lib/images/decode";
 import type { ImageFailure, OnError } from "../../lib";
+import { checkGeometry } from "../../lib/images/geometry";
 import { plainHeader } from "../../lib/images/header";
 import { takeImages, type Image } from "../../lib/images/image";
 import { orient, toPlanes } from "../../lib/images/pixels";
@@ -19,7 +20,7 @@ const bytes = (base64: string): Buffer => Buffer.from(base64, "base64");
 
 /** H×W×channels, as Pillow has it. */
 async function decode(image: Image, options: { size: number } & Partial<ImageTarget>): Promise<Buffer> {
-  const target = { channels: 3, resize: "none", signal: undefined, ...options } as const;
+  const target = { ...checkGeometry({ resize: "none", ...options }, "target"), signal: undefined, ...options };
   let planes = new Uint8Array(0);
   await decodeImages(takeImages(image, "images"), target, (_, found) => (planes = Uint8Array.from(found)));
   const area = target.size ** 2;
@@ -202,7 +203,7 @@ describe("RGBA pixels", () => {
       throw Object.assign(new Error("Cannot find module 'sharp'"), { code: "MODULE_NOT_FOUND" });
     });
     const fresh = jest.requireActual<typeof import("../../lib/images/decode")>("../../lib/images/decode");
-    const target: ImageTarget = { channels: 3, size: 2, resize: "none", signal: undefined };
+    const target: ImageTarget = { ...checkGeometry({ channels: 3, size: 2, resize: "none" }, "target"), signal: undefined };
     let planes: number[] = [];
     await fresh.decodeImages(takeImages(pixels, "images"), target, (_, found) => (planes = [...found]));
     expect(planes).toEqual([255, 0, 0, 9, 0, 128, 0, 9, 0, 0, 0, 9]);

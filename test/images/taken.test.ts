@@ -5,8 +5,9 @@ import { appendFile, readFile } from "node:fs/promises";
 import { setImmediate as turn } from "node:timers/promises";
 import sharp from "sharp";
 import { datasets, Detector, type Image, type ImageFailure } from "../../lib";
+import { checkGeometry } from "../../lib/images/geometry";
 import { takeImages } from "../../lib/images/image";
-import { imagesTensor } from "../../lib/models/resnet/images";
+import { imagesTensor } from "../../lib/models/images";
 import { temporaryDirectory } from "../support/temporary-directory";
 import { libraryFailureOf, tinyData, tinyNetwork, useOneThread } from "../models/resnet/tiny-network";
 
@@ -140,7 +141,7 @@ test("images that are left out of many: the event loop turns while the others mo
     turn();
   };
   let counting: NodeJS.Immediate | undefined;
-  const target = { channels: 3, size, resize: "none", signal: undefined } as const;
+  const target = { ...checkGeometry({ channels: 3, size, resize: "none" }, "target"), signal: undefined };
   const { tensor, skipped } = await imagesTensor(images, "images", target, onError);
   clearImmediate(counting);
   expect([tensor.shape[0], skipped.length]).toEqual([(2 * count) / 3, count / 3]);
@@ -166,7 +167,12 @@ test("many images that cannot be decoded: the event loop turns while they are to
     if (told++ === 0) counting = setImmediate(count);
     turnsAtEnd = turns;
   };
-  const { tensor } = await imagesTensor(images, "images", { channels: 1, size: 8, resize: "none", signal: undefined }, onError);
+  const { tensor } = await imagesTensor(
+    images,
+    "images",
+    { ...checkGeometry({ channels: 1, size: 8, resize: "none" }, "target"), signal: undefined },
+    onError,
+  );
   clearImmediate(counting);
   expect([told, tensor.shape[0]]).toEqual([1500, 0]);
   expect(turnsAtEnd).toBeGreaterThan(3);

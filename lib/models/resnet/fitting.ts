@@ -15,7 +15,7 @@ import { presets, type PresetRecord } from "../../protocols/preset";
 import type { Architecture } from "./architecture";
 import { CheckpointWriter } from "./checkpoint-writer";
 import { resolveFitOptions, type EpochReport, type FitOptions, type ResolvedFitOptions, type TrainingRecipe } from "./fit-options";
-import { datasetTensor, labelsTensor } from "./images";
+import { datasetTensor, labelsTensor } from "../images";
 import { openModelFile, type ModelDescription, type NamedTensor } from "./model-file";
 import type { TrainingRecord } from "./training-record";
 

@@ -9,6 +9,8 @@ import { Scope } from "../../core/scope";
 import { requireDataset, type Dataset } from "../../data/dataset";
 import { checkNormalization, type Normalization } from "../../data/normalization";
 import { imageRows, SeenInputs } from "../../data/seen-inputs";
+import type { Preprocessing } from "../../data/preprocessing";
+import { checkGeometry, type ImageGeometry } from "../../images/geometry";
 import type { ImageFailure } from "../../images/failure";
 import { calledFrom, callNative, given, runNative } from "../../native/call";
 import { native, type NativeResNet, type NativeTensor } from "../../native/surface";
@@ -16,11 +18,13 @@ import { Tensor, toTensor, type ArrayWithShape } from "../../native/tensor";
 import { presetOf, withPreset, type PresetName, type PresetRecord } from "../../protocols/preset";
 import { architectureKeys, resolveArchitecture, toNativeArchitecture, type Architecture, type ArchitectureOptions } from "./architecture";
 import { requireMemory, warnIfLarge } from "./cost";
-import type { DefaultOutputs, ExtractAllOptions, Extraction, ExtractionChunk, ExtractOptions, ImageChunk } from "./extract-options";
-import { extractAll, extractChunks, type ExtractedNetwork } from "./extraction";
+import type { DefaultOutputs, ExtractAllOptions, Extraction, ExtractionChunk, ExtractOptions, ImageChunk } from "../extract-options";
+import { extractAll, extractChunks, type ExtractedModel } from "../extraction";
+import { internals, type ExtractorDescription, type ExtractorInternals, type LinearHead, type OwnExtractor } from "../extractor";
+import { nativeEngine } from "../native-engine";
 import type { EpochReport, FitOptions } from "./fit-options";
 import { fitNetwork } from "./fitting";
-import type { Images } from "./images";
+import type { Images } from "../images";
 import {
   describeModelFile,
   openModelFile,
@@ -42,12 +46,12 @@ export type {
   ExtractionChunk,
   ExtractOptions,
   ImageChunk,
-} from "./extract-options";
+} from "../extract-options";
 export type { BatchReport, EpochReport, FitOptions, TrainingOptions } from "./fit-options";
-export type { ImageResize } from "../../images/decode";
+export type { ImageResize } from "../../images/geometry";
 export type { ImageFailure, OnError } from "../../images/failure";
 export type { Image, ImageDataLike } from "../../images/image";
-export type { Images } from "./images";
+export type { Images } from "../images";
 export type { ModelFileSummary } from "./model-file";
 
 /** Options of {@link ResNet.create}: the architecture, the initial weights, and the device and dtype of the weights. */
@@ -67,13 +71,6 @@ export interface ResNetOptions extends ArchitectureOptions {
 }
 
 const creationKeys = ["seed", "device", "dtype", "normalization", "preset", "signal"] as const;
-/** A linear layer that gives logits: logits = features · weightᵀ + bias. */
-export interface LinearHead {
-  /** Weight matrix, float64 [C, d]. */
-  weight: Tensor;
-  /** Bias vector, float64 [C]. */
-  bias: Tensor;
-}
 
 /**
  * A residual network in native memory. {@link ResNet.create} and {@link ResNet.load} make one. {@link dispose} frees its memory, and so does garbage
@@ -90,7 +87,9 @@ export interface LinearHead {
  * const { features, logits } = await model.extract(train);
  * console.log(features.shape, logits.shape); // [ 64, 512 ] [ 64, 10 ]
  */
-export class ResNet {
+export class ResNet implements OwnExtractor {
+  /** Kind of the extractor. */
+  readonly kind = "resnet";
   /** Architecture of the network, with every default filled in. */
   readonly architecture: Architecture;
   /** Device of the weights: "cpu", "cuda" or "cuda:N". */
@@ -205,8 +204,18 @@ export class ResNet {
     }
   }
 
-  /** @internal A copy of the network with its own weights. */
-  async copy(): Promise<ResNet> {
+  /** @internal What a detector needs of the network. */
+  get [internals](): ExtractorInternals {
+    return {
+      copy: () => this.#copy(),
+      trainedOn: this.#trainedOn,
+      dtype: this.dtype,
+      stored: () => this.#describe(this.#normalization),
+      state: async () => [...(await this.weights())].map(([name, tensor]) => ({ name, tensor: Tensor.handle(tensor, name) })),
+    };
+  }
+
+  async #copy(): Promise<ResNet> {
     const handle = await runNative(undefined, (control) => this.#native.copy(control));
     const copy = new ResNet(handle, this.architecture, this.device, this.dtype, this.preset);
     copy.#normalization = this.#normalization;
@@ -235,16 +244,6 @@ export class ResNet {
     });
   }
 
-  /** @internal The description of this network in a file. */
-  get description(): ModelDescription {
-    return this.#describe(this.#normalization);
-  }
-
-  /** @internal The images of every {@link fit}, including those before the network was saved. */
-  get trainedOn(): SeenInputs {
-    return this.#trainedOn;
-  }
-
   /**
    * Finds the images that the network has been trained on, byte by byte the same. An evaluation on them would flatter the network. The network's files
    * keep the record of its training images. {@link setWeights} brings none.
@@ -263,6 +262,27 @@ export class ResNet {
   /** Length d of a feature vector. */
   get featureDim(): number {
     return this.architecture.featureDim;
+  }
+
+  /** Number of classes C, which is the number of logits. */
+  get numClasses(): number {
+    return this.architecture.numClasses;
+  }
+
+  /** What becomes of a picture before the network sees it; undefined while {@link normalization} is. */
+  get input(): Preprocessing | undefined {
+    return this.#normalization && { ...this.#geometry(), ...this.#normalization };
+  }
+
+  #geometry(): ImageGeometry {
+    const { inChannels: channels, imageSize: size } = this.architecture;
+    return checkGeometry({ channels, size }, "input");
+  }
+
+  /** What the network says of itself. */
+  describe(): ExtractorDescription {
+    const { kind, featureDim, numClasses, input, classNames } = this;
+    return { kind, featureDim, numClasses, input, classNames };
   }
 
   /** Whether a {@link fit} is running. */
@@ -537,10 +557,15 @@ export class ResNet {
   }
 
   /** The part of the network that an extraction reads, as it is at the call. */
-  #extracted(): ExtractedNetwork {
-    const { architecture, device, dtype } = this;
+  #extracted(): ExtractedModel {
+    const { device, dtype } = this;
+    const normalization = this.#normalization;
+    const normalizes = this.architecture.l2Normalize;
     const extractor: NativeResNet["extractor"] = (control, options) => this.#native.extractor(control, options);
-    return { architecture, device, dtype, normalization: this.#normalization, extractor };
+    return {
+      input: this.#geometry(),
+      engine: (options) => nativeEngine({ device, dtype, normalization, normalizes, extractor }, options),
+    };
   }
 
   /** Keeps the native network alive during a call, so that the call ends as it would even if this object is disposed of meanwhile. */

@@ -1,8 +1,8 @@
 // Reads an iterable one element ahead, so that the next is fetched while one is computed; closes it as `for await` does.
 
-import { describe, fail } from "../../core/checks";
-import { LibtorchOodError } from "../../core/errors";
-import { untilAborted } from "../../native/call";
+import { describe, fail } from "../core/checks";
+import { LibtorchOodError } from "../core/errors";
+import { untilAborted } from "../native/call";
 
 export class ReadAhead<T> {
   readonly #iterator: AsyncIterator<T> | Iterator<T>;

@@ -1,18 +1,18 @@
 // Turns what a caller holds (a Dataset, a Tensor, an array with its shape, files, pixels) into a native tensor of images.
 
 import { setImmediate as turn } from "node:timers/promises";
-import { fail } from "../../core/checks";
-import { labelsFor } from "../../data/class-labels";
-import { Dataset, requireArrays } from "../../data/dataset";
-import { LibtorchOodError } from "../../core/errors";
-import { decodeImages, type ImageTarget } from "../../images/decode";
-import { reportFaults, type ImageFailure, type OnError } from "../../images/failure";
-import { isImage, takeImages, type Image, type TakenImage } from "../../images/image";
-import { native, type NativeTensor } from "../../native/surface";
-import { abortError, callNative } from "../../native/call";
-import { Tensor, toTensor, type ArrayWithShape } from "../../native/tensor";
-import { warn } from "../../core/warnings";
-import { Scope } from "../../core/scope";
+import { fail } from "../core/checks";
+import { labelsFor } from "../data/class-labels";
+import { Dataset, requireArrays } from "../data/dataset";
+import { LibtorchOodError } from "../core/errors";
+import { decodeImages, type ImageTarget } from "../images/decode";
+import { reportFaults, type ImageFailure, type OnError } from "../images/failure";
+import { isImage, takeImages, type Image, type TakenImage } from "../images/image";
+import { native, type NativeTensor } from "../native/surface";
+import { abortError, callNative } from "../native/call";
+import { Tensor, toTensor, type ArrayWithShape } from "../native/tensor";
+import { warn } from "../core/warnings";
+import { Scope } from "../core/scope";
 
 /**
  * Images as programs hold them. They are a Dataset; a Tensor or array [N, C, H, W] of uint8 (0 … 255), or of float32 or float64 (0 … 1); or one image

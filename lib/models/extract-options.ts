@@ -1,15 +1,15 @@
 // The options of an extraction, their checks, and the types of its results.
 
-import { fail, oneOf, optionalSignal } from "../../core/checks";
-import { shortList } from "../../core/lists";
-import { modelOutputs, type ModelOutput } from "../../core/model-outputs";
-import type { Dataset } from "../../data/dataset";
-import { imageResizes, type ImageResize, type ImageTarget } from "../../images/decode";
-import type { ImageFailure, OnError } from "../../images/failure";
-import { checkMaxPixels } from "../../images/image";
-import type { ComputePrecision, Precision } from "../../native/precision";
-import type { Tensor } from "../../native/tensor";
-import type { Architecture } from "./architecture";
+import { fail, oneOf, optionalSignal } from "../core/checks";
+import { shortList } from "../core/lists";
+import { modelOutputs, type ModelOutput } from "../core/model-outputs";
+import type { Dataset } from "../data/dataset";
+import type { ImageTarget } from "../images/decode";
+import { imageResizes, type ImageGeometry, type ImageResize } from "../images/geometry";
+import type { ImageFailure, OnError } from "../images/failure";
+import { checkMaxPixels } from "../images/image";
+import type { ComputePrecision, Precision } from "../native/precision";
+import type { Tensor } from "../native/tensor";
 import type { Images } from "./images";
 
 /** The model outputs that extraction gives by default. */
@@ -29,7 +29,10 @@ export interface ExtractOptions<Outputs extends readonly ModelOutput[] = Default
    * it, else float32. A float64 network is always computed in float64. Default "float32".
    */
   precision?: Precision;
-  /** How files and RGBA pixels of another size than the network's become that size. A Dataset or tensor must have the size. Default "center-crop". */
+  /**
+   * How files and RGBA pixels of another size than the model's become that size. A Dataset or tensor is not resized. Default: as the model's `input`
+   * says, which is "center-crop" for a {@link ResNet} that says nothing else.
+   */
   resize?: ImageResize;
   /** What happens with images that cannot be decoded: see {@link OnError}. Default "throw". */
   onError?: OnError;
@@ -111,15 +114,17 @@ export function checkOutputs(value: unknown): ReadonlySet<ModelOutput> {
 }
 
 /**
- * Channels and size that decoded images need for a network, with the options that decide on them.
+ * The form that decoded images take for a model, with the options that decide on it.
  *
  * @throws ERR_OPTION for an option of another type, ERR_RANGE for `maxPixels` outside its range
  */
-export function imageTarget({ inChannels, imageSize }: Architecture, { resize, maxPixels, signal }: AnyExtractOptions): ImageTarget {
+export function imageTarget(
+  { channels, size, resizeTo, kernel, antialias, resize: usual }: ImageGeometry,
+  { resize, maxPixels, signal }: AnyExtractOptions,
+): ImageTarget {
   return {
-    channels: inChannels,
-    size: imageSize,
-    resize: oneOf(resize ?? "center-crop", "resize", imageResizes),
+    ...{ channels, size, resizeTo, kernel, antialias },
+    resize: oneOf(resize ?? usual, "resize", imageResizes),
     maxPixels: checkMaxPixels(maxPixels),
     signal: optionalSignal(signal, "signal"),
   };
