@@ -389,6 +389,15 @@ export interface Native {
     device: string,
   ): Promise<NativeNamedTensor[]>;
   linalg: NativeLinalg;
+  /**
+   * native/binding/preprocessing.cc: the images from `start` to before `end` as a model reads them, float32 [n, C, H, W]: (x / 255 − mean) / std of uint8,
+   * (x − mean) / std of floating images. ERR_NON_FINITE names the first of these images that holds NaN or infinity, counted from `start`.
+   */
+  normalizeImages(
+    control: NativeJobControl | undefined,
+    images: NativeTensor,
+    options: { start: number; end: number } & NativeNormalization,
+  ): Promise<NativeTensor>;
 }
 
 let loaded: Native | undefined;

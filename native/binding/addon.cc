@@ -17,6 +17,7 @@
 #include "binding/linalg.h"
 #include "binding/nearest_neighbours.h"
 #include "binding/neural_collapse.h"
+#include "binding/preprocessing.h"
 #include "binding/resnet.h"
 #include "binding/row_scores.h"
 #include "binding/singular_values.h"
@@ -94,6 +95,7 @@ Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   VirtualLogit::define(env, exports);
   define_neural_collapse(env, exports);
   define_collapse_loss(env, exports);
+  define_preprocessing(env, exports);
   define_row_scores(env, exports);
   define_singular_values(env, exports);
   define_linalg(env, exports);

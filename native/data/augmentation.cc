@@ -33,14 +33,14 @@ at::Tensor augment(const at::Tensor& images, const Augmentation& augmentation, c
       .view({batch, channels, height, width});
 }
 
-at::Tensor normalise(const at::Tensor& images, const Normalization& normalization, at::ScalarType dtype) {
+at::Tensor normalise(const at::Tensor& images, const Normalization& normalization, at::ScalarType dtype,
+                     at::MemoryFormat format) {
   // Computed in float32 (float64 for a float64 network) before any narrowing, so that bfloat16 rounds once.
   const at::ScalarType working = dtype == at::kDouble ? at::kDouble : at::kFloat;
   const auto constants = [&](const std::vector<double>& values) {
     return at::tensor(values, at::kDouble).to(working).to(images.device()).view({1, -1, 1, 1});
   };
-  at::Tensor x =
-      images.to(images.options().dtype(working), /*non_blocking=*/false, /*copy=*/true, at::MemoryFormat::ChannelsLast);
+  at::Tensor x = images.to(images.options().dtype(working), /*non_blocking=*/false, /*copy=*/true, format);
   if (images.scalar_type() == at::kByte) x.div_(255);
   return x.sub_(constants(normalization.mean)).div_(constants(normalization.std)).to(dtype);
 }

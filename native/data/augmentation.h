@@ -3,6 +3,7 @@
 
 #include <ATen/core/Generator.h>
 #include <ATen/core/Tensor.h>
+#include <c10/core/MemoryFormat.h>
 
 #include <cstdint>
 #include <vector>
@@ -34,7 +35,8 @@ AugmentationDraws draw_augmentation(const Augmentation& augmentation, int64_t im
 // Pads with zeros, crops at the given offsets and flips: images [B, C, H, W] of any dtype, draws of B rows.
 at::Tensor augment(const at::Tensor& images, const Augmentation& augmentation, const AugmentationDraws& draws);
 
-// Channels-last images [B, C, H, W] of `dtype`.
-at::Tensor normalise(const at::Tensor& images, const Normalization& normalization, at::ScalarType dtype);
+// Images [B, C, H, W] of `dtype`, in our networks' own layout unless another is asked for.
+at::Tensor normalise(const at::Tensor& images, const Normalization& normalization, at::ScalarType dtype,
+                     at::MemoryFormat format = at::MemoryFormat::ChannelsLast);
 
 }  // namespace ood

@@ -1,0 +1,11 @@
+// The native functions that make pixels into what a network reads.
+#pragma once
+
+#include <napi.h>
+
+namespace ood {
+
+// Defines normalizeImages on `exports`.
+void define_preprocessing(Napi::Env env, Napi::Object exports);
+
+}  // namespace ood
