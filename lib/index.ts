@@ -40,7 +40,15 @@ export { Dataset } from "./data/dataset";
 export { ClassStatistics } from "./statistics/class-statistics";
 export type { ClassStatisticsOptions, Scatter } from "./statistics/class-statistics";
 export { Detector } from "./detector/detector";
-export type { CalibrationReport, DetectorFeatures, DetectorFitOptions, FlaggedClass, FlaggedShare, NamedInputs } from "./detector/detector";
+export type {
+  CalibrationReport,
+  DetectorFeatures,
+  DetectorFitOptions,
+  DetectorLoadOptions,
+  FlaggedClass,
+  FlaggedShare,
+  NamedInputs,
+} from "./detector/detector";
 export type { Prediction, PredictOptions, SelfTest } from "./detector/detector";
 export { GaussianMixture } from "./statistics/gaussian-mixture";
 export type { Covariance, GaussianMixtureFitOptions, GaussianMixtureOptions, Jitter, Prior } from "./statistics/gaussian-mixture";

@@ -151,7 +151,7 @@ async function makeDetector(file) {
 
 async function noise(file) {
   const detector = await Detector.load(file);
-  const side = detector.architecture.imageSize;
+  const side = detector.model.input.size;
   detector.dispose();
   const pixels = Uint8Array.from({ length: 3 * side * side }, (_, i) => Math.imul(i + 7, 2246822519) >>> 24);
   return sharp(pixels, { raw: { width: side, height: side, channels: 3 } })

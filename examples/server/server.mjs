@@ -17,6 +17,7 @@ const program = new Command("server")
   .option("--port <n>", "0: any that is free", wholeNumber(0, 65_535), 8080)
   .option("--host <name>", "address to listen on", "127.0.0.1")
   .option("--device <name>", "cpu, cuda or cuda:N", "cpu")
+  .option("--model <file>", "TorchScript or ONNX model of a detector whose file does not hold the weights")
   .option("--max-batch <n>", "images in one forward pass", wholeNumber(1), 32)
   .option("--max-wait <ms>", "for which a request waits for company where nothing is computed", wholeNumber(0, longestTimer), 0)
   .option("--max-requests <n>", "accepted at a time; more are told to come back", wholeNumber(1), 128)
@@ -46,11 +47,11 @@ process.on("SIGTERM", end);
 process.on("SIGINT", end);
 
 try {
-  const { device, maxImageSize } = options;
-  const detector = await Detector.load(program.args[0], { device, maxImageSize });
+  const { device, maxImageSize, model } = options;
+  const detector = await Detector.load(program.args[0], { device, maxImageSize, model });
   if (detector.takes !== "images") fail(`${program.args[0]}: expected a detector of images, found one of ${detector.takes}`);
-  const { inChannels } = detector.architecture;
-  if (inChannels !== 1 && inChannels !== 3) fail(`${program.args[0]}: expected a network of 1 or 3 channels, found ${inChannels}`);
+  const { channels } = detector.model.input;
+  if (channels !== 1 && channels !== 3) fail(`${program.args[0]}: expected a network of 1 or 3 channels, found ${channels}`);
   if (!ending) {
     await service.start(detector);
     console.log(`ready, ${detector.classNames.length} classes`);

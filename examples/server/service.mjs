@@ -37,9 +37,9 @@ export class Service {
 
   /** Begins to score with it; until then the service lives but is not ready. */
   async start(detector) {
-    const { inChannels, imageSize } = detector.architecture;
+    const { channels, size } = detector.model.input;
     // The first pass sets up more than later ones: before anybody waits for it.
-    await detector.predict({ data: new Uint8Array(inChannels * imageSize ** 2), shape: [1, inChannels, imageSize, imageSize] });
+    await detector.predict({ data: new Uint8Array(channels * size ** 2), shape: [1, channels, size, size] });
     this.#detector = detector;
   }
 

@@ -7,9 +7,9 @@ import { located } from "../detector/located";
 import { isLibtorchOodError, LibtorchOodError } from "../core/errors";
 import { modelOutputs } from "../core/model-outputs";
 import { resolvePrecision, type Precision } from "../native/precision";
-import { internals } from "../models/extractor";
-import { ResNet } from "../models/resnet/resnet";
+import { internals, isExtractor } from "../models/extractor";
 import { fit, requirements, type ModelOutputs, type Score, type ScoreName, type TrainingOutputs } from "../scores";
+import type { PreprocessingName } from "../data/preprocessing";
 import type { Overlap } from "../core/overlap";
 import { imageRows, SeenInputs, tensorRows } from "../data/seen-inputs";
 import type { Tensor } from "../native/tensor";
@@ -18,6 +18,7 @@ import type { Inputs, Reading } from "./evaluate-inputs";
 import { readOutputs } from "./evaluate-inputs";
 import { readClassesBeside } from "./extracted-classes";
 import { classify } from "./classify";
+import { openModel, readingOf } from "./model-option";
 import { given } from "./option-values";
 import { predictRows } from "./predictions";
 import { chosenScores, optionsOf, takes, type ScoreChoice, type ScoreOptionList } from "./score-choice";
@@ -59,6 +60,10 @@ export interface SubjectOptions {
   readonly batchSize?: number;
   readonly precision?: Precision;
   readonly device?: string;
+  readonly preprocessing?: PreprocessingName;
+  readonly featuresAt?: string;
+  /** The model of a detector whose file does not hold the weights. */
+  readonly model?: string;
   /** The training part of --data, for scores that are fitted where there is no --train. */
   readonly trainingPart?: (reading: Reading) => Promise<Dataset>;
 }
@@ -69,13 +74,13 @@ export async function detectorSubject(file: string, options: SubjectOptions, { s
   const unused = Object.entries({ score, train, "score-option": scoreOption, precision }).find(([, value]) => value !== undefined);
   if (unused)
     throw new LibtorchOodError("ERR_OPTION", `--${unused[0]}: a detector has its own; expected a network, found the detector ${file}`);
-  const detector = await Detector.load(file, given({ device: options.device }));
-  const { architecture, classNames, scoreName } = detector;
+  const detector = await Detector.load(file, given({ device: options.device, model: options.model }));
+  const { model, classNames, scoreName } = detector;
   const predictOptions = given({ falseAlarmRate: options.falseAlarmRate, batchSize: options.batchSize, signal });
   return {
     ...{ kind: "detector", scoreNames: [scoreName], leftOut: [], warnings: detector.warnings, classNames, numClasses: classNames.length },
-    reading: architecture && { imageSize: architecture.imageSize, channels: architecture.inChannels, resize: detector.resize },
-    precision: architecture && detector.precision,
+    reading: model && readingOf(model.input, detector.resize),
+    precision: model && detector.precision,
     kinds: detector.needs,
     dispose: () => detector.dispose(),
     overlap: ({ rows }) => detector.overlap(rows),
@@ -102,13 +107,13 @@ export async function detectorSubject(file: string, options: SubjectOptions, { s
 
 export async function networkSubject(file: string, options: SubjectOptions, session: Session): Promise<Subject> {
   const { signal, progress } = session;
-  const model = await ResNet.load(file, given({ device: options.device }));
-  const { imageSize, inChannels: channels, numClasses } = model.architecture;
-  const reading = { imageSize, channels };
+  const model = await openModel(file, options);
+  const { numClasses } = model;
+  const reading = readingOf(model.input);
   const precision = resolvePrecision(options.precision ?? "auto", model.device);
   const extractOptions = given({ batchSize: options.batchSize, precision, signal });
   const extract = (data: Dataset, keys: readonly (keyof TrainingOutputs)[]) => {
-    const outputs = modelOutputs.filter((output) => output === "logits" || keys.includes(output));
+    const outputs = modelOutputs.filter((output) => (output === "logits" && numClasses !== undefined) || keys.includes(output));
     return model.extract(data, { outputs, ...extractOptions, onProgress: (done) => progress.update(done) });
   };
   const chosen = chosenScores(options.score, (name) => {
@@ -121,7 +126,7 @@ export async function networkSubject(file: string, options: SubjectOptions, sess
   const fitted = [...new Set(needs.flatMap((need) => need.fit))];
   const looked = needs.flatMap((need) => need.score);
   let training: TrainingOutputs = {};
-  let seen = model[internals].trainedOn;
+  let seen = isExtractor(model) ? model[internals].trainedOn : SeenInputs.none;
   const { train, trainingPart } = options;
   const readTraining = train === undefined ? trainingPart : () => readData(train, { ...reading, split: "train", session });
   if (readTraining !== undefined && fitted.length > 0) {
@@ -145,7 +150,7 @@ export async function networkSubject(file: string, options: SubjectOptions, sess
         const { features, rawFeatures, logits } = await extract(rows as Dataset, looked);
         scope.ownAll([features, rawFeatures, logits]);
         const found = await scoreAll(scores, { features, rawFeatures, logits }, signal);
-        return { scores: found, answers: await classify(logits as Tensor, signal), flagged: undefined };
+        return { scores: found, answers: logits && (await classify(logits, signal)), flagged: undefined };
       });
     },
   };

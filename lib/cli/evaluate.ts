@@ -18,7 +18,9 @@ import { inputSpec, inputSpecs, readInputs, type Inputs, type InputSpec, type Re
 import { evaluateJson, evaluateText, type Looked } from "./evaluate-result";
 import { detectorSubject, featuresSubject, networkSubject, type Subject, type SubjectOptions } from "./evaluate-subjects";
 import { fileFormat } from "./file-format";
+import { addModelOptions } from "./model-option";
 import { choice, given, precisionOption, realNumber, wholeNumber } from "./option-values";
+import { pathTo } from "./path-option";
 import { scoreChoice, scoreOption, scoreOptionsHelp } from "./score-choice";
 import { addSessionOptions, exitCodesHelp, runSession, type Session, type SessionOptions } from "./session";
 import { maxPixelsOption, skipErrorsOption } from "./skipped";
@@ -110,11 +112,12 @@ export function evaluateCommand(): Command {
     .option(...skipErrorsOption)
     .option(...maxPixelsOption)
     .optionsGroup("Computation:")
+    .option("--model <file>", "the TorchScript or ONNX model of a detector whose file does not hold the weights", pathTo("a file"))
     .option("--batch-size <n>", "images per forward pass (default 64)", wholeNumber(1))
     .addOption(precisionOption("precision of a network's convolutions (default auto; a detector has its own)"))
     .option("--device <name>", "cpu (default), cuda or cuda:N")
     .option("--threads <n>", "number of CPU threads (default: all cores)", wholeNumber(1));
-  return addSessionOptions(command)
+  return addSessionOptions(addModelOptions(command))
     .addHelpText("after", help)
     .action((file: string, options: EvaluateOptions) => runSession(options, (session) => evaluate(file, options, session)));
 }

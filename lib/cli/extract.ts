@@ -15,18 +15,20 @@ import { imageResizes, type ImageResize } from "../images/geometry";
 import type { ImageFailure } from "../images/failure";
 import type { Precision } from "../native/precision";
 import type { Tensor } from "../native/tensor";
-import { ResNet, type ExtractionChunk, type ImageChunk } from "../models/resnet/resnet";
+import type { FeatureExtractor } from "../models/extractor";
+import type { ExtractionChunk, ImageChunk } from "../models/extract-options";
 import { dataHelp, dataSpec, randomIndices, randomSubset, readConformed, type DataSpec } from "./data-sets";
 import { readClassNames } from "./extracted";
 import { openExtraction, outFault, requireInputsKept } from "./extraction-writer";
 import { imagePaths, labelsByFolder, listedImage, listFiles, listImages, noClass, passedOverNote, type ListedImage } from "./image-files";
+import { addModelOptions, modelArgument, openModel, readingOf, type ModelOptions } from "./model-option";
 import { choice, given, precisionOption, wholeNumber } from "./option-values";
 import { pathTo } from "./path-option";
 import { addSessionOptions, exitCodesHelp, runSession, type Session, type SessionOptions } from "./session";
 import { hinted, maxPixelsOption, skippedText } from "./skipped";
 import { facts } from "./table";
 
-interface ExtractOptions extends SessionOptions {
+interface ExtractOptions extends SessionOptions, ModelOptions {
   out: string;
   data?: DataSpec;
   subset?: number;
@@ -36,11 +38,10 @@ interface ExtractOptions extends SessionOptions {
   classNames?: string;
   skipErrors?: boolean;
   features: "normalized" | "raw";
-  resize: ImageResize;
+  resize?: ImageResize;
   batchSize: number;
   chunkSize: number;
   precision: Precision;
-  device?: string;
   threads?: number;
 }
 
@@ -70,7 +71,7 @@ ${exitCodesHelp}`;
 export function extractCommand(): Command {
   const command = new Command("extract")
     .description("write features and logits of images to .npy or .safetensors files")
-    .argument("<model>", 'a network that "train" wrote')
+    .argument("<model>", modelArgument)
     .argument("[images...]", "image files and folders of images; - reads a list of paths from standard input")
     .requiredOption("--out <path>", "a folder for .npy files, or a .safetensors file")
     .optionsGroup("Images:")
@@ -86,7 +87,9 @@ export function extractCommand(): Command {
     )
     .option("--skip-errors", "leave out images that cannot be read, and list them in skipped.jsonl")
     .option(...maxPixelsOption)
-    .addOption(choice("--resize <how>", "how to resize images of another size than the network's", imageResizes).default("center-crop"))
+    .addOption(
+      choice("--resize <how>", "how to resize images of another size than the model's (default: as its preprocessing says)", imageResizes),
+    )
     .optionsGroup("Computation:")
     .addOption(
       choice("--features <kind>", "normalized: features that the last layer sees; raw: features that pooling gives", [
@@ -99,7 +102,7 @@ export function extractCommand(): Command {
     .addOption(precisionOption("precision of the convolutions").default("auto"))
     .option("--device <name>", "cpu (default), cuda or cuda:N")
     .option("--threads <n>", "number of CPU threads (default: all cores)", wholeNumber(1));
-  return addSessionOptions(command)
+  return addSessionOptions(addModelOptions(command))
     .addHelpText("after", help)
     .action((model: string, images: string[], options: ExtractOptions) => {
       const files = images.length > 0 || options.filesFrom !== undefined;
@@ -131,7 +134,7 @@ async function extract(path: string, images: readonly string[], options: Extract
   if (options.threads !== undefined) await setThreads(options.threads);
   const lists = (options.filesFrom ?? []).map((list) => ["--files-from", list] as const);
   await requireInputsKept(options.out, [["<model>", path], ...lists, ["--class-names", options.classNames]]);
-  const model = await ResNet.load(path, given({ device: options.device }));
+  const model = await openModel(path, options);
   const start = performance.now();
   const subject =
     options.data?.name === "folder"
@@ -145,7 +148,7 @@ async function extract(path: string, images: readonly string[], options: Extract
   const form = {
     featureName,
     featureDim,
-    numClasses: model.architecture.numClasses,
+    numClasses: model.numClasses,
     count,
     labels,
     images: files !== undefined,
@@ -163,7 +166,7 @@ async function extract(path: string, images: readonly string[], options: Extract
     const { resize, batchSize, precision } = options;
     const sink = async (chunk: ExtractionChunk<readonly ModelOutput[]>) => {
       const left = new Map(chunk.skipped.map((failure) => [failure.index, failure]));
-      const [features, logits] = [chunk[featureName], chunk.logits] as [Tensor, Tensor];
+      const { [featureName]: features, logits } = chunk as { features: Tensor; rawFeatures: Tensor; logits: Tensor | undefined };
       const kept = features.shape[0] as number;
       const end = seen + kept + left.size;
       const images = (files ?? []).slice(seen, end).filter((_, i) => !left.has(seen + i));
@@ -180,7 +183,7 @@ async function extract(path: string, images: readonly string[], options: Extract
       progress.update(seen, `${Math.round(seen / ((performance.now() - start) / 1000))} images/s`);
     };
     const onError = skipped === undefined ? ("throw" as const) : (failure: ImageFailure) => skipped.add(named(failure, files));
-    const outputs = [featureName, "logits"] as const;
+    const outputs: readonly ModelOutput[] = model.numClasses === undefined ? [featureName] : [featureName, "logits"];
     const stream = model.extractStream(subject.chunks, sink, given({ outputs, resize, batchSize, precision, onError, maxPixels, signal }));
     await hinted(stream, skipped, () => (writing ? undefined : `${seen} of ${count} images had been computed, and nothing was written; `));
     session.throwIfAborted();
@@ -231,7 +234,12 @@ function named(failure: ImageFailure, files: readonly ListedImage[] | undefined)
   return { ...failure, path: files?.[failure.index]?.name ?? failure.path };
 }
 
-async function filesSubject(images: readonly string[], model: ResNet, options: ExtractOptions, session: Session): Promise<Subject> {
+async function filesSubject(
+  images: readonly string[],
+  model: FeatureExtractor,
+  options: ExtractOptions,
+  session: Session,
+): Promise<Subject> {
   const { signal } = session;
   const paths = await imagePaths(images, options.filesFrom, signal);
   const { files, passedOver } = await listImages(paths, { signal, keepUnreadable: options.skipErrors ?? false });
@@ -243,11 +251,16 @@ async function filesSubject(images: readonly string[], model: ResNet, options: E
     throw new LibtorchOodError("ERR_OPTION", `--class-names: expected ${expected}; found ${listed(given)}`);
   }
   const byFolder = options.labelsFromFolders ? labelsByFolder(files, model.classNames ?? given) : undefined;
-  return fileSubject(files, byFolder?.labels, byFolder?.classNames, options);
+  return fileSubject(files, byFolder?.labels, byFolder?.classNames, options.chunkSize, resizeOf(model, options));
 }
 
 /** A folder per class: its files are read as they are needed. */
-async function folderSubject({ path, label: name }: DataSpec, model: ResNet, options: ExtractOptions, session: Session): Promise<Subject> {
+async function folderSubject(
+  { path, label: name }: DataSpec,
+  model: FeatureExtractor,
+  options: ExtractOptions,
+  session: Session,
+): Promise<Subject> {
   const { signal, skipped } = session;
   const { files, classNames } = await hinted(listImageFolder(path, { signal, onError: skipped === undefined ? "throw" : "skip" }), skipped);
   const inFolders = files.map((file) => listedImage(file.path as Path));
@@ -256,22 +269,26 @@ async function folderSubject({ path, label: name }: DataSpec, model: ResNet, opt
   const chosen = order === undefined ? inFolders : Array.from(order, (index) => inFolders[index] as ListedImage);
   const own = Int32Array.from(order ?? files.keys(), (index) => (files[index] as { label: number }).label);
   const labels = labelsOf({ name: name ?? basename(resolvePath(path)), classNames, labels: own }, model.classNames, session);
-  return fileSubject(chosen, labels, labels && (model.classNames ?? classNames), options);
+  return fileSubject(chosen, labels, labels && (model.classNames ?? classNames), options.chunkSize, resizeOf(model, options));
+}
+
+function resizeOf({ input }: FeatureExtractor, { resize }: ExtractOptions): ImageResize {
+  return resize ?? input?.resize ?? "center-crop";
 }
 
 function fileSubject(
   files: readonly ListedImage[],
   labels: Int32Array | undefined,
   classNames: readonly string[] | undefined,
-  { resize, chunkSize }: ExtractOptions,
+  chunkSize: number,
+  mode: ImageResize,
 ): Subject {
   const chunks = fileChunks(files, labels, chunkSize);
-  return { count: files.length, files, labels: labels !== undefined, classNames, resize: { mode: resize, kernel: resizeKernel }, chunks };
+  return { count: files.length, files, labels: labels !== undefined, classNames, resize: { mode, kernel: resizeKernel }, chunks };
 }
 
-async function dataSubject(spec: DataSpec, model: ResNet, options: ExtractOptions, session: Session): Promise<Subject> {
-  const { imageSize, inChannels: channels } = model.architecture;
-  const reading = { split: "test" as const, imageSize, channels, resize: options.resize, session };
+async function dataSubject(spec: DataSpec, model: FeatureExtractor, options: ExtractOptions, session: Session): Promise<Subject> {
+  const reading = { split: "test" as const, ...readingOf(model.input, options.resize), session };
   const data = randomSubset((await readConformed(spec, reading)).data, options.subset, options.seed);
   const labels = labelsOf(data, model.classNames, session);
   const chunks = dataChunks(data, labels, options.chunkSize);

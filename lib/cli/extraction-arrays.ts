@@ -19,7 +19,8 @@ import { extractionFiles, recordedFiles, type RecordedFile } from "./extraction-
 /** Rows, in order, and what is said of them in the lists. */
 export interface ExtractedRows {
   features: Tensor;
-  logits: Tensor;
+  /** Where the model gives them. */
+  logits: Tensor | undefined;
   /** Empty without labels. */
   labels: Int32Array;
   /** One line per row; none where no paths are listed. */
@@ -37,7 +38,8 @@ export interface WrittenArray {
 export interface ExtractionForm {
   featureName: "features" | "rawFeatures";
   featureDim: number;
-  numClasses: number;
+  /** Of the logits; undefined for a model without. */
+  numClasses: number | undefined;
   /** Rows at most. */
   count: number;
   labels: boolean;
@@ -73,7 +75,8 @@ export async function openNpyArrays(folder: string, { featureName, featureDim, n
   const discard = async () => void (await Promise.all(columns.map(({ writer }) => writer.discard())));
   try {
     await open(featureName, "float32", [featureDim], ({ features }) => features.toArray() as Float32Array);
-    await open("logits", "float32", [numClasses], ({ logits }) => logits.toArray() as Float32Array);
+    if (numClasses !== undefined)
+      await open("logits", "float32", [numClasses], ({ logits }) => (logits as Tensor).toArray() as Float32Array);
     if (labels) await open("labels", "int64", [], (rows) => BigInt64Array.from(rows.labels, BigInt));
   } catch (error) {
     await discard();
@@ -165,7 +168,7 @@ export class TensorArrays implements Arrays {
 
   async write({ features, logits, labels }: ExtractedRows): Promise<void> {
     await this.writer.append(this.form.featureName, bytesOfArray(features.toArray()));
-    await this.writer.append("logits", bytesOfArray(logits.toArray()));
+    if (logits !== undefined) await this.writer.append("logits", bytesOfArray(logits.toArray()));
     if (this.form.labels) await this.writer.append("labels", bytesOfArray(BigInt64Array.from(labels, BigInt)));
     this.#rows += features.shape[0] as number;
   }
@@ -194,7 +197,7 @@ export class TensorArrays implements Arrays {
 function tensorsOf({ featureName, featureDim, numClasses, labels }: ExtractionForm, rows: number): PlannedTensor[] {
   return [
     { name: featureName, dtype: "F32", shape: [rows, featureDim] },
-    { name: "logits", dtype: "F32", shape: [rows, numClasses] },
+    ...(numClasses === undefined ? [] : [{ name: "logits", dtype: "F32" as const, shape: [rows, numClasses] }]),
     ...(labels ? [{ name: "labels", dtype: "I64", shape: [rows] } as const] : []),
   ];
 }

@@ -10,12 +10,12 @@ import { covariances, type Covariance } from "../statistics/gaussian-mixture";
 import { imageResizes, type ImageResize } from "../images/geometry";
 import type { Precision } from "../native/precision";
 import { presetNames, type PresetName } from "../protocols/preset";
-import { ResNet } from "../models/resnet/resnet";
 import { names as scoreNames, requirements, type ScoreName, type TrainingOutputs } from "../scores";
 import { dataHelp, dataSpec, randomSubset, readData, shareOrData, type DataSpec } from "./data-sets";
 import { arrayFiles, readClassNames, readExtracted, readLabels } from "./extracted";
 import { labelsIn, readClassesBeside } from "./extracted-classes";
 import { requireOutput } from "./output-files";
+import { addModelOptions, modelArgument, openModel, readingOf, type ModelOptions } from "./model-option";
 import { choice, given, keyValue, precisionOption, realNumber, wholeNumber } from "./option-values";
 import { pathTo } from "./path-option";
 import { scoreOptionsHelp } from "./score-choice";
@@ -25,7 +25,7 @@ import { splitByShares } from "./split";
 import { facts, share } from "./table";
 import { visible } from "./visible";
 
-interface FitOptions extends SessionOptions {
+interface FitOptions extends SessionOptions, ModelOptions {
   out: string;
   calibration?: number | DataSpec | string;
   validation?: number;
@@ -46,7 +46,6 @@ interface FitOptions extends SessionOptions {
   resize?: ImageResize;
   batchSize?: number;
   precision: Precision;
-  device?: string;
   threads?: number;
 }
 
@@ -79,7 +78,7 @@ ${exitCodesHelp}`;
 export function fitCommand(): Command {
   const command = new Command("fit")
     .description("fit a detector, which says whether to trust an answer, and write it to a file")
-    .argument("[model]", 'a network that "train" wrote')
+    .argument("[model]", modelArgument)
     .argument("[data]", "the images that it was trained on (DATA, see below)", dataSpec)
     .requiredOption("--out <file>", "the .safetensors file to write", pathTo("a file"))
     .requiredOption(
@@ -110,12 +109,14 @@ export function fitCommand(): Command {
     .option("--no-self-test", "do not score noise, shuffled patches and left-out classes")
     .option("--allow-overlap", "allow calibration images that were trained on; the false-alarm rate then does not hold")
     .optionsGroup("Computation:")
-    .addOption(choice("--resize <how>", "how to resize images of another size than the network's (default center-crop)", imageResizes))
+    .addOption(
+      choice("--resize <how>", "how to resize images of another size than the model's (default: as its preprocessing says)", imageResizes),
+    )
     .option("--batch-size <n>", "images per forward pass (default 64)", wholeNumber(1))
     .addOption(precisionOption("precision of the convolutions, now and in every prediction, also on other machines").default("auto"))
     .option("--device <name>", "cpu (default), cuda or cuda:N")
     .option("--threads <n>", "number of CPU threads (default: all cores)", wholeNumber(1));
-  return addSessionOptions(command)
+  return addSessionOptions(addModelOptions(command))
     .addHelpText("after", help)
     .action((model: string | undefined, data: DataSpec | undefined, options: FitOptions & { calibration: string }) => {
       if (options.features === undefined && (model === undefined || data === undefined)) {
@@ -169,10 +170,9 @@ async function fitImages(
 ): Promise<Detector> {
   const { progress, signal } = session;
   const { seed, subset } = options;
-  const model = await ResNet.load(path, given({ device: options.device }));
+  const model = await openModel(path, options, { file: options.classNames, signal });
   try {
-    const { imageSize, inChannels: channels } = model.architecture;
-    const reading = { split: "train" as const, imageSize, channels, resize: options.resize, session };
+    const reading = { split: "train" as const, ...readingOf(model.input, options.resize), session };
     const images = randomSubset(await readData(spec, reading), subset, seed);
     const { validation, test } = options;
     const parts = splitByShares(images, { validation, test, calibration: typeof calibration === "number" ? calibration : undefined }, seed);

@@ -9,6 +9,7 @@ import type { ModelOutputs } from "../scores";
 import { dataHelp, dataSpec, readConformed, type DataSpec } from "./data-sets";
 import { readExtracted } from "./extracted";
 import { imagePaths, listFiles, listImages, passedOverNote, type ListedImage } from "./image-files";
+import { readingOf } from "./model-option";
 import { given, realNumber, wholeNumber } from "./option-values";
 import { pathTo } from "./path-option";
 import { predictFiles, predictRows, type Outcome } from "./predictions";
@@ -25,6 +26,7 @@ interface ScoreOptions extends SessionOptions {
   failOnOod?: boolean;
   batchSize?: number;
   device?: string;
+  model?: string;
   threads?: number;
 }
 
@@ -63,6 +65,7 @@ export function scoreCommand(): Command {
     .option("--false-alarm-rate <share>", "rate for this run (default: the detector's own)", realNumber)
     .option("--fail-on-ood", "exit code 3 if any image is out of distribution")
     .optionsGroup("Computation:")
+    .option("--model <file>", "the TorchScript or ONNX model of a detector whose file does not hold the weights", pathTo("a file"))
     .option("--batch-size <n>", "images per forward pass (default 64)", wholeNumber(1))
     .option("--device <name>", "cpu (default), cuda or cuda:N")
     .option("--threads <n>", "number of CPU threads (default: all cores)", wholeNumber(1));
@@ -98,7 +101,7 @@ class Tally {
 async function score(path: string, images: readonly string[], options: ScoreOptions, session: Session, tally: Tally): Promise<void> {
   const { output, progress, signal, note } = session;
   if (options.threads !== undefined) await setThreads(options.threads);
-  const detector = await Detector.load(path, given({ device: options.device }));
+  const detector = await Detector.load(path, given({ device: options.device, model: options.model }));
   const wanted = options.features === undefined ? "images" : "features";
   if (detector.takes !== wanted) {
     const expected = detector.takes === "images" ? "images" : `--features with ${detector.needs.join(" and ")}`;
@@ -130,9 +133,8 @@ async function score(path: string, images: readonly string[], options: ScoreOpti
       progress.update(offset + outcomes.length);
     }
   } else {
-    const { imageSize = 0, inChannels: channels = 0 } = detector.architecture ?? {};
-    const data =
-      options.data && (await readConformed(options.data, { split: "test", imageSize, channels, resize: detector.resize, session })).data;
+    const reading = readingOf(detector.model?.input, detector.resize);
+    const data = options.data && (await readConformed(options.data, { split: "test", ...reading, session })).data;
     const rows = data ?? (await readOutputs(detector, options.features as string));
     // They are on stderr already, and no answer is due to them: --skip-errors asked to go on.
     for (const { path: image, code, reason: message } of options.json ? (session.skipped?.failures ?? []) : []) {

@@ -8,6 +8,7 @@ import { storedPresetRecord, type PresetRecord } from "../protocols/preset";
 import { resizeKernel } from "../images/decode";
 import { imageResizes, type ImageResize } from "../images/geometry";
 import { parseModelDescription, requireSizes, type ModelDescription } from "../models/resnet/model-file";
+import { parseStoredModel, type StoredModel } from "../models/stored-model";
 import { names as scoreNames } from "../scores/registry";
 import { SeenInputs } from "../data/seen-inputs";
 import type { ModelOutputs, ScoreName } from "../scores/score";
@@ -27,8 +28,10 @@ export interface Extraction {
 }
 
 export interface DetectorDescription {
-  /** Network of the detector; undefined if it takes features. */
+  /** Network whose weights the file holds; undefined if the detector has another model or takes features. */
   readonly network: ModelDescription | undefined;
+  /** Model whose weights the file does not hold; undefined if the detector has a network or takes features. */
+  readonly model: StoredModel | undefined;
   readonly extraction: Extraction;
   readonly score: { readonly name: ScoreName; readonly description: Record<string, unknown> };
   /** Mixture that names the class; undefined where the logits or the score's own mixture name it. */
@@ -105,7 +108,9 @@ export async function readDetectorFile(path: string): Promise<DetectorFile> {
     // A network has none before it is trained; a detector without could not take an image.
     if (network.normalization === undefined) corrupt(path, "network.normalization", "mean and std of every channel", undefined);
   }
-  const description = parse(path, given, network);
+  const model = given.model === undefined || given.model === null ? undefined : parseStoredModel(path, given.model);
+  if (network !== undefined && model !== undefined) corrupt(path, "model", "none beside a network", model.kind);
+  const description = parse(path, given, network, model);
   const calibrationLabels = storedLabels && labelsOf(path, storedLabels, calibrationScores.length, description.classNames.length);
   return { description, tensors, calibrationScores, calibrationLabels };
 }
@@ -154,15 +159,21 @@ const storedDescription = object({
   selfTest: optional(storedSelfTest),
 });
 
-function parse(path: string, given: Record<string, unknown>, network: ModelDescription | undefined): DetectorDescription {
+function parse(
+  path: string,
+  given: Record<string, unknown>,
+  network: ModelDescription | undefined,
+  model: StoredModel | undefined,
+): DetectorDescription {
   const stored = check(storedDescription, given, (place, expected, found) => corrupt(path, place, expected, found));
   const { extraction, classNames, labelsFrom, selfTest, warnings = [], report = {} } = stored;
   const { precision, resize, geometry: rule } = extraction;
   if ((classNames.length === 0) !== (labelsFrom === "none")) {
     corrupt(path, "classNames", labelsFrom === "none" ? "none, as no class is named" : "a name for each class", classNames);
   }
-  if (network !== undefined && classNames.length !== network.architecture.numClasses) {
-    corrupt(path, "classNames", `${network.architecture.numClasses} names`, classNames);
+  const outputs = network?.architecture.numClasses ?? model?.numClasses;
+  if (outputs !== undefined && labelsFrom === "logits" && classNames.length !== outputs) {
+    corrupt(path, "classNames", `${outputs} names`, classNames);
   }
   selfTest?.leftOutClasses?.forEach(({ label }, i) => {
     if (label < classNames.length) return;
@@ -170,7 +181,7 @@ function parse(path: string, given: Record<string, unknown>, network: ModelDescr
   });
   const older = rule === undefined && network !== undefined && resize === "center-crop";
   return {
-    ...{ ...stored, network, report },
+    ...{ ...stored, network, model, report },
     extraction: { precision, resize },
     warnings: older ? [...warnings, olderGeometry] : warnings,
     preset: storedPresetRecord(stored.preset),

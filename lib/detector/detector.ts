@@ -9,7 +9,7 @@ import { readDetectorFile, writeDetectorFile, type DetectorDescription } from ".
 import { isModelOutputs, pick, requireLogits, takeOutputs, tensorsOf, type Tensors } from "./outputs";
 import { fitToFeatures } from "./fit-features";
 import { fitToImages } from "./fit-images";
-import type { DetectorFeatures, DetectorFitOptions, PredictOptions, Prediction } from "./options";
+import type { DetectorFeatures, DetectorFitOptions, DetectorLoadOptions, PredictOptions, Prediction } from "./options";
 import { requireConsistent, type Parts } from "./parts";
 import { selfTestAt, type SelfTest } from "./self-test";
 import { LibtorchOodError } from "../core/errors";
@@ -19,9 +19,10 @@ import { checkMaxPixels } from "../images/image";
 import { calledFrom } from "../native/call";
 import type { ComputePrecision } from "../native/precision";
 import type { PresetRecord } from "../protocols/preset";
-import { internals, type FeatureExtractor } from "../models/extractor";
+import { internals, type ExtractorDescription, type FeatureExtractor } from "../models/extractor";
+import { openStoredModel, type StoredModel } from "../models/stored-model";
 import type { Images } from "../models/images";
-import { ResNet, type Architecture } from "../models/resnet/resnet";
+import { ResNet } from "../models/resnet/resnet";
 import { requireDataset } from "../data/dataset";
 import { requireImageSize, type ModelDescription } from "../models/resnet/model-file";
 import type { Overlap } from "../core/overlap";
@@ -34,7 +35,7 @@ import { Tensor, type ArrayWithShape } from "../native/tensor";
 
 export type { CalibrationReport, NamedInputs } from "./calibration-report";
 export type { FlaggedClass, FlaggedShare, SelfTest } from "./self-test";
-export type { DetectorFeatures, DetectorFitOptions, PredictOptions, Prediction } from "./options";
+export type { DetectorFeatures, DetectorFitOptions, DetectorLoadOptions, PredictOptions, Prediction } from "./options";
 
 /**
  * A detector of out-of-distribution inputs: a network (or none, for the features of another model), a score, and its calibration. It owns a copy of
@@ -79,8 +80,8 @@ export class Detector {
   readonly takes: "images" | "features";
   /** Model outputs that score and label look at. Model outputs that {@link predict} is given instead of images must hold these. */
   readonly needs: readonly (keyof ModelOutputs)[];
-  /** Architecture of the network, which tells the size of its images; undefined without a network. */
-  readonly architecture: Architecture | undefined;
+  /** The model that makes outputs of images, and what becomes of a picture before it; undefined where {@link takes} is "features". */
+  readonly model: ExtractorDescription | undefined;
   /** How images of another size than the network's are resized. */
   readonly resize: ImageResize;
   /** Precision of the network's convolutions ("float64" for a float64 network); undefined without a network. */
@@ -102,7 +103,7 @@ export class Detector {
     this.preset = parts.preset;
     this.takes = parts.network === undefined ? "features" : "images";
     this.needs = parts.evidence;
-    this.architecture = parts.network instanceof ResNet ? parts.network.architecture : undefined;
+    this.model = parts.network?.describe();
     this.resize = parts.extraction.resize;
     this.precision = parts.network && (parts.network[internals].dtype === "float64" ? "float64" : parts.extraction.precision);
   }
@@ -204,7 +205,7 @@ export class Detector {
         scope.ownAll(tensorsOf(outputs));
       }
       const count = outputs[this.needs[0] as keyof ModelOutputs]?.shape[0] ?? 0;
-      requireLogits(outputs, this.classNames.length, "input");
+      requireLogits(outputs, this.#logitCount, "input");
       if (count === 0) return [];
       const scores = await score.score(pick(outputs, score.needs), { signal });
       const named = await nameClasses(this.#parts, outputs, signal);
@@ -294,7 +295,8 @@ export class Detector {
       const handles = (tensors: typeof held) => owned(tensors).map(({ name, tensor }) => ({ name, tensor: Tensor.handle(tensor, name) }));
       const description: DetectorDescription = {
         ...rest,
-        network: network?.[internals].stored() as ModelDescription | undefined,
+        network: network?.kind === "resnet" ? (network[internals].stored() as ModelDescription) : undefined,
+        model: network && network.kind !== "resnet" ? (network.describe() as StoredModel) : undefined,
         score: { name: score.name, description: scoreState.description },
         classifier: classifierState?.description,
       };
@@ -313,6 +315,8 @@ export class Detector {
    *
    * @param path - path of the file
    * @param options.device - "cpu", "cuda" or "cuda:N"; default "cpu"
+   * @param options.model - the model, or the path of its file, where the detector's own file does not hold the weights: for a {@link TorchScriptModel},
+   *   an {@link OnnxModel} and what {@link defineExtractor} gives. It has to be the model that the detector was fitted to
    * @param options.maxImageSize - largest image side in pixels that the network may have: a small file can state a large side, and its square is what
    *   an image costs. Default: no limit
    * @throws ERR_CORRUPT_FILE for a damaged file or one of another format or version; ERR_IO if the file cannot be read; ERR_DEVICE if the device is
@@ -321,21 +325,29 @@ export class Detector {
    * @example
    * const detector = await Detector.load("digits.safetensors");
    */
-  static load(path: string, options?: { device?: string; maxImageSize?: number }): Promise<Detector> {
+  static load(path: string, options?: DetectorLoadOptions): Promise<Detector> {
     return calledFrom(Detector.load, () => Detector.#load(path, options));
   }
 
   static async #load(path: string, options: Parameters<typeof Detector.load>[1]): Promise<Detector> {
-    const { device = "cpu", maxImageSize = Infinity } = optionsObject(options, "options", ["device", "maxImageSize"]);
+    const given = optionsObject(options, "options", ["device", "maxImageSize", "model"]);
+    const { device = "cpu", maxImageSize = Infinity } = given;
     string(device, "device");
     if (maxImageSize !== Infinity) integer(maxImageSize, "maxImageSize", 1);
     const { description, tensors, calibrationScores, calibrationLabels } = await readDetectorFile(path);
-    const { network: model, score: stored, classifier: classes, ...rest } = description;
-    if (model) requireImageSize(path, model.architecture, maxImageSize);
+    const { network: own, model: foreign, score: stored, classifier: classes, ...rest } = description;
+    if (own) requireImageSize(path, own.architecture, maxImageSize);
+    if (foreign === undefined && given.model !== undefined) {
+      fail("ERR_OPTION", "model", own ? "none: the network lies in the detector's file" : "none: the detector takes features", given.model);
+    }
     return Scope.run((scope) => {
       scope.ownAll(Object.values(tensors).flatMap((part) => part.map(({ tensor }) => tensor))); // the parts hold what they keep
       return restoring(path, async () => {
-        const network = scope.own(model && (await ResNet.restore(path, model, tensors.network, device)));
+        const network = scope.own(
+          foreign === undefined
+            ? own && (await ResNet.restore(path, own, tensors.network, device))
+            : await openStoredModel(path, foreign, given.model, device),
+        );
         const score = scope.own(await restoreScore(stored.name, { description: stored.description, tensors: tensors.score }, device, path));
         const classifier = scope.own(classes && (await GaussianMixture.restore(classes, tensors.classifier, device, path)));
         const parts = { ...rest, network, score, classifier, calibrationScores, calibrationLabels };
@@ -367,6 +379,12 @@ export class Detector {
   /** Whether {@link dispose} has been called. */
   get disposed(): boolean {
     return this.#disposed;
+  }
+
+  /** Number of logits that every input has. */
+  get #logitCount(): number {
+    const { labelsFrom, network } = this.#parts;
+    return labelsFrom === "logits" ? this.classNames.length : (network?.numClasses ?? this.classNames.length);
   }
 
   /** @throws ERR_DISPOSED after {@link dispose} */

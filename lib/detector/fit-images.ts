@@ -7,15 +7,17 @@ import { LibtorchOodError } from "../core/errors";
 import { isModelOutput, type ModelOutput } from "../core/model-outputs";
 import { Scope } from "../core/scope";
 import { checkPrecision, resolvePrecision } from "../native/precision";
-import { internals, isExtractor, type FeatureExtractor } from "../models/extractor";
+import { internals, isExtractor, type FeatureExtractor, type OwnExtractor } from "../models/extractor";
 import { requireDataset } from "../data/dataset";
 import { imageRows } from "../data/seen-inputs";
 import { fit as fitScore, requirements } from "../scores/fit";
-import type { ScoreName, TrainingOutputs } from "../scores/score";
-import { Tensor } from "../native/tensor";
+import type { Requirements, ScoreName, TrainingOutputs } from "../scores/score";
+import { GaussianMixture } from "../statistics/gaussian-mixture";
+import type { Tensor } from "../native/tensor";
 import { calibrate, checkFalseAlarmRate, defaultFalseAlarmRate } from "./calibration";
 import { chooseScore, withClasses } from "./choice";
 import type { Extraction } from "./detector-file";
+import type { Naming } from "./class-names";
 import { examine } from "./examine";
 import { noiseImages, shuffledImages } from "./generated-inputs";
 import { spread } from "./rows-at";
@@ -47,18 +49,19 @@ export async function fitToImages<N extends ScoreName>(
     resize: given.resize ?? usualResize(train),
   };
   const needs = requirements(name, scoreOptions);
-  const scored = unique<ModelOutput>([...needs.score, "logits"]);
-  const fitted = needs.fit.filter(isModelOutput);
+  requireOutputs(model, name, needs);
 
   const allowOverlap = boolean(given.allowOverlap ?? false, "allowOverlap");
   const { minimumAccuracy, selfTest } = examinationOptions(given);
   const classNames = [...(model.classNames ?? train.classNames)];
-  const { numClasses } = model;
-  if (numClasses === undefined) fail("ERR_OPTION", "model", "a model that gives logits", model.kind);
-  if (classNames.length !== numClasses) {
-    const expected = `${numClasses} names, as the network has classes`;
-    throw new LibtorchOodError("ERR_SHAPE", `classNames: expected ${expected}, found ${classNames.length}`);
-  }
+  const numClasses = classNames.length;
+  const labelsFrom = namedBy(model, classNames, name);
+  const byLogits = labelsFrom === "logits";
+  const scored = unique<ModelOutput>([
+    ...needs.score,
+    ...(byLogits ? (["logits"] as const) : labelsFrom === "classifier" ? (["features"] as const) : []),
+  ]);
+  const fitted = unique<ModelOutput>([...needs.fit.filter(isModelOutput), ...(byLogits ? [] : scored)]);
   // Another name for every class: the network's were renamed after training.
   const renamed = "missing" in labelsAmong(train, classNames) && train.classNames.length === numClasses;
   const numbering = renamed ? train.classNames : classNames;
@@ -70,7 +73,7 @@ export async function fitToImages<N extends ScoreName>(
     // Logits of training images come with the pass over them; where the score is fitted to none, some images are looked at for them.
     const sampled = spread(train.length, fitted.length > 0 ? train.length : trainingSample);
     const sample = fitted.length > 0 ? train : train.subset(sampled);
-    const trainingKinds = unique<ModelOutput>([...fitted, "logits"]);
+    const trainingKinds = unique<ModelOutput>([...fitted, ...(byLogits ? (["logits"] as const) : [])]);
     const generated = selfTest ? [noiseImages(calibration), shuffledImages(calibration)] : [];
     const total = [sample, calibration, ...generated].reduce((sum, { length }) => sum + length, 0);
     let before = 0;
@@ -82,24 +85,32 @@ export async function fitToImages<N extends ScoreName>(
       return pick(extracted, outputs);
     };
     const trainingOutputs = await read(sample, trainingKinds);
-    const training: TrainingOutputs & { weight?: Tensor; bias?: Tensor | undefined } = {
+    const training: TrainingOutputs & { weight?: Tensor | undefined; bias?: Tensor | undefined } = {
       ...(fitted.length > 0 ? trainingOutputs : {}),
       labels: trained.labels,
     };
     const head = await network.head();
     if (head !== undefined) scope.ownAll([head.weight, head.bias]);
-    if (needs.fit.includes("weight") && head !== undefined) training.weight = head.weight;
-    if (needs.fit.includes("bias") && head !== undefined) training.bias = head.bias;
+    else if (needs.fit.includes("weight")) {
+      throw new LibtorchOodError("ERR_OPTION", `model: expected one whose last layer is known, for the score "${name}"; this one's is not`);
+    }
+    if (needs.fit.includes("weight")) training.weight = head?.weight;
+    if (needs.fit.includes("bias")) training.bias = head?.bias;
     const score = scope.own(await fitScore(name, training, withClasses(name, scoreOptions, numClasses, network.device, signal)));
     const held = await read(calibration, scored);
     const { scores, sorted, warnings } = await calibrate(score, held, { numClasses, falseAlarmRate, signal });
-    const naming = { score, classifier: undefined, labelsFrom: "logits" } as const;
+    const ofClasses = { covariance: "tied", numClasses, device: network.device, signal } as const;
+    const classifier =
+      labelsFrom === "classifier"
+        ? scope.own(await GaussianMixture.fit(trainingOutputs.features as Tensor, trained.labels, ofClasses))
+        : undefined;
+    const naming: Naming = { score, classifier, labelsFrom };
     const examination = await examine({
       naming,
       name,
       scoreOptions,
       training: { ...trainingOutputs, weight: training.weight, bias: training.bias },
-      trainingSample: { logits: trainingOutputs.logits },
+      trainingSample: byLogits ? { logits: trainingOutputs.logits } : pick(trainingOutputs, scored),
       labels: Int32Array.from(sampled, (row) => trained.labels[row] as number),
       calibration: held,
       calibrationLabels: heldOut.labels,
@@ -108,7 +119,7 @@ export async function fitToImages<N extends ScoreName>(
       falseAlarmRate,
       device: network.device,
       signal,
-      circumstances: { minimumAccuracy, noun: "image", foreign: network[internals].trainedOn.isEmpty },
+      circumstances: { minimumAccuracy, noun: "image", foreign: byLogits && network[internals].trainedOn.isEmpty },
       generated: selfTest
         ? async () => {
             const [noise, shuffled] = [await read(generated[0] as Dataset, scored), await read(generated[1] as Dataset, scored)];
@@ -116,7 +127,7 @@ export async function fitToImages<N extends ScoreName>(
           }
         : undefined,
     });
-    for (const part of [network, score]) scope.release(part);
+    for (const part of [network, score, classifier]) scope.release(part);
     return {
       network,
       ...naming,
@@ -126,6 +137,9 @@ export async function fitToImages<N extends ScoreName>(
       ...compared,
       warnings: [
         ...compared.warnings,
+        ...(byLogits || model.numClasses === undefined
+          ? []
+          : [`model: its ${model.numClasses} logits are not the ${numClasses} classes of the training images; the features name the class`]),
         ...trained.warnings,
         ...heldOut.warnings,
         ...resizeWarnings(train, calibration, extraction.resize),
@@ -140,4 +154,25 @@ export async function fitToImages<N extends ScoreName>(
       preset: record,
     };
   });
+}
+
+/**
+ * What names the class of an input: the logits, where they are those of the classes; else the features.
+ *
+ * @throws ERR_SHAPE for a network that this library trained, which has other classes
+ */
+function namedBy(model: OwnExtractor, classNames: readonly string[], score: ScoreName): Naming["labelsFrom"] {
+  if (model.numClasses === classNames.length) return "logits";
+  if (!model[internals].trainedOn.isEmpty) {
+    const expected = `${model.numClasses} names, as the network has classes`;
+    throw new LibtorchOodError("ERR_SHAPE", `classNames: expected ${expected}, found ${classNames.length}`);
+  }
+  return score === "gaussian-mixture" ? "score" : "classifier";
+}
+
+/** Requires what the score looks at of the model. @throws ERR_OPTION naming what the model does not give */
+function requireOutputs({ kind, numClasses }: OwnExtractor, score: ScoreName, needs: Requirements): void {
+  if (numClasses !== undefined || ![...needs.fit, ...needs.score].includes("logits")) return;
+  const expected = `a model that gives logits, for the score "${score}"`;
+  throw new LibtorchOodError("ERR_OPTION", `model: expected ${expected}, found one of kind "${kind}" that gives features alone`);
 }

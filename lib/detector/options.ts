@@ -7,6 +7,7 @@ import type { ImageFailure } from "../images/failure";
 import type { Labels } from "../core/labels";
 import type { Precision } from "../native/precision";
 import type { PresetName } from "../protocols/preset";
+import type { FeatureExtractor } from "../models/extractor";
 import type { ScoreOptions } from "../scores/registry";
 import type { ModelOutputs, ScoreName, TrainingOutputs } from "../scores/score";
 
@@ -84,6 +85,16 @@ export interface DetectorFeatures<N extends ScoreName = ScoreName> extends Commo
   classNames?: readonly string[];
   /** Device of the score: "cpu", "cuda" or "cuda:N". Default "cpu". */
   device?: string;
+}
+
+/** Options of {@link Detector.load}. */
+export interface DetectorLoadOptions {
+  /** Device of network and score: "cpu", "cuda" or "cuda:N". Default "cpu". */
+  device?: string;
+  /** The model, or the path of its file, where the detector's own file does not hold the weights. */
+  model?: FeatureExtractor | string;
+  /** Largest image side in pixels that a network in the file may have. Default: no limit. */
+  maxImageSize?: number;
 }
 
 /** Options of {@link Detector.predict}. */

@@ -12,7 +12,7 @@ import { asMixture } from "./class-names";
 import type { DetectorDescription } from "./detector-file";
 import { pick } from "./outputs";
 
-export type Parts = Omit<DetectorDescription, "network" | "score" | "classifier"> & {
+export type Parts = Omit<DetectorDescription, "network" | "model" | "score" | "classifier"> & {
   network: OwnExtractor | undefined;
   score: Score;
   classifier: GaussianMixture | undefined;
@@ -38,7 +38,7 @@ export async function requireConsistent(path: string, parts: Parts): Promise<voi
     corrupt(path, "labelsFrom", "a source there is", labelsFrom);
   }
   if (labelsFrom === "none" && classifier !== undefined) corrupt(path, "classifier", "none where no class is named", "one");
-  if (network !== undefined && labelsFrom !== "logits") corrupt(path, "labelsFrom", '"logits" with a network', labelsFrom);
+  if (network !== undefined && labelsFrom === "none") corrupt(path, "labelsFrom", "a source there is with a network", labelsFrom);
   if (labelsFrom !== "logits" && labelsFrom !== "none" && mixture?.numClasses !== classes)
     corrupt(path, "classNames", `${mixture?.numClasses} names`, classes);
   try {

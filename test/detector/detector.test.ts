@@ -517,9 +517,25 @@ describe("the network's temperature and class names", () => {
     });
   });
 
-  test("a data set that names another number of classes than the network has is refused", async () => {
+  test("a data set that names another number of classes than a network that was trained here has is refused", async () => {
     const model = await tinyNetwork({ numClasses: 5 });
-    const error = await libraryFailureOf(() => Detector.fit(model, tinyData(60, "a"), { calibration: tinyData(30, "b") }));
+    const data = tinyData(60, "a");
+    await model.fit(data, { epochs: 1 });
+    const error = await libraryFailureOf(() => Detector.fit(model, data, { calibration: tinyData(30, "b") }));
     expect(error).toMatchObject({ code: "ERR_SHAPE", message: "classNames: expected 5 names, as the network has classes, found 3" });
+  });
+
+  test("with weights from elsewhere, the features name such a data set's classes", async () => {
+    const model = await tinyNetwork({ numClasses: 5 });
+    const [train, calibration] = [tinyData(60, "a"), tinyData(30, "b")];
+    for (const score of ["gaussian-mixture", "energy"] as const) {
+      const detector = await Detector.fit(model, train, { calibration, score, falseAlarmRate: 0.1 });
+      expect(detector.warnings[0]).toBe("model: its 5 logits are not the 3 classes of the training images; the features name the class");
+      const predictions = await detector.predict(calibration);
+      expect(new Set(predictions.map(({ className }) => className))).not.toContain(undefined);
+      await detector.save(directory.path("features.safetensors"));
+      const again = await Detector.load(directory.path("features.safetensors"));
+      expect(await again.predict(calibration)).toEqual(predictions);
+    }
   });
 });

@@ -56,5 +56,5 @@ test("train-on-a-folder: a detector of the folder's classes", async () => {
   expect(stdout).toMatch(/^epoch 2\/2, loss [\d.]+, held-out accuracy [\d.]+ %, [\d.]+ s$/m);
   expect(stdout).toMatch(/other: \d+ of 20 images flagged$/m);
   const detector = await Detector.load(out);
-  expect([detector.calibrationScores.length, detector.architecture!.imageSize]).toEqual([30, 16]);
+  expect([detector.calibrationScores.length, detector.model!.input!.size]).toEqual([30, 16]);
 });
