@@ -139,7 +139,9 @@ export async function fitToImages<N extends ScoreName>(
         ...compared.warnings,
         ...(byLogits || model.numClasses === undefined
           ? []
-          : [`model: its ${model.numClasses} logits are not the ${numClasses} classes of the training images; the features name the class`]),
+          : [
+              `model: its ${model.numClasses} logits are not the ${numClasses} classes of the training images; the features name the class`,
+            ]),
         ...trained.warnings,
         ...heldOut.warnings,
         ...resizeWarnings(train, calibration, extraction.resize),
