@@ -23,7 +23,10 @@ export default defineConfig(
     languageOptions: { parserOptions: { projectService: true } },
   },
   // The public methods name themselves to Error.captureStackTrace, which only compares the function and never calls it.
-  { files: ["lib/models/resnet/resnet.ts", "lib/detector/detector.ts"], rules: { "@typescript-eslint/unbound-method": "off" } },
+  {
+    files: ["lib/models/resnet/resnet.ts", "lib/models/batch-extractor.ts", "lib/detector/detector.ts"],
+    rules: { "@typescript-eslint/unbound-method": "off" },
+  },
   { files: ["test/**/*.ts", "types/**/*.ts", "examples/**/*.ts"], extends: [tseslint.configs.recommended] },
   {
     files: ["**/*.ts"],

@@ -27,6 +27,10 @@ export type {
   SpectralNormOptions,
   TrainingOptions,
 } from "./models/resnet/resnet";
+export { defineExtractor } from "./models/custom";
+export type { CustomExtractor, EmbeddedBatch, ExtractorOptions } from "./models/custom";
+export type { BatchRows, RowArray } from "./models/batch-rows";
+export type { ImageBatch } from "./models/image-batch";
 export type { ExtractorDescription, ExtractorKind, FeatureExtractor, LinearHead } from "./models/extractor";
 export type { Preprocessing, PreprocessingName, PreprocessingOptions } from "./data/preprocessing";
 export type { ImageGeometry, ResizeKernel } from "./images/geometry";

@@ -3,7 +3,7 @@
 import { expectAssignable, expectError, expectNotAssignable, expectType } from "tsd";
 import { ClassStatistics, Dataset, datasets, device, GaussianMixture, isLibtorchOodError, LibtorchOodError, linalg } from "..";
 import { metrics, neuralCollapse, ResNet, scores, Tensor } from "..";
-import { Detector, files, presets } from "..";
+import { defineExtractor, Detector, files, presets } from "..";
 import * as experiments from "../dist/experiment";
 import type { ArrayWithShape, CalibrationReport, Evaluation, Overlap, Prediction, PresetRecord, ResizeRecord, SelfTest } from "..";
 import type {
@@ -12,8 +12,10 @@ import type {
   EpochReport,
   Extraction,
   ExtractionChunk,
+  FeatureExtractor,
   FitOptions,
   ImageFailure,
+  LinearHead,
   ResNetOptions,
   TensorArray,
 } from "..";
@@ -195,6 +197,27 @@ expectType<number>(metrics.auroc(new Float64Array(2), [0.1, 0.2]));
 expectType<number>(metrics.accuracy(extraction.labels, extraction.labels));
 expectError(metrics.auroc(["0.1"], [0.2]));
 expectError(metrics.auroc(new Float64Array(2)));
+
+// FeatureExtractor: of a function
+const custom = defineExtractor({
+  name: "embeddings",
+  featureDim: 8,
+  classNames: ["a", "b"],
+  input: { size: 32, mean: [0, 0, 0], std: [1, 1, 1] },
+  embed: async ({ count, data, pixels }) => {
+    expectType<Float32Array>(data);
+    expectType<Uint8Array | undefined>(pixels);
+    return { features: new Float32Array(count * 8), logits: [[1, 2]] };
+  },
+});
+expectAssignable<FeatureExtractor>(custom);
+expectAssignable<FeatureExtractor>(model);
+expectType<"custom">(custom.kind);
+expectType<Promise<LinearHead | undefined>>(custom.head());
+expectType<Promise<Detector>>(Detector.fit(custom, train, { calibration: test }));
+expectType<Promise<Extraction<readonly ["features"]>>>(custom.extract(test, { outputs: ["features"] }));
+expectError(defineExtractor({ name: "embeddings", featureDim: 8, input: "imagenets", embed: () => ({ features: new Float32Array(8) }) }));
+expectError(defineExtractor({ name: "embeddings", featureDim: 8, input: "imagenet", embed: () => ({ rows: new Float32Array(8) }) }));
 
 // Detector and presets
 expectType<Promise<Detector>>(Detector.fit(model, train, { calibration: test, falseAlarmRate: 0.05, scoreOptions: { covariance: "oas" } }));
