@@ -9,6 +9,7 @@ import { evaluateCommand } from "./evaluate";
 import { experimentCommand } from "./experiment";
 import { extractCommand } from "./extract";
 import { fitCommand } from "./fit";
+import { inspectCommand } from "./inspect";
 import { watchStandardStreams } from "./output";
 import { scoreCommand } from "./score";
 import { exitCodes } from "./session";
@@ -38,6 +39,7 @@ export function program(): Command {
     .addCommand(scoreCommand())
     .addCommand(evaluateCommand())
     .addCommand(experimentCommand())
+    .addCommand(inspectCommand())
     .addHelpText("after", help);
 }
 

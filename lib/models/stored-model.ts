@@ -19,7 +19,7 @@ export interface StoredModel extends ExtractorDescription {
   readonly input: Preprocessing;
 }
 
-const most = 1 << 20;
+const most = 1 << 24;
 const stored = object({
   kind: oneOf(foreignKinds),
   featureDim: whole(1, most),
