@@ -31,6 +31,7 @@ export { defineExtractor } from "./models/custom";
 export type { CustomExtractor, EmbeddedBatch, ExtractorOptions } from "./models/custom";
 export type { BatchRows, RowArray } from "./models/batch-rows";
 export type { ImageBatch } from "./models/image-batch";
+export { loadModel, type LoadModelOptions } from "./models/load-model";
 export type { ExtractorDescription, ExtractorKind, FeatureExtractor, LinearHead } from "./models/extractor";
 export type { Preprocessing, PreprocessingName, PreprocessingOptions } from "./data/preprocessing";
 export type { ImageGeometry, ResizeKernel } from "./images/geometry";
