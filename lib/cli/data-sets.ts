@@ -8,7 +8,7 @@ import { Dataset, type DatasetName, type SplitName } from "../data";
 import { conform, formText } from "../data/conform";
 import type { ImageShape } from "../data/dataset";
 import { randomPermutation } from "../core/random-permutation";
-import type { ImageResize } from "../images/geometry";
+import { resizeWords, type ImageResize } from "../images/geometry";
 import { given, realNumber } from "./option-values";
 import type { Session } from "./session";
 import { hinted } from "./skipped";
@@ -110,7 +110,7 @@ export async function readConformed(
   const { channels, imageSize, resize, session } = options;
   const data = await conform(found, { channels, imageSize, resize, signal: session.signal });
   if (data === found) return { data, madeFrom: undefined };
-  const how = data.resize === found.resize ? "" : ` (${data.resize?.mode}, ${data.resize?.kernel})`;
+  const how = data.resize === undefined || data.resize === found.resize ? "" : ` (${resizeWords(data.resize)})`;
   options.session.note(
     `note: ${found.name}: images of ${formText(found.shape)} were made ${formText(data.shape)}, as the network takes them${how}`,
   );

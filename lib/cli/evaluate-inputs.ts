@@ -5,7 +5,7 @@ import { basename } from "node:path";
 import { InvalidArgumentError } from "commander";
 import type { Dataset } from "../data";
 import { LibtorchOodError } from "../core/errors";
-import type { ResizeRecord } from "../images/decode";
+import type { ResizeRecord } from "../images/geometry";
 import type { ModelOutputs, TrainingOutputs } from "../scores";
 import { Tensor } from "../native/tensor";
 import { dataSpec, existingFolder, labelled, randomSubset, readConformed, setName, type DataSpec, type ReadDataOptions } from "./data-sets";

@@ -10,7 +10,7 @@ import { setThreads } from "../native/device";
 import { LibtorchOodError } from "../core/errors";
 import type { ModelOutput } from "../core/model-outputs";
 import type { Path } from "../formats/path-text";
-import { resizeKernel } from "../images/decode";
+import { resizeKernel } from "../images/geometry";
 import { imageResizes, type ImageResize } from "../images/geometry";
 import type { ImageFailure } from "../images/failure";
 import type { Precision } from "../native/precision";

@@ -5,8 +5,7 @@ import { describe, fail, finite, integer, oneOf, optionsObject, string, typedArr
 import { checkClassNames } from "../core/class-names";
 import { LibtorchOodError } from "../core/errors";
 import { allocateBytes } from "../formats/regular-file";
-import type { ResizeRecord } from "../images/decode";
-import { imageResizes } from "../images/geometry";
+import { imageResizes, type ResizeRecord } from "../images/geometry";
 import { maxUnstatedClasses } from "../core/labels";
 import { listOf, shortList } from "../core/lists";
 import { checkNormalization, type Normalization } from "./normalization";
@@ -256,8 +255,11 @@ function checkShape(shape: unknown): ImageShape {
 }
 
 function checkResize(given: unknown): ResizeRecord {
-  const { mode, kernel } = optionsObject(given as ResizeRecord, "resize", ["mode", "kernel"]);
-  return { mode: oneOf(mode, "resize.mode", imageResizes), kernel: string(kernel, "resize.kernel") };
+  const { mode, kernel, resizeTo } = optionsObject(given as ResizeRecord, "resize", ["mode", "kernel", "resizeTo"]);
+  return {
+    ...{ mode: oneOf(mode, "resize.mode", imageResizes), kernel: string(kernel, "resize.kernel") },
+    ...(resizeTo === undefined ? {} : { resizeTo: integer(resizeTo, "resize.resizeTo", 1) }),
+  };
 }
 
 function checkLabels(labels: unknown, count: number, classes = maxUnstatedClasses): Int32Array {

@@ -13,7 +13,7 @@ import { cacheDirectory } from "../native/libtorch/cache";
 import { abortError } from "../native/call";
 
 /** Changes when the same files decode to other pixels than before. */
-const version = 2;
+const version = 3;
 /** Bytes that are hashed before the event loop turns: a few milliseconds. */
 const bytesPerTurn = 1 << 21;
 

@@ -1,18 +1,20 @@
 // Makes a Dataset from a list of image files with their labels: decodes them side by side, or takes them from the cache.
 
 import { stat } from "node:fs/promises";
-import { integer, oneOf, optionalFunction, optionalSignal, string, fail } from "../core/checks";
+import { oneOf, optionalFunction, optionalSignal, string, fail } from "../core/checks";
 import { isLibtorchOodError, type LibtorchOodError } from "../core/errors";
 import { corruptFile } from "../core/file-errors";
 import { absolutePath, pathText, workingFolder, type Path } from "../formats/path-text";
 import { allocateBytes } from "../formats/regular-file";
-import { decodeImages, resizeKernel } from "../images/decode";
-import { checkGeometry, imageResizes, type ImageResize } from "../images/geometry";
+import { decodeImages } from "../images/decode";
+import { resizeRecord, type ImageGeometry } from "../images/geometry";
 import { checkOnError, reportFaults, type OnError } from "../images/failure";
 import { checkMaxPixels } from "../images/image";
 import { abortError, CallbackGuard, untilAborted } from "../native/call";
 import { Dataset } from "./dataset";
 import { decodedCache, defaultCacheFolder, readDecoded, writeDecoded, type DecodedCache, type SourceFile } from "./decoded-cache";
+import { checkForm, type FormOptions } from "./image-form";
+import type { Normalization } from "./normalization";
 
 /** How far decoding has come. */
 export interface DecodingProgress {
@@ -58,16 +60,13 @@ export interface DecodingOptions {
   cache?: boolean | string;
 }
 
-/** The largest height and width that images are resized to. */
-export const largestImageSize = 4096;
-
 export const decodingKeys = ["imageSize", "channels", "onProgress", "onError", "maxPixels", "signal", "cache"] as const;
 
 /** {@link DecodingOptions}, checked. */
 export interface Decoding {
-  readonly size: number;
-  readonly channels: 1 | 3;
-  readonly resize: ImageResize;
+  readonly geometry: ImageGeometry;
+  /** The data set's normalization; undefined for none. */
+  readonly normalization: Normalization | undefined;
   readonly onProgress: DecodingOptions["onProgress"];
   readonly onError: OnError;
   readonly maxPixels: number | undefined;
@@ -79,15 +78,16 @@ export interface Decoding {
   readonly cacheRequired: boolean;
 }
 
-/** @throws ERR_OPTION, ERR_RANGE */
-export function checkDecoding(options: DecodingOptions, resize: ImageResize): Decoding {
-  const { imageSize = 32, channels = 3, onProgress, onError, maxPixels, signal, cache = true } = options;
+/**
+ * @param form - what says which form the images get, besides the size and channels of the options
+ * @throws ERR_OPTION, ERR_RANGE; ERR_SHAPE and ERR_NON_FINITE for the constants of a preprocessing
+ */
+export function checkDecoding(options: DecodingOptions, form: Pick<FormOptions, "resize" | "preprocessing">): Decoding {
+  const { imageSize, channels, onProgress, onError, maxPixels, signal, cache = true } = options;
   if ((typeof cache !== "boolean" && typeof cache !== "string") || cache === "")
     fail("ERR_OPTION", "cache", "true, false or a path", cache);
   return {
-    size: integer(imageSize, "imageSize", 1, largestImageSize),
-    channels: oneOf(channels, "channels", [1, 3]),
-    resize: oneOf(resize, "resize", imageResizes),
+    ...checkForm({ imageSize, channels: channels && oneOf(channels, "channels", [1, 3]), ...form }, { imageSize: 32, channels: 3 }),
     onProgress: optionalFunction(onProgress, "onProgress"),
     onError: checkOnError(onError),
     maxPixels: checkMaxPixels(maxPixels),
@@ -118,7 +118,8 @@ export async function readImageFiles(
   dataset: { readonly name: string; readonly part?: string; readonly classNames: readonly string[] },
   decoding: Decoding,
 ): Promise<Dataset> {
-  const { size, channels, resize: mode, signal, cacheFolder, onError } = decoding;
+  const { geometry, normalization, signal, cacheFolder, onError } = decoding;
+  const { size, channels } = geometry;
   const shape = [channels, size, size] as const;
   const cache = cacheFolder === undefined ? undefined : await cacheOf(cacheFolder, root, files, decoding);
   const cached = cache === undefined ? undefined : await readDecoded(cache, [files.length, ...shape], signal);
@@ -132,7 +133,8 @@ export async function readImageFiles(
   // With images left out nothing is kept: what could not be read today may be readable tomorrow.
   else if (cache !== undefined && cached === undefined) await keep(cache, images, [files.length, ...shape], decoding);
   const labels = Int32Array.from(kept, ({ label }) => label);
-  return Dataset.fromArrays({ ...dataset, images, labels, shape, resize: { mode, kernel: resizeKernel } });
+  const resize = resizeRecord(geometry);
+  return Dataset.fromArrays({ ...dataset, images, labels, shape, resize, ...(normalization === undefined ? {} : { normalization }) });
 }
 
 interface Decoded {
@@ -142,7 +144,8 @@ interface Decoded {
 }
 
 async function decode(files: readonly LabelledFile[], decoding: Decoding): Promise<Decoded> {
-  const { size, channels, resize, onProgress, onError, maxPixels, signal } = decoding;
+  const { geometry, onProgress, onError, maxPixels, signal } = decoding;
+  const { size, channels } = geometry;
   const length = channels * size * size;
   const images = allocateBytes(files.length * length, `${files.length} images`);
   const guard = new CallbackGuard(() => undefined);
@@ -155,16 +158,12 @@ async function decode(files: readonly LabelledFile[], decoding: Decoding): Promi
     if (done % every === 0 || done === files.length) void report?.({ done, total: files.length });
     guard.rethrow();
   };
-  const write = (index: number, bytes: Uint8Array): void => {
-    images.set(bytes, index * length);
-    count();
-  };
   const onFault = (index: number, error: LibtorchOodError): void => {
     faults.set(index, error);
     count();
   };
   const taken = files.map(({ path }) => ({ name: pathText(path as Path), path: absolutePath(path as Path, decoding.workingFolder) }));
-  await decodeImages(taken, { ...checkGeometry({ channels, size, resize }, "decoding"), maxPixels, signal }, write, onError === "throw" ? undefined : onFault);
+  await decodeImages(taken, { ...geometry, maxPixels, signal }, images, { onDone: count, onFault: onError === "throw" ? undefined : onFault });
   await guard.finish(signal);
   let next = 0;
   for (let index = 0; faults.size > 0 && index < files.length; index++) {
@@ -199,9 +198,9 @@ async function keep(cache: DecodedCache, images: Uint8Array, shape: readonly num
 }
 
 async function cacheOf(folder: string, root: string, files: readonly LabelledFile[], decoding: Decoding): Promise<DecodedCache> {
-  const { size, channels, resize, maxPixels } = decoding;
+  const { geometry, maxPixels } = decoding;
   const sources = await statAll(files, decoding);
-  return decodedCache(folder, root, JSON.stringify({ size, channels, resize, kernel: resizeKernel, maxPixels }), sources);
+  return decodedCache(folder, root, JSON.stringify({ ...geometry, maxPixels }), sources);
 }
 
 /** Number of file system calls at a time; Node's pool has four threads. */

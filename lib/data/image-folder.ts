@@ -7,12 +7,18 @@ import { absolutePath, pathBytes, pathOfBytes, pathText, type Path } from "../fo
 import type { ImageResize } from "../images/geometry";
 import { foldersIn, imageTree, join } from "../images/image-tree";
 import type { Dataset } from "./dataset";
+import type { PreprocessingName, PreprocessingOptions } from "./preprocessing";
 import { checkDecoding, decodingKeys, readImageFiles, type Decoding, type DecodingOptions, type LabelledFile } from "./image-files";
 
 /** Options of {@link imageFolder}. */
 export interface ImageFolderOptions extends DecodingOptions {
   /** How an image of another size is resized: see {@link ImageResize}. Default `"center-crop"`. */
   resize?: ImageResize;
+  /**
+   * The preprocessing of a model, or the name of a usual one, in place of `imageSize`, `channels` and `resize`; see {@link datasets.preprocessings}. The
+   * data set then has its normalization.
+   */
+  preprocessing?: PreprocessingOptions | PreprocessingName;
 }
 
 /**
@@ -24,27 +30,29 @@ export interface ImageFolderOptions extends DecodingOptions {
  * Classes, labels and the order of images are those of torchvision's `ImageFolder`. The folder names, sorted by code points, are the labels 0, 1, …
  * The images of a class are sorted by folder, then by name.
  *
- * The optional peer dependency sharp is needed. Images are decoded off the JavaScript thread and resized by antialiased bilinear reduction. A second
- * call takes them from a cache as long as names, sizes and modification times of the files are the same. The result has no normalization: a network
- * takes that of its training images.
+ * The optional peer dependency sharp decodes the images, and libtorch's thread resizes them, to the pixels that Pillow and torchvision's evaluation
+ * transforms give. A second call takes them from a cache as long as names, sizes and modification times of the files are the same. Without
+ * `preprocessing` the result has no normalization: a network takes that of its training images.
  *
  * @param directory - the folder of class folders
  * @param options - size, channels, resizing, progress, faulty images, cache
- * @throws ERR_OPTION where an option is unknown or of the wrong type; ERR_RANGE where a number is outside its range; ERR_IO where a file cannot be
+ * @throws ERR_OPTION where an option is unknown or of the wrong type, and for `preprocessing` beside an option that it replaces; ERR_RANGE where a
+ *   number is outside its range; ERR_SHAPE and ERR_NON_FINITE for constants of a `preprocessing` that are no normalization; ERR_IO where a file cannot be
  *   read, where there is no class folder, and where a cache folder that you named cannot be written; ERR_CORRUPT_FILE for a class without images, for
  *   an image that is damaged or of another format, and for a class none of whose images can be decoded; ERR_SHAPE for another size with resize
- *   `"none"`; ERR_SHARP_NOT_FOUND where sharp is not installed; ERR_OUT_OF_MEMORY where the memory for the images is unavailable; ERR_ABORTED on an
- *   abort
+ *   `"none"`; ERR_SHARP_NOT_FOUND where sharp is not installed; ERR_LIBTORCH_NOT_FOUND where libtorch is not; ERR_OUT_OF_MEMORY where the memory for
+ *   the images is unavailable; ERR_ABORTED on an abort
  * @example
  * import { datasets } from "libtorch-ood";
  *
  * const onProgress = ({ done, total }: datasets.DecodingProgress) => console.log(`${done} of ${total}`);
  * const pets = await datasets.imageFolder("pets", { imageSize: 64, onProgress });
  * const { train, validation } = pets.split(0.1, 1);
+ * const large = await datasets.imageFolder("pets", { preprocessing: "imagenet" }); // 224 pixels, as torchvision's networks take them
  */
 export async function imageFolder(directory: string, options?: ImageFolderOptions): Promise<Dataset> {
-  const { resize = "center-crop", ...rest } = optionsObject(options, "options", [...decodingKeys, "resize"]);
-  const decoding = checkDecoding(rest, resize);
+  const { resize, preprocessing, ...rest } = optionsObject(options, "options", [...decodingKeys, "resize", "preprocessing"]);
+  const decoding = checkDecoding(rest, { resize, preprocessing });
   const folder = await listImageFolder(string(directory, "directory"), decoding);
   return readImageFiles(directory, folder.files, { name: basename(resolvePath(directory)), classNames: folder.classNames }, decoding);
 }

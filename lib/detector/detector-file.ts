@@ -5,7 +5,7 @@ import { anyObject, anything, check, like, list, number, object, oneOf, optional
 import type { NativeNamedTensor } from "../native/surface";
 import { computePrecisions, type ComputePrecision } from "../native/precision";
 import { storedPresetRecord, type PresetRecord } from "../protocols/preset";
-import { resizeKernel } from "../images/decode";
+import { resizeKernel } from "../images/geometry";
 import { imageResizes, type ImageResize } from "../images/geometry";
 import { parseModelDescription, requireSizes, type ModelDescription } from "../models/resnet/model-file";
 import { parseStoredModel, type StoredModel } from "../models/stored-model";

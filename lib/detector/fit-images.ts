@@ -25,7 +25,7 @@ import { pick, tensorsOf, unique, type Tensors } from "./outputs";
 import { commonKeys, examinationOptions, type DetectorFitOptions } from "./options";
 import { compareInputs } from "./overlap";
 import type { Parts } from "./parts";
-import { resizeWarnings, usualResize } from "./resizing";
+import { laterResize, resizeWarnings, usualResize } from "./resizing";
 
 /** Number of training images whose logits are looked at if the score is fitted to none. */
 const trainingSample = 512;
@@ -144,7 +144,7 @@ export async function fitToImages<N extends ScoreName>(
             ]),
         ...trained.warnings,
         ...heldOut.warnings,
-        ...resizeWarnings(train, calibration, extraction.resize),
+        ...resizeWarnings(train, calibration, laterResize(model.input, extraction.resize)),
         ...warnings,
         ...examination.warnings,
       ],

@@ -1,32 +1,23 @@
-// Decodes and resizes images through sharp, an optional peer dependency that is loaded when an image first needs it.
+// Decodes images through sharp, an optional peer dependency that is loaded when an image first needs it, and has them preprocessed natively.
 
 import { availableParallelism } from "node:os";
 import { setImmediate as turn } from "node:timers/promises";
-import type { Sharp, SharpOptions } from "sharp";
+import type { Metadata, Sharp, SharpOptions } from "sharp";
 import { isLibtorchOodError, LibtorchOodError } from "../core/errors";
 import { corruptFile, io, systemCode } from "../core/file-errors";
 import type { Path } from "../formats/path-text";
 import { allocateBytes, openRegularFile, readExactly } from "../formats/regular-file";
 import { abortError, untilAborted } from "../native/call";
+import type { NativeTensor } from "../native/surface";
+import { decoderTurn } from "./decoder-turns";
 import { decoderWords, type Format } from "./decoder-words";
 import { isImageFault } from "./failure";
-import type { ImageGeometry, ImageResize } from "./geometry";
+import type { ImageGeometry } from "./geometry";
 import { plainHeader, type ImageHeader } from "./header";
 import { maxPixels, maxPixelsInRows, maxSide, type TakenImage } from "./image";
 import { repairJpeg } from "./jpeg-repair";
-import { inksToRgb, interpolate, orient, storedBackwards, toPlanes, type SampledAxis } from "./pixels";
 import { pngOrientation } from "./png-orientation";
-
-/** The kernel of every resize: a triangle as wide as the reduction, which is antialiased bilinear (Pillow's `BILINEAR`). */
-export const resizeKernel = "antialiased-bilinear";
-
-/** How the images of a set that had another size were resized, and by which kernel. */
-export interface ResizeRecord {
-  /** The mode of resizing. */
-  readonly mode: ImageResize;
-  /** The kernel of resizing: "antialiased-bilinear" for images that this library resized. */
-  readonly kernel: string;
-}
+import { Preprocessor } from "./preprocess";
 
 /** The form that decoded images take. */
 export interface ImageTarget extends ImageGeometry {
@@ -40,23 +31,36 @@ const maxFileBytes = 1 << 28;
 const maxBytesPerPixel = 4;
 /** sharp works in libuv's pool of four threads: one of them stays free for files and names. */
 const imagesAtOnce = Math.min(3, availableParallelism());
-/** Pixels that are laid out on the JavaScript thread before the event loop turns: about a millisecond. */
+/** Pixels in memory that are handed on before the event loop turns, an image counting as some thousand: about a millisecond. */
 const pixelsPerTurn = 1 << 18;
+const pixelsOfAnImage = 1 << 12;
+/** A file of more pixels is not decoded as it is: see {@link reducedSize}. */
+const maxDecodedPixels = 48_000_000;
+
+/** What {@link decodeImages} tells of single images, in any order. */
+export interface DecodingEvents {
+  /** Told of each image whose row is there. */
+  readonly onDone?: ((index: number) => void) | undefined;
+  /** Told of an image that cannot be decoded, whose row stays as it is. Without it the first such image ends the call. */
+  readonly onFault?: ((index: number, error: LibtorchOodError) => void) | undefined;
+}
 
 /**
- * Decodes the images to `channels`×`size`×`size` bytes each and passes them to `write` in any order, a few at a time, off the JavaScript thread.
- * It applies EXIF orientation and, like Pillow and torchvision, ignores colour profiles.
+ * Makes of each image the row of its index in `destination`: `channels`×`size`×`size` bytes, plane after plane. A few images are decoded at a time, off
+ * the JavaScript thread; the compute thread resizes and crops them as Pillow and torchvision do. EXIF orientation is applied, alpha flattened onto black;
+ * colour profiles are ignored, as Pillow does. An image file of more than 48 million pixels is first reduced by its decoder's library to two to four times
+ * `resizeTo`, so that it is never in memory as a whole.
  *
- * @param onFault - function that is told of an image that cannot be decoded, which is then left out. Without it the first such image ends the call
+ * @param destination - a row per image. It belongs to the call: nobody else touches it until the promise has settled
  * @throws ERR_CORRUPT_FILE for anything but a sound PNG, JPEG or WebP image within {@link ImageTarget.maxPixels}; ERR_IO for a file that cannot be read;
  *   ERR_SHAPE for an image of another size with resize `"none"`, and for a network of other than 1 or 3 channels; ERR_SHARP_NOT_FOUND if sharp is needed
- *   and not installed; ERR_ABORTED after an abort
+ *   and not installed; ERR_LIBTORCH_NOT_FOUND without libtorch; ERR_ABORTED after an abort; and what the events throw
  */
 export async function decodeImages(
   images: readonly TakenImage[],
   target: ImageTarget,
-  write: (index: number, bytes: Uint8Array) => void,
-  onFault?: (index: number, error: LibtorchOodError) => void,
+  destination: NativeTensor | Uint8Array,
+  { onDone, onFault }: DecodingEvents = {},
 ): Promise<void> {
   if (target.channels !== 1 && target.channels !== 3) {
     const found = `a network of ${target.channels} channels`;
@@ -65,6 +69,7 @@ export async function decodeImages(
       `images: expected a network of 1 or 3 channels, which files and RGBA pixels can give, found ${found}`,
     );
   }
+  const preprocessor = new Preprocessor(target, destination, target.signal, (index) => onDone?.(index));
   let next = 0;
   let failure: { error: unknown } | undefined;
   let pixelsDone = 0;
@@ -72,13 +77,12 @@ export async function decodeImages(
     for (let index = next++; index < images.length && failure === undefined; index = next++) {
       try {
         if (target.signal?.aborted) throw abortError(target.signal);
-        const bytes = await decodeImage(images[index] as TakenImage, target).catch((error: unknown) => {
+        const image = images[index] as TakenImage;
+        await preprocessImage(image, index, target, preprocessor).catch((error: unknown) => {
           if (onFault === undefined || !isImageFault(error)) throw error;
           onFault(index, error);
-          return undefined;
         });
-        if (bytes !== undefined) write(index, bytes);
-        pixelsDone += target.size ** 2;
+        pixelsDone += pixelsOfAnImage + ("pixels" in image ? image.width * image.height : 0);
         if (pixelsDone >= pixelsPerTurn) {
           pixelsDone = 0;
           await turn();
@@ -89,138 +93,132 @@ export async function decodeImages(
     }
   };
   await Promise.all(Array.from({ length: Math.min(imagesAtOnce, images.length) }, work));
+  // Also after a failure: a job that still runs writes to the destination.
+  await preprocessor.finish().catch((error: unknown) => (failure ??= { error }));
   if (failure !== undefined) throw failure.error;
 }
 
-/** The image in the form of `target`, plane after plane. */
-async function decodeImage(image: TakenImage, target: ImageTarget): Promise<Uint8Array> {
+/** Decodes an image and hands it over. */
+async function preprocessImage(image: TakenImage, index: number, target: ImageTarget, preprocessor: Preprocessor): Promise<void> {
   const { name } = image;
-  const { channels, size } = target;
   if ("pixels" in image) {
-    const fits = image.width === size && image.height === size && (target.resize !== "center-crop" || target.resizeTo === size);
-    return fits ? toPlanes(image.pixels, 4, channels) : planesOf(name, rgba(image), target);
+    const { width, height, planes } = image;
+    requireFit(name, image, target);
+    const bytes = (planes ?? 4) * width * height;
+    await preprocessor.reserve(bytes);
+    preprocessor.add(
+      {
+        ...{ pixels: image.pixels, width, height, originalWidth: width, originalHeight: height, orientation: 1 },
+        ...(planes === undefined ? { channels: 4, layout: "interleaved" } : { channels: planes, layout: "planes" }),
+      },
+      index,
+      bytes,
+    );
+    return;
   }
   const bytes = await fileBytes(name, image, target);
   requireSignature(name, bytes);
   try {
-    return await planesOf(name, await encoded(name, bytes, target), target);
+    await preprocessFile(name, bytes, index, target, preprocessor);
   } catch (error) {
     const corrupt = isLibtorchOodError(error) && error.code === "ERR_CORRUPT_FILE";
     const repaired = corrupt && bytes[0] === 0xff ? repairJpeg(bytes) : undefined;
     if (repaired === undefined) throw error;
-    return planesOf(name, await encoded(name, repaired, target), target);
+    await preprocessFile(name, repaired, index, target, preprocessor);
   }
 }
 
-async function planesOf(name: string, source: Source, target: ImageTarget): Promise<Uint8Array> {
-  const { sharpImage, format, width, height, orientation = 1 } = source;
-  const { channels, size } = target;
-  if (width === size && height === size && (target.resize !== "center-crop" || target.resizeTo === size)) {
-    const { data, info } = await raw(name, format, sharpImage);
-    return orient(toPlanes(data, info.channels, channels), size, orientation);
+async function preprocessFile(name: string, bytes: Buffer, index: number, target: ImageTarget, preprocessor: Preprocessor): Promise<void> {
+  const { sharpImage, format, inks, width: originalWidth, height: originalHeight, orientation } = await encoded(name, bytes, target);
+  requireFit(
+    name,
+    orientation > 4 ? { width: originalHeight, height: originalWidth } : { width: originalWidth, height: originalHeight },
+    target,
+  );
+  const reduced = reducedSize(originalWidth, originalHeight, target);
+  const { width, height } = reduced ?? { width: originalWidth, height: originalHeight };
+  // A cut before the resize keeps sharp from letting the JPEG decoder shrink the image by another kernel.
+  const image =
+    reduced === undefined
+      ? sharpImage
+      : sharpImage
+          .extract({ left: 0, top: 0, width: originalWidth, height: originalHeight })
+          .resize(width, height, { fit: "fill", kernel: "linear", fastShrinkOnLoad: false });
+  const reserved = 4 * width * height;
+  await preprocessor.reserve(reserved);
+  try {
+    const { data, info } = await readable(name, format, () => image.raw({ depth: "uchar" }).toBuffer({ resolveWithObject: true }));
+    const layout = inks ? "inks" : "interleaved";
+    preprocessor.add(
+      { pixels: data, width, height, originalWidth, originalHeight, channels: info.channels, layout, orientation },
+      index,
+      reserved,
+    );
+  } catch (error) {
+    preprocessor.release(reserved);
+    throw error;
   }
-  if (target.resize === "none") {
-    throw new LibtorchOodError("ERR_SHAPE", `${name}: expected ${size}×${size} pixels (resize is "none"), found ${width}×${height}`);
-  }
-  const shorter = Math.min(width, height);
-  const scaled = (length: number): number => (target.resize === "squash" ? size : Math.floor((target.resizeTo * length) / shorter));
-  const backwards = storedBackwards(orientation);
-  const x = axisOf(width, scaled(width), size, backwards.x);
-  const y = axisOf(height, scaled(height), size, backwards.y);
-  // A cut before the resize also keeps sharp from letting the JPEG decoder shrink the image by another kernel.
-  const reduced = sharpImage
-    .extract({ left: x.start, top: y.start, width: x.length, height: y.length })
-    .resize(x.reduced, y.reduced, { fit: "fill", kernel: "linear", fastShrinkOnLoad: false });
-  const whole = x.kept === x.reduced && y.kept === y.reduced;
-  const kept = whole ? reduced : reduced.extract({ left: x.cut, top: y.cut, width: x.kept, height: y.kept });
-  const { data, info } = await raw(name, format, kept);
-  const planes = toPlanes(data, info.channels, channels);
-  return orient(x.enlarge || y.enlarge ? interpolate(planes, x, y, size) : planes, size, orientation);
 }
 
-/** One axis of a resize. sharp reduces; {@link interpolate} enlarges, since sharp would enlarge half a pixel off its place. */
-interface Axis extends SampledAxis {
-  /** `start` and `length` are cut out first; that is reduced to `reduced`; out of that, `cut` and `kept` are cut. */
-  start: number;
-  length: number;
-  reduced: number;
-  cut: number;
-  kept: number;
-  enlarge: boolean;
-}
-
-/** Half of a whole number, rounded as Python's `round` does: torchvision's centre crop begins there. */
-function halfToEven(length: number): number {
-  const half = Math.floor(length / 2);
-  return length % 2 === 0 || half % 2 === 0 ? half : half + 1;
+function requireFit(name: string, { width, height }: { width: number; height: number }, { resize, size }: ImageTarget): void {
+  if (resize !== "none" || (width === size && height === size)) return;
+  throw new LibtorchOodError("ERR_SHAPE", `${name}: expected ${size}×${size} pixels (resize is "none"), found ${width}×${height}`);
 }
 
 /**
- * The axis that scales `length` pixels to `scaled` and keeps the middle `size` of them.
- *
- * @param backwards - whether the pixels are stored from the last to the first
+ * The size that an image of more than {@link maxDecodedPixels} is reduced to before it is in memory: its shorter side has four times the pixels that it
+ * is to have, or less where that would be too many, but at least twice. Reducing by two or more afterwards evens out most of what the first kernel left.
  */
-function axisOf(length: number, scaled: number, size: number, backwards: boolean): Axis {
-  const before = halfToEven(scaled - size);
-  const offset = backwards ? scaled - size - before : before;
-  if (scaled <= length) {
-    return { start: 0, length, reduced: scaled, cut: offset, kept: size, enlarge: false, at: (i) => i };
-  }
-  const position = (i: number): number => Math.min(length - 1, Math.max(0, ((i + offset + 0.5) * length) / scaled - 0.5));
-  const start = Math.floor(position(0));
-  const kept = Math.ceil(position(size - 1)) - start + 1;
-  return { start, length: kept, reduced: kept, cut: 0, kept, enlarge: true, at: (i) => position(i) - start };
-}
-
-function rgba({ pixels, width, height }: Extract<TakenImage, { pixels: Uint8Array }>): Source {
-  return { sharpImage: loadSharp()(asBuffer(pixels), { raw: { width, height, channels: 4 } }), format: undefined, width, height };
+function reducedSize(
+  width: number,
+  height: number,
+  { resize, resizeTo, size }: ImageTarget,
+): { width: number; height: number } | undefined {
+  const pixels = width * height;
+  if (pixels <= maxDecodedPixels) return undefined;
+  const smallest = (resize === "center-crop" ? resizeTo : size) / Math.min(width, height);
+  const scale = Math.max(2 * smallest, Math.min(4 * smallest, Math.sqrt(maxDecodedPixels / pixels)));
+  return scale >= 1 ? undefined : { width: Math.ceil(width * scale), height: Math.ceil(height * scale) };
 }
 
 interface Source {
   readonly sharpImage: Sharp;
   readonly format: Format;
+  /** Whether `sharpImage` gives C, M, Y, K. */
+  readonly inks: boolean;
+  /** Size as stored. */
   readonly width: number;
   readonly height: number;
-  /** EXIF orientation of the pixels that `sharpImage` gives. Default 1. */
-  readonly orientation?: number;
+  /** EXIF orientation of the pixels that `sharpImage` gives. */
+  readonly orientation: number;
 }
 
-async function encoded(name: string, bytes: Buffer, { maxPixels: asked, signal }: ImageTarget): Promise<Source> {
+async function encoded(name: string, bytes: Buffer, { maxPixels: asked }: ImageTarget): Promise<Source> {
   const sharp = loadSharp();
   const format = bytes[0] === 0xff ? "jpeg" : bytes[0] === 0x89 ? "png" : "webp";
   // The limit is looked at below. A row may be read only once: memory then does not grow with the height.
   const options: SharpOptions = { failOn: "warning", ignoreIcc: true, limitInputPixels: maxSide ** 2, sequentialRead: true };
   let header = plainHeader(bytes);
   // Only the long way tells whether a JPEG is decoded row by row.
-  if (header === undefined || header.width * header.height > maxPixels) header = await sharpHeader(name, format, sharp(bytes, options));
-  const { width, height, orientation, inks, inRows } = header;
-  const turned = orientation > 4;
-  const upright = turned ? { width: height, height: width } : { width, height };
-  const found = `${upright.width}×${upright.height}`;
+  if (header === undefined || header.width * header.height > maxPixels) {
+    header = await sharpHeader(name, format, () => sharp(bytes, options).metadata());
+  }
+  const { width, height, inks, inRows } = header;
+  // The decoder does not see the orientation of a PNG that stands behind the pixels.
+  const orientation = header.orientation === 1 && format === "png" ? pngOrientation(bytes) : header.orientation;
+  const found = orientation > 4 ? `${height}×${width}` : `${width}×${height}`;
   if (Math.max(width, height) > maxSide) throw corruptFile(name, `at most ${maxSide} pixels a side`, found);
   const limit = asked ?? (inRows ? maxPixelsInRows : maxPixels);
   if (width * height > limit)
     throw corruptFile(name, `an image of at most ${limit} pixels (maxPixels or --max-pixels sets the limit)`, found);
   const image = sharp(bytes, options);
-  if (inks) {
-    // The inks as they are in the file: sharp would convert them by a profile, its own where the file has none.
-    const { data } = await raw(name, format, image.autoOrient().pipelineColourspace("cmyk").toColourspace("cmyk"));
-    const pixels = await inksToRgb(data, signal);
-    return { sharpImage: sharp(pixels, { raw: { ...upright, channels: 3 }, limitInputPixels: false }), format, ...upright };
-  }
-  const colours = image.toColourspace("srgb");
-  if (orientation === 1) {
-    // The decoder does not see an orientation that stands behind the pixels.
-    const late = format === "png" ? pngOrientation(bytes) : 1;
-    return { sharpImage: colours, format, width, height, orientation: late };
-  }
-  // To turn an image it has to be in memory as a whole; of a large one what is left of it is turned.
-  if (width * height > maxPixels) return { sharpImage: colours, format, width, height, orientation };
-  return { sharpImage: colours.autoOrient(), format, ...upright };
+  // The inks as they are in the file: sharp would convert them by a profile, its own where the file has none.
+  const sharpImage = inks ? image.pipelineColourspace("cmyk").toColourspace("cmyk") : image.toColourspace("srgb");
+  return { sharpImage, format, inks, width, height, orientation };
 }
 
-async function sharpHeader(name: string, format: Format, image: Sharp): Promise<ImageHeader> {
-  const { width, height, orientation = 1, space, isProgressive } = await readable(name, format, () => image.metadata());
+async function sharpHeader(name: string, format: Format, read: () => Promise<Metadata>): Promise<ImageHeader> {
+  const { width, height, orientation = 1, space, isProgressive } = await readable(name, format, read);
   const inks = space === "cmyk";
   return {
     width,
@@ -231,13 +229,9 @@ async function sharpHeader(name: string, format: Format, image: Sharp): Promise<
   };
 }
 
-function raw(name: string, format: Format, image: Sharp) {
-  return readable(name, format, () => image.raw({ depth: "uchar" }).toBuffer({ resolveWithObject: true }));
-}
-
 async function readable<T>(name: string, format: Format, call: () => Promise<T>): Promise<T> {
   try {
-    return await call();
+    return await decoderTurn(call);
   } catch (error) {
     throw corruptFile(name, "a sound image", decoderWords((error as Error).message, format), error);
   }
@@ -302,11 +296,7 @@ function loadSharp(): SharpModule {
     loaded = require("sharp") as SharpModule;
   } catch (cause) {
     const reason = systemCode(cause) === "MODULE_NOT_FOUND" ? "it is not installed" : (cause as Error).message;
-    throw new LibtorchOodError(
-      "ERR_SHARP_NOT_FOUND",
-      `images that are encoded or of another size than the network's need sharp: ${reason}; "npm install sharp" installs it`,
-      { cause },
-    );
+    throw new LibtorchOodError("ERR_SHARP_NOT_FOUND", `encoded images need sharp: ${reason}; "npm install sharp" installs it`, { cause });
   }
   return loaded;
 }

@@ -53,3 +53,37 @@ export function checkGeometry(given: Partial<ImageGeometry>, name: string): Imag
     antialias: boolean(given.antialias ?? true, `${name}.antialias`),
   };
 }
+
+/** How the images of a set that had another size were resized, and by which kernel. */
+export interface ResizeRecord {
+  /** The mode of resizing. */
+  readonly mode: ImageResize;
+  /** The kernel of resizing: "antialiased-bilinear" for images that this library resized without being told another. */
+  readonly kernel: string;
+  /** Shorter side in pixels before a centre crop that cut off more than the longer side's ends; absent where the images kept all of it. */
+  readonly resizeTo?: number;
+}
+
+/** Name of a kernel in records and files: "antialiased-bilinear", "bicubic", … */
+export function kernelName({ kernel, antialias }: Pick<ImageGeometry, "kernel" | "antialias">): string {
+  return antialias ? `antialiased-${kernel}` : kernel;
+}
+
+/** Name of the kernel that resizes where nothing else is said: Pillow's `BILINEAR`. */
+export const resizeKernel = kernelName({ kernel: "bilinear", antialias: true });
+
+/** What a data set says of its resize. */
+export function resizeRecord(geometry: ImageGeometry): ResizeRecord {
+  const { resize: mode, resizeTo, size } = geometry;
+  return { mode, kernel: kernelName(geometry), ...(mode === "center-crop" && resizeTo !== size ? { resizeTo } : {}) };
+}
+
+/** A resize in words: "center-crop, antialiased-bilinear", "center-crop from 256, antialiased-bicubic". */
+export function resizeWords({ mode, kernel, resizeTo }: ResizeRecord): string {
+  return `${mode}${resizeTo === undefined ? "" : ` from ${resizeTo}`}, ${kernel}`;
+}
+
+/** Whether an image of that size stays as it is but for its colours. */
+export function isForm({ size, resize, resizeTo }: ImageGeometry, width: number, height: number): boolean {
+  return width === size && height === size && (resize !== "center-crop" || resizeTo === size);
+}

@@ -38,7 +38,14 @@ export type TakenImage =
   | { readonly name: string; readonly path: string | Uint8Array }
   | { readonly name: string; readonly blob: Blob }
   | { readonly name: string; readonly encoded: Uint8Array<ArrayBuffer> }
-  | { readonly name: string; readonly pixels: Uint8Array<ArrayBuffer>; readonly width: number; readonly height: number };
+  | {
+      readonly name: string;
+      readonly pixels: Uint8Array<ArrayBuffer>;
+      readonly width: number;
+      readonly height: number;
+      /** Number of planes that the pixels are stored in, grey or RGB; without it they are RGBA. */
+      readonly planes?: 1 | 3;
+    };
 
 export function isImage(value: unknown): value is Image {
   if (typeof value === "string" || ArrayBuffer.isView(value) || isUrl(value) || isBlob(value)) return true;

@@ -61,7 +61,7 @@ export async function imagesTensor(
   return Scope.run(async (scope) => {
     const all = scope.own(newTensor([taken.length, channels, size, size]));
     const onFault = onError === "throw" ? undefined : (index: number, error: LibtorchOodError) => void faults.set(index, error);
-    await decodeImages(taken, target, (index, bytes) => all.write(index * bytes.length, bytes), onFault);
+    await decodeImages(taken, target, all, { onFault });
     const skipped = await reportFaults(faults, (index) => (taken[index] as TakenImage).name, onError, target.signal);
     const tensor = faults.size > 0 ? await withoutRows(all, faults, target.signal) : scope.release(all);
     return { tensor, skipped };

@@ -300,6 +300,23 @@ export interface NativeLinalg {
   svdvals(control: NativeJobControl | undefined, matrix: NativeTensor, device: string): Promise<NativeTensor>;
 }
 
+/** native/data/preprocessing.h: DecodedImage. */
+export interface NativeDecodedImage {
+  /** Bytes of the pixels, which nobody else may write to, transfer or resize while the call runs. */
+  pixels: Uint8Array;
+  /** Size as stored, before the orientation. */
+  width: number;
+  height: number;
+  /** Interleaved: 1 grey, 2 grey and alpha, 3 RGB, 4 RGBA; planes: 1 or 3; inks: 4, which are C, M, Y, K, interleaved. */
+  channels: number;
+  layout: "interleaved" | "planes" | "inks";
+  /** EXIF orientation, 1 to 8. */
+  orientation: number;
+  /** Size, as stored, of the image that the pixels were reduced from; without that their own. */
+  originalWidth: number;
+  originalHeight: number;
+}
+
 export interface NativeInfo {
   libtorch: string;
   builtFor: string;
@@ -389,6 +406,24 @@ export interface Native {
     device: string,
   ): Promise<NativeNamedTensor[]>;
   linalg: NativeLinalg;
+  /**
+   * native/binding/preprocessing.cc: each image becomes the planes that a model reads, channels · size · size bytes, in row `rows[i]` of `destination`,
+   * which nobody else may touch, transfer or resize while the call runs.
+   */
+  preprocessImages(
+    control: NativeJobControl | undefined,
+    images: readonly NativeDecodedImage[],
+    geometry: {
+      channels: number;
+      size: number;
+      resize: "center-crop" | "squash" | "none";
+      resizeTo: number;
+      kernel: "bilinear" | "bicubic";
+      antialias: boolean;
+    },
+    destination: NativeTensor | Uint8Array,
+    rows: readonly number[],
+  ): Promise<void>;
   /**
    * native/binding/preprocessing.cc: the images from `start` to before `end` as a model reads them, float32 [n, C, H, W]: (x / 255 − mean) / std of uint8,
    * (x − mean) / std of floating images. ERR_NON_FINITE names the first of these images that holds NaN or infinity, counted from `start`.

@@ -44,7 +44,8 @@ struct PendingCall {
   Napi::Promise::Deferred deferred;
   Napi::FunctionReference on_event;
   std::shared_ptr<CancelFlag> flag;
-  bool held;  // waits for JavaScript, not for a compute thread
+  bool held;                     // waits for JavaScript, not for a compute thread
+  Napi::ObjectReference pinned;  // an array of typed arrays whose memory the job reads or writes
 };
 
 class Environment {

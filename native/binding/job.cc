@@ -147,13 +147,14 @@ void JobContext::post_and_hold(std::function<Napi::Value(Napi::Env)> make) const
 }
 
 Napi::Value submit_steps(Napi::Env env, c10::Device device, const Napi::Value& control, const Napi::Value& on_event,
-                         Step step, Finish finish) {
+                         Step step, Finish finish, const Napi::Value& pinned) {
   Environment& environment = Environment::of(env);
   Executor& executor = Executor::of(device);  // may throw: before anything is pending
   std::shared_ptr<CancelFlag> flag = flag_of(control);
   if (environment.ended()) fail("ERR_ABORTED", "the process or worker is exiting");
-  PendingCall pending{Napi::Promise::Deferred::New(env), {}, flag, false};
+  PendingCall pending{Napi::Promise::Deferred::New(env), {}, flag, false, {}};
   if (on_event.IsFunction()) pending.on_event = Napi::Persistent(on_event.As<Napi::Function>());
+  if (pinned.IsObject()) pending.pinned = Napi::Persistent(pinned.As<Napi::Object>());
   const Napi::Promise promise = pending.deferred.Promise();
   const uint64_t call = environment.add(env, std::move(pending));
   auto job = std::make_shared<CooperativeJob>(flag, environment.mailbox(), call, std::move(step), std::move(finish));

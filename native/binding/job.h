@@ -75,9 +75,9 @@ class JobContext {
 using Step = std::function<bool(JobContext&)>;         // one step on the compute thread; true when done
 using Finish = std::function<Napi::Value(Napi::Env)>;  // converts the result on the JavaScript thread
 
-// Submits a job of many steps. `control` and `on_event` may be undefined. Returns the promise.
+// Submits a job of many steps. `control`, `on_event` and `pinned` may be undefined. Returns the promise.
 Napi::Value submit_steps(Napi::Env env, c10::Device device, const Napi::Value& control, const Napi::Value& on_event,
-                         Step step, Finish finish);
+                         Step step, Finish finish, const Napi::Value& pinned = {});
 
 // What a call computes: its own result, or that of the Task that it returns.
 template <class Returned>
@@ -131,15 +131,19 @@ class Steps {
   std::shared_ptr<std::optional<Value>> outcome_ = std::make_shared<std::optional<Value>>();
 };
 
-// Submits `compute`, whose result `convert` makes into a JavaScript value; info[0] is the JobControl.
+// Submits `compute`, whose result `convert` makes into a JavaScript value; info[0] is the JobControl. The memory of the
+// typed arrays in the array `pinned` stays until the job is over; it must be lib/'s own, for a caller could transfer or
+// shrink theirs meanwhile.
 template <class Compute, class Convert>
 Napi::Value submit(const Napi::CallbackInfo& info, c10::Device device, Compute compute, Convert convert,
-                   const Napi::Value& on_event = {}) {
+                   const Napi::Value& on_event = {}, const Napi::Value& pinned = {}) {
   Steps<Compute> steps(std::move(compute));
-  return submit_steps(info.Env(), device, info[0], on_event, steps,
-                      [outcome = steps.outcome(), convert = std::move(convert)](Napi::Env env) mutable -> Napi::Value {
-                        return convert(env, **outcome);
-                      });
+  return submit_steps(
+      info.Env(), device, info[0], on_event, steps,
+      [outcome = steps.outcome(), convert = std::move(convert)](Napi::Env env) mutable -> Napi::Value {
+        return convert(env, **outcome);
+      },
+      pinned);
 }
 
 // For a call that resolves to undefined.

@@ -5,7 +5,7 @@
 
 namespace ood {
 
-// Defines normalizeImages on `exports`.
+// Defines preprocessImages and normalizeImages on `exports`.
 void define_preprocessing(Napi::Env env, Napi::Object exports);
 
 }  // namespace ood

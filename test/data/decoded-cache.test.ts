@@ -98,13 +98,14 @@ describe("stale", () => {
   test("pixels of another kernel, as of another version of the library, are not taken for those of this one (trap 7)", async () => {
     await read();
     jest.resetModules();
-    const decode = jest.requireActual<typeof import("../../lib/images/decode")>("../../lib/images/decode");
-    jest.doMock("../../lib/images/decode", () => ({ ...decode, resizeKernel: "another" }));
+    const geometry = jest.requireActual<typeof import("../../lib/images/geometry")>("../../lib/images/geometry");
+    const checkGeometry = (...given: Parameters<typeof geometry.checkGeometry>) => ({ ...geometry.checkGeometry(...given), kernel: "bicubic" });
+    jest.doMock("../../lib/images/geometry", () => ({ ...geometry, checkGeometry }));
     const other = jest.requireActual<typeof import("../../lib/data")>("../../lib/data");
-    jest.dontMock("../../lib/images/decode");
+    jest.dontMock("../../lib/images/geometry");
     const seen: DecodingProgress[] = [];
     const onProgress = (progress: DecodingProgress) => void seen.push(progress);
-    expect((await other.imageFolder(root, { imageSize: 16, cache, onProgress })).resize?.kernel).toBe("another");
+    expect((await other.imageFolder(root, { imageSize: 16, cache, onProgress })).resize?.kernel).toBe("antialiased-bicubic");
     expect(seen).toHaveLength(total);
     expect(await read()).toEqual({ ...fresh, cached: true });
   });
@@ -115,7 +116,7 @@ describe("stale", () => {
       { name: "b/1.png", size: 6n, modified: 8n },
     ];
     const { key, path } = await decodedCache(cache, root, "options", sources);
-    const text = ['["decoded",2,"options"]', '"a/0.png" 5 7', '"b/1.png" 6 8'].join("\n");
+    const text = ['["decoded",3,"options"]', '"a/0.png" 5 7', '"b/1.png" 6 8'].join("\n");
     expect(key).toBe(createHash("sha256").update(text).digest("hex"));
     expect(path).not.toBe((await decodedCache(cache, root, "others", sources)).path);
   });

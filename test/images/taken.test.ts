@@ -238,5 +238,13 @@ test("what an error says is the decoder's own words for this image, on one line"
   expect(skipped[0]?.reason).toMatch(
     /^images\[0\]: expected a sound image, found one of which its decoder says: premature end of JPEG image/,
   );
+  // Not half of another's that was decoded beside it: libvips has one list of faults for all.
+  for (const kind of [0, 1, 2]) {
+    const { message } = await libraryFailureOf(() => model.extract(images[kind] as Buffer));
+    const reasons = skipped
+      .filter(({ index }) => index % 3 === kind)
+      .map(({ index, reason }) => reason.replace(`images[${index}]`, "images"));
+    expect(new Set(reasons)).toEqual(new Set([message.replace("images[0]", "images")]));
+  }
   model.dispose();
 });

@@ -37,7 +37,7 @@ export async function tinyImageNet(directory: string, options?: TinyImageNetOpti
   /** The 10,000 validation images. */
   validation: Dataset;
 }> {
-  const decoding = checkDecoding(optionsObject(options, "options", decodingKeys), "squash");
+  const decoding = checkDecoding(optionsObject(options, "options", decodingKeys), { resize: "squash" });
   const directories = [string(directory, "directory"), join(directory, "tiny-imagenet-200")];
   const annotations = await findFile(directories, [join("val", "val_annotations.txt")], "the annotations of Tiny ImageNet (validation)");
   const folder = join(dirname(annotations), "images");
