@@ -2,7 +2,7 @@
 
 import { open } from "node:fs/promises";
 import { LibtorchOodError } from "../core/errors";
-import { io } from "../core/file-errors";
+import { corruptFile, io } from "../core/file-errors";
 import type { PreprocessingName, PreprocessingOptions } from "../data/preprocessing";
 import { calledFrom } from "../native/call";
 import type { ExtractorKind, OwnExtractor } from "./extractor";
@@ -29,7 +29,7 @@ export interface LoadModelOptions {
  * A TorchScript or ONNX file is a program that its runtime executes: load only files that you trust.
  *
  * @param path - path of the file
- * @throws ERR_OPTION for a file of another kind, without `input` where the model needs it, and for `features` with a ResNet; what {@link ResNet.load},
+ * @throws ERR_CORRUPT_FILE for a file of another kind; ERR_OPTION without `input` where the model needs it, and for `features` with a ResNet; what {@link ResNet.load},
  *   {@link TorchScriptModel.load} and {@link OnnxModel.load} throw
  * @example
  * const model = await loadModel("mobilenet.onnx", { input: "imagenet" });
@@ -54,7 +54,7 @@ async function load(path: string, { input, features, classNames, device }: LoadM
 /**
  * The kind of a model's file, by its first bytes.
  *
- * @throws ERR_OPTION for a file of another kind, a pickle among them; ERR_IO for one that cannot be read
+ * @throws ERR_CORRUPT_FILE for a file of another kind, a pickle among them; ERR_IO for one that cannot be read
  */
 export async function modelFileKind(path: string): Promise<Exclude<ExtractorKind, "custom">> {
   const file = await io("open", path, open(path));
@@ -70,10 +70,7 @@ export async function modelFileKind(path: string): Promise<Exclude<ExtractorKind
       : bytesRead === 0
         ? "no bytes"
         : `bytes that begin ${start.toString("hex")}`;
-    throw new LibtorchOodError(
-      "ERR_OPTION",
-      `${path}: expected a ResNet (.safetensors), a TorchScript model (.pt) or an ONNX model (.onnx), found ${found}`,
-    );
+    throw corruptFile(path, "a ResNet (.safetensors), a TorchScript model (.pt) or an ONNX model (.onnx)", found);
   } finally {
     await file.close();
   }

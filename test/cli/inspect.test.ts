@@ -70,7 +70,7 @@ test("what it is not", async () => {
   const { code, stderr } = await cli(["inspect", strange]);
   expect([code, stderr]).toEqual([
     1,
-    expect.stringMatching(/^ERR_OPTION: .*strange\.bin: expected a ResNet .*found bytes that begin 3c68/),
+    expect.stringMatching(/^ERR_CORRUPT_FILE: .*strange\.bin: expected a ResNet .*found bytes that begin 3c68/),
   ]);
   expect((await cli(["inspect", directory.path("none")])).stderr).toMatch(/^ERR_IO: /);
   const script = directory.path("script.pt");
