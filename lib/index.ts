@@ -27,6 +27,8 @@ export type {
   SpectralNormOptions,
   TrainingOptions,
 } from "./models/resnet/resnet";
+export { TorchScriptModel } from "./models/torchscript";
+export type { TorchScriptOptions } from "./models/torchscript";
 export { defineExtractor } from "./models/custom";
 export type { CustomExtractor, EmbeddedBatch, ExtractorOptions } from "./models/custom";
 export type { BatchRows, RowArray } from "./models/batch-rows";

@@ -149,6 +149,30 @@ export interface NativeResNet {
   dispose(): void;
 }
 
+/** native/binding/torchscript.cc: the model of a TorchScript file. */
+export interface NativeTorchScript {
+  readonly featureDim: number;
+  /** 0: no logits. */
+  readonly numClasses: number;
+  /** "weight" [C, d] and "bias" [C], float64; empty where no linear layer makes logits of the features. */
+  head(): NativeNamedTensor[];
+  /** Another handle of the same model, which outlives the disposal of this one. */
+  retain(): NativeTorchScript;
+  /** The same with its share of the memory: for a handle that is kept. */
+  copy(): NativeTorchScript;
+  extractor(control: NativeJobControl | undefined, options: { precision: "float32" | "bfloat16" | "float64" }): Promise<NativeExtractor>;
+  dispose(): void;
+}
+
+export interface NativeTorchScriptOptions {
+  /** What messages call the file. */
+  path: string;
+  features: string | undefined;
+  channels: number;
+  size: number;
+  device: string;
+}
+
 /** native/binding/class_statistics.cc: counts, means and scatters per class, float64, on one device. */
 export interface NativeClassStatistics {
   update(control: NativeJobControl | undefined, features: NativeTensor, labels: NativeTensor): Promise<void>;
@@ -339,6 +363,10 @@ export interface Native {
       architecture: NativeArchitecture,
       options: { device: string; dtype: "float32" | "float64"; seed: number },
     ): Promise<NativeResNet>;
+  };
+  TorchScript: {
+    /** Loads, freezes and tries the model in the bytes of a file (uint8 [n]), on the compute thread of `device`. */
+    load(control: NativeJobControl | undefined, bytes: NativeTensor, options: NativeTorchScriptOptions): Promise<NativeTorchScript>;
   };
   info(): NativeInfo;
   /** Bytes that V8 has been told of in all, ArrayBuffers included; for tests. */

@@ -12,6 +12,7 @@
 #include "binding/class_statistics.h"
 #include "binding/collapse_loss.h"
 #include "binding/environment.h"
+#include "binding/extractor.h"
 #include "binding/gaussian_mixture.h"
 #include "binding/job.h"
 #include "binding/linalg.h"
@@ -22,6 +23,7 @@
 #include "binding/row_scores.h"
 #include "binding/singular_values.h"
 #include "binding/tensor.h"
+#include "binding/torchscript.h"
 #include "binding/virtual_logit.h"
 #include "core/checks.h"
 #include "core/errors.h"
@@ -88,7 +90,9 @@ Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   Environment::attach(env);
   define_job_control(env, exports);
   Tensor::define(env, exports);
+  Extractor::define(env, exports);
   ResNet::define(env, exports);
+  TorchScript::define(env, exports);
   ClassStatistics::define(env, exports);
   GaussianMixture::define(env, exports);
   NearestNeighbours::define(env, exports);

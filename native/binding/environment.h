@@ -73,6 +73,7 @@ class Environment {
   Napi::FunctionReference tensor_constructor;
   Napi::FunctionReference resnet_constructor;
   Napi::FunctionReference extractor_constructor;
+  Napi::FunctionReference torchscript_constructor;
 
  private:
   std::shared_ptr<Mailbox> mailbox_;

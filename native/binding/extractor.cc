@@ -28,27 +28,27 @@ void Extractor::define(Napi::Env env, Napi::Object exports) {
   Environment::of(env).extractor_constructor = Napi::Persistent(constructor);
 }
 
-Napi::Value Extractor::wrap(Napi::Env env, std::shared_ptr<const FoldedNetwork> network) {
+Napi::Value Extractor::wrap(Napi::Env env, std::shared_ptr<const InferenceModel> model) {
   const Napi::Object object = Environment::of(env).extractor_constructor.New({});
-  Extractor::Unwrap(object)->hold(env, std::move(network));
+  Extractor::Unwrap(object)->hold(env, std::move(model));
   return object;
 }
 
 // extract(control, images, { batchSize, normalization, outputs: { features, rawFeatures, logits } }, onProgress)
 Napi::Value Extractor::extract(const Napi::CallbackInfo& info) {
-  const std::shared_ptr<const FoldedNetwork>& network = live();
-  const Architecture& architecture = network->architecture();
-  const at::Tensor images = images_argument(info[1], "images", architecture);
+  const std::shared_ptr<const InferenceModel>& model = live();
+  const at::Tensor images = images_argument(info[1], "images", model->in_channels(), model->image_size());
   const Napi::Object object = object_argument(info[2], "options");
   ExtractionOptions options;
   options.batch_size = integer_argument(object.Get("batchSize"), "batchSize", 1, 1 << 20);
-  options.normalization = normalization_argument(object.Get("normalization"), architecture.in_channels);
+  options.normalization = normalization_argument(object.Get("normalization"), model->in_channels());
   options.outputs = outputs_argument(object.Get("outputs"));
+  if (options.outputs.logits && model->num_classes() == 0) fail("ERR_OPTION", "outputs: the model gives no logits");
   const bool reports = info[3].IsFunction();
   return submit(
-      info, network->device(),
+      info, model->device(),
       [=](JobContext& job) {
-        return ood::extract(network, images, options, job.poll(), [job, reports](int64_t done) {
+        return ood::extract(model, images, options, job.poll(), [job, reports](int64_t done) {
           if (!reports) return;
           job.post([done](Napi::Env env) -> Napi::Value { return Napi::Number::New(env, static_cast<double>(done)); });
         });

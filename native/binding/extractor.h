@@ -1,4 +1,4 @@
-// The native class Extractor: what a folded snapshot of a network gives of many images.
+// The native class Extractor: what a snapshot of a model gives of many images.
 #pragma once
 
 #include <napi.h>
@@ -6,14 +6,14 @@
 #include <memory>
 
 #include "binding/holder.h"
-#include "models/folded_network.h"
+#include "models/inference_model.h"
 
 namespace ood {
 
-class Extractor : public Holder<Extractor, const FoldedNetwork> {
+class Extractor : public Holder<Extractor, const InferenceModel> {
  public:
   static void define(Napi::Env env, Napi::Object exports);
-  static Napi::Value wrap(Napi::Env env, std::shared_ptr<const FoldedNetwork> network);
+  static Napi::Value wrap(Napi::Env env, std::shared_ptr<const InferenceModel> model);
 
   explicit Extractor(const Napi::CallbackInfo& info) : Holder(info, "extractor", nullptr) {}
 

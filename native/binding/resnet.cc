@@ -125,13 +125,20 @@ void require_pair(const at::Tensor& images, const at::Tensor& labels, int64_t cl
 
 }  // namespace
 
-at::Tensor images_argument(const Napi::Value& value, const char* name, const Architecture& architecture) {
+at::Tensor images_argument(const Napi::Value& value, const char* name, int64_t channels, int64_t size) {
   const at::Tensor images = tensor_argument(value, name, {at::kByte, at::kFloat, at::kDouble}, 4);
-  const int64_t channels = architecture.in_channels, size = architecture.image_size;
-  if (images.size(1) != channels || images.size(2) != size || images.size(3) != size) {
+  if (size == 0) {
+    if (images.size(1) != channels || images.size(2) == 0 || images.size(3) == 0) {
+      fail("ERR_SHAPE", name, ": expected shape [N, ", channels, ", height, width], found ", images.sizes());
+    }
+  } else if (images.size(1) != channels || images.size(2) != size || images.size(3) != size) {
     fail("ERR_SHAPE", name, ": expected shape [N, ", channels, ", ", size, ", ", size, "], found ", images.sizes());
   }
   return images;
+}
+
+at::Tensor images_argument(const Napi::Value& value, const char* name, const Architecture& architecture) {
+  return images_argument(value, name, architecture.in_channels, architecture.image_size);
 }
 
 Normalization normalization_argument(const Napi::Value& value, int64_t channels) {
@@ -167,7 +174,6 @@ void ResNet::define(Napi::Env env, Napi::Object exports) {
   statics.Set("create", function<&ResNet::create>(env, "create"));
   statics.Set("describe", function<&ResNet::describe>(env, "describe"));
   exports.Set("ResNet", statics);
-  Extractor::define(env, exports);
 }
 
 void ResNet::require_idle(const char* what) const {

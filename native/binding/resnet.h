@@ -11,7 +11,9 @@
 
 namespace ood {
 
-// Images [N, C, H, W] that fit the architecture: uint8, or float32/float64 in 0 … 1.
+// Images [N, channels, size, size], or of any height and width where the size is 0: uint8, or float32/float64 in 0 … 1.
+at::Tensor images_argument(const Napi::Value& value, const char* name, int64_t channels, int64_t size);
+// Those that fit the architecture.
 at::Tensor images_argument(const Napi::Value& value, const char* name, const Architecture& architecture);
 Normalization normalization_argument(const Napi::Value& value, int64_t channels);
 

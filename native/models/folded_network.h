@@ -8,33 +8,28 @@
 #include <vector>
 
 #include "kernels/convolution.h"
+#include "models/inference_model.h"
 #include "models/network.h"
 
 namespace ood {
 
-// Which of a NetworkOutput are computed; the others stay undefined.
-struct WantedOutputs {
-  bool raw_features = false;
-  bool features = false;
-  bool logits = false;
-};
-
-class FoldedNetwork {
+class FoldedNetwork final : public InferenceModel {
  public:
   // Copies what it needs: later training of `network` does not show here. The body computes in `dtype`
   // (float32, bfloat16 or float64); features and logits are float32, or float64 for float64.
   FoldedNetwork(const Network& network, at::ScalarType dtype);
 
   // x [N, channels, H, W], normalised, of any floating dtype.
-  NetworkOutput forward(const at::Tensor& x, const WantedOutputs& wanted, const Poll& poll) const;
+  NetworkOutput forward(const at::Tensor& x, const WantedOutputs& wanted, const Poll& poll) const override;
 
-  at::Device device() const { return fc_weight_.device(); }
+  at::Device device() const override { return fc_weight_.device(); }
   at::ScalarType dtype() const { return dtype_; }
-  at::ScalarType output_dtype() const { return fc_weight_.scalar_type(); }
-  int64_t feature_dim() const { return fc_weight_.size(1); }
-  int64_t num_classes() const { return fc_weight_.size(0); }
-  const Architecture& architecture() const { return architecture_; }
-  int64_t nbytes() const { return nbytes_; }  // of the folded weights
+  at::ScalarType output_dtype() const override { return fc_weight_.scalar_type(); }
+  int64_t feature_dim() const override { return fc_weight_.size(1); }
+  int64_t num_classes() const override { return fc_weight_.size(0); }
+  int64_t in_channels() const override { return architecture_.in_channels; }
+  int64_t image_size() const override { return architecture_.image_size; }
+  int64_t nbytes() const override { return nbytes_; }  // of the folded weights
 
  private:
   struct ResidualBlock {

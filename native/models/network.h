@@ -14,6 +14,7 @@
 #include "core/named_tensors.h"
 #include "core/poll.h"
 #include "kernels/convolution.h"
+#include "models/inference_model.h"
 #include "models/spectral_norm.h"
 
 namespace ood {
@@ -118,12 +119,6 @@ class Block : public torch::nn::Module {
 
  private:
   Activation activation_;
-};
-
-struct NetworkOutput {
-  at::Tensor raw_features;  // [N, d] after global average pooling
-  at::Tensor features;      // [N, d] what fc sees, before the temperature: L2-normalised where the architecture says so
-  at::Tensor logits;        // [N, C]
 };
 
 class Network : public torch::nn::Module {
