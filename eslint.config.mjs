@@ -24,7 +24,13 @@ export default defineConfig(
   },
   // The public methods name themselves to Error.captureStackTrace, which only compares the function and never calls it.
   {
-    files: ["lib/models/resnet/resnet.ts", "lib/models/batch-extractor.ts", "lib/models/torchscript.ts", "lib/detector/detector.ts"],
+    files: [
+      "lib/models/resnet/resnet.ts",
+      "lib/models/batch-extractor.ts",
+      "lib/models/torchscript.ts",
+      "lib/models/onnx/onnx-model.ts",
+      "lib/detector/detector.ts",
+    ],
     rules: { "@typescript-eslint/unbound-method": "off" },
   },
   { files: ["test/**/*.ts", "types/**/*.ts", "examples/**/*.ts"], extends: [tseslint.configs.recommended] },

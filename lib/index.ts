@@ -31,6 +31,8 @@ export { TorchScriptModel } from "./models/torchscript";
 export type { TorchScriptOptions } from "./models/torchscript";
 export { defineExtractor } from "./models/custom";
 export type { CustomExtractor, EmbeddedBatch, ExtractorOptions } from "./models/custom";
+export { OnnxModel } from "./models/onnx/onnx-model";
+export type { ExecutionProvider, OnnxOptions } from "./models/onnx/onnx-model";
 export type { BatchRows, RowArray } from "./models/batch-rows";
 export type { ImageBatch } from "./models/image-batch";
 export { loadModel, type LoadModelOptions } from "./models/load-model";

@@ -3,7 +3,7 @@
 import { expectAssignable, expectError, expectNotAssignable, expectType } from "tsd";
 import { ClassStatistics, Dataset, datasets, device, GaussianMixture, isLibtorchOodError, LibtorchOodError, linalg } from "..";
 import { metrics, neuralCollapse, ResNet, scores, Tensor } from "..";
-import { defineExtractor, Detector, files, presets } from "..";
+import { defineExtractor, Detector, files, OnnxModel, presets } from "..";
 import * as experiments from "../dist/experiment";
 import type { ArrayWithShape, CalibrationReport, Evaluation, Overlap, Prediction, PresetRecord, ResizeRecord, SelfTest } from "..";
 import type {
@@ -218,6 +218,14 @@ expectType<Promise<Detector>>(Detector.fit(custom, train, { calibration: test })
 expectType<Promise<Extraction<readonly ["features"]>>>(custom.extract(test, { outputs: ["features"] }));
 expectError(defineExtractor({ name: "embeddings", featureDim: 8, input: "imagenets", embed: () => ({ features: new Float32Array(8) }) }));
 expectError(defineExtractor({ name: "embeddings", featureDim: 8, input: "imagenet", embed: () => ({ rows: new Float32Array(8) }) }));
+
+// OnnxModel
+const onnx = OnnxModel.load("model.onnx", { input: "imagenet", executionProviders: ["cuda", "cpu"] });
+expectType<Promise<OnnxModel>>(onnx);
+expectType<Promise<OnnxModel>>(OnnxModel.load(new Uint8Array(8), { input: { size: 8, mean: [0], std: [1] }, features: "pool" }));
+onnx.then((network) => expectAssignable<FeatureExtractor>(network));
+expectError(OnnxModel.load("model.onnx"));
+expectError(OnnxModel.load("model.onnx", { input: "imagenet", executionProviders: ["gpu"] }));
 
 // Detector and presets
 expectType<Promise<Detector>>(Detector.fit(model, train, { calibration: test, falseAlarmRate: 0.05, scoreOptions: { covariance: "oas" } }));

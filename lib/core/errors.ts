@@ -19,6 +19,7 @@ export const errorCodes = [
   "ERR_BUSY",
   "ERR_SHARP_NOT_FOUND",
   "ERR_PLOT_NOT_FOUND",
+  "ERR_ONNXRUNTIME_NOT_FOUND",
   "ERR_INTERNAL",
 ] as const;
 
@@ -43,7 +44,8 @@ export const errorCodes = [
  * - `"ERR_BUSY"`: another use of the object is under way.
  * - `"ERR_SHARP_NOT_FOUND"`: decoding images needs the optional peer dependency sharp, which is not installed.
  * - `"ERR_PLOT_NOT_FOUND"`: plotting needs an optional peer dependency that is not installed.
- * - `"ERR_INTERNAL"`: libtorch failed in a way that none of the others describes.
+ * - `"ERR_ONNXRUNTIME_NOT_FOUND"`: ONNX models need optional peer dependencies that are not installed.
+ * - `"ERR_INTERNAL"`: libtorch or onnxruntime failed in a way that none of the others describes.
  */
 export type ErrorCode = (typeof errorCodes)[number];
 

@@ -20,6 +20,8 @@ export interface HeadNumbers {
 
 /** Facts of a model, as far as every kind has them. */
 export interface ModelFacts {
+  /** Where detectors compute on the model's outputs. */
+  readonly device: string;
   readonly featureDim: number;
   readonly numClasses: number | undefined;
   readonly classNames: readonly string[] | undefined;
@@ -28,8 +30,6 @@ export interface ModelFacts {
 
 /** An extractor whose batches run outside libtorch. A subclass gives {@link begin}, which makes the model of one call. */
 export abstract class BatchExtractor {
-  /** Always "cpu": the outputs arrive in host memory. */
-  readonly device: string = "cpu";
   #disposed = false;
 
   /** @internal */
@@ -39,6 +39,11 @@ export abstract class BatchExtractor {
     /** What errors call the extractor. */
     private readonly noun: string,
   ) {}
+
+  /** Device that computes: "cpu", "cuda" or "cuda:N". The outputs arrive in host memory. */
+  get device(): string {
+    return this.facts.device;
+  }
 
   /** Length d of a feature vector. */
   get featureDim(): number {

@@ -89,7 +89,7 @@ export function defineExtractor(options: ExtractorOptions): CustomExtractor {
   const { embed } = given;
   if (typeof embed !== "function") fail("ERR_OPTION", "embed", "a function", embed);
   const head = given.head === undefined ? undefined : headNumbers(given.head, featureDim, numClasses);
-  return new CustomExtractor(name, { featureDim, numClasses, classNames, input }, head, embed);
+  return new CustomExtractor(name, { device: "cpu", featureDim, numClasses, classNames, input }, head, embed);
 }
 
 /** What {@link defineExtractor} makes. */
@@ -121,8 +121,8 @@ export class CustomExtractor extends BatchExtractor implements OwnExtractor {
 
   /** What the extractor says of itself. */
   describe(): ExtractorDescription {
-    const { kind, name } = this;
-    return { kind, name, ...this.facts };
+    const { kind, name, featureDim, numClasses, input, classNames } = this;
+    return { kind, name, featureDim, numClasses, input, classNames };
   }
 
   /** @internal What a detector needs of the extractor. */
@@ -132,7 +132,7 @@ export class CustomExtractor extends BatchExtractor implements OwnExtractor {
       trainedOn: SeenInputs.none,
       dtype: "float32",
       state: () => Promise.resolve([]),
-      stored: () => ({ name: this.name, ...this.facts }),
+      stored: () => this.describe(),
     };
   }
 }

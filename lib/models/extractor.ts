@@ -41,6 +41,8 @@ export interface ExtractorDescription {
   readonly sha256?: string;
   /** The value or submodule that gives the features, where the caller named one. */
   readonly features?: string;
+  /** The value that gives the logits, where the caller named one. */
+  readonly logits?: string;
   /** The name that {@link defineExtractor} was given. */
   readonly name?: string;
 }

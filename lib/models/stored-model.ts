@@ -29,6 +29,7 @@ const stored = object({
   path: optionalOrNull(text),
   sha256: optionalOrNull(text),
   features: optionalOrNull(text),
+  logits: optionalOrNull(text),
   name: optionalOrNull(text),
 });
 
@@ -75,7 +76,7 @@ export async function openStoredModel(path: string, model: StoredModel, given: u
     fail("ERR_OPTION", "model", model.kind === "custom" ? "what defineExtractor gave" : "the model, or the path of its file", given);
   }
   const found = given.describe();
-  const keys = ["kind", "name", "sha256", "features", "featureDim", "numClasses", "input"] as const;
+  const keys = ["kind", "name", "sha256", "features", "logits", "featureDim", "numClasses", "input"] as const;
   const other = keys.find((key) => canonical(found[key]) !== canonical(model[key]));
   if (other !== undefined) {
     const message = `${path}: expected ${called} with ${other} ${canonical(model[other])}, found ${canonical(found[other])}`;
