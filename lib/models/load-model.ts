@@ -6,7 +6,9 @@ import { corruptFile, io } from "../core/file-errors";
 import type { PreprocessingName, PreprocessingOptions } from "../data/preprocessing";
 import { calledFrom } from "../native/call";
 import type { ExtractorKind, OwnExtractor } from "./extractor";
+import { OnnxModel } from "./onnx/onnx-model";
 import { ResNet } from "./resnet/resnet";
+import { TorchScriptModel } from "./torchscript";
 
 /** Options of {@link loadModel}. */
 export interface LoadModelOptions {
@@ -48,7 +50,12 @@ async function load(path: string, { input, features, classNames, device }: LoadM
     }
     return ResNet.load(path, common);
   }
-  throw new LibtorchOodError("ERR_OPTION", `${path}: ${kind}`);
+  if (input === undefined) {
+    const expected = 'what becomes of a picture before the model sees it, such as "imagenet"';
+    throw new LibtorchOodError("ERR_OPTION", `input: expected ${expected} (--preprocessing on the command line), found none for ${path}`);
+  }
+  const options = { ...common, input, ...(features === undefined ? {} : { features }) };
+  return kind === "onnx" ? OnnxModel.load(path, options) : TorchScriptModel.load(path, options);
 }
 
 /**

@@ -6,6 +6,8 @@ import { LibtorchOodError } from "../core/errors";
 import { anything, check, object, oneOf, optionalOrNull, text, whole } from "../core/schema";
 import { checkPreprocessing, type Preprocessing, type PreprocessingOptions } from "../data/preprocessing";
 import { corrupt } from "../formats/state-file";
+import { OnnxModel } from "./onnx/onnx-model";
+import { TorchScriptModel, type StoredTorchScript } from "./torchscript";
 import { extractorKinds, internals, isExtractor, type ExtractorDescription, type ExtractorKind, type OwnExtractor } from "./extractor";
 
 /** The kinds whose weights lie outside a detector's file. */
@@ -86,7 +88,8 @@ export async function openStoredModel(path: string, model: StoredModel, given: u
 }
 
 function loaded(path: string, model: StoredModel, device: string): Promise<OwnExtractor> {
-  throw new Error(`${path}${model.kind}${device}`);
+  if (model.kind === "onnx") return OnnxModel.restore(path, model, device);
+  return TorchScriptModel.restore(path, model as StoredModel & StoredTorchScript, device);
 }
 
 /** What a message calls the model. */
