@@ -18,7 +18,7 @@ export interface ImageFolderOptions extends DecodingOptions {
    * The preprocessing of a model, or the name of a usual one, in place of `imageSize`, `channels` and `resize`; see {@link datasets.preprocessings}. The
    * data set then has its normalization.
    */
-  preprocessing?: PreprocessingOptions | PreprocessingName;
+  preprocessing?: PreprocessingOptions | PreprocessingName | undefined;
 }
 
 /**

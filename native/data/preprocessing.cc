@@ -57,16 +57,24 @@ void preprocess(const DecodedImage& image, const ImageGeometry& geometry, const 
 
 Task<> preprocess_all(std::vector<DecodedImage> images, ImageGeometry geometry, std::vector<uint8_t*> planes,
                       Poll poll) {
-  constexpr int64_t pixels_per_step = 4 << 20;  // some 10 ms of one thread
+  // Some 10 ms of one thread; and what is worth waking others for.
+  constexpr int64_t pixels_per_step = 4 << 20, pixels_in_parallel = 1 << 18;
   for (size_t start = 0, end = 0; start < images.size(); start = end) {
     if (start > 0) co_await next_turn;
-    for (int64_t pixels = 0; end < images.size() && pixels < pixels_per_step; ++end) {
+    int64_t pixels = 0;
+    for (; end < images.size() && pixels < pixels_per_step; ++end) {
       pixels += images[end].pixels.width * images[end].pixels.height + geometry.size * geometry.size;
     }
-    in_parallel(static_cast<int64_t>(end - start), [&](int64_t i) {
+    const auto make = [&](int64_t i) {
       const size_t at = start + static_cast<size_t>(i);
       preprocess(images[at], geometry, poll, planes[at]);
-    });
+    };
+    const auto count = static_cast<int64_t>(end - start);
+    if (pixels >= pixels_in_parallel) {
+      in_parallel(count, make);
+    } else {
+      for (int64_t i = 0; i < count; ++i) make(i);
+    }
   }
 }
 

@@ -377,7 +377,7 @@ export class ResNet implements OwnExtractor {
    * are folded into the convolutions once per call.
    *
    * @param images - a Dataset; [N, C, H, W] as uint8 or as floats in 0 … 1; or one image or several as encoded PNG, JPEG or WebP bytes, paths,
-   *   `file:` URLs, Blobs or RGBA `{ data, width, height }`, which sharp (an optional peer dependency) decodes and resizes off the JavaScript thread
+   *   `file:` URLs, Blobs or RGBA `{ data, width, height }`, of which sharp (an optional peer dependency) decodes the files, off the JavaScript thread
    * @param options - which outputs to compute, and how
    * @throws ERR_SHAPE for images of another shape than the network's, and for decoded ones of another size with `resize: "none"`; ERR_DTYPE for an array
    *   of another dtype; ERR_NON_FINITE for NaN or infinity in images, or if the network gives NaN; ERR_OPTION without normalisation constants, for an
