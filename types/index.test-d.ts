@@ -3,7 +3,7 @@
 import { expectAssignable, expectError, expectNotAssignable, expectType } from "tsd";
 import { ClassStatistics, Dataset, datasets, device, GaussianMixture, isLibtorchOodError, LibtorchOodError, linalg } from "..";
 import { metrics, neuralCollapse, ResNet, scores, Tensor } from "..";
-import { defineExtractor, Detector, files, OnnxModel, presets } from "..";
+import { defineExtractor, Detector, files, OnnxModel, presets, TorchScriptModel } from "..";
 import * as experiments from "../dist/experiment";
 import type { ArrayWithShape, CalibrationReport, Evaluation, Overlap, Prediction, PresetRecord, ResizeRecord, SelfTest } from "..";
 import type {
@@ -309,6 +309,14 @@ expectError(scores.fit("mahalanobis", { feature: tensor }));
 expectError(score.score({ labels: [0] }));
 expectType<Promise<Float64Array>>(score.score(extraction));
 expectType<Promise<scores.ScoreOf["mahalanobis"]>>(scores.fit("mahalanobis", extraction));
+
+// TorchScriptModel
+expectType<Promise<TorchScriptModel>>(TorchScriptModel.load("model.pt", { input: "imagenet", features: "layer4", device: "cuda" }));
+expectError(TorchScriptModel.load("model.pt"));
+expectError(TorchScriptModel.load("model.pt", { input: "imagenets" }));
+declare const torchScript: TorchScriptModel;
+expectType<number | undefined>(torchScript.numClasses);
+expectAssignable<Promise<{ features: Tensor }>>(torchScript.extract(tensor, { outputs: ["features"] }));
 
 // files
 expectType<Promise<files.Npy>>(files.readNpy("features.npy"));

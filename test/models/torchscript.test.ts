@@ -158,7 +158,11 @@ describe("a model", () => {
   test("ends with an abort, between batches and while it is loaded", async () => {
     const model = await load("classifier-traced");
     const controller = new AbortController();
-    const running = model.extract(images(64), { batchSize: 1, signal: controller.signal, onProgress: () => controller.abort("enough") });
+    const running = model.extract(images(32, 256), {
+      batchSize: 1,
+      signal: controller.signal,
+      onProgress: () => controller.abort("enough"),
+    });
     await expect(running).rejects.toMatchObject({ code: "ERR_ABORTED", cause: "enough" });
     await expect(load("classifier-traced", { signal: AbortSignal.abort() })).rejects.toMatchObject({ code: "ERR_ABORTED" });
   });

@@ -265,8 +265,9 @@ def write_fixtures():
 
 
 def families():
+    library = torch.library.Library("torchvision", "FRAGMENT")  # where torchvision's own operators are not loaded
     for name in ("nms", "qnms"):
-        torch.library.Library("torchvision", "FRAGMENT").define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+        library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
     import timm
     import torchvision
 
