@@ -175,12 +175,15 @@ def made(kind):
 def hooked(model, x, head=None, submodule=None):
     """Features, as the input of `head` or the output of `submodule`, and logits."""
     found = {}
+    hooks = []
     if head is not None:
-        head.register_forward_hook(lambda _, given, out: found.update(features=given[0], logits=out))
+        hooks.append(head.register_forward_hook(lambda _, given, out: found.update(features=given[0], logits=out)))
     if submodule is not None:
-        submodule.register_forward_hook(lambda _, given, out: found.update(features=out.clone()))
+        hooks.append(submodule.register_forward_hook(lambda _, given, out: found.update(features=out.clone())))
     with torch.no_grad():
         output = model(x)
+    for hook in hooks:  # torch.jit.script cannot compile them
+        hook.remove()
     return found, output
 
 
