@@ -8,6 +8,7 @@ import { Dataset, type DatasetName, type SplitName } from "../data";
 import { conform, formText } from "../data/conform";
 import type { ImageShape } from "../data/dataset";
 import { randomPermutation } from "../core/random-permutation";
+import type { Preprocessing } from "../data/preprocessing";
 import { resizeWords, type ImageResize } from "../images/geometry";
 import { given, realNumber } from "./option-values";
 import type { Session } from "./session";
@@ -32,6 +33,8 @@ export interface ReadDataOptions {
   imageSize: number;
   channels: number;
   resize?: ImageResize;
+  /** All of it for a model whose preprocessing is known; the three above are then its. */
+  preprocessing?: Preprocessing;
   session: Session;
 }
 
@@ -93,12 +96,18 @@ function readPublished(name: DatasetName, { path, split }: DataSpec, options: Re
 /** Their files may have something before their names: what follows the last folder of the path. */
 const familyOfMnist: readonly DatasetName[] = ["mnist", "fashion-mnist", "kmnist"];
 
-function readFolder(path: string, { imageSize, channels, resize, session }: ReadDataOptions): Promise<Dataset> {
+function readFolder(path: string, options: ReadDataOptions): Promise<Dataset> {
+  const { session } = options;
   const { signal, progress, skipped, maxPixels } = session;
   const onProgress = progressOf(progress, path);
   const onError = skipped?.add ?? "throw";
-  const form = { imageSize, channels: channels === 1 ? (1 as const) : (3 as const), resize };
-  return hinted(datasets.imageFolder(path, { ...form, maxPixels, onError, signal, onProgress }), skipped);
+  return hinted(datasets.imageFolder(path, { ...formOf(options), maxPixels, onError, signal, onProgress }), skipped);
+}
+
+/** The form of the images that a model takes: by its preprocessing, where that is known. */
+function formOf({ imageSize, channels, resize, preprocessing }: ReadDataOptions) {
+  if (preprocessing !== undefined) return { preprocessing };
+  return { imageSize, channels: channels === 1 ? (1 as const) : (3 as const), resize };
 }
 
 /** The data set with images as a network takes them; a note says where they were others. @throws as {@link readData}; ERR_SHAPE, ERR_SHARP_NOT_FOUND */
@@ -107,8 +116,7 @@ export async function readConformed(
   options: ReadDataOptions,
 ): Promise<{ data: Dataset; madeFrom: ImageShape | undefined }> {
   const found = await readData(spec, options);
-  const { channels, imageSize, resize, session } = options;
-  const data = await conform(found, { channels, imageSize, resize, signal: session.signal });
+  const data = await conform(found, { ...formOf(options), signal: options.session.signal });
   if (data === found) return { data, madeFrom: undefined };
   const how = data.resize === undefined || data.resize === found.resize ? "" : ` (${resizeWords(data.resize)})`;
   options.session.note(

@@ -8,7 +8,8 @@ import { LibtorchOodError } from "../core/errors";
 import type { ResizeRecord } from "../images/geometry";
 import type { ModelOutputs, TrainingOutputs } from "../scores";
 import { Tensor } from "../native/tensor";
-import { dataSpec, existingFolder, labelled, randomSubset, readConformed, setName, type DataSpec, type ReadDataOptions } from "./data-sets";
+import { dataSpec, existingFolder, labelled, randomSubset, readConformed, setName, type DataSpec } from "./data-sets";
+import type { Reading } from "./model-option";
 import { readClassesBeside, requireNamed } from "./extracted-classes";
 import { readExtracted } from "./extracted";
 import { given } from "./option-values";
@@ -62,9 +63,6 @@ export interface Inputs {
   /** [C, H, W] of the images before they were made what the network takes; undefined where they were that. */
   readonly madeFrom: readonly number[] | undefined;
 }
-
-/** How images are read for a subject; undefined for one that takes features. */
-export type Reading = Pick<ReadDataOptions, "imageSize" | "channels" | "resize">;
 
 /** Reads a set. @throws ERR_OPTION if it is of the other kind, or lacks outputs that the subject looks at; and what readers throw */
 export async function readInputs(

@@ -9,16 +9,16 @@ import { modelOutputs } from "../core/model-outputs";
 import { resolvePrecision, type Precision } from "../native/precision";
 import { internals, isExtractor } from "../models/extractor";
 import { fit, requirements, type ModelOutputs, type Score, type ScoreName, type TrainingOutputs } from "../scores";
-import type { PreprocessingName } from "../data/preprocessing";
+import type { Preprocessing } from "../data/preprocessing";
 import type { Overlap } from "../core/overlap";
 import { imageRows, SeenInputs, tensorRows } from "../data/seen-inputs";
 import type { Tensor } from "../native/tensor";
 import { readData, type DataSpec } from "./data-sets";
-import type { Inputs, Reading } from "./evaluate-inputs";
+import type { Inputs } from "./evaluate-inputs";
 import { readOutputs } from "./evaluate-inputs";
 import { readClassesBeside } from "./extracted-classes";
 import { classify } from "./classify";
-import { openModel, readingOf } from "./model-option";
+import { openModel, readingOf, type Reading } from "./model-option";
 import { given } from "./option-values";
 import { predictRows } from "./predictions";
 import { chosenScores, optionsOf, takes, type ScoreChoice, type ScoreOptionList } from "./score-choice";
@@ -60,7 +60,7 @@ export interface SubjectOptions {
   readonly batchSize?: number;
   readonly precision?: Precision;
   readonly device?: string;
-  readonly preprocessing?: PreprocessingName;
+  readonly preprocessing?: Preprocessing;
   readonly featuresAt?: string;
   /** The model of a detector whose file does not hold the weights. */
   readonly model?: string;

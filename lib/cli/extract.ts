@@ -10,8 +10,7 @@ import { setThreads } from "../native/device";
 import { LibtorchOodError } from "../core/errors";
 import type { ModelOutput } from "../core/model-outputs";
 import type { Path } from "../formats/path-text";
-import { resizeKernel } from "../images/geometry";
-import { imageResizes, type ImageResize } from "../images/geometry";
+import { imageResizes, resizeRecord, type ImageResize } from "../images/geometry";
 import type { ImageFailure } from "../images/failure";
 import type { Precision } from "../native/precision";
 import type { Tensor } from "../native/tensor";
@@ -272,8 +271,8 @@ async function folderSubject(
   return fileSubject(chosen, labels, labels && (model.classNames ?? classNames), options.chunkSize, resizeOf(model, options));
 }
 
-function resizeOf({ input }: FeatureExtractor, { resize }: ExtractOptions): ImageResize {
-  return resize ?? input?.resize ?? "center-crop";
+function resizeOf({ input }: FeatureExtractor, { resize }: ExtractOptions): Dataset["resize"] {
+  return input && resizeRecord({ ...input, resize: resize ?? input.resize });
 }
 
 function fileSubject(
@@ -281,10 +280,10 @@ function fileSubject(
   labels: Int32Array | undefined,
   classNames: readonly string[] | undefined,
   chunkSize: number,
-  mode: ImageResize,
+  resize: Dataset["resize"],
 ): Subject {
   const chunks = fileChunks(files, labels, chunkSize);
-  return { count: files.length, files, labels: labels !== undefined, classNames, resize: { mode, kernel: resizeKernel }, chunks };
+  return { count: files.length, files, labels: labels !== undefined, classNames, resize, chunks };
 }
 
 async function dataSubject(spec: DataSpec, model: FeatureExtractor, options: ExtractOptions, session: Session): Promise<Subject> {

@@ -11,7 +11,7 @@ import { imageResizes, type ImageResize } from "../images/geometry";
 import type { Precision } from "../native/precision";
 import { presetNames, type PresetName } from "../protocols/preset";
 import { names as scoreNames, requirements, type ScoreName, type TrainingOutputs } from "../scores";
-import { dataHelp, dataSpec, randomSubset, readData, shareOrData, type DataSpec } from "./data-sets";
+import { dataHelp, dataSpec, randomSubset, readConformed, shareOrData, type DataSpec } from "./data-sets";
 import { arrayFiles, readClassNames, readExtracted, readLabels } from "./extracted";
 import { labelsIn, readClassesBeside } from "./extracted-classes";
 import { requireOutput } from "./output-files";
@@ -173,10 +173,10 @@ async function fitImages(
   const model = await openModel(path, options, { file: options.classNames, signal });
   try {
     const reading = { split: "train" as const, ...readingOf(model.input, options.resize), session };
-    const images = randomSubset(await readData(spec, reading), subset, seed);
+    const images = randomSubset((await readConformed(spec, reading)).data, subset, seed);
     const { validation, test } = options;
     const parts = splitByShares(images, { validation, test, calibration: typeof calibration === "number" ? calibration : undefined }, seed);
-    const held = parts.calibration ?? (await readData(calibration as DataSpec, { ...reading, split: "test" }));
+    const held = parts.calibration ?? (await readConformed(calibration as DataSpec, { ...reading, split: "test" })).data;
     const { train } = parts;
     let total = 0;
     return await Detector.fit(

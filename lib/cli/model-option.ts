@@ -1,13 +1,19 @@
 // The model of a command: opens it, and the options that say how.
 
-import type { Command } from "commander";
-import { preprocessings, type Preprocessing, type PreprocessingName } from "../data/preprocessing";
+import { InvalidArgumentError, type Command } from "commander";
+import {
+  checkPreprocessing,
+  preprocessings,
+  type Preprocessing,
+  type PreprocessingName,
+  type PreprocessingOptions,
+} from "../data/preprocessing";
 import type { ImageResize } from "../images/geometry";
 import type { FeatureExtractor } from "../models/extractor";
 import { loadModel } from "../models/load-model";
 import type { ReadDataOptions } from "./data-sets";
 import { readClassNames } from "./extracted";
-import { choice, given } from "./option-values";
+import { given } from "./option-values";
 
 /** What a command's help calls a model. */
 export const modelArgument =
@@ -15,7 +21,7 @@ export const modelArgument =
 
 /** The options of every command that takes a model. */
 export interface ModelOptions {
-  preprocessing?: PreprocessingName;
+  preprocessing?: Preprocessing;
   featuresAt?: string;
   device?: string;
 }
@@ -23,14 +29,21 @@ export interface ModelOptions {
 /** Adds the options that say how a model is read. */
 export function addModelOptions(command: Command): Command {
   return command
-    .addOption(
-      choice(
-        "--preprocessing <name>",
-        "what becomes of a picture before a TorchScript or ONNX model sees it (default: as the network's file says)",
-        Object.keys(preprocessings),
-      ),
+    .option(
+      "--preprocessing <name|json>",
+      `what becomes of a picture before the model sees it: ${Object.keys(preprocessings).join(", ")}, or JSON such as ` +
+        '{"size":224,"resizeTo":256,"mean":[0.5,0.5,0.5],"std":[0.5,0.5,0.5]} (default: as the file of a ResNet says)',
+      preprocessingOf,
     )
     .option("--features-at <name>", "the value or submodule that gives the features (default: the input of the last linear layer)");
+}
+
+function preprocessingOf(text: string): Preprocessing {
+  try {
+    return checkPreprocessing(text.startsWith("{") ? (JSON.parse(text) as PreprocessingOptions) : (text as PreprocessingName), "value");
+  } catch (error) {
+    throw new InvalidArgumentError(`${(error as Error).message}.`);
+  }
 }
 
 /** Opens the model. @throws what {@link loadModel} throws */
@@ -44,10 +57,11 @@ export async function openModel(
 }
 
 /** How a command reads images for a model. */
-export type Reading = Pick<ReadDataOptions, "imageSize" | "channels" | "resize">;
+export type Reading = Pick<ReadDataOptions, "imageSize" | "channels" | "resize" | "preprocessing">;
 
 /** How images are read for a model with this preprocessing. */
 export function readingOf(input: Preprocessing | undefined, resize?: ImageResize): Reading {
   const { size: imageSize = 32, channels = 3 } = input ?? {};
-  return given({ imageSize, channels, resize: resize ?? input?.resize });
+  const preprocessing = input && { ...input, resize: resize ?? input.resize };
+  return given({ imageSize, channels, resize: resize ?? input?.resize, preprocessing });
 }
