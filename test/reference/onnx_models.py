@@ -66,7 +66,8 @@ class Net(nn.Module):
         if self.head == "row maxima":
             return features @ self.linear.weight.T * features.amax(1, keepdim=True)
         if self.head == "per place":
-            return self.linear(self.body[:4](x).flatten(2).transpose(1, 2))
+            places = self.body[:4](x)
+            return self.linear((places * self.body[4:](places)[:, :, None, None]).flatten(2).transpose(1, 2))
         return logits
 
 

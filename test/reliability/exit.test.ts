@@ -6,11 +6,11 @@ import { counts, figures, times } from "./campaign";
 import { run, type Ending, type RunOptions } from "./child";
 
 const noise = /terminate called|abort|segmentation|fatal|assert/i;
-const jobs = ["fit", "extract", "load"] as const;
+const jobs = ["fit", "extract", "load", "onnx"] as const;
 type Job = (typeof jobs)[number];
 
 /** Training is what takes longest to stop; of the others a few in `npm test`. */
-const timesOf = (job: Job): number => times(job === "fit" ? 20 : 4, 100);
+const timesOf = (job: Job): number => times(job === "fit" ? 20 : job === "onnx" ? 2 : 4, 100);
 
 const directory = temporaryDirectory();
 const file = directory.path("network.safetensors");
@@ -82,7 +82,12 @@ describe.each(jobs)("in mid-%s", (job) => {
   });
 
   test("a pending call keeps the process alive to its end, and nothing after it", async () => {
-    const done = { fit: "trained 2 epochs", extract: "extracted 128 rows", load: "loaded ResNet18" }[job];
+    const done = {
+      fit: "trained 2 epochs",
+      extract: "extracted 128 rows",
+      load: "loaded ResNet18",
+      onnx: "extracted 128 rows of onnxruntime",
+    }[job];
     const all = await endings(count, () => [job, file], undefined, "ends-by-itself.cjs");
     waysOf(`${job}, natural end`, all);
     for (const ending of all) {

@@ -32,6 +32,7 @@ test.each([
   ["fit", 8, 8],
   ["extract", 8, 8],
   ["load", 8, 8],
+  ["onnx", 4, 4],
 ])("workers terminated in mid-%s, %i at once; the main thread goes on computing", async (job, atOnce, short) => {
   const count = times(short, 100);
   const found = await answerOf<object>("workers.cjs", ["terminate", job, count, atOnce, file], { limit: 1e6 });

@@ -9,6 +9,8 @@ import { lastLayers, type LastLayer } from "./last-layer";
 export interface GraphValues {
   readonly features: string;
   readonly logits: string | undefined;
+  /** Whether the logits are those of another layer than the one behind the features that the caller named, so that they may be left out. */
+  readonly logitsByTheWay: boolean;
   /** The layer between the two; undefined where they are not one layer's. */
   readonly layer: LastLayer | undefined;
 }
@@ -36,7 +38,8 @@ export function graphValues(
     throw new LibtorchOodError("ERR_OPTION", `${model}: expected one last linear layer, found ${found}; ${advice}`);
   }
   const only = layers.length === 1 ? layers[0]?.logits : undefined;
-  return { features, logits: named.logits ?? layer?.logits ?? only, layer };
+  const stated = named.logits ?? layer?.logits;
+  return { features, logits: stated ?? only, logitsByTheWay: stated === undefined, layer };
 }
 
 function requireValue(graph: OnnxGraph, name: string | undefined, option: string, model: string): void {

@@ -12,6 +12,8 @@ type Size = number | string;
 
 /** What the trial has found. */
 export interface NetworkFacts {
+  /** The values that are computed: without logits that nobody asked for and that are no row per image. */
+  readonly values: GraphValues;
   readonly featureDim: number;
   readonly numClasses: number | undefined;
   /** Number of images that every batch must have; undefined where any will do. */
@@ -32,11 +34,11 @@ export async function tryNetwork(session: OnnxSession, values: GraphValues, inpu
     const dims = [count, input.channels, input.size, input.size];
     const zeros = new Float32Array(count * input.channels * input.size ** 2);
     const [features, logits] = await session.run(given.name, zeros, dims, names);
-    return {
-      featureDim: width(features as OutputTensor, count, "features", name),
-      numClasses: logits && width(logits, count, "logits", name),
-      batchSize: fixed,
-    };
+    const featureDim = width(features as OutputTensor, count, "features", name);
+    if (logits === undefined || (values.logitsByTheWay && columns(logits, count) === undefined)) {
+      return { values: { ...values, logits: undefined }, featureDim, numClasses: undefined, batchSize: fixed };
+    }
+    return { values, featureDim, numClasses: width(logits, count, "logits", name), batchSize: fixed };
   };
   try {
     return await attempt(fixed ?? 2);
@@ -53,8 +55,7 @@ export async function tryNetwork(session: OnnxSession, values: GraphValues, inpu
 /** The outputs of a batch. A batch that is shorter than the network's is filled up with zeros, whose rows are dropped. */
 export async function runBatch(
   session: OnnxSession,
-  { features, logits }: GraphValues,
-  { batchSize, featureDim, numClasses }: NetworkFacts,
+  { values: { features, logits }, batchSize, featureDim, numClasses }: NetworkFacts,
   batch: ImageBatch,
   wanted: { features: boolean; logits: boolean },
 ): Promise<{ features?: RowArray; logits?: RowArray }> {
@@ -95,13 +96,18 @@ function imageInput(inputs: readonly ValueFacts[], { channels, size }: Preproces
   );
 }
 
-/** Columns of an output: [n, d], or [n, d, 1, 1] as pooling leaves it. */
-function width({ type, dims }: OutputTensor, count: number, what: string, name: string): number {
+/** Columns of an output: [n, d], or [n, d, 1, 1] as pooling leaves it; undefined where it is not one row per image. */
+function columns({ dims: [rows, width, ...rest] }: OutputTensor, count: number): number | undefined {
+  return rows === count && width !== undefined && width > 0 && rest.every((length) => length === 1) ? width : undefined;
+}
+
+function width(output: OutputTensor, count: number, what: string, name: string): number {
+  const { type, dims } = output;
   if (type !== "float32" && type !== "float64") {
     throw new LibtorchOodError("ERR_DTYPE", `${what}: expected ${name} to give float32 or float64, found ${type}`);
   }
-  const [rows, columns, ...rest] = dims;
-  if (rows === count && columns !== undefined && columns > 0 && rest.every((length) => length === 1)) return columns;
+  const found = columns(output, count);
+  if (found !== undefined) return found;
   throw new LibtorchOodError("ERR_SHAPE", `${what}: expected ${name} to give [${count}, d], one row per image, found [${dims.join(", ")}]`);
 }
 

@@ -12,7 +12,7 @@ import type { BatchModel } from "../batch-engine";
 import { BatchExtractor, type HeadNumbers } from "../batch-extractor";
 import { internals, type ExtractorDescription, type ExtractorInternals, type LinearHead, type OwnExtractor } from "../extractor";
 import { moreOutputs, readGraph } from "./graph";
-import { graphValues, type GraphValues } from "./graph-values";
+import { graphValues } from "./graph-values";
 import { headNumbers } from "./head-numbers";
 import { externalPath, modelBytes, modelHash } from "./model-file";
 import { runBatch, tryNetwork, type NetworkFacts } from "./network";
@@ -25,7 +25,6 @@ export type { ExecutionProvider, OnnxOptions } from "./onnx-options";
 /** What copies of a model share. */
 interface Loaded {
   readonly session: OnnxSession;
-  readonly values: GraphValues;
   readonly network: NetworkFacts;
   readonly numbers: HeadNumbers | undefined;
   readonly options: CheckedOptions;
@@ -103,7 +102,7 @@ export class OnnxModel extends BatchExtractor implements OwnExtractor {
     try {
       const network = await tryNetwork(session, values, options.input, name);
       if (options.classNames !== undefined) checkClassNames(options.classNames, network.numClasses ?? options.classNames.length);
-      return new OnnxModel({ session, values, network, numbers, options, path, sha256 });
+      return new OnnxModel({ session, network, numbers, options, path, sha256 });
     } catch (error) {
       session.release();
       throw error;
@@ -132,9 +131,9 @@ export class OnnxModel extends BatchExtractor implements OwnExtractor {
   }
 
   protected begin() {
-    const { values, network } = this.#loaded;
+    const { network } = this.#loaded;
     const session = this.#loaded.session.retain();
-    const run: BatchModel["run"] = (batch, outputs) => runBatch(session, values, network, batch, outputs);
+    const run: BatchModel["run"] = (batch, outputs) => runBatch(session, network, batch, outputs);
     return Promise.resolve({ run, batchSize: network.batchSize, end: () => session.release() });
   }
 

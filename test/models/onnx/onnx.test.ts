@@ -92,6 +92,14 @@ describe("values by name", () => {
     model.dispose();
   });
 
+  test("pooled features of a model whose own last layer gives no row per image", async () => {
+    const model = await load("per-place", { features: "/body.5/Flatten_output_0" });
+    expect([model.featureDim, model.numClasses, await model.head()]).toEqual([8, undefined, undefined]);
+    const { features } = await model.extract(images, { outputs: ["features"] });
+    expectClose(features, expectedValues["gemm-17"]!.features.values);
+    model.dispose();
+  });
+
   // prettier-ignore
   const wrong: [string, string, Partial<OnnxOptions>, string, RegExp][] = [
     ["no linear layer", "no-linear", {}, "ERR_OPTION", /expected one last linear layer, found no Gemm or MatMul .* outputs logits; name values/],

@@ -1,6 +1,6 @@
 // Starts one call and keeps nothing else alive: the process is to last until its promise is settled.
 const { ResNet } = require("../../../dist/index.js");
-const { network, data, useOneThread } = require("./tiny-network.cjs");
+const { network, data, onnxModel, photos, useOneThread } = require("./tiny-network.cjs");
 
 const calls = {
   async fit() {
@@ -10,6 +10,10 @@ const calls = {
   async extract() {
     const model = await network();
     return () => model.extract(data(128)).then(({ features }) => `extracted ${features.shape[0]} rows`);
+  },
+  async onnx() {
+    const model = await onnxModel();
+    return () => model.extract(photos(128)).then(({ features }) => `extracted ${features.shape[0]} rows of onnxruntime`);
   },
   async load(file) {
     return () => ResNet.load(file).then((model) => `loaded ResNet${model.architecture.depth}`);
