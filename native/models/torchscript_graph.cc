@@ -43,6 +43,7 @@ std::optional<at::Tensor> constant_tensor(const Value* value) {
   if (constant && constant->isTensor()) return constant->toTensor();
   // The transpose of a weight stays in the graph where freezing did not fold it.
   const Node* node = value->node();
+  if (is_op(node, "aten::to")) return constant_tensor(node->input(0));  // a cast to the input's dtype
   if ((is_op(node, "aten::t") || is_op(node, "aten::numpy_T") || is_op(node, "aten::detach")) &&
       node->inputs().size() == 1) {
     const auto inner = constant_tensor(node->input(0));
@@ -125,9 +126,10 @@ bool follows_logits(const Node* node) {
 
 // The layers on the way from the output back to the pictures.
 struct Search {
-  std::vector<Linear> layers;   // the first met on each way
-  const Node* other = nullptr;  // some other operation before them that a classifier does not end with
-  bool passes_by = false;       // whether a way leads to the pictures without meeting a linear layer
+  std::vector<Linear> layers;    // the first met on each way
+  const Node* other = nullptr;   // some other operation before them that a classifier does not end with
+  bool computed_weight = false;  // whether a linear layer whose weight is no constant gives the output
+  bool passes_by = false;        // whether a way leads to the pictures without meeting a linear layer
 };
 
 void search_back(Value* from, Search& found) {
@@ -162,6 +164,8 @@ void search_back(Value* from, Search& found) {
       found.layers.push_back(std::move(*layer));
       continue;
     }
+    const bool linear = is_op(node, "aten::linear") || is_op(node, "aten::addmm");
+    if (linear && found.other == nullptr) found.computed_weight = true;
     if (!follows_logits(node) && found.other == nullptr) found.other = node;
     if (node->kind() == prim::If) {
       const auto outputs = node->outputs();
@@ -312,6 +316,10 @@ std::optional<Linear> last_linear(const Output& output, bool required) {
   }
   Search found;
   search_back(output.whole, found);
+  if (found.computed_weight && required) {
+    fail("ERR_OPTION", "features: the model computes the weight of its last linear layer; name the submodule or value ",
+         "whose output is the features, or \"output\" for a model that gives embeddings");
+  }
   if (found.layers.empty() || found.passes_by) return {};  // features alone
   if (found.layers.size() > 1) {
     if (!required) return {};

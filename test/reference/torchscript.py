@@ -96,6 +96,14 @@ class Product(Small):
         return self.trunk(x) @ self.weight + self.bias
 
 
+class Cast(Small):
+    """As timm's layers cast their weights where they are scripted."""
+
+    def forward(self, x):
+        rows = self.trunk(x)
+        return F.linear(rows, self.fc.weight.to(dtype=rows.dtype), bias=self.fc.bias.to(dtype=rows.dtype))
+
+
 class Pair(Small):
     def forward(self, x):
         features = self.trunk(x)
@@ -233,6 +241,9 @@ def write_fixtures():
     with torch.no_grad():
         expect("product", "product", model.trunk(x), model(x))
         cases["product"]["weight"], cases["product"]["bias"] = lists(model.weight.t()), model.bias.double().tolist()
+        model = made(Cast)
+        script(Cast, "cast")
+        expect("cast", "cast", model.trunk(x), model(x), model.fc)
         trace(Trunk, "embedding")
         expect("embedding", "embedding", made(Trunk)(x), None)
         expect("embedding output", "embedding", made(Trunk)(x), None, option="output")
