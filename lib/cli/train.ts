@@ -7,6 +7,7 @@ import { setThreads } from "../native/device";
 import { LibtorchOodError } from "../core/errors";
 import { imageResizes, type ImageResize } from "../images/geometry";
 import { presetNames, type PresetName } from "../protocols/preset";
+import { resNetDepths, resNetStems, type ResNetDepth, type ResNetStem } from "../models/resnet/architecture";
 import { ResNet, type EpochReport, type FitOptions, type TrainingOptions } from "../models/resnet/resnet";
 import { dataHelp, dataSpec, randomSubset, readData, shareOrData, type DataSpec } from "./data-sets";
 import { requireOutput } from "./output-files";
@@ -37,11 +38,12 @@ interface TrainOptions extends SessionOptions, TrainingChoices, Pick<TrainingOpt
   augmentation?: "none" | "crop-flip";
   out: string;
   subset?: number;
-  imageSize: number;
+  imageSize?: number;
   channels: string;
   resize?: ImageResize;
   preset?: PresetName;
   depth?: string;
+  stem?: ResNetStem;
   width?: number;
   featureDim?: number;
   temperature?: number;
@@ -87,14 +89,15 @@ export function trainCommand(): Command {
     .option("--test <share>", 'share of the images to leave out for "evaluate"', realNumber)
     .option(...skipErrorsOption)
     .option(...maxPixelsOption)
-    .option("--image-size <pixels>", "height and width of a folder's images", wholeNumber(1), 32)
+    .option("--image-size <pixels>", 'height and width of a folder\'s images (default 32, and 224 with "--stem imagenet")', wholeNumber(1))
     .addOption(choice("--channels <n>", "channels of a folder's images: 3 (RGB) or 1 (grey)", ["3", "1"]).default("3"))
     .addOption(choice("--resize <how>", "how to resize a folder's images of another size (default center-crop)", imageResizes))
     .optionsGroup("Network:")
     .addOption(choice("--preset <name>", "choices of a publication for network and training; other options override them", presetNames))
-    .addOption(choice("--depth <n>", "ResNet18 or ResNet50 (default 18)", ["18", "50"]))
+    .addOption(choice("--depth <n>", "ResNet18 to ResNet152 (default 18)", resNetDepths.map(String)))
+    .addOption(choice("--stem <kind>", "first layers, for small or for large images (default cifar)", resNetStems))
     .option("--width <factor>", "multiplies the channels of every layer (default 1)", realNumber)
-    .option("--feature-dim <d>", "length of the feature vector (default 512·width, 2048·width for ResNet50)", wholeNumber(1))
+    .option("--feature-dim <d>", "length of the feature vector (default 512·width, 2048·width from depth 50 on)", wholeNumber(1))
     .option("--l2", "L2-normalise the features (default)")
     .option("--no-l2", "do not L2-normalise the features")
     .option("--leaky-relu", "use leaky ReLU (default)")
@@ -154,7 +157,8 @@ async function train(spec: DataSpec, options: TrainOptions, session: Session, hi
   await requireOutput("--out", out, { "--checkpoint": checkpoint });
   if (checkpoint !== undefined) await requireOutput("--checkpoint", checkpoint);
   if (options.threads !== undefined) await setThreads(options.threads);
-  const { imageSize, resize } = options;
+  const { stem, resize } = options;
+  const imageSize = options.imageSize ?? (stem === "imagenet" ? 224 : 32);
   const reading = { split: "train" as const, imageSize, channels: Number(options.channels), resize, session };
   const all = randomSubset(await readData(spec, reading), options.subset, options.seed);
   const { calibration, test } = options;
@@ -173,7 +177,8 @@ async function train(spec: DataSpec, options: TrainOptions, session: Session, hi
   const model = await ResNet.create(
     given({
       preset: options.preset,
-      depth: options.depth === undefined ? undefined : (Number(options.depth) as 18 | 50),
+      depth: options.depth === undefined ? undefined : (Number(options.depth) as ResNetDepth),
+      stem,
       numClasses: images.classNames.length,
       inChannels: channels,
       imageSize: height,

@@ -336,7 +336,7 @@ export class Detector {
     if (maxImageSize !== Infinity) integer(maxImageSize, "maxImageSize", 1);
     const { description, tensors, calibrationScores, calibrationLabels } = await readDetectorFile(path);
     const { network: own, model: foreign, score: stored, classifier: classes, ...rest } = description;
-    if (own) requireImageSize(path, own.architecture, maxImageSize);
+    if (own) requireImageSize(path, own, maxImageSize);
     if (foreign === undefined && given.model !== undefined) {
       fail("ERR_OPTION", "model", own ? "none: the network lies in the detector's file" : "none: the detector takes features", given.model);
     }

@@ -14,12 +14,17 @@ export interface NativeJobControl {
   resume(): void;
 }
 
+/** The dtypes that a file has floating numbers in. */
+export type StoredDtype = "float64" | "float32" | "float16" | "bfloat16";
+
 /** native/binding/tensor.cc: an array in host memory, held by handle. */
 export interface NativeTensor {
   readonly shape: number[];
   readonly dtype: NativeDtype;
   readonly disposed: boolean;
   toTypedArray(): NativeArray;
+  /** Rounded to nearest, ties to even; of float16 and bfloat16 the bit patterns. ERR_RANGE for a number that becomes infinite. */
+  toTypedArray(stored: StoredDtype): NativeArray | Uint16Array;
   write(offset: number, data: NativeArray): void;
   slice(start: number, end: number): NativeTensor;
   dispose(): void;
@@ -32,7 +37,8 @@ export interface NativeNamedTensor {
 
 /** native/models/network.h: Architecture. */
 export interface NativeArchitecture {
-  depth: 18 | 50;
+  depth: 18 | 34 | 50 | 101 | 152;
+  stem: "cifar" | "imagenet";
   numClasses: number;
   inChannels: number;
   imageSize: number;
@@ -58,6 +64,8 @@ export interface NativeFitOptions {
   epochs: number;
   batchSize: number;
   learningRate: number;
+  /** Of the last layer. */
+  headLearningRate: number;
   momentum: number;
   weightDecay: number;
   nesterov: boolean;
@@ -78,6 +86,8 @@ export interface NativeFitOptions {
   momentumBuffers: NativeNamedTensor[];
   /** After the event of every epoch but the last wait for the control's `resume()`; other calls compute meanwhile. */
   holdAfterEpoch: boolean;
+  /** Names of parameters or modules that stay as they are. */
+  frozen: readonly string[];
 }
 
 export interface NativeBatchEvent {
@@ -353,7 +363,8 @@ export interface NativeInfo {
 
 export interface Native {
   JobControl: new () => NativeJobControl;
-  Tensor: new (data: NativeArray | null, shape: readonly number[], dtype: NativeDtype) => NativeTensor;
+  /** `stored` is the dtype of the data where that is another; a Uint16Array holds the bit patterns of float16 and bfloat16. */
+  Tensor: new (data: NativeArray | Uint16Array | null, shape: readonly number[], dtype: NativeDtype, stored?: StoredDtype) => NativeTensor;
   ResNet: {
     /** Every parameter and buffer of a float32 network, parameters first; none is allocated. */
     describe(architecture: NativeArchitecture): NativeTensorDescription[];

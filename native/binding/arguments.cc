@@ -81,6 +81,14 @@ std::vector<double> numbers_argument(const Napi::Value& value, const char* name)
   return numbers;
 }
 
+std::vector<std::string> strings_argument(const Napi::Value& value, const char* name) {
+  if (!value.IsArray()) fail("ERR_OPTION", name, ": expected an array of strings, found ", kind_of(value));
+  const auto array = value.As<Napi::Array>();
+  std::vector<std::string> strings(array.Length());
+  for (uint32_t i = 0; i < array.Length(); ++i) strings[i] = string_argument(array.Get(i), name);
+  return strings;
+}
+
 c10::Device device_argument(const Napi::Value& value, const char* name) {
   const std::string text = string_argument(value, name);
   if (text == "cpu") return c10::Device(c10::kCPU);

@@ -27,6 +27,7 @@ std::string string_argument(const Napi::Value& value, const char* name);
 Napi::Object object_argument(const Napi::Value& value, const char* name);
 std::vector<int64_t> integers_argument(const Napi::Value& value, const char* name, int64_t minimum = 0);
 std::vector<double> numbers_argument(const Napi::Value& value, const char* name);
+std::vector<std::string> strings_argument(const Napi::Value& value, const char* name);
 
 // One of several words, each with what it stands for; ERR_OPTION for any other.
 template <class Choice>

@@ -25,9 +25,9 @@ namespace {
 Architecture architecture_argument(const Napi::Value& value) {
   const Napi::Object object = object_argument(value, "architecture");
   Architecture architecture;
-  architecture.depth = integer_argument(object.Get("depth"), "depth", 18, 50);
-  if (architecture.depth != 18 && architecture.depth != 50)
-    fail("ERR_OPTION", "depth: expected 18 or 50, found ", architecture.depth);
+  architecture.depth = integer_argument(object.Get("depth"), "depth", 18, 152);
+  architecture.stem =
+      choice_argument<Stem>(object.Get("stem"), "stem", {{"cifar", Stem::cifar}, {"imagenet", Stem::imagenet}});
   architecture.num_classes = integer_argument(object.Get("numClasses"), "numClasses", 2, 1 << 20);
   architecture.in_channels = integer_argument(object.Get("inChannels"), "inChannels", 1, 4096);
   architecture.image_size = integer_argument(object.Get("imageSize"), "imageSize", 1, 4096);
@@ -53,6 +53,8 @@ TrainingOptions training_options_argument(const Napi::Value& value, const Archit
   options.epochs = integer_argument(object.Get("epochs"), "epochs", 1, 1 << 24);
   options.batch_size = integer_argument(object.Get("batchSize"), "batchSize", 1, 1 << 20);
   options.learning_rate = number_argument(object.Get("learningRate"), "learningRate", 0);
+  options.head_learning_rate = number_argument(object.Get("headLearningRate"), "headLearningRate", 0);
+  options.frozen = strings_argument(object.Get("frozen"), "frozen");
   options.momentum = number_argument(object.Get("momentum"), "momentum", 0, 1);
   options.weight_decay = number_argument(object.Get("weightDecay"), "weightDecay", 0);
   options.nesterov = boolean_argument(object.Get("nesterov"), "nesterov");
@@ -138,7 +140,7 @@ at::Tensor images_argument(const Napi::Value& value, const char* name, int64_t c
 }
 
 at::Tensor images_argument(const Napi::Value& value, const char* name, const Architecture& architecture) {
-  return images_argument(value, name, architecture.in_channels, architecture.image_size);
+  return images_argument(value, name, architecture.in_channels, architecture.fixed_size());
 }
 
 Normalization normalization_argument(const Napi::Value& value, int64_t channels) {

@@ -40,8 +40,21 @@ const DtypeRow& row_of(at::ScalarType dtype) {
   fail("ERR_DTYPE", "a tensor of dtype ", c10::toString(dtype), " has no JavaScript form");
 }
 
+// The dtypes that files store numbers in as patterns of 16 bits, which JavaScript has no numbers for.
+bool is_half(at::ScalarType dtype) { return dtype == at::kHalf || dtype == at::kBFloat16; }
+
+// The dtype that a file has or gets; undefined is the tensor's own.
+at::ScalarType stored_dtype_argument(const Napi::Value& value, at::ScalarType own) {
+  if (value.IsUndefined()) return own;
+  return choice_argument<at::ScalarType>(
+      value, "stored",
+      {{"float64", at::kDouble}, {"float32", at::kFloat}, {"float16", at::kHalf}, {"bfloat16", at::kBFloat16}});
+}
+
+napi_typedarray_type array_of(at::ScalarType dtype) { return is_half(dtype) ? napi_uint16_array : row_of(dtype).array; }
+
 bool holds(napi_typedarray_type array, at::ScalarType dtype) {
-  return row_of(dtype).array == array || (dtype == at::kByte && array == napi_uint8_clamped_array);
+  return array_of(dtype) == array || (dtype == at::kByte && array == napi_uint8_clamped_array);
 }
 
 struct TypedArrayView {
@@ -115,15 +128,16 @@ Tensor::Tensor(const Napi::CallbackInfo& info) : Wrapped(info) {
       hold(info.Env(), at::empty(shape, dtype));  // to zero gigabytes would hold up the event loop
       return;
     }
+    const at::ScalarType stored = stored_dtype_argument(info[3], dtype);
     const TypedArrayView view = view_of(info[0], "data");
-    if (!holds(view.type, dtype)) fail("ERR_DTYPE", "data: the typed array does not hold ", dtype_name(dtype));
+    if (!holds(view.type, stored)) fail("ERR_DTYPE", "data: the typed array does not hold ", dtype_name(stored));
     if (static_cast<int64_t>(view.length) != elements) {
       fail("ERR_SHAPE", "data: expected ", elements, " elements for shape ", c10::IntArrayRef(shape), ", found ",
            view.length);
     }
-    at::Tensor tensor = at::empty(shape, dtype);
-    if (elements > 0) std::memcpy(tensor.mutable_data_ptr(), view.data, static_cast<size_t>(bytes));
-    hold(info.Env(), std::move(tensor));
+    const at::Tensor tensor = at::empty(shape, stored);
+    if (elements > 0) std::memcpy(tensor.mutable_data_ptr(), view.data, tensor.nbytes());
+    hold(info.Env(), tensor.to(dtype));
   });
 }
 
@@ -157,8 +171,13 @@ Napi::Value Tensor::disposed(const Napi::CallbackInfo& info) {
   return Napi::Boolean::New(info.Env(), !tensor_.defined());
 }
 
+// toTypedArray(stored?): the elements, as they are or rounded to the dtype of a file
 Napi::Value Tensor::to_typed_array(const Napi::CallbackInfo& info) {
-  const at::Tensor& tensor = live("tensor");
+  const at::ScalarType stored = stored_dtype_argument(info[0], live("tensor").scalar_type());
+  const at::Tensor tensor = live("tensor").to(stored);
+  if (stored != live("tensor").scalar_type() && !at::isfinite(tensor).all().item<bool>()) {
+    fail("ERR_RANGE", "expected numbers within the range of ", dtype_name(stored), ", found larger ones");
+  }
   const auto bytes = static_cast<size_t>(tensor.nbytes());
   napi_value buffer = nullptr;
   void* data = nullptr;
@@ -167,8 +186,8 @@ Napi::Value Tensor::to_typed_array(const Napi::CallbackInfo& info) {
   }
   if (bytes > 0) std::memcpy(data, tensor.const_data_ptr(), bytes);
   napi_value array = nullptr;
-  if (napi_create_typedarray(info.Env(), row_of(tensor.scalar_type()).array, static_cast<size_t>(tensor.numel()),
-                             buffer, 0, &array) != napi_ok) {
+  if (napi_create_typedarray(info.Env(), array_of(stored), static_cast<size_t>(tensor.numel()), buffer, 0, &array) !=
+      napi_ok) {
     throw Napi::Error::New(info.Env());
   }
   return {info.Env(), array};

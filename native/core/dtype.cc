@@ -17,6 +17,10 @@ const char* dtype_name(at::ScalarType dtype) {
       return "uint8";
     case at::kChar:
       return "int8";
+    case at::kHalf:
+      return "float16";
+    case at::kBFloat16:
+      return "bfloat16";
     default:
       return c10::toString(dtype);
   }

@@ -44,8 +44,13 @@ class FrozenConvolution {
   bool fused_;
   at::Tensor weight_, bias_;
   int64_t stride_, padding_;
-  // The weight laid out as oneDNN wants it: for one image, and for several. Made when first needed.
-  mutable std::array<at::Tensor, 2> prepared_;
+  // The weight laid out as oneDNN wants it, for images of the last size: for one image, and for several. Made when
+  // needed.
+  struct Prepared {
+    at::Tensor weight;
+    int64_t height = 0, width = 0;
+  };
+  mutable std::array<Prepared, 2> prepared_;
   mutable at::Tensor transformed_;  // for winograd.h; made when first needed
 };
 

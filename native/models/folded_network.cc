@@ -50,7 +50,8 @@ at::Tensor FoldedNetwork::shortcut_of(const ResidualBlock& block, const at::Tens
 NetworkOutput FoldedNetwork::forward(const at::Tensor& x, const WantedOutputs& wanted, const Poll& poll) const {
   const at::NoGradGuard no_grad;
   const Activation activation = architecture_.activation();
-  at::Tensor out = stem_->forward(x.to(dtype_).contiguous(at::MemoryFormat::ChannelsLast), activation);
+  at::Tensor out = stem_pool(stem_->forward(x.to(dtype_).contiguous(at::MemoryFormat::ChannelsLast), activation),
+                             architecture_.stem);
   for (const ResidualBlock& block : blocks_) {
     poll();
     // The block's input is nobody else's by now, so that its memory may take the sum.

@@ -28,7 +28,7 @@ class FoldedNetwork final : public InferenceModel {
   int64_t feature_dim() const override { return fc_weight_.size(1); }
   int64_t num_classes() const override { return fc_weight_.size(0); }
   int64_t in_channels() const override { return architecture_.in_channels; }
-  int64_t image_size() const override { return architecture_.image_size; }
+  int64_t image_size() const override { return architecture_.fixed_size(); }
   int64_t nbytes() const override { return nbytes_; }  // of the folded weights
 
  private:

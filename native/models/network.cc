@@ -1,4 +1,4 @@
-// The DDU ResNet.
+// The ResNet.
 #include "models/network.h"
 
 #include <ATen/CPUGeneratorImpl.h>
@@ -18,7 +18,26 @@ at::Tensor uniform(at::IntArrayRef shape, double bound, const Initialiser& initi
   return at::empty(shape, initialiser.options()).uniform_(-bound, bound, initialiser.generator);
 }
 
-int64_t expansion(const Architecture& architecture) { return architecture.depth == 18 ? 1 : 4; }
+bool has_bottlenecks(const Architecture& architecture) { return architecture.depth >= 50; }
+
+int64_t expansion(const Architecture& architecture) { return has_bottlenecks(architecture) ? 4 : 1; }
+
+// Blocks of each of the four layers (He et al. 2016, table 1).
+std::vector<int64_t> block_counts(int64_t depth) {
+  switch (depth) {
+    case 18:
+      return {2, 2, 2, 2};
+    case 34:
+    case 50:
+      return {3, 4, 6, 3};
+    case 101:
+      return {3, 4, 23, 3};
+    case 152:
+      return {3, 8, 36, 3};
+    default:
+      fail("ERR_OPTION", "depth: expected 18, 34, 50, 101 or 152, found ", depth);
+  }
+}
 
 bool is_normalised(const Architecture& architecture) { return architecture.spectral_norm_coefficient > 0; }
 
@@ -31,9 +50,13 @@ at::Tensor l2_normalised(const at::Tensor& features) {
 }
 
 at::Tensor shortcut_pool(const at::Tensor& x, int64_t stride) {
-  const int64_t kernel = x.size(2) % 2 != 0 ? 1 : stride;
-  if (kernel == 1 && stride == 1) return x;
-  return at::avg_pool2d(x, kernel, stride);
+  if (stride == 1) return x;
+  const auto kernel = [&](int64_t side) { return side % 2 != 0 ? 1 : stride; };
+  return at::avg_pool2d(x, {kernel(x.size(2)), kernel(x.size(3))}, stride);
+}
+
+at::Tensor stem_pool(const at::Tensor& x, Stem stem) {
+  return stem == Stem::imagenet ? at::max_pool2d(x, /*kernel_size=*/3, /*stride=*/2, /*padding=*/1) : x;
 }
 
 Convolution::Convolution(const Architecture& architecture, int64_t in, int64_t out, int64_t kernel, int64_t stride,
@@ -132,7 +155,7 @@ Block::Block(const Architecture& architecture, int64_t in, int64_t planes, int64
     batch_norms.push_back(register_module("bn" + index, std::make_shared<BatchNorm>(to, initialiser)));
   };
   const int64_t out = planes * expansion(architecture);
-  if (architecture.depth == 18) {
+  if (!has_bottlenecks(architecture)) {
     add(in, planes, 3, stride, input_size);
     add(planes, planes, 3, 1, output_size);
   } else {
@@ -159,8 +182,7 @@ Network::Network(const Architecture& architecture, uint64_t seed, at::Device dev
   const auto planes_of = [&](int64_t base) {
     return std::max<int64_t>(1, static_cast<int64_t>(std::llround(static_cast<double>(base) * architecture.width)));
   };
-  const std::vector<int64_t> counts =
-      architecture.depth == 18 ? std::vector<int64_t>{2, 2, 2, 2} : std::vector<int64_t>{3, 4, 6, 3};
+  const std::vector<int64_t> counts = block_counts(architecture.depth);
   const int64_t grow = expansion(architecture);
   const int64_t last_planes = architecture.feature_dim > 0 ? architecture.feature_dim / grow : planes_of(512);
   if (architecture.feature_dim > 0 && last_planes * grow != architecture.feature_dim) {
@@ -170,9 +192,12 @@ Network::Network(const Architecture& architecture, uint64_t seed, at::Device dev
 
   int64_t size = architecture.image_size;
   int64_t channels = planes_of(64);
-  stem_convolution = register_module("conv1", std::make_shared<Convolution>(architecture, architecture.in_channels,
-                                                                            channels, 3, 1, size, initialiser));
+  const bool large = architecture.stem == Stem::imagenet;
+  stem_convolution =
+      register_module("conv1", std::make_shared<Convolution>(architecture, architecture.in_channels, channels,
+                                                             large ? 7 : 3, large ? 2 : 1, size, initialiser));
   stem_batch_norm = register_module("bn1", std::make_shared<BatchNorm>(channels, initialiser));
+  if (large) size = (size + 3) / 4;  // the convolution's ⌈size / 2⌉, and again the pool's
   for (size_t layer = 0; layer < counts.size(); ++layer) {
     const int64_t planes = layer == 3 ? last_planes : planes_of(int64_t{64} << layer);
     auto sequence = register_module("layer" + std::to_string(layer + 1), std::make_shared<torch::nn::Module>());
@@ -202,6 +227,7 @@ NetworkOutput Network::forward(const at::Tensor& x, at::ScalarType compute_dtype
   if (is_training()) mark_changed();
   at::Tensor out =
       activate_(stem_batch_norm->forward(stem_convolution->forward(x.to(compute_dtype))), architecture_.activation());
+  out = stem_pool(out, architecture_.stem);
   for (const auto& block : blocks) {
     poll();
     if (out.requires_grad()) out.register_hook([poll](const at::Tensor&) { poll(); });

@@ -1,5 +1,6 @@
-// The DDU ResNet (METHOD.md section 1): a CIFAR-stem ResNet18 or ResNet50 whose every departure from the standard one
-// is a switch. Parameters and buffers carry the names of DDU's PyTorch code, so that weights go both ways.
+// The ResNet (METHOD.md section 1): ResNet18 to ResNet152 with the stem of CIFAR or of ImageNet, whose every departure
+// from the standard one is a switch. Parameters and buffers carry the names of DDU's PyTorch code, so that weights go
+// both ways.
 #pragma once
 
 #include <torch/nn/module.h>
@@ -19,11 +20,16 @@
 
 namespace ood {
 
+// What comes before the residual layers: a 3×3 convolution for images of about 32 pixels, or a 7×7 convolution of stride
+// 2 and a max pool of stride 2 for those of about 224.
+enum class Stem { cifar, imagenet };
+
 struct Architecture {
-  int64_t depth = 18;
+  int64_t depth = 18;  // 18, 34, 50, 101 or 152
+  Stem stem = Stem::cifar;
   int64_t num_classes = 10;
   int64_t in_channels = 3;
-  int64_t image_size = 32;
+  int64_t image_size = 32;  // of the spectral norm's operators; with the stem of CIFAR, of every image
   double width = 1.0;       // multiplies the 64, 128, 256, 512 planes of the four layers
   int64_t feature_dim = 0;  // length of the feature vector; 0: what depth and width give
   bool leaky_relu = false;
@@ -34,6 +40,8 @@ struct Architecture {
   bool l2_normalize = true;
   double temperature = 1.0;
 
+  // Height and width of every image; 0: any.
+  int64_t fixed_size() const { return stem == Stem::imagenet ? 0 : image_size; }
   Activation activation() const { return leaky_relu ? Activation::leaky_relu : Activation::relu; }
 };
 
@@ -129,7 +137,7 @@ class Network : public torch::nn::Module {
   // One power iteration of every convolution's spectral norm; the architecture says how many a new network begins with.
   void warm_up(const Poll& poll);
 
-  // x [N, inChannels, H, W] normalised images. The convolutional body computes in `compute_dtype`; from the pooled
+  // x [N, in_channels, H, W] normalised images. The convolutional body computes in `compute_dtype`; from the pooled
   // features on, in the parameters' dtype.
   NetworkOutput forward(const at::Tensor& x, at::ScalarType compute_dtype, const Poll& poll);
 
@@ -169,7 +177,10 @@ NamedTensors described_state(const Architecture& architecture);
 // z / max(‖z‖₂, 1e-12) by row.
 at::Tensor l2_normalised(const at::Tensor& features);
 
-// The average pool of an avg-pool shortcut: kernel = stride, or kernel 1 where the height is odd.
+// The average pool of an avg-pool shortcut: along each side kernel = stride, or kernel 1 where the side is odd.
 at::Tensor shortcut_pool(const at::Tensor& x, int64_t stride);
+
+// The max pool that ends the stem of ImageNet; x itself for the other.
+at::Tensor stem_pool(const at::Tensor& x, Stem stem);
 
 }  // namespace ood

@@ -51,7 +51,7 @@ TrainingOptions recipe(int64_t epochs) {
   TrainingOptions options;
   options.epochs = epochs;
   options.batch_size = 16;
-  options.learning_rate = 0.05;
+  options.learning_rate = options.head_learning_rate = 0.05;
   options.augmentation = {1, true};
   options.normalization = {{0.4, 0.4, 0.4}, {0.2, 0.2, 0.2}};
   options.seed = 3;
@@ -136,10 +136,11 @@ TEST_CASE("extraction: folded features are those of the network in evaluation mo
 }
 
 TEST_CASE("networks: a description has the names, shapes and dtypes of a network's tensors, and no memory") {
-  for (const int64_t depth : {18, 50}) {
+  for (const int64_t depth : {18, 34, 50, 101, 152}) {
     for (const bool plain : {false, true}) {
       Architecture architecture;
       architecture.depth = depth;
+      architecture.stem = depth == 18 || depth == 50 ? Stem::cifar : Stem::imagenet;
       architecture.width = 0.0625;
       architecture.image_size = 9;
       architecture.avg_pool_shortcut = !plain;

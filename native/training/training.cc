@@ -32,6 +32,12 @@ double seconds_between(std::chrono::steady_clock::time_point from, std::chrono::
   return std::chrono::duration<double>(to - from).count();
 }
 
+// Whether `name` is one of `frozen`, or is part of a module that is.
+bool is_among(const std::string& name, const std::vector<std::string>& frozen) {
+  return std::any_of(frozen.begin(), frozen.end(),
+                     [&](const std::string& part) { return name == part || name.starts_with(part + "."); });
+}
+
 // A run's state between its steps. Inside of an epoch, sums stay on the device: reading them would wait for it.
 class Training {
  public:
@@ -52,8 +58,15 @@ class Training {
  private:
   using Clock = std::chrono::steady_clock;
 
+  // What SGD keeps of a parameter, and the rate that it begins at.
+  struct Trained {
+    std::string name;
+    at::Tensor parameter, momentum;
+    bool head;
+  };
+
   void report_batch();
-  void update(double rate);
+  void update(int64_t batch);
   double mean_loss();
 
   std::shared_ptr<Network> network_;
@@ -62,9 +75,10 @@ class Training {
   Poll poll_;
   at::Tensor images_, labels_, validation_images_, validation_labels_;
   at::Tensor host_labels_;  // of the neural-collapse loss: a batch's classes are known without waiting for the device
-  std::vector<at::Tensor> parameters_, momentum_;
-  std::vector<std::string> names_;
-  int64_t batches_;  // per epoch
+  std::vector<Trained> trained_parameters_;
+  std::vector<at::Tensor> frozen_parameters_;
+  std::vector<torch::nn::Module*> frozen_modules_;  // of the network: those all of whose own parameters are frozen
+  int64_t batches_;                                 // per epoch
 
   int64_t epoch_ = 0, batch_ = 0;  // done: epochs, and batches of this one
   at::Tensor order_;
@@ -87,9 +101,11 @@ Training::Training(std::shared_ptr<Network> network, TrainingOptions options, co
     validation_labels_ = data.validation_labels.to(device, at::kLong);
   }
   batches_ = (images_.size(0) + options_.batch_size - 1) / options_.batch_size;
-  for (auto& [name, parameter] : network_->trainable()) {
-    names_.push_back(name);
-    parameters_.push_back(parameter);
+  for (const auto& [name, parameter] : network_->trainable()) {
+    if (is_among(name, options_.frozen)) {
+      frozen_parameters_.push_back(parameter);
+      continue;
+    }
     const auto saved = std::find_if(options_.momentum_buffers.begin(), options_.momentum_buffers.end(),
                                     [&, &key = name](const auto& buffer) { return buffer.first == key; });
     // empty_like keeps the parameter's strides, which the fused update relies on.
@@ -103,14 +119,24 @@ Training::Training(std::shared_ptr<Network> network, TrainingOptions options, co
     } else if (options_.start_epoch > 0) {
       fail("ERR_CORRUPT_FILE", "checkpoint: no momentum of ", name);
     }
-    momentum_.push_back(buffer);
+    trained_parameters_.push_back({name, parameter, buffer, name.starts_with("fc.")});
   }
+  if (trained_parameters_.empty()) fail("ERR_OPTION", "frozen: expected at least one parameter that is trained");
+  for (const auto& module : network_->named_modules(/*name_prefix=*/"", /*include_self=*/false)) {
+    const auto own = module.value()->named_parameters(/*recurse=*/false);
+    if (!own.is_empty() && std::all_of(own.begin(), own.end(), [&](const auto& parameter) {
+          return is_among(module.key() + "." + parameter.key(), options_.frozen);
+        }))
+      frozen_modules_.push_back(module.value().get());
+  }
+  for (at::Tensor& parameter : frozen_parameters_) parameter.set_requires_grad(false);
   options_.momentum_buffers.clear();
 }
 
 Training::~Training() {
   // The network outlives its training; gradients as large as its weights must not.
-  for (at::Tensor& parameter : parameters_) parameter.mutable_grad().reset();
+  for (Trained& trained : trained_parameters_) trained.parameter.mutable_grad().reset();
+  for (at::Tensor& parameter : frozen_parameters_) parameter.set_requires_grad(true);
 }
 
 void Training::begin_epoch(int64_t epoch) {
@@ -152,14 +178,16 @@ void Training::train_batch(int64_t batch) {
 
   at::AutoGradMode with_grad(true);
   network_->train();
+  // A frozen batch norm keeps its statistics, and a frozen convolution the vectors of its spectral norm.
+  for (torch::nn::Module* module : frozen_modules_) module->eval();
   const NetworkOutput output = network_->forward(normalise(images, options_.normalization, options_.compute_dtype),
                                                  options_.compute_dtype, poll_);
   const at::Tensor loss = classes ? collapse_loss(output.features, network_->fc_weight(), *classes).sum()
                                   : at::cross_entropy_loss(output.logits, targets);
-  for (at::Tensor& parameter : parameters_) parameter.mutable_grad().reset();
+  if (!loss.requires_grad()) fail("ERR_OPTION", "frozen: expected a parameter left that the loss depends on");
+  for (Trained& trained : trained_parameters_) trained.parameter.mutable_grad().reset();
   loss.backward();
-  rate_ = learning_rate(options_, epoch_, batch, batches_);
-  update(rate_);
+  update(batch);
 
   const at::NoGradGuard no_grad;
   loss_sum_.add_(loss.detach().to(at::kDouble), static_cast<double>(end - start));
@@ -178,22 +206,28 @@ void Training::report_batch() {
   }
 }
 
-void Training::update(double rate) {
+void Training::update(int64_t batch) {
   const at::NoGradGuard no_grad;
-  std::vector<at::Tensor> values, gradients, momentum;
-  for (size_t i = 0; i < parameters_.size(); ++i) {
-    const at::Tensor& parameter = parameters_[i];
-    at::Tensor gradient = parameter.grad();
-    if (!gradient.defined()) continue;  // the bias of the last layer, of which the neural-collapse loss knows nothing
-    // The fused kernel walks the memory of parameter, gradient and momentum side by side.
-    if (gradient.strides() != parameter.strides()) gradient = at::empty_like(parameter).copy_(gradient);
-    gradients.push_back(std::move(gradient));
-    values.push_back(parameter.detach());
-    momentum.push_back(momentum_[i]);
+  rate_ = learning_rate(options_, options_.learning_rate, epoch_, batch, batches_);
+  for (const bool head : {false, true}) {
+    std::vector<at::Tensor> values, gradients, momentum;
+    for (const Trained& trained : trained_parameters_) {
+      at::Tensor gradient = trained.parameter.grad();
+      // The neural-collapse loss knows nothing of the bias of the last layer.
+      if (trained.head != head || !gradient.defined()) continue;
+      // The fused kernel walks the memory of parameter, gradient and momentum side by side.
+      if (gradient.strides() != trained.parameter.strides())
+        gradient = at::empty_like(trained.parameter.detach()).copy_(gradient);
+      gradients.push_back(std::move(gradient));
+      values.push_back(trained.parameter.detach());
+      momentum.push_back(trained.momentum);
+    }
+    if (values.empty()) continue;
+    const double rate = head ? learning_rate(options_, options_.head_learning_rate, epoch_, batch, batches_) : rate_;
+    at::_fused_sgd_(values, gradients, momentum, options_.weight_decay, options_.momentum, rate, /*dampening=*/0.0,
+                    options_.nesterov,
+                    /*maximize=*/false, /*is_first_step=*/false);
   }
-  at::_fused_sgd_(values, gradients, momentum, options_.weight_decay, options_.momentum, rate, /*dampening=*/0.0,
-                  options_.nesterov,
-                  /*maximize=*/false, /*is_first_step=*/false);
   network_->mark_changed();
 }
 
@@ -233,22 +267,22 @@ void Training::end_epoch() {
   const bool last = epoch_ >= options_.epochs;
   if (options_.snapshot_every > 0 && (last || epoch_ % options_.snapshot_every == 0)) {
     for (const auto& [name, tensor] : network_->state()) report.state.emplace_back(name, copy_to_host(tensor));
-    for (size_t i = 0; i < momentum_.size(); ++i)
-      report.momentum_buffers.emplace_back(names_[i], copy_to_host(momentum_[i]));
+    for (const Trained& trained : trained_parameters_)
+      report.momentum_buffers.emplace_back(trained.name, copy_to_host(trained.momentum));
   }
   if (events_.on_epoch) events_.on_epoch(std::move(report));
 }
 
 }  // namespace
 
-double learning_rate(const TrainingOptions& options, int64_t epoch, int64_t step, int64_t steps) {
+double learning_rate(const TrainingOptions& options, double first, int64_t epoch, int64_t step, int64_t steps) {
   if (options.cosine) {
     const double done = static_cast<double>(epoch * steps + step) / static_cast<double>(options.epochs * steps);
-    return cosine_floor + (options.learning_rate - cosine_floor) * 0.5 * (1 + std::cos(done * std::numbers::pi));
+    return cosine_floor + (first - cosine_floor) * 0.5 * (1 + std::cos(done * std::numbers::pi));
   }
   const auto passed =
       std::count_if(options.milestones.begin(), options.milestones.end(), [&](int64_t m) { return m <= epoch; });
-  double rate = options.learning_rate;
+  double rate = first;
   for (int64_t i = 0; i < passed; ++i) rate *= options.gamma;
   return rate;
 }

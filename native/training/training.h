@@ -8,6 +8,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "core/named_tensors.h"
@@ -25,6 +26,7 @@ struct TrainingOptions {
   int64_t epochs = 1;
   int64_t batch_size = 128;
   double learning_rate = 0.1;
+  double head_learning_rate = 0.1;  // of the last layer
   double momentum = 0.9;
   double weight_decay = 5e-4;
   bool nesterov = false;
@@ -38,7 +40,8 @@ struct TrainingOptions {
   Normalization normalization;
   int64_t snapshot_every = 0;
   int64_t start_epoch = 0;
-  NamedTensors momentum_buffers;  // of start_epoch > 0
+  NamedTensors momentum_buffers;    // of start_epoch > 0
+  std::vector<std::string> frozen;  // names of parameters or of modules, whose parameters stay as they are
 };
 
 struct BatchReport {
@@ -51,13 +54,13 @@ struct EpochReport {
   // Means per sample over the epoch's training batches, as they were seen; without batches left out.
   double loss, accuracy;
   std::optional<double> validation_accuracy;
-  double learning_rate;  // of the epoch's last step
+  double learning_rate;  // of the epoch's last step, not the last layer's
   double images_per_second, seconds;
   NamedTensors state, momentum_buffers;  // copies in host memory where a snapshot is due, else empty
 };
 
-// The learning rate of a step; `steps` is the number of steps of an epoch.
-double learning_rate(const TrainingOptions& options, int64_t epoch, int64_t step, int64_t steps);
+// The learning rate of a step, which begins at `first`; `steps` is the number of steps of an epoch.
+double learning_rate(const TrainingOptions& options, double first, int64_t epoch, int64_t step, int64_t steps);
 
 // Everything random in an epoch follows from (seed, epoch) alone: a resumed run needs no generator state.
 uint64_t epoch_seed(uint64_t seed, int64_t epoch);

@@ -9,6 +9,7 @@ import { NpyWriter } from "../../lib/formats/npy";
 import { serializeSafetensors, writeSafetensors, type SafetensorsInput } from "../../lib/formats/safetensors";
 import { writeStateFile } from "../../lib/formats/state-file";
 import { resolveArchitecture } from "../../lib/models/resnet/architecture";
+import { usualGeometry } from "../../lib/models/resnet/input";
 import { writeModelFile } from "../../lib/models/resnet/model-file";
 import { Tensor } from "../../lib/native/tensor";
 import { temporaryDirectory } from "../support/temporary-directory";
@@ -60,8 +61,10 @@ test("fitted numbers, in pieces where they are large", async () => {
 });
 
 test("a network and its checkpoint", async () => {
+  const architecture = resolveArchitecture({ numClasses: 2, imageSize: 8, width: 1 / 16 });
   const description = {
-    architecture: resolveArchitecture({ numClasses: 2, imageSize: 8, width: 1 / 16 }),
+    architecture,
+    geometry: usualGeometry(architecture),
     normalization: { mean: [0.5, 0.25, 0.125], std: [0.5, 0.5, 0.5] },
     classNames: ["cat", "dog"],
     preset: undefined,
@@ -76,8 +79,8 @@ test("a network and its checkpoint", async () => {
   await writeModelFile(directory.path("model.safetensors"), description, state);
   await writeModelFile(directory.path("checkpoint.safetensors"), description, state, [{ name: "fc.weight", tensor: float32(2, 32) }]);
   expect([hashOf("model.safetensors"), hashOf("checkpoint.safetensors")]).toEqual([
-    "899083e1508970fc0fa8a7639e68970c8cce14dbd533bc752a9376919c4ab8f6",
-    "d70e60a71b5c0160521ae09ef2b475d3c309d1250bd7168b4c7ea15c82515bcf",
+    "aef9ff80750e3ef9bc1c5aca3249fbd4204e765eb5093c73cbdc718ddeb8c827",
+    "d1b57aae5cc1e4e09662ceb0cb1127ac9a4c6efba1afe4b64199932ea0b63964",
   ]);
 });
 

@@ -10,6 +10,9 @@ Choices that the description leaves open:
   features are d long; there is no extra projection. Where that makes layer4 narrower than layer3, the average-pool
   shortcut keeps the first channels, the mirror image of padding with zeros.
 - The side of every feature map is ceil(side / stride), from `imageSize` on; spectral normalisation works at these sizes.
+- `stem` "imagenet" is torchvision's: a 7x7 convolution of stride 2, batch norm, activation, a 3x3 max pool of stride 2; images may have any
+  height and width.
+- The average-pool shortcut has kernel 1 along a side that is odd.
 - The last map is averaged whatever its side is (4 for images of 28 and 32 pixels).
 - `temperature` divides what fc sees; the returned features are those before that division.
 """
@@ -23,6 +26,7 @@ from torch.nn import functional as F
 
 DEFAULTS = {
     "depth": 18,
+    "stem": "cifar",
     "numClasses": 10,
     "inChannels": 3,
     "imageSize": 32,
@@ -120,7 +124,7 @@ class PooledShortcut(nn.Module):
         self.out_channels, self.stride = out_channels, stride
 
     def forward(self, x):
-        kernel = 1 if x.shape[2] % 2 else self.stride
+        kernel = tuple(1 if side % 2 else self.stride for side in x.shape[2:])
         return F.pad(F.avg_pool2d(x, kernel, self.stride), (0, 0, 0, 0, 0, self.out_channels - x.shape[1]))
 
 
@@ -162,8 +166,9 @@ class ResNet(nn.Module):
     def __init__(self, options=None):
         super().__init__()
         self.options = o = complete(options or {})
-        expansion = {18: 1, 50: 4}[o["depth"]]
-        blocks = {18: (2, 2, 2, 2), 50: (3, 4, 6, 3)}[o["depth"]]
+        expansion = 1 if o["depth"] < 50 else 4
+        blocks = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}[o["depth"]]
+        large = o["stem"] == "imagenet"
         planes = [max(1, math.floor(base * o["width"] + 0.5)) for base in (64, 128, 256, 512)]
         if o["featureDim"] is not None:
             planes[3], rest = divmod(o["featureDim"], expansion)
@@ -181,7 +186,10 @@ class ResNet(nn.Module):
 
         size, channels = o["imageSize"], planes[0]
         self.bn1 = nn.BatchNorm2d(channels)  # before conv1, as DDU has it: the state dict keeps the order
-        self.conv1 = convolution(o["inChannels"], channels, 3, 1, size)
+        self.conv1 = convolution(o["inChannels"], channels, 7, 2, size) if large else convolution(o["inChannels"], channels, 3, 1, size)
+        self.maxpool = nn.MaxPool2d(3, 2, 1) if large else nn.Identity()
+        if large:
+            size = math.ceil(math.ceil(size / 2) / 2)
         for k in range(4):
             layer = nn.Sequential()
             for j in range(blocks[k]):
@@ -203,7 +211,7 @@ class ResNet(nn.Module):
 
     def body(self, x):
         """Pooled features [N, d], before any normalisation."""
-        out = self.activation(self.bn1(self.conv1(x)))
+        out = self.maxpool(self.activation(self.bn1(self.conv1(x))))
         out = self.layer4(self.layer3(self.layer2(self.layer1(out))))
         return F.adaptive_avg_pool2d(out, 1).flatten(1)
 

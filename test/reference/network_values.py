@@ -17,7 +17,7 @@ from network_recording import deviation, recorded_run, write
 FOLDER = Path(__file__).parent / "network"
 OFF = {"leakyRelu": False, "avgPoolShortcut": False}
 
-# name: (options, batch size)
+# name: (options, batch size, or batch size, height and width)
 CONFIGURATIONS = {
     "resnet18-mnist": ({"inChannels": 1, "imageSize": 28}, 4),
     "resnet18-plain": ({**OFF, "l2Normalize": False}, 3),
@@ -38,13 +38,20 @@ CONFIGURATIONS = {
     "resnet50-odd-size": ({"depth": 50, "width": 0.125, "imageSize": 19}, 4),
     "resnet18-leaky-only": ({"width": 0.25, "imageSize": 16, "avgPoolShortcut": False}, 4),
     "resnet18-pooled-only": ({"width": 0.25, "imageSize": 16, "leakyRelu": False}, 4),
+    "resnet18-imagenet-stem": ({"stem": "imagenet", "width": 0.125, "imageSize": 64}, (3, 50, 71)),
+    "resnet34-imagenet-stem": ({"depth": 34, "stem": "imagenet", "width": 0.125, "imageSize": 61, **OFF}, 3),
+    "resnet101-imagenet-stem": (
+        {"depth": 101, "stem": "imagenet", "width": 0.0625, "imageSize": 66, "spectralNorm": None, "temperature": 2},
+        (3, 45, 38),
+    ),
 }
 
 
 def run(options, batch, dtype):
     net = network_fill.fill(ResNet(options).to(dtype))
     full = net.options
-    shape = (batch, full["inChannels"], full["imageSize"], full["imageSize"])
+    count, *sides = batch if isinstance(batch, tuple) else (batch, full["imageSize"], full["imageSize"])
+    shape = (count, full["inChannels"], *sides)
     values = recorded_run(net, net, network_fill.images(shape, dtype))
     sigmas = {name: conv.weight_sigma.item() for name, conv in net.spectrally_normalised().items()}
     return {"options": options, "imageShape": list(shape), "featureDim": net.feature_dim, **values}, sigmas

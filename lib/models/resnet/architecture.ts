@@ -17,21 +17,40 @@ export interface SpectralNormOptions {
   warmupIterations?: number;
 }
 
-/** Describes a network: a ResNet with CIFAR stem as in the DDU benchmark. Every departure from a plain ResNet is a switch. */
+/** Number of layers of a {@link ResNet}: 18 and 34 have blocks of two 3×3 convolutions, 50, 101 and 152 have bottlenecks of three. */
+export type ResNetDepth = 18 | 34 | 50 | 101 | 152;
+
+export const resNetDepths = [18, 34, 50, 101, 152] as const;
+
+/**
+ * What comes before the residual layers of a {@link ResNet}. `"cifar"` is a 3×3 convolution, for images of about 32 pixels. `"imagenet"` is a 7×7
+ * convolution of stride 2 and a max pool of stride 2, for images of about 224 pixels.
+ */
+export type ResNetStem = "cifar" | "imagenet";
+
+export const resNetStems = ["cifar", "imagenet"] as const;
+
+/** Describes a network: a ResNet as in the DDU benchmark, or as torchvision's. Every departure from a plain ResNet is a switch. */
 export interface ArchitectureOptions {
-  /** ResNet18 (d = 512) or ResNet50 (d = 2048). Default 18. */
-  depth?: 18 | 50;
+  /** Number of layers: 18 and 34 (d = 512), 50, 101 and 152 (d = 2048). Default 18. */
+  depth?: ResNetDepth;
+  /** What comes before the residual layers: see {@link ResNetStem}. Default "cifar". */
+  stem?: ResNetStem;
   /** Number of classes C, which is the number of logits, 2 to 2²⁰. */
   numClasses: number;
   /** Number of channels of the images, 1 to 4096. Files and RGBA pixels serve networks of 1 (grey) or 3 (RGB) channels. Default 3. */
   inChannels?: number;
-  /** Height and width of the square images in pixels, 1 to 4096. Default 32. */
+  /**
+   * Height and width in pixels of the square images that files and RGBA pixels become, 1 to 4096; the spectral norm bounds the convolutions as operators
+   * on images of this size. A network with the stem "cifar" takes no other images. With the stem "imagenet", a Dataset or tensor may have images of any
+   * height and width. Default 32 for "cifar", 224 for "imagenet".
+   */
   imageSize?: number;
   /** Factor of the planes 64, 128, 256, 512 of the four layers, 1/64 to 64. Default 1. */
   width?: number;
   /**
-   * Length d of the feature vector, a multiple of 4 for ResNet50. It changes the planes of the last layer alone. Default: 512 (ResNet18) or 2048
-   * (ResNet50) times `width`.
+   * Length d of the feature vector, a multiple of 4 from depth 50 on. It changes the planes of the last layer alone. Default: 512 (depth 18 and 34) or
+   * 2048 (the others) times `width`.
    */
   featureDim?: number;
   /** Activations are leaky ReLU (slope 0.01) instead of ReLU. Default true, as DDU's `mod`. */
@@ -48,6 +67,7 @@ export interface ArchitectureOptions {
 
 export const architectureKeys = [
   "depth",
+  "stem",
   "numClasses",
   "inChannels",
   "imageSize",
@@ -66,6 +86,8 @@ export interface Architecture extends Required<Omit<ArchitectureOptions, "spectr
   spectralNorm: Required<SpectralNormOptions> | false;
 }
 
+const usualImageSizes = { cifar: 32, imagenet: 224 } as const;
+
 /**
  * Checks the options and fills in the defaults.
  *
@@ -73,18 +95,20 @@ export interface Architecture extends Required<Omit<ArchitectureOptions, "spectr
  *   ERR_NON_FINITE for NaN and infinity
  */
 export function resolveArchitecture(options: ArchitectureOptions): Architecture {
-  const depth = oneOf(options.depth ?? 18, "depth", [18, 50] as const);
+  const depth = oneOf(options.depth ?? 18, "depth", resNetDepths);
+  const stem = oneOf(options.stem ?? "cifar", "stem", resNetStems);
   const width = finite(options.width ?? 1, "width", 1 / 64, 64);
-  const expansion = depth === 18 ? 1 : 4;
+  const expansion = depth < 50 ? 1 : 4;
   const featureDim = integer(options.featureDim ?? Math.max(1, Math.round(512 * width)) * expansion, "featureDim", 1, 1 << 20);
   if (featureDim % expansion !== 0) {
     throw new LibtorchOodError("ERR_OPTION", `featureDim: expected a multiple of ${expansion} for ResNet${depth}, found ${featureDim}`);
   }
   return {
     depth,
+    stem,
     numClasses: integer(options.numClasses, "numClasses", 2, 1 << 20),
     inChannels: integer(options.inChannels ?? 3, "inChannels", 1, 4096),
-    imageSize: integer(options.imageSize ?? 32, "imageSize", 1, 4096),
+    imageSize: integer(options.imageSize ?? usualImageSizes[stem], "imageSize", 1, 4096),
     width,
     featureDim,
     leakyRelu: boolean(options.leakyRelu ?? true, "leakyRelu"),

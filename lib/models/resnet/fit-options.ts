@@ -6,6 +6,7 @@ import { LibtorchOodError } from "../../core/errors";
 import { shortList } from "../../core/lists";
 import { checkPrecision, type ComputePrecision, type Precision } from "../../native/precision";
 import { presetOf, withPreset, type PresetName, type PresetRecord } from "../../protocols/preset";
+import type { ResNetDepth } from "./architecture";
 
 /** Report on one epoch of training. */
 export interface EpochReport {
@@ -17,7 +18,7 @@ export interface EpochReport {
   accuracy: number;
   /** Share of validation images that are classified correctly after the epoch, 0 to 1; undefined without a validation set. */
   validationAccuracy: number | undefined;
-  /** Learning rate of the epoch's last step. */
+  /** Learning rate of the epoch's last step, of the layers before the last one. */
   learningRate: number;
   /** Training images per second of wall time. */
   imagesPerSecond: number;
@@ -74,8 +75,21 @@ export interface TrainingOptions {
   epochs?: number;
   /** Number of images per step, 1 to 2²⁰. The last batch of an epoch may be smaller. Default 128, as in DDU. */
   batchSize?: number;
-  /** Learning rate at the start, at least 0. Default 0.1. */
-  learningRate?: number;
+  /** Learning rate at the start, at least 0; or one for the last layer and one for all before it, which the schedule lowers alike. Default 0.1. */
+  learningRate?:
+    | number
+    | {
+        /** Learning rate of the last layer (`fc`). */
+        head: number;
+        /** Learning rate of all other layers. */
+        body: number;
+      };
+  /**
+   * Names of parameters or of modules that stay as they are, as in `weights()`: "conv1", "layer1", "layer2.0.bn1", "fc.bias". No weight decay and no
+   * momentum moves them. A batch norm that is frozen as a whole keeps its running statistics and normalises by them; a frozen convolution makes no
+   * power iterations. Default: none.
+   */
+  frozen?: readonly string[];
   /** Momentum of SGD, 0 to 1. Default 0.9. */
   momentum?: number;
   /** L2 penalty on all parameters, at least 0. Default 5e-4. */
@@ -145,6 +159,7 @@ export const fitKeys = [
   "epochs",
   "batchSize",
   "learningRate",
+  "frozen",
   "momentum",
   "weightDecay",
   "nesterov",
@@ -169,7 +184,9 @@ export const fitKeys = [
 export interface TrainingRecipe {
   loss: "cross-entropy" | "neural-collapse";
   batchSize: number;
-  learningRate: number;
+  learningRate: number | { head: number; body: number };
+  /** In ascending order, none twice. */
+  frozen: string[];
   momentum: number;
   weightDecay: number;
   nesterov: boolean;
@@ -203,10 +220,17 @@ export interface ResolvedFitOptions {
  * @throws ERR_OPTION for an unknown option, a value of another type, and `resume` without `checkpoint`; ERR_RANGE for a number outside its range;
  *   ERR_NON_FINITE for NaN and infinity
  */
-export function resolveFitOptions(given: FitOptions, depth: 18 | 50): ResolvedFitOptions {
+export function resolveFitOptions(given: FitOptions, depth: ResNetDepth): ResolvedFitOptions {
   const { preset: name, ...stated } = optionsObject<TrainingOptions>(given, "fit options", fitKeys);
   const preset = presetOf(name);
-  const { options, record } = withPreset<TrainingOptions>(preset, preset?.training[depth], stated);
+  const choices = preset?.training[depth as 18 | 50];
+  if (preset !== undefined && choices === undefined) {
+    throw new LibtorchOodError(
+      "ERR_OPTION",
+      `preset: expected a ResNet18 or ResNet50, which "${preset.name}" trains, found a ResNet${depth}`,
+    );
+  }
+  const { options, record } = withPreset<TrainingOptions>(preset, choices, stated);
   const milestones = shortList(options.milestones ?? [], 1 << 16);
   if (milestones === undefined) fail("ERR_OPTION", "milestones", "an array", options.milestones);
   const checkpoint = options.checkpoint === undefined ? undefined : string(options.checkpoint, "checkpoint");
@@ -222,7 +246,8 @@ export function resolveFitOptions(given: FitOptions, depth: 18 | 50): ResolvedFi
     recipe: {
       loss: oneOf(options.loss ?? "cross-entropy", "loss", ["cross-entropy", "neural-collapse"] as const),
       batchSize: integer(options.batchSize ?? 128, "batchSize", 1, 1 << 20),
-      learningRate: finite(options.learningRate ?? 0.1, "learningRate", 0),
+      learningRate: resolveLearningRate(options.learningRate ?? 0.1),
+      frozen: resolveFrozen(options.frozen ?? []),
       momentum: finite(options.momentum ?? 0.9, "momentum", 0, 1),
       weightDecay: finite(options.weightDecay ?? 5e-4, "weightDecay", 0),
       nesterov: boolean(options.nesterov ?? false, "nesterov"),
@@ -242,6 +267,18 @@ export function resolveFitOptions(given: FitOptions, depth: 18 | 50): ResolvedFi
     onEpoch: optionalFunction(options.onEpoch, "onEpoch"),
     onBatch: optionalFunction(options.onBatch, "onBatch"),
   };
+}
+
+function resolveLearningRate(value: NonNullable<TrainingOptions["learningRate"]>): TrainingRecipe["learningRate"] {
+  if (typeof value === "number" || typeof value !== "object") return finite(value, "learningRate", 0);
+  const { head, body } = optionsObject(value, "learningRate", ["head", "body"]);
+  return { head: finite(head, "learningRate.head", 0), body: finite(body, "learningRate.body", 0) };
+}
+
+function resolveFrozen(value: readonly string[]): string[] {
+  const names = shortList(value, 1 << 16);
+  if (names === undefined) fail("ERR_OPTION", "frozen", "an array of names", value);
+  return [...new Set(names.map((name, i) => string(name, `frozen[${i}]`)))].sort();
 }
 
 function resolveAugmentation(value: NonNullable<FitOptions["augmentation"]>): { cropPadding: number; horizontalFlip: boolean } {

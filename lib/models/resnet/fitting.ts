@@ -1,5 +1,6 @@
 // Trains a network: prepares a run, runs it natively, reports and saves its epochs, and resumes it from a checkpoint.
 
+import { fail } from "../../core/checks";
 import { LibtorchOodError } from "../../core/errors";
 import { Scope } from "../../core/scope";
 import { dataHash } from "../../data/data-hash";
@@ -17,6 +18,7 @@ import { CheckpointWriter } from "./checkpoint-writer";
 import { resolveFitOptions, type EpochReport, type FitOptions, type ResolvedFitOptions, type TrainingRecipe } from "./fit-options";
 import { datasetTensor, labelsTensor } from "../images";
 import { openModelFile, type ModelDescription, type NamedTensor } from "./model-file";
+import { parametersOf } from "./tensor-shapes";
 import type { TrainingRecord } from "./training-record";
 
 /** The part of a network that a training run reads and changes. */
@@ -65,6 +67,7 @@ export async function fitNetwork(network: FittedNetwork, train: Dataset, options
 
 async function prepareFit(network: FittedNetwork, train: Dataset, options: FitOptions): Promise<PreparedFit> {
   const resolved = resolveFitOptions(options, network.architecture.depth);
+  requireFrozen(resolved.recipe.frozen, network.architecture);
   requireDataset(train, "train");
   const [training, validation] = splitValidation(train, resolved);
   const normalization = network.normalization ?? presetNormalization(resolved.preset, train) ?? train.normalization;
@@ -121,6 +124,7 @@ async function runFit(network: FittedNetwork, prepared: PreparedFit, scope: Scop
         control,
         {
           ...prepared.recipe,
+          ...ratesOf(prepared.recipe),
           epochs: options.epochs,
           normalization: prepared.normalization,
           snapshotEvery: options.checkpoint === undefined ? 0 : options.checkpointEvery,
@@ -190,11 +194,10 @@ async function resume(network: FittedNetwork, path: string, options: ResolvedFit
     if (record === undefined) throw new LibtorchOodError("ERR_OPTION", `${path}: a model without a training record cannot be resumed`);
     const differences = [
       ...differing("architecture", file.description.architecture, network.architecture),
-      ...differing(
-        "option",
-        { ...record.recipe, loss: (record.recipe as Partial<TrainingRecipe>).loss ?? "cross-entropy" },
-        { ...options.recipe, precision: options.precision === "auto" ? record.recipe.precision : options.precision },
-      ),
+      ...differing("option", record.recipe, {
+        ...options.recipe,
+        precision: options.precision === "auto" ? record.recipe.precision : options.precision,
+      }),
       ...differing("normalization", file.description.normalization ?? {}, normalization),
       ...differing("weights", { dtype: file.dtype }, { dtype: network.dtype }),
       ...(record.dataHash === hash ? [] : ["the training or validation data"]),
@@ -215,6 +218,25 @@ async function resume(network: FittedNetwork, path: string, options: ResolvedFit
   } finally {
     await file.close();
   }
+}
+
+/** @throws ERR_OPTION naming one that is no parameter or module of the network, and where none is left to train */
+function requireFrozen(frozen: readonly string[], architecture: Architecture): void {
+  if (frozen.length === 0) return;
+  const parameters = parametersOf(architecture);
+  const isPart = (name: string, part: string) => name === part || name.startsWith(`${part}.`);
+  for (const part of frozen) {
+    if (parameters.some((name) => isPart(name, part))) continue;
+    fail("ERR_OPTION", "frozen", 'names of parameters or modules of the network, such as "conv1", "layer1" or "layer2.0.bn1"', part);
+  }
+  if (parameters.every((name) => frozen.some((part) => isPart(name, part)))) {
+    fail("ERR_OPTION", "frozen", "a parameter left that is trained", frozen.join(", "));
+  }
+}
+
+function ratesOf({ learningRate }: TrainingRecipe): { learningRate: number; headLearningRate: number } {
+  const { head, body } = typeof learningRate === "number" ? { head: learningRate, body: learningRate } : learningRate;
+  return { learningRate: body, headLearningRate: head };
 }
 
 function splitValidation(train: Dataset, { validation, recipe }: ResolvedFitOptions): [Dataset, Dataset | undefined] {

@@ -5,12 +5,13 @@ import { checkClassNames } from "../../core/class-names";
 import { LibtorchOodError } from "../../core/errors";
 import type { ModelOutput } from "../../core/model-outputs";
 import type { Overlap } from "../../core/overlap";
+import { shortList } from "../../core/lists";
 import { Scope } from "../../core/scope";
 import { requireDataset, type Dataset } from "../../data/dataset";
 import { checkNormalization, type Normalization } from "../../data/normalization";
 import { imageRows, SeenInputs } from "../../data/seen-inputs";
-import type { Preprocessing } from "../../data/preprocessing";
-import { checkGeometry, type ImageGeometry } from "../../images/geometry";
+import { checkPreprocessing, type Preprocessing, type PreprocessingName, type PreprocessingOptions } from "../../data/preprocessing";
+import type { ImageGeometry } from "../../images/geometry";
 import type { ImageFailure } from "../../images/failure";
 import { calledFrom, callNative, given, runNative } from "../../native/call";
 import { native, type NativeResNet, type NativeTensor } from "../../native/surface";
@@ -25,19 +26,20 @@ import { nativeEngine } from "../native-engine";
 import type { EpochReport, FitOptions } from "./fit-options";
 import { fitNetwork } from "./fitting";
 import type { Images } from "../images";
+import { checkInput, geometryOf, usualGeometry } from "./input";
 import {
   describeModelFile,
   openModelFile,
   requireImageSize,
-  requireSizes,
   writeModelFile,
   type ModelDescription,
   type ModelFileSummary,
   type NamedTensor,
 } from "./model-file";
+import { requireTorchvision } from "./torch-weights";
 import { fittingState, requireVariances, takeWeights } from "./weights";
 
-export type { Architecture, ArchitectureOptions, SpectralNormOptions } from "./architecture";
+export type { Architecture, ArchitectureOptions, ResNetDepth, ResNetStem, SpectralNormOptions } from "./architecture";
 export type {
   DefaultOutputs,
   ExtractAllOptions,
@@ -64,13 +66,57 @@ export interface ResNetOptions extends ArchitectureOptions {
   dtype?: "float32" | "float64";
   /** Constants that the input images are normalised with, one mean and std per channel. Default: the training set's own, which the first `fit` takes over. */
   normalization?: Normalization;
+  /**
+   * What becomes of a picture before the network sees it: the name of one of {@link datasets.preprocessings}, or an object. It has a normalisation of
+   * its own, and its `size` is the default of `imageSize`. Default: the shorter side becomes `imageSize`, the middle is kept.
+   */
+  input?: PreprocessingOptions | PreprocessingName;
   /** Preset that gives the switches of the architecture (not depth, size or classes). Other options override it. */
   preset?: PresetName;
   /** Signal that ends the warm-up of the spectral norm (`warmupIterations`) with ERR_ABORTED. Nothing else in `create` takes long. */
   signal?: AbortSignal;
 }
 
-const creationKeys = ["seed", "device", "dtype", "normalization", "preset", "signal"] as const;
+const creationKeys = ["seed", "device", "dtype", "normalization", "input", "preset", "signal"] as const;
+
+/** Options of {@link ResNet.load}. */
+export interface ResNetLoadOptions extends Pick<ArchitectureOptions, "leakyRelu" | "l2Normalize" | "temperature"> {
+  /** Device of the weights: "cpu", "cuda" or "cuda:N". Default "cpu". */
+  device?: string;
+  /** Dtype of the weights, whatever the file's. Default "float32". */
+  dtype?: "float32" | "float64";
+  /**
+   * Largest image side in pixels that the network may have: a small file can state a large side, and its square is what an image costs. Default: no
+   * limit.
+   */
+  maxImageSize?: number;
+  /**
+   * What becomes of a picture before the network sees it. Default: what the file says; for a file with weights alone and the stem "imagenet", the
+   * preprocessing `imagenet`.
+   */
+  input?: PreprocessingOptions | PreprocessingName;
+  /** Names of the classes in label order. Default: what the file says. */
+  classNames?: readonly string[];
+}
+
+const loadKeys = ["device", "dtype", "maxImageSize", "input", "classNames", "leakyRelu", "l2Normalize", "temperature"] as const;
+
+/** Options of {@link ResNet.save}. */
+export interface ResNetSaveOptions {
+  /**
+   * Names of the tensors. "ours" are those of DDU's code. "torchvision" are those of torchvision and timm, whose `load_state_dict` then takes the
+   * tensors; the network must have no spectral norm, ReLU, and convolutions as shortcuts. Default "ours".
+   */
+  names?: "ours" | "torchvision";
+  /** Dtype of the weights in the file, rounded to nearest; of counters, none. {@link ResNet.load} reads any. Default: that of the network. */
+  dtype?: "float32" | "float16" | "bfloat16";
+}
+
+/** Options of {@link ResNet.withHead}. */
+export interface HeadOptions extends Pick<ArchitectureOptions, "l2Normalize" | "temperature"> {
+  /** Seed of the new layer's weights, which are drawn from PyTorch's default distribution. Default 0. */
+  seed?: number;
+}
 
 /**
  * A residual network in native memory. {@link ResNet.create} and {@link ResNet.load} make one. {@link dispose} frees its memory, and so does garbage
@@ -99,6 +145,7 @@ export class ResNet implements OwnExtractor {
   /** The preset that the architecture came from; undefined without one. */
   readonly preset: PresetRecord | undefined;
   readonly #native: NativeResNet;
+  #geometry: ImageGeometry;
   #classNames: readonly string[] | undefined;
   #normalization: Normalization | undefined;
   #trainedOn = SeenInputs.none;
@@ -114,6 +161,7 @@ export class ResNet implements OwnExtractor {
     this.preset = preset;
     this.#native = given(handle);
     this.architecture = architecture;
+    this.#geometry = usualGeometry(architecture);
     this.device = device;
     this.dtype = dtype;
   }
@@ -121,19 +169,26 @@ export class ResNet implements OwnExtractor {
   /**
    * Creates a network with random weights.
    *
-   * @param options - the architecture, of which `numClasses` is required, and seed, device, dtype and normalisation
-   * @throws ERR_OPTION for an unknown option or a value of another type; ERR_RANGE for a number outside its range; ERR_NON_FINITE for NaN and infinity;
-   *   ERR_SHAPE for a `normalization` of another number of channels; ERR_DEVICE if the device is unavailable; ERR_OUT_OF_MEMORY if the network does not
+   * @param options - the architecture, of which `numClasses` is required, and seed, device, dtype and input
+   * @throws ERR_OPTION for an unknown option, a value of another type, and both `input` and `normalization`; ERR_RANGE for a number outside its range;
+   *   ERR_NON_FINITE for NaN and infinity; ERR_SHAPE for a `normalization` or `input` of another number of channels, and with the stem "cifar" for an
+   *   `input` of another size; ERR_DEVICE if the device is unavailable; ERR_OUT_OF_MEMORY if the network does not
    *   fit into the free memory; ERR_ABORTED after an abort of `signal`; ERR_LIBTORCH_NOT_FOUND if libtorch is not installed
    * @example
-   * const model = await ResNet.create({ numClasses: 10, seed: 1 }); // ResNet18 for RGB images of 32×32 pixels
+   * const small = await ResNet.create({ numClasses: 10, seed: 1 }); // ResNet18 for RGB images of 32×32 pixels
+   * const large = await ResNet.create({ depth: 50, stem: "imagenet", numClasses: 1000, input: "imagenet" }); // for 224×224
    */
   static async create(options: ResNetOptions): Promise<ResNet> {
     const { preset: name, ...stated } = optionsObject(options, "options", [...architectureKeys, ...creationKeys]);
     const preset = presetOf(name);
     const { options: checked, record } = withPreset(preset, preset?.architecture, stated);
-    warnIfLarge(resolveArchitecture(checked));
-    return ResNet.#create(checked, record, true);
+    if (checked.input !== undefined && checked.normalization !== undefined) {
+      throw new LibtorchOodError("ERR_OPTION", "input: expected no normalization beside it, because it has one");
+    }
+    const input = checked.input && checkPreprocessing(checked.input);
+    const sized = { ...checked, input, imageSize: checked.imageSize ?? input?.size };
+    warnIfLarge(resolveArchitecture(sized));
+    return ResNet.#create(sized, record, true);
   }
 
   /** Makes the native network. @param warm - false where weights follow: they include the vectors of the spectral norm, so that a warm-up is useless */
@@ -149,29 +204,33 @@ export class ResNet implements OwnExtractor {
     const handle = await runNative(signal, (control) => native().ResNet.create(control, described, { device, dtype, seed }));
     const model = new ResNet(handle, architecture, device, dtype, preset);
     if (checked.normalization !== undefined) model.normalization = checked.normalization;
+    if (checked.input !== undefined) model.input = checked.input;
     return model;
   }
 
   /**
-   * Reads a network from a file that {@link save} or {@link fit} (as a checkpoint) wrote.
+   * Reads a network from a .safetensors file: one that {@link save} or {@link fit} (as a checkpoint) wrote, or the weights of a ResNet under the
+   * parameter names of torchvision and timm, or of DDU's code. Names and shapes of the tensors tell which, and depth, stem, width and classes. A network
+   * of torchvision has ReLU and neither L2 normalisation nor spectral norm; options switch on what changes no shape. Prefixes of wrappers ("module.",
+   * "_orig_mod.") do not matter, and float16 and bfloat16 weights become float32.
    *
    * @param path - path of the .safetensors file
-   * @param options.device - "cpu", "cuda" or "cuda:N"; default "cpu"
-   * @param options.dtype - dtype of the weights, whatever the file's; default "float32"
-   * @param options.maxImageSize - largest image side in pixels that the network may have: a small file can state a large side, and its square is what
-   *   an image costs. Default: no limit
-   * @throws ERR_CORRUPT_FILE for a damaged file or one of another format or version; ERR_IO if the file cannot be read; ERR_RANGE for a network of
-   *   larger images than `maxImageSize`; ERR_OPTION, ERR_DEVICE, ERR_OUT_OF_MEMORY and ERR_LIBTORCH_NOT_FOUND as {@link create}
+   * @param options - device, dtype, limits, and what the file does not say
+   * @throws ERR_CORRUPT_FILE for a damaged file, one of another format, version or family of networks (ResNeXt, wide ResNets, ResNet-D), naming tensors
+   *   that are missing, surplus or of another shape, and for a pickle of PyTorch, saying how to convert it; ERR_IO if the file cannot be read; ERR_RANGE
+   *   for a network of larger images than `maxImageSize`; ERR_OPTION, ERR_SHAPE, ERR_DEVICE, ERR_OUT_OF_MEMORY and ERR_LIBTORCH_NOT_FOUND as
+   *   {@link create}
    * @example
    * const model = await ResNet.load("model.safetensors", { device: "cuda" });
+   * const resnet50 = await ResNet.load("resnet50.safetensors", { input: "imagenet", l2Normalize: true });
    */
-  static load(path: string, options?: { device?: string; dtype?: "float32" | "float64"; maxImageSize?: number }): Promise<ResNet> {
+  static load(path: string, options?: ResNetLoadOptions): Promise<ResNet> {
     return calledFrom(ResNet.load, () => ResNet.#load(path, options));
   }
 
   /**
    * Reads what the file of a network or a checkpoint says of it: architecture, normalisation, class names, epochs done. It reads no weight and does not
-   * need libtorch.
+   * need libtorch. Of a file with weights alone, names and shapes tell the architecture.
    *
    * @param path - path of the .safetensors file
    * @throws ERR_CORRUPT_FILE for a damaged file or one of another format or version; ERR_IO if the file cannot be read
@@ -182,20 +241,37 @@ export class ResNet implements OwnExtractor {
     return calledFrom(ResNet.describe, () => describeModelFile(path));
   }
 
-  static async #load(path: string, options: Parameters<typeof ResNet.load>[1]): Promise<ResNet> {
-    const { maxImageSize = Infinity, ...checked } = optionsObject(options, "options", ["device", "dtype", "maxImageSize"]);
+  static async #load(path: string, options: ResNetLoadOptions | undefined): Promise<ResNet> {
+    const {
+      maxImageSize = Infinity,
+      device,
+      dtype,
+      input: given,
+      classNames: names,
+      ...switches
+    } = optionsObject(options, "options", loadKeys);
     if (maxImageSize !== Infinity) integer(maxImageSize, "maxImageSize", 1);
+    const input = given && checkPreprocessing(given);
     const file = await openModelFile(path);
     try {
-      const { architecture, normalization, classNames, preset, trainedOn } = file.description;
-      requireImageSize(path, architecture, maxImageSize);
-      requireSizes(path, architecture, file.shapeOf);
+      const { description, weightsAlone } = file;
+      const { classNames, preset, trainedOn } = description;
+      // Weights alone say nothing of the size, unless a spectral norm does.
+      const free = weightsAlone && description.architecture.spectralNorm === false;
+      const stored = { ...description.architecture, ...(free && input && { imageSize: input.size }) };
+      const architecture = resolveArchitecture({ ...stored, ...stated(switches) });
+      const geometry = input ? checkInput(input, architecture) : description.geometry;
+      const { normalization } = description;
+      requireImageSize(path, { architecture, geometry }, maxImageSize);
+      file.requireTensors();
       return await Scope.run(async (scope) => {
         const state = await file.state();
         scope.ownAll(state.map(({ tensor }) => tensor));
-        const model = scope.own(await ResNet.#create({ ...architecture, ...checked, normalization }, preset, false));
+        const model = scope.own(await ResNet.#create({ ...architecture, device, dtype, normalization }, preset, false));
         await model.#loadStateOfFile(path, state);
-        model.classNames = classNames;
+        model.#geometry = geometryOf(geometry);
+        if (input) model.input = input;
+        model.classNames = names ?? classNames;
         model.#trainedOn = trainedOn;
         return scope.release(model);
       });
@@ -218,6 +294,7 @@ export class ResNet implements OwnExtractor {
   async #copy(): Promise<ResNet> {
     const handle = await runNative(undefined, (control) => this.#native.copy(control));
     const copy = new ResNet(handle, this.architecture, this.device, this.dtype, this.preset);
+    copy.#geometry = this.#geometry;
     copy.#normalization = this.#normalization;
     copy.#classNames = this.#classNames;
     copy.#trainedOn = this.#trainedOn;
@@ -227,7 +304,7 @@ export class ResNet implements OwnExtractor {
   /** @internal Makes the network that is part of a larger file. @throws ERR_CORRUPT_FILE where its tensors do not fit its architecture, and what {@link create} throws */
   static async restore(
     path: string,
-    { architecture, normalization, classNames, preset, trainedOn }: ModelDescription,
+    { architecture, geometry, normalization, classNames, preset, trainedOn }: ModelDescription,
     state: readonly { name: string; tensor: NativeTensor }[],
     device: string,
   ): Promise<ResNet> {
@@ -238,8 +315,45 @@ export class ResNet implements OwnExtractor {
         path,
         state.map(({ name, tensor }) => ({ name, tensor: new Tensor(tensor) })),
       );
+      model.#geometry = geometry;
       model.classNames = classNames;
       model.#trainedOn = trainedOn;
+      return scope.release(model);
+    });
+  }
+
+  /**
+   * Makes a network with the same layers but the last, which is fresh: the usual start of training pretrained weights on classes of one's own. This
+   * network stays as it is. What becomes of pictures, and the record of the images that it was trained on, go along.
+   *
+   * @param classNames - name of each class, in label order
+   * @param options - seed of the new layer, and the switches of what comes before it; both stay as they are by default
+   * @throws ERR_OPTION for fewer than 2 names, a name that appears twice, an unknown option or a value of another type; ERR_RANGE for a number outside
+   *   its range; ERR_DISPOSED after {@link dispose}; ERR_OUT_OF_MEMORY
+   * @example
+   * const pretrained = await ResNet.load("resnet50.safetensors");
+   * const model = await pretrained.withHead(["cat", "dog"], { l2Normalize: true, seed: 1 });
+   * await model.fit(train, { epochs: 5, learningRate: { head: 0.1, body: 0.01 }, frozen: ["conv1", "bn1", "layer1"] });
+   */
+  async withHead(classNames: readonly string[], options?: HeadOptions): Promise<ResNet> {
+    const { seed, ...switches } = optionsObject(options, "options", ["seed", "l2Normalize", "temperature"]);
+    const names = shortList(classNames, 1 << 20);
+    if (names === undefined || names.length < 2) fail("ERR_OPTION", "classNames", "at least 2 names", classNames);
+    const { device, dtype } = this;
+    const architecture = { ...this.architecture, ...stated(switches), numClasses: names.length };
+    return Scope.run(async (scope) => {
+      const old = await this.weights();
+      scope.ownAll(old.values());
+      const preset = Object.keys(stated(switches)).length === 0 ? this.preset : undefined;
+      const model = scope.own(await ResNet.#create({ ...architecture, device, dtype, seed }, preset, false));
+      const fresh = await model.weights();
+      scope.ownAll(fresh.values());
+      const state = [...fresh].map(([name, tensor]) => ({ name, tensor: (name.startsWith("fc.") ? tensor : old.get(name)) as Tensor }));
+      await model.#loadState(state);
+      model.classNames = names as string[];
+      model.#geometry = this.#geometry;
+      model.#normalization = this.#normalization;
+      model.#trainedOn = this.#trainedOn;
       return scope.release(model);
     });
   }
@@ -271,12 +385,19 @@ export class ResNet implements OwnExtractor {
 
   /** What becomes of a picture before the network sees it; undefined while {@link normalization} is. */
   get input(): Preprocessing | undefined {
-    return this.#normalization && { ...this.#geometry(), ...this.#normalization };
+    return this.#normalization && { ...this.#geometry, ...this.#normalization };
   }
 
-  #geometry(): ImageGeometry {
-    const { inChannels: channels, imageSize: size } = this.architecture;
-    return checkGeometry({ channels, size }, "input");
+  /**
+   * Sets what becomes of a picture, {@link normalization} included.
+   *
+   * @throws ERR_OPTION for an unknown name or key and a value of another type; ERR_SHAPE for another number of channels than the network's, and with the
+   *   stem "cifar" for another size; ERR_RANGE for a number outside its range; ERR_NON_FINITE for NaN and infinity
+   */
+  set input(value: PreprocessingOptions | PreprocessingName) {
+    const { mean, std, ...geometry } = checkInput(value, this.architecture);
+    this.#geometry = geometry;
+    this.normalization = { mean, std };
   }
 
   /** What the network says of itself. */
@@ -520,23 +641,33 @@ export class ResNet implements OwnExtractor {
   }
 
   /**
-   * Writes the network to a .safetensors file, atomically: an interrupted call leaves an older file as it was.
+   * Writes the network to a .safetensors file, atomically: an interrupted call leaves an older file as it was. Beside the weights the file says what the
+   * network is, under torchvision's names too, so that {@link load} makes the same one.
    *
    * @param path - path of the file; an existing file is replaced
-   * @throws ERR_IO if the file cannot be written; ERR_DISPOSED after {@link dispose}; ERR_OPTION for a path that is no string
+   * @param options - names and dtype of the tensors
+   * @throws ERR_IO if the file cannot be written; ERR_DISPOSED after {@link dispose}; ERR_OPTION for a path that is no string, an unknown option, and a
+   *   network that has switches of which torchvision knows nothing; ERR_RANGE naming a tensor with a number that is too large for float16
    * @example
    * await model.save("model.safetensors");
+   * await model.save("resnet18.safetensors", { names: "torchvision", dtype: "float16" });
    */
-  save(path: string): Promise<void> {
-    return calledFrom(this.save, () => this.#save(path));
+  save(path: string, options?: ResNetSaveOptions): Promise<void> {
+    return calledFrom(this.save, () => this.#save(path, options));
   }
 
-  async #save(path: string): Promise<void> {
+  async #save(path: string, options: ResNetSaveOptions | undefined): Promise<void> {
+    const { names = "ours", dtype } = optionsObject(options, "options", ["names", "dtype"]);
+    const form = {
+      names: oneOf(names, "names", ["ours", "torchvision"] as const),
+      dtype: dtype && oneOf(dtype, "dtype", ["float32", "float16", "bfloat16"] as const),
+    };
+    if (form.names === "torchvision") requireTorchvision(this.architecture);
     await Scope.run(async (scope) => {
       const weights = await this.weights();
       scope.ownAll(weights.values());
       const state = [...weights].map(([name, tensor]) => ({ name, tensor }));
-      await writeModelFile(string(path, "path"), this.#describe(this.#normalization), state);
+      await writeModelFile(string(path, "path"), this.#describe(this.#normalization), state, [], form);
     });
   }
 
@@ -563,7 +694,7 @@ export class ResNet implements OwnExtractor {
     const normalizes = this.architecture.l2Normalize;
     const extractor: NativeResNet["extractor"] = (control, options) => this.#native.extractor(control, options);
     return {
-      input: this.#geometry(),
+      input: { ...this.#geometry, ...normalization },
       engine: (options) => nativeEngine({ device, dtype, normalization, normalizes, extractor }, options),
     };
   }
@@ -597,6 +728,12 @@ export class ResNet implements OwnExtractor {
   #describe(normalization: Normalization | undefined, train?: Dataset) {
     const { architecture, preset } = this;
     const classNames = this.#classNames ?? (train && this.#namesOf(train));
-    return { architecture, normalization, classNames, preset, trainedOn: this.#trainedOn, training: undefined };
+    const geometry = this.#geometry;
+    return { architecture, geometry, normalization, classNames, preset, trainedOn: this.#trainedOn, training: undefined };
   }
+}
+
+/** The options that are not undefined. */
+function stated<T extends object>(options: T): Partial<T> {
+  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as Partial<T>;
 }

@@ -9,6 +9,12 @@ export function tensorsOf(architecture: Architecture): readonly NativeTensorDesc
   return callNative(() => native().ResNet.describe(toNativeArchitecture(architecture)));
 }
 
+/** Names of the parameters, without the buffers of batch norm and spectral norm. */
+export function parametersOf(architecture: Architecture): string[] {
+  const buffer = /\.(running_mean|running_var|num_batches_tracked|weight_u|weight_v|weight_sigma)$/;
+  return tensorsOf(architecture).flatMap(({ name }) => (buffer.test(name) ? [] : [name]));
+}
+
 /** Number of elements of all parameters and buffers. */
 export function countElements(architecture: Architecture): number {
   return tensorsOf(architecture).reduce((sum, { shape }) => sum + elementsOf(shape), 0);

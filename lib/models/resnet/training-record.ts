@@ -1,6 +1,6 @@
 // The training record of a checkpoint (recipe, history, hash of the data), and its reader, which checks every field.
 
-import { anything, check, list, number, object, oneOf, optionalOrNull, text, truth, whole } from "../../core/schema";
+import { anything, check, either, list, number, object, oneOf, optionalOrNull, text, truth, whole, type Schema } from "../../core/schema";
 import { corrupt } from "../../formats/state-file";
 import { computePrecisions } from "../../native/precision";
 import { storedPresetRecord } from "../../protocols/preset";
@@ -23,7 +23,8 @@ const notNegative = number({ minimum: 0 });
 const storedRecipe = object({
   loss: optionalOrNull(oneOf(["cross-entropy", "neural-collapse"])),
   batchSize: whole(1),
-  learningRate: notNegative,
+  learningRate: either(notNegative, object({ head: notNegative, body: notNegative })) as Schema<TrainingRecipe["learningRate"]>,
+  frozen: optionalOrNull(list(text)), // files of 0.1 have none
   momentum: share,
   weightDecay: notNegative,
   nesterov: truth,
@@ -62,7 +63,8 @@ export function parseTrainingRecord(path: string, value: unknown): TrainingRecor
   if (value === undefined || value === null) return undefined;
   const record = check(storedRecord, value, (place, expected, found) => corrupt(path, place, expected, found), "training");
   const { epochsDone, history } = record;
-  const recipe = { ...record.recipe, loss: record.recipe.loss ?? ("cross-entropy" as const) }; // files before it had one alone
+  const { loss = "cross-entropy", frozen = [] } = record.recipe; // of older files
+  const recipe = { ...record.recipe, loss, frozen };
   if (history.length !== epochsDone) corrupt(path, "training.history", `a report for each of the ${epochsDone} epochs done`, history);
   const reports = history.map(({ preset: stored, precision, ...report }, i): EpochReport => {
     if (report.epoch !== i + 1) corrupt(path, `training.history[${i}].epoch`, `${i + 1}, in order`, report.epoch);

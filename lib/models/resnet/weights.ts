@@ -1,4 +1,4 @@
-// Compares a caller's weights with the tensors of a network; the error lists everything that does not fit.
+// Compares tensors by name with those of a network; the error lists everything that does not fit.
 
 import { describe, fail } from "../../core/checks";
 import { LibtorchOodError } from "../../core/errors";
@@ -27,9 +27,6 @@ export function fittingState(
   given: ReadonlyMap<string, Tensor | number | bigint>,
   own: ReadonlyMap<string, Tensor>,
 ): { name: string; tensor: Tensor }[] {
-  const missing = [...own.keys()].filter((name) => !given.has(name));
-  const surplus = [...given.keys()].filter((name) => !own.has(name));
-  const misshapen: string[] = [];
   const state: { name: string; tensor: Tensor }[] = [];
   for (const [name, expected] of own) {
     const value = given.get(name);
@@ -38,21 +35,36 @@ export function fittingState(
     if (Tensor.is(value) && value.disposed) throw new LibtorchOodError("ERR_DISPOSED", `${name}: the tensor has been disposed`);
     if (dtype !== "int64" && !Tensor.is(value)) fail("ERR_OPTION", name, `a tensor of shape [${shape.join(", ")}]`, value);
     const tensor = dtype === "int64" ? counter(value, name) : (value as Tensor);
-    if (String(tensor.shape) !== String(shape)) {
-      misshapen.push(`${name} (expected [${shape.join(", ")}], found [${tensor.shape.join(", ")}])`);
-    }
     state.push({ name, tensor });
   }
-  if (missing.length + surplus.length + misshapen.length > 0) {
-    const said = [list("missing", missing), list("not of this network", surplus), list("of another shape", misshapen)];
-    const problems = said.filter((text) => text !== "").join("; ");
-    const code = missing.length + misshapen.length > 0 ? "ERR_SHAPE" : "ERR_OPTION";
+  const found = new Map<string, readonly number[]>([...given.keys()].map((name) => [name, []]));
+  for (const { name, tensor } of state) found.set(name, tensor.shape);
+  const { surplus, onlySurplus, text } = differences(found, new Map([...own].map(([name, { shape }]) => [name, shape])));
+  if (text !== "") {
     throw new LibtorchOodError(
-      code,
-      `weights: expected the ${own.size} tensors of model.weights(), found ${problems}${advice(surplus, own)}`,
+      onlySurplus ? "ERR_OPTION" : "ERR_SHAPE",
+      `weights: expected the ${own.size} tensors of model.weights(), found ${text}${advice(surplus, own)}`,
     );
   }
   return state;
+}
+
+/** What of the tensors `found` is missing, surplus or of another shape; an empty text where nothing is. */
+export function differences(
+  found: ReadonlyMap<string, readonly number[]>,
+  expected: ReadonlyMap<string, readonly number[]>,
+): { surplus: string[]; onlySurplus: boolean; text: string } {
+  const missing = [...expected.keys()].filter((name) => !found.has(name));
+  const surplus = [...found.keys()].filter((name) => !expected.has(name));
+  const misshapen: string[] = [];
+  for (const [name, shape] of expected) {
+    const other = found.get(name);
+    if (other === undefined || String(other) === String(shape)) continue;
+    misshapen.push(`${name} (expected [${shape.join(", ")}], found [${other.join(", ")}])`);
+  }
+  const said = [list("missing", missing), list("not of this network", surplus), list("of another shape", misshapen)];
+  const text = said.filter((part) => part !== "").join("; ");
+  return { surplus, onlySurplus: missing.length + misshapen.length === 0, text };
 }
 
 /** Requires variances without a negative one: batch norms divide by their roots. @throws ERR_RANGE naming the tensor */

@@ -88,9 +88,9 @@ test("ResNet.describe: what the file says, without libtorch", async () => {
   const checkpoint = folder.path("checkpoint.safetensors");
   const model = await tinyNetwork();
   await model.fit(tinyData(24), { epochs: 2, batchSize: 12, checkpoint });
-  const { architecture, normalization, classNames } = model;
+  const { architecture, normalization, input, classNames } = model;
   expect(await ResNet.describe(checkpoint)).toEqual({
-    ...{ architecture, normalization, classNames, preset: undefined, dtype: "float32", epochsDone: 2 },
+    ...{ architecture, normalization, input, classNames, preset: undefined, dtype: "float32", epochsDone: 2 },
   });
   expect((await ResNet.describe(files.network)).epochsDone).toBeUndefined();
   expect(await libraryFailureOf(() => ResNet.describe(folder.path("nothing")))).toMatchObject({ code: "ERR_IO" });
