@@ -2,7 +2,7 @@
 
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { datasets, Detector } from "../../lib";
+import { datasets, Detector, ResNet } from "../../lib";
 import { readNpy } from "../../lib/formats/npy";
 import { packageRoot } from "../../lib/core/package-root";
 import { dataDirectory, program } from "../cli/command";
@@ -69,4 +69,32 @@ const recogniser = join(packageRoot, "node_modules", "@gutenye", "ocr-models");
   expect(shares[0]).toBeGreaterThan(97);
   expect(shares[1]).toBeLessThan(10);
   expect(shares[2]).toBeGreaterThan(95);
+});
+
+test("fine-tune: a detector by way of weights that the program trains, and of weights in a file", async () => {
+  const { train } = await datasets.mnist(dataDirectory, { prefix: "mnist-", splits: ["train"] });
+  const { test: clothes } = await datasets.fashionMnist(dataDirectory, { prefix: "fashion-", splits: ["test"] });
+  await writeImages(directory.path("tuned-photos"), train, 100);
+  await writeImages(directory.path("tuned-other"), clothes, 10);
+  const folders = [directory.path("tuned-photos"), "--ood", directory.path("tuned-other")];
+  const fast = ["--epochs", "1", "--size", "32"];
+  const plain = { leakyRelu: false, avgPoolShortcut: false, spectralNorm: false, l2Normalize: false } as const;
+  const weights = directory.path("resnet18.safetensors");
+  const network = await ResNet.create({ stem: "imagenet", width: 0.0625, numClasses: 7, input: "imagenet", ...plain });
+  await network.save(weights, { names: "torchvision", dtype: "float16" });
+  for (const [name, given, dimension, known] of [
+    ["tuned", [], 64, 10],
+    ["tuned-weights", ["--weights", weights], 32, 7],
+  ] as const) {
+    const out = directory.path(`${name}.safetensors`);
+    const { code, stdout, stderr } = await program(example("fine-tune.mjs"), [...folders, ...given, ...fast, "--out", out]);
+    expect([code, stderr]).toEqual([0, ""]);
+    expect(stdout).toMatch(/^100 images of 10 classes: 0, 1, 2/);
+    expect(stdout).toContain(`pretrained: ResNet18, stem "imagenet", ${dimension} features, ${known} classes\n`);
+    expect(stdout).toMatch(/^epoch 1\/1, loss [\d.]+, held-out accuracy [\d.]+ %, [\d.]+ s$/m);
+    expect(stdout).toMatch(/tuned-other: \d+ of 10 images flagged$/m);
+    const detector = await Detector.load(out);
+    expect(detector.model).toMatchObject({ featureDim: dimension, numClasses: 10 });
+    expect(detector.calibrationScores).toHaveLength(10);
+  }
 });
