@@ -111,7 +111,7 @@ async function inspectTensors(path: string): Promise<Findings> {
       takes: network || model ? "images" : `features (${description.evidence.join(", ")})`,
       model: model ? `${model.kind}, not in this file: ${model.path ?? model.name}` : network && "a ResNet, in this file",
       sha256: model?.sha256,
-      input: inputWords(model?.input ?? inputOf(network)),
+      input: inputWords(model?.input ?? (network && { ...network.geometry, ...network.normalization })),
       score: score.name,
       ...{ classNames, falseAlarmRate, calibrationInputs: calibrationScores.length },
       precision: network || model ? extraction.precision : undefined,
@@ -121,11 +121,11 @@ async function inspectTensors(path: string): Promise<Findings> {
   }
   const isNetwork = format === "libtorch-ood/resnet" || [...tensors.keys()].some((name) => /(^|\.)conv1\.weight(_orig)?$/.test(name));
   if (isNetwork) {
-    const { architecture, normalization, classNames, dtype, preset, epochsDone } = await ResNet.describe(path);
+    const { architecture, input, classNames, dtype, preset, epochsDone } = await ResNet.describe(path);
     const { depth, featureDim, numClasses } = architecture;
     return {
       ...{ kind: epochsDone === undefined ? "a network" : "a checkpoint", network: `ResNet${depth}`, parameters, dtype },
-      input: inputWords(inputOf({ architecture, normalization })),
+      input: inputWords(input ?? { channels: architecture.inChannels, size: architecture.imageSize }),
       ...{ featureDim, numClasses, head: `[${numClasses}, ${featureDim}]`, classNames, preset: preset?.name, epochsDone },
       architecture: JSON.stringify(architecture),
     };
@@ -134,12 +134,6 @@ async function inspectTensors(path: string): Promise<Findings> {
   if (format !== undefined) return { kind: formatName(format), ...list };
   const isFeatures = ["features", "rawFeatures", "logits"].some((name) => tensors.has(name));
   return { kind: isFeatures ? "features" : "tensors of another program", ...list };
-}
-
-function inputOf(network: { architecture: { inChannels: number; imageSize: number }; normalization: unknown } | undefined) {
-  if (network === undefined) return undefined;
-  const { inChannels: channels, imageSize: size } = network.architecture;
-  return { channels, size, ...(network.normalization as Pick<Preprocessing, "mean" | "std"> | undefined) };
 }
 
 function inputWords(input: (Pick<Preprocessing, "channels" | "size"> & Partial<Preprocessing>) | undefined): string | undefined {

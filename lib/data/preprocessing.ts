@@ -24,7 +24,7 @@ const clip: Normalization = { mean: [0.48145466, 0.4578275, 0.40821073], std: [0
  * - `clip`: OpenAI's CLIP (shorter side 224, crop 224, bicubic) with its own mean and std.
  * - `cifar10`: 32 pixels with the constants of the DDU benchmark.
  */
-export const preprocessings = Object.freeze({
+export const preprocessings: Readonly<Record<PreprocessingName, Preprocessing>> = Object.freeze({
   imagenet: frozen({ size: 224, resizeTo: 256, ...imagenet }),
   "imagenet-bicubic": frozen({ size: 224, resizeTo: 256, kernel: "bicubic", ...imagenet }),
   clip: frozen({ size: 224, resizeTo: 224, kernel: "bicubic", ...clip }),
@@ -32,7 +32,7 @@ export const preprocessings = Object.freeze({
 });
 
 /** Name of one of the {@link preprocessings}. */
-export type PreprocessingName = keyof typeof preprocessings;
+export type PreprocessingName = "imagenet" | "imagenet-bicubic" | "clip" | "cifar10";
 
 const keys = ["channels", "size", "resize", "resizeTo", "kernel", "antialias", "mean", "std"] as const;
 

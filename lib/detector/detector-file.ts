@@ -5,8 +5,8 @@ import { anyObject, anything, check, like, list, number, object, oneOf, optional
 import type { NativeNamedTensor } from "../native/surface";
 import { computePrecisions, type ComputePrecision } from "../native/precision";
 import { storedPresetRecord, type PresetRecord } from "../protocols/preset";
-import { resizeKernel } from "../images/geometry";
-import { imageResizes, type ImageResize } from "../images/geometry";
+
+import { imageResizes, kernelName, type ImageResize } from "../images/geometry";
 import { parseModelDescription, requireSizes, type ModelDescription } from "../models/resnet/model-file";
 import { parseStoredModel, type StoredModel } from "../models/stored-model";
 import { names as scoreNames } from "../scores/registry";
@@ -69,6 +69,11 @@ const olderGeometry =
   "resize: this detector is of a version whose center-crop rounded the longer side, where it is rounded down now; images of other proportions may " +
   "come out up to a pixel beside what calibration saw: fit it anew";
 
+/** Name of the kernel that resizes images for the detector's model. */
+function kernelOf({ network, model }: Pick<DetectorDescription, "network" | "model">): string {
+  return kernelName(network?.geometry ?? model?.input ?? { kernel: "bilinear", antialias: true });
+}
+
 /** Writes the file of a detector, atomically. @throws ERR_IO if the file cannot be written */
 export async function writeDetectorFile(
   path: string,
@@ -77,7 +82,7 @@ export async function writeDetectorFile(
   calibration: readonly NativeNamedTensor[],
 ): Promise<void> {
   const state = parts.flatMap((part) => tensors[part].map(({ name, tensor }) => ({ name: `${part}.${name}`, tensor })));
-  const extraction = { ...description.extraction, kernel: resizeKernel, geometry };
+  const extraction = { ...description.extraction, kernel: kernelOf(description), geometry };
   const held = calibration.map(({ name, tensor }) => ({ name: `calibration.${name}`, tensor }));
   await writeStateFile(path, format, { ...description, extraction }, [...state, ...held]);
 }
@@ -142,7 +147,7 @@ const storedDescription = object({
   extraction: object({
     precision: oneOf(computePrecisions),
     resize: oneOf(imageResizes),
-    kernel: oneOf([resizeKernel]), // images resized by another would not be those that calibration saw
+    kernel: text,
     geometry: optional(oneOf([geometry])),
   }),
   score: object({ name: oneOf(scoreNames), description: anyObject }),
@@ -171,6 +176,9 @@ function parse(
   if ((classNames.length === 0) !== (labelsFrom === "none")) {
     corrupt(path, "classNames", labelsFrom === "none" ? "none, as no class is named" : "a name for each class", classNames);
   }
+  const kernel = kernelOf({ network, model });
+  // Images resized by another would not be those that calibration saw.
+  if (extraction.kernel !== kernel) corrupt(path, "extraction.kernel", JSON.stringify(kernel), extraction.kernel);
   const outputs = network?.architecture.numClasses ?? model?.numClasses;
   if (outputs !== undefined && labelsFrom === "logits" && classNames.length !== outputs) {
     corrupt(path, "classNames", `${outputs} names`, classNames);

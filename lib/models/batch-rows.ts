@@ -12,7 +12,16 @@ export type RowArray = Float32Array | Float64Array;
  * A matrix of one row per image of a batch, [n, d]: its elements row after row; an array with its shape; a {@link Tensor}, which stays the function's; or
  * a list of n rows of d numbers each.
  */
-export type BatchRows = RowArray | { data: RowArray; shape: readonly number[] } | Tensor | readonly (RowArray | readonly number[])[];
+export type BatchRows =
+  | RowArray
+  | {
+      /** The elements, row after row. */
+      data: RowArray;
+      /** [n, d]. */
+      shape: readonly number[];
+    }
+  | Tensor
+  | readonly (RowArray | readonly number[])[];
 
 /** What the rows have to be. */
 export interface ExpectedRows {

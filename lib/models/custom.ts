@@ -33,7 +33,12 @@ export interface ExtractorOptions {
   /** What becomes of a picture before the function sees it, or the name of one of the {@link datasets.preprocessings}. */
   input: PreprocessingOptions | PreprocessingName;
   /** The last layer, for scores that look at it (such as `"vim"`): weight [C, d] and bias [C], which is 0 where it is not given. It is copied. */
-  head?: { weight: Tensor | ArrayWithShape; bias?: Tensor | ArrayWithShape };
+  head?: {
+    /** Weight matrix, [C, d]. */
+    weight: Tensor | ArrayWithShape;
+    /** Bias vector, [C]. Default: zeros. */
+    bias?: Tensor | ArrayWithShape;
+  };
   /**
    * Computes a batch. The next batch is asked for when this one's promise has settled. The function need not return different arrays each time; they are
    * copied before it is called again. `logits` may be left out where the caller asked for features alone (`outputs.logits` is false).
