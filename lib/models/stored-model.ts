@@ -40,8 +40,8 @@ export function parseStoredModel(path: string, model: unknown): StoredModel {
   const refuse = (place: string, expected: string, found: unknown): never => corrupt(path, place, expected, found);
   const { kind, featureDim, numClasses, input, classNames, ...rest } = check(stored, model, refuse, "model");
   const texts = Object.fromEntries(Object.entries(rest).filter(([, value]) => value !== undefined));
-  if (kind !== "custom" && (texts.path === undefined || !/^[0-9a-f]{64}$/.test(texts.sha256 ?? ""))) {
-    refuse("model", "the path of the model's file and its SHA-256", JSON.stringify(texts));
+  if (kind !== "custom" && !/^[0-9a-f]{64}$/.test(texts.sha256 ?? "")) {
+    refuse("model.sha256", "the SHA-256 of the model's file", texts.sha256);
   }
   try {
     return {
@@ -66,8 +66,8 @@ export function parseStoredModel(path: string, model: unknown): StoredModel {
 export async function openStoredModel(path: string, model: StoredModel, given: unknown, device: string): Promise<OwnExtractor> {
   const called = wordsOf(model);
   if (given === undefined) {
-    const hint =
-      model.kind === "custom" ? "{ model } of defineExtractor" : `{ model: ${JSON.stringify(model.path)} }, or --model on the command line`;
+    const file = `{ model: ${JSON.stringify(model.path ?? "model.onnx")} }, or --model on the command line`; // no path: it was loaded from bytes
+    const hint = model.kind === "custom" ? "{ model } of defineExtractor" : file;
     throw new LibtorchOodError(
       "ERR_OPTION",
       `${path}: expected the option "model", since the file holds no weights of ${called}: pass ${hint}`,
@@ -93,9 +93,10 @@ function loaded(path: string, model: StoredModel, device: string): Promise<OwnEx
 }
 
 /** What a message calls the model. */
-function wordsOf({ kind, path, name }: StoredModel): string {
+function wordsOf({ kind, path, name, sha256 }: StoredModel): string {
   if (kind === "custom") return `the extractor ${JSON.stringify(name)}`;
-  return `the ${kind === "onnx" ? "ONNX" : "TorchScript"} model ${JSON.stringify(path)}`;
+  const which = path === undefined ? `of SHA-256 ${sha256}` : JSON.stringify(path);
+  return `the ${kind === "onnx" ? "ONNX" : "TorchScript"} model ${which}`;
 }
 
 /** JSON with keys in order, so that equal values are equal text. */

@@ -116,6 +116,6 @@ test("a file whose description of the model is damaged", async () => {
   expect(await damage((model) => (model.kind = "resnet"))).toContain('model.kind: expected one of "torchscript", "onnx", "custom"');
   expect(await damage((model) => (model.featureDim = 0))).toContain("model.featureDim");
   expect(await damage((model) => (model.input = { size: 8 }))).toContain("model.input.mean");
-  expect(await damage((model) => Object.assign(model, { kind: "onnx", path: "x.onnx", sha256: "ab" }))).toContain("its SHA-256");
+  expect(await damage((model) => Object.assign(model, { kind: "onnx", path: "x.onnx", sha256: "ab" }))).toContain("model.sha256");
   expect(await damage((model) => (model.numClasses = -1))).toContain("model.numClasses");
 });

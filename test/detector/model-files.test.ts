@@ -3,7 +3,7 @@
 import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import sharp from "sharp";
-import { datasets, Detector, loadModel, type Prediction } from "../../lib";
+import { datasets, Detector, loadModel, OnnxModel, type Prediction } from "../../lib";
 import { packageRoot } from "../../lib/core/package-root";
 import { cli, dataDirectory, good } from "../cli/command";
 import { libraryFailureOf, useOneThread } from "../models/resnet/tiny-network";
@@ -31,6 +31,22 @@ beforeAll(async () => {
   }
   const white = { create: { width: 40, height: 30, channels: 3, background: "white" } } as const;
   await sharp(white).toFile(directory.path("white.png"));
+});
+
+test("an ONNX model that was loaded from bytes: the detector's file knows its hash", async () => {
+  const path = join(packageRoot, "test", "reference", "onnx/gemm-17.onnx");
+  const model = await OnnxModel.load(readFileSync(path), { input });
+  const photos = await datasets.imageFolder(directory.path("photos"), { preprocessing: input, cache: false });
+  const { train, validation } = photos.split(0.4, 1);
+  const detector = await Detector.fit(model, train, { calibration: validation, score: "energy", falseAlarmRate: 0.1 });
+  const saved = directory.path("bytes.safetensors");
+  await detector.save(saved);
+  const again = await Detector.load(saved, { model: path });
+  expect(await again.predict(validation)).toEqual(await detector.predict(validation));
+  expect((await libraryFailureOf(() => Detector.load(saved))).message).toMatch(
+    /no weights of the ONNX model of SHA-256 [0-9a-f]{64}: pass/,
+  );
+  for (const one of [again, detector, model]) one.dispose();
 });
 
 describe.each(kinds)("%s", (kind, name) => {
