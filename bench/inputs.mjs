@@ -39,10 +39,10 @@ export function features(run, samples, dimensions, classes) {
   return { values, labels: Int32Array.from({ length: samples }, (_, i) => i % classes) };
 }
 
-/** uint8 images [count, 3, 32, 32], labels i mod 10. */
-export function images(run, count) {
+/** uint8 images [count, 3, size, size], labels i mod 10. */
+export function images(run, count, size = 32) {
   const base = seed(`images ${run}`);
-  const values = new Uint8Array(count * 3072);
+  const values = new Uint8Array(count * 3 * size ** 2);
   for (let i = 0; i < values.length; i++) values[i] = word(base, i) >>> 24;
   return { values, labels: Int32Array.from({ length: count }, (_, i) => i % 10) };
 }

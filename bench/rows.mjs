@@ -1,6 +1,20 @@
 // What is compared: each row prepares our side and names the peer's operation (bench/peers/peer.py).
 
-import { ClassStatistics, Dataset, datasets, GaussianMixture, linalg, metrics, neuralCollapse, ResNet, scores, Tensor } from "libtorch-ood";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import {
+  ClassStatistics,
+  Dataset,
+  datasets,
+  GaussianMixture,
+  linalg,
+  loadModel,
+  metrics,
+  neuralCollapse,
+  ResNet,
+  scores,
+  Tensor,
+} from "libtorch-ood";
 import { features, images, matrix, uniform } from "./inputs.mjs";
 
 const ddu = "the DDU network in PyTorch";
@@ -61,6 +75,24 @@ function extraction(precision, peerPrecision, form) {
 function dispose(extraction) {
   extraction.features.dispose();
   extraction.logits.dispose();
+}
+
+/** A network at 224 pixels, in a file that both sides read. */
+function largeExtraction(kind, depth, count, peer) {
+  const ending = { resnet: "safetensors", torchscript: "pt", onnx: "onnx" }[kind];
+  const path = join(tmpdir(), `libtorch-ood-bench-resnet${depth}.${ending}`);
+  const called = { resnet: "weights of torchvision", torchscript: "TorchScript", onnx: "ONNX" }[kind];
+  return {
+    name: `extraction of ${count} images of 224 pixels, ResNet-${depth}, float32, ${called}`,
+    peer,
+    request: { operation: "extract_224", kind, depth, path, images: count },
+    async prepare(process) {
+      await process.ask({ operation: "write_model", kind, depth, path });
+      const model = await loadModel(path, { input: "imagenet" });
+      const data = { data: images(1, count, 224).values, shape: [count, 3, 224, 224] };
+      return () => timed(async () => dispose(await model.extract(data, { batchSize: 32 })));
+    },
+  };
 }
 
 function labelled({ samples, dimensions, classes = 10 }) {
@@ -266,6 +298,11 @@ export const rows = [
   extraction("bfloat16", "float32", "network"),
   extraction("bfloat16", "bfloat16", "network"),
   extraction("bfloat16", "bfloat16", "folded"),
+  ...[18, 50].flatMap((depth) => [
+    largeExtraction("resnet", depth, 64, "torchvision, folded in PyTorch, inference mode, channels last"),
+    largeExtraction("torchscript", depth, 64, "the same file in PyTorch, frozen, inference mode"),
+    largeExtraction("onnx", depth, 64, "the same file in onnxruntime"),
+  ]),
   mixtureFit({ dimensions: 512, samples: 10_000 }),
   mixtureFit({ dimensions: 2048, samples: 25_000 }),
   logDensity({ dimensions: 512, samples: 10_000, queries: 2000 }),

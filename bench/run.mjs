@@ -31,7 +31,7 @@ const results = [];
 for (const row of rows.filter(({ name }) => name.includes(values.only))) {
   const ours = [];
   const peers = [];
-  const run = await row.prepare();
+  const run = await row.prepare(peer);
   const ask = async (warmUp) => (await peer.ask({ ...row.request, repeats: 1, warmUp })).seconds[0];
   const longest = Math.max(await run(), await ask(0)); // warm-up
   const short = longest < 0.5;

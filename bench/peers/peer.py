@@ -21,10 +21,11 @@ import scipy
 import sklearn
 import torch
 
+import large_networks
 import network_peers
 import statistics_peers
 
-OPERATIONS = {**network_peers.OPERATIONS, **statistics_peers.OPERATIONS}
+OPERATIONS = {**large_networks.OPERATIONS, **network_peers.OPERATIONS, **statistics_peers.OPERATIONS}
 prepared = {}
 
 
