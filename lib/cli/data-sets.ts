@@ -116,8 +116,9 @@ export async function readConformed(
   options: ReadDataOptions,
 ): Promise<{ data: Dataset; madeFrom: ImageShape | undefined }> {
   const found = await readData(spec, options);
+  const { channels, imageSize } = options;
+  if (String(found.shape) === String([channels, imageSize, imageSize])) return { data: found, madeFrom: undefined };
   const data = await conform(found, { ...formOf(options), signal: options.session.signal });
-  if (data === found) return { data, madeFrom: undefined };
   const how = data.resize === undefined || data.resize === found.resize ? "" : ` (${resizeWords(data.resize)})`;
   options.session.note(
     `note: ${found.name}: images of ${formText(found.shape)} were made ${formText(data.shape)}, as the network takes them${how}`,

@@ -104,7 +104,11 @@ describe.each(kinds)("%s", (kind, name) => {
     const fitted = directory.path(`fitted-${kind}.safetensors`);
     const shares = ["--calibration", "0.4", "--seed", "1"];
     const score = ["--score", "nearest-neighbours", "--score-option", "k=3"];
-    await good(["fit", model, directory.path("photos"), ...how, ...shares, ...score, "--out", fitted]);
+    const larger = ["--preprocessing", JSON.stringify({ ...input, resizeTo: 20 })];
+    for (const preprocessing of [larger, how]) {
+      const { stderr } = await good(["fit", model, directory.path("photos"), ...preprocessing, ...shares, ...score, "--out", fitted]);
+      expect(stderr).not.toContain("were made"); // read as the model takes them, and not cropped again
+    }
     expect(JSON.parse((await good(["inspect", fitted, "--json"])).stdout)).toMatchObject({
       kind: "a detector",
       score: "nearest-neighbours",
