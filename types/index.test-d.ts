@@ -62,7 +62,8 @@ const options: ResNetOptions = {
 };
 expectType<Promise<ResNet>>(ResNet.create(options));
 expectError(ResNet.create({}));
-expectError(ResNet.create({ numClasses: 10, depth: 34 }));
+expectType<Promise<ResNet>>(ResNet.create({ numClasses: 10, depth: 34, stem: "imagenet", input: "imagenet" }));
+expectError(ResNet.create({ numClasses: 10, depth: 42 }));
 expectError(ResNet.create({ numClasses: 10, l2Normalise: true }));
 expectError(ResNet.create({ numClasses: "10" }));
 
