@@ -4,7 +4,7 @@ import { optionalSignal, optionsObject } from "../core/checks";
 import { LibtorchOodError } from "../core/errors";
 import { allocateBytes } from "../formats/regular-file";
 import { decodeImages } from "../images/decode";
-import { isForm, resizeRecord, type ImageResize } from "../images/geometry";
+import { isForm, resizeRecord, resizeWords, type ImageResize } from "../images/geometry";
 import type { TakenImage } from "../images/image";
 import { Dataset, requireDataset } from "./dataset";
 import { checkForm, formKeys } from "./image-form";
@@ -54,7 +54,9 @@ export async function conform(data: Dataset, form: ImageForm): Promise<Dataset> 
   const { channels, size: imageSize } = geometry;
   const [found, height, width] = data.shape;
   const sized = isForm(geometry, width, height);
-  if (found === channels && sized) return normalization === undefined ? data : data.withNormalization(normalization);
+  const square = height === imageSize && width === imageSize;
+  const made = square && data.resize !== undefined && resizeWords(data.resize) === resizeWords(resizeRecord(geometry)); // not cropped again
+  if (found === channels && (sized || made)) return normalization === undefined ? data : data.withNormalization(normalization);
   if (!isPlanes(found) || !isPlanes(channels)) {
     const message = `${data.name}: expected images of ${formText([channels, imageSize, imageSize])}, found ${formText(data.shape)}`;
     throw new LibtorchOodError("ERR_SHAPE", `${message}; only 1 and 3 channels are made into each other`);

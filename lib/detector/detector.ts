@@ -112,7 +112,8 @@ export class Detector {
    * Fits the score to the training images, without augmentation, and calibrates it on held-out images. The detector copies the network when you call
    * `fit`.
    *
-   * @param model - a trained network
+   * @param model - a trained network, or any other {@link FeatureExtractor}. Where its logits are not the classes of the training images, and this library
+   *   did not train it, the features name the class
    * @param train - the images that the network was trained on, without the validation part
    * @param options - the held-out images, which are required; the false-alarm rate, the score and its options
    * @throws ERR_RANGE if there are too few calibration images for the rate, and for an option outside its range; ERR_OPTION if calibration images are among

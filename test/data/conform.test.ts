@@ -63,3 +63,15 @@ test("a data set that has the form is itself; what cannot be made is named", asy
   const stop = AbortSignal.abort();
   await expect(conform(data, { channels: 1, imageSize: 4, signal: stop })).rejects.toMatchObject({ code: "ERR_ABORTED" });
 });
+
+test("a set that was made so already is not cropped again", async () => {
+  const images = Uint8Array.from({ length: 2 * 3 * 12 * 10 }, (_, i) => (i * 37) % 256);
+  const data = Dataset.fromArrays({ images, labels: new Int32Array(2), shape: [3, 12, 10] });
+  const preprocessing = { size: 8, resizeTo: 10, mean: [0.5, 0.5, 0.5], std: [0.5, 0.5, 0.5] };
+  const once = await conform(data, { preprocessing });
+  const twice = await conform(once, { preprocessing });
+  expect([twice.images, twice.resize]).toEqual([once.images, once.resize]);
+  expect(once.resize).toMatchObject({ resizeTo: 10 });
+  const smaller = await conform(once, { preprocessing: { ...preprocessing, resizeTo: 9 } });
+  expect(smaller.images).not.toEqual(once.images);
+});
