@@ -2,6 +2,7 @@
 module.exports = {
   testEnvironment: "node",
   globalSetup: "<rootDir>/scripts/score-index.mjs", // a score is there because its file is
+  globalTeardown: "<rootDir>/scripts/open-handles.mjs",
   roots: ["<rootDir>/test"],
   testMatch: ["**/*.test.ts"],
   transform: { "^.+\\.ts$": ["@swc/jest", { jsc: { parser: { syntax: "typescript" }, target: "es2022" }, module: { type: "commonjs" } }] },

@@ -275,13 +275,13 @@ class HeaderCursor {
     return true;
   }
 
+  /** A loop and not a pattern: on tens of megabytes of spaces V8's patterns can run out of stack. */
   #skipSpace(): void {
-    const code = this.#text.charCodeAt(this.#position);
-    if (code !== 0x20 && code !== 0x09 && code !== 0x0a && code !== 0x0d) return;
-    const pattern = /[ \t\n\r]+/y;
-    pattern.lastIndex = this.#position;
-    pattern.test(this.#text);
-    this.#position = pattern.lastIndex;
+    const text = this.#text;
+    let position = this.#position;
+    let code = text.charCodeAt(position);
+    while (code === 0x20 || code === 0x09 || code === 0x0a || code === 0x0d) code = text.charCodeAt(++position);
+    this.#position = position;
   }
 
   /** Place of the next such character, or the end of the text where there is none. */
