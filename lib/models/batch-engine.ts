@@ -19,6 +19,8 @@ export interface BatchModel {
   readonly numClasses: number | undefined;
   /** The number of images that every batch but the last has, whatever the caller asks for; undefined where any will do. */
   readonly batchSize?: number | undefined;
+  /** Whether it normalises the pixels of uint8 images itself, and wants no `data` of them. */
+  readonly takesPixels?: boolean;
   /** Computes a batch. What it gives is checked; what it throws ends the call as it is. */
   run(batch: ImageBatch, outputs: { features: boolean; logits: boolean }): unknown;
 }
@@ -156,8 +158,14 @@ class NextBatch {
     const total = this.images.shape[0] as number;
     if (this.#ahead !== undefined || start >= total) return;
     const range = { index: this.#index++, start, end: Math.min(total, start + this.batchSize) };
-    this.#ahead = OwnedBatch.of(this.images, range, this.model.input, this.signal).then((batch) => ({ batch, range }));
+    this.#ahead = this.#batch(range).then((batch) => ({ batch, range }));
     this.#ahead.catch(() => undefined); // next() reports it; until then it must not count as unhandled
+  }
+
+  async #batch(range: BatchRange): Promise<OwnedBatch> {
+    const { images, model, signal } = this;
+    if (!model.takesPixels || images.dtype !== "uint8") return OwnedBatch.of(images, range, model.input, signal);
+    return OwnedBatch.ofPixels(images, range, signal);
   }
 
   /** The next batch, which the caller disposes of; undefined after the last. */

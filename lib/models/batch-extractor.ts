@@ -66,7 +66,7 @@ export abstract class BatchExtractor {
   }
 
   /** @internal What computes the batches of one call, and what the end of the call gives back. */
-  protected abstract begin(): Promise<{ run: BatchModel["run"]; batchSize?: number | undefined; end: () => void }>;
+  protected abstract begin(): Promise<Pick<BatchModel, "run" | "batchSize" | "takesPixels"> & { readonly end: () => void }>;
 
   /**
    * Computes outputs of images in one pass. Batches run one after the other; the next one is normalised meanwhile.
@@ -110,8 +110,8 @@ export abstract class BatchExtractor {
       input,
       engine: async (options) => {
         this.#requireLive();
-        const { run, batchSize, end } = await this.begin();
-        return batchEngine({ featureDim, numClasses, input, batchSize, run }, options, end);
+        const { end, ...model } = await this.begin();
+        return batchEngine({ featureDim, numClasses, input, ...model }, options, end);
       },
     };
   }

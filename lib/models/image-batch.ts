@@ -40,15 +40,30 @@ export function batchName({ index, start, end }: BatchRange): string {
 /** An {@link ImageBatch} that its call disposes of. */
 export class OwnedBatch implements ImageBatch {
   readonly #images: NativeTensor;
+  readonly #data: Float32Array | undefined;
   #pixels: Uint8Array | undefined;
 
   private constructor(
     images: NativeTensor,
     readonly shape: readonly [number, number, number, number],
-    readonly data: Float32Array,
+    data: Float32Array | undefined,
     readonly signal: AbortSignal | undefined,
   ) {
     this.#images = images;
+    this.#data = data;
+  }
+
+  /** A batch of uint8 images [N, C, H, W] that has pixels only: its model makes the floats itself. @throws ERR_OUT_OF_MEMORY */
+  static ofPixels(images: NativeTensor, { start, end }: BatchRange, signal?: AbortSignal): OwnedBatch {
+    const [, ...sizes] = images.shape as [number, number, number, number];
+    const batch = new OwnedBatch(
+      callNative(() => images.slice(start, end)),
+      [end - start, ...sizes],
+      undefined,
+      signal,
+    );
+    void batch.pixels; // copied now, while the batch before is computed
+    return batch;
   }
 
   /**
@@ -78,6 +93,11 @@ export class OwnedBatch implements ImageBatch {
 
   get count(): number {
     return this.shape[0];
+  }
+
+  get data(): Float32Array {
+    if (this.#data === undefined) throw new LibtorchOodError("ERR_INTERNAL", "images: expected a batch of floats, found one of pixels");
+    return this.#data;
   }
 
   get pixels(): Uint8Array | undefined {

@@ -2,6 +2,7 @@
 
 import { createContext, runInContext } from "node:vm";
 import { Tensor, type Dtype, type TensorArray } from "../../lib";
+import { countTurns } from "../support/event-loop";
 
 const arrays: [Dtype, TensorArray][] = [
   ["float32", Float32Array.of(0, -0, 1.5, Infinity, -Infinity, NaN, 3.4e38, 1e-45)],
@@ -149,10 +150,7 @@ describe("fromAsync", () => {
 
   test("an array of several pieces, between which the event loop turns", async () => {
     const array = large();
-    let turns = 0;
-    const timer = setInterval(() => turns++, 0);
-    const tensor = await Tensor.fromAsync(array, [5, 1 << 20]);
-    clearInterval(timer);
+    const { result: tensor, turns } = await countTurns(() => Tensor.fromAsync(array, [5, 1 << 20]));
     expect(Buffer.compare(Buffer.from(tensor.toArray().buffer), Buffer.from(array.buffer))).toBe(0);
     expect(turns).toBeGreaterThan(0);
   });

@@ -10,6 +10,7 @@ import { restoreScore } from "../../lib/scores/fit";
 import { definitionOf } from "../../lib/scores/registry";
 import type { ModelOutputs, ScoreName, TrainingOutputs } from "../../lib/scores";
 import { Tensor } from "../../lib/native/tensor";
+import { countTurns } from "../support/event-loop";
 import { set } from "../support/feature-sets";
 import { uniform } from "../models/resnet/closed-formula";
 
@@ -266,10 +267,7 @@ test("the event loop turns while logits are scored", async () => {
   const rows = 400_000;
   const many = { logits: Tensor.from(new Float32Array(rows * 10).fill(0.5), [rows, 10]) };
   const energy = await scores.fit("energy");
-  let turns = 0;
-  const timer = setInterval(() => turns++, 1);
-  await energy.score(many);
-  clearInterval(timer);
+  const { turns } = await countTurns(() => energy.score(many));
   expect(turns).toBeGreaterThan(5);
 });
 

@@ -17,6 +17,7 @@ import { headNumbers } from "./head-numbers";
 import { externalPath, modelBytes, modelHash } from "./model-file";
 import { runBatch, tryNetwork, type NetworkFacts } from "./network";
 import { checkOnnxOptions, type CheckedOptions, type OnnxOptions } from "./onnx-options";
+import { pixelTable } from "./pixel-table";
 import { loadWire, resolveRuntime } from "./runtime";
 import { OnnxSession } from "./session";
 
@@ -27,6 +28,7 @@ interface Loaded {
   readonly session: OnnxSession;
   readonly network: NetworkFacts;
   readonly numbers: HeadNumbers | undefined;
+  readonly table: Float32Array;
   readonly options: CheckedOptions;
   readonly path: string | undefined;
   readonly sha256: string;
@@ -102,7 +104,8 @@ export class OnnxModel extends BatchExtractor implements OwnExtractor {
     try {
       const network = await tryNetwork(session, values, options.input, name);
       if (options.classNames !== undefined) checkClassNames(options.classNames, network.numClasses ?? options.classNames.length);
-      return new OnnxModel({ session, network, numbers, options, path, sha256 });
+      const table = await pixelTable(options.input, options.signal);
+      return new OnnxModel({ session, network, numbers, table, options, path, sha256 });
     } catch (error) {
       session.release();
       throw error;
@@ -131,10 +134,10 @@ export class OnnxModel extends BatchExtractor implements OwnExtractor {
   }
 
   protected begin() {
-    const { network } = this.#loaded;
+    const { network, table } = this.#loaded;
     const session = this.#loaded.session.retain();
-    const run: BatchModel["run"] = (batch, outputs) => runBatch(session, network, batch, outputs);
-    return Promise.resolve({ run, batchSize: network.batchSize, end: () => session.release() });
+    const run: BatchModel["run"] = (batch, outputs) => runBatch(session, network, table, batch, outputs);
+    return Promise.resolve({ run, batchSize: network.batchSize, takesPixels: true, end: () => session.release() });
   }
 
   /**

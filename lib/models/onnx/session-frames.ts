@@ -20,7 +20,14 @@ export interface ValueFacts {
 
 export type Request =
   | { readonly op: "load"; readonly runtime: string; readonly options: object }
-  | { readonly op: "run"; readonly input: string; readonly dims: readonly number[]; readonly outputs: readonly string[] };
+  | {
+      readonly op: "run";
+      readonly input: string;
+      readonly dims: readonly number[];
+      /** Floats before the pixels that say what each becomes; 0 where the images are floats themselves. */
+      readonly tableLength: number;
+      readonly outputs: readonly string[];
+    };
 
 export type Reply =
   | { readonly loaded: { readonly inputs: readonly ValueFacts[]; readonly outputs: readonly ValueFacts[] } }

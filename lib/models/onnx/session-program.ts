@@ -5,14 +5,16 @@
 
 import { readSync, writeSync } from "node:fs";
 import type * as Ort from "onnxruntime-node";
+import { normalizePixels } from "./pixels";
 import { frameStart, prefixBytes, type FramedTensor, type Reply, type Request, type ValueFacts } from "./session-frames";
 
 const channel = 3;
 
 type Runtime = typeof Ort;
 let loaded: { ort: Runtime; session: Ort.InferenceSession } | undefined;
-/** The memory of a batch is used again for the next one. */
+/** The memory of a batch is used again for the next one: what came, and the floats that are made of pixels. */
 let batch = Buffer.alloc(0);
+let floats = new Float32Array(0);
 
 void serve();
 
@@ -53,10 +55,12 @@ async function answer(request: Request, payload: Buffer): Promise<[Reply, ...Uin
   }
 }
 
-async function run({ input, dims, outputs }: Extract<Request, { op: "run" }>, payload: Buffer): Promise<[Reply, ...Uint8Array[]]> {
+async function run(
+  { input, dims, tableLength, outputs }: Extract<Request, { op: "run" }>,
+  payload: Buffer,
+): Promise<[Reply, ...Uint8Array[]]> {
   const { ort, session } = loaded as NonNullable<typeof loaded>;
-  const pixels = new Float32Array(payload.buffer, payload.byteOffset, payload.byteLength / 4);
-  const found = await session.run({ [input]: new ort.Tensor("float32", pixels, dims) }, outputs);
+  const found = await session.run({ [input]: new ort.Tensor("float32", images(payload, dims, tableLength), dims) }, outputs);
   const tensors: FramedTensor[] = [];
   const payloads: Uint8Array[] = [];
   for (const name of outputs) {
@@ -67,6 +71,16 @@ async function run({ input, dims, outputs }: Extract<Request, { op: "run" }>, pa
     payloads.push(bytes);
   }
   return [{ tensors }, ...payloads];
+}
+
+/** The floats of a batch. */
+function images({ buffer, byteOffset, byteLength }: Buffer, dims: readonly number[], tableLength: number): Float32Array {
+  if (tableLength === 0) return new Float32Array(buffer, byteOffset, byteLength / 4);
+  const table = new Float32Array(buffer, byteOffset, tableLength);
+  const pixels = new Uint8Array(buffer, byteOffset + table.byteLength, byteLength - table.byteLength);
+  if (floats.length < pixels.length) floats = new Float32Array(pixels.length);
+  normalizePixels(pixels, table, (dims[2] as number) * (dims[3] as number), floats);
+  return floats.subarray(0, pixels.length);
 }
 
 function facts(metadata: readonly Ort.InferenceSession.ValueMetadata[]): ValueFacts[] {

@@ -19,6 +19,12 @@ export interface OutputTensor extends FramedTensor {
   readonly data: Uint8Array<ArrayBuffer>;
 }
 
+/** Images of a batch as they are sent: floats, or pixels with the table of what they become. */
+export interface SentImages {
+  readonly data: Float32Array | Uint8Array;
+  readonly table?: Float32Array;
+}
+
 interface Waiting {
   resolve(frame: { reply: Reply; payload: Buffer }): void;
   reject(error: LibtorchOodError): void;
@@ -83,10 +89,15 @@ export class OnnxSession {
     }
   }
 
-  /** Runs one batch. @throws ERR_INTERNAL with onnxruntime's words; ERR_OUT_OF_MEMORY where the process was killed for lack of it */
-  async run(input: string, pixels: Float32Array, dims: readonly number[], outputs: readonly string[]): Promise<OutputTensor[]> {
-    const bytes = new Uint8Array(pixels.buffer, pixels.byteOffset, pixels.byteLength);
-    const { reply, payload } = await this.#request({ op: "run", input, dims, outputs }, [bytes]);
+  /**
+   * Runs one batch.
+   *
+   * @throws ERR_INTERNAL with onnxruntime's words; ERR_OUT_OF_MEMORY where the process was killed for lack of it
+   */
+  async run(input: string, images: SentImages, dims: readonly number[], outputs: readonly string[]): Promise<OutputTensor[]> {
+    const table = images.table ?? new Float32Array(0);
+    const parts = [table, images.data].map(({ buffer, byteOffset, byteLength }) => new Uint8Array(buffer, byteOffset, byteLength));
+    const { reply, payload } = await this.#request({ op: "run", input, dims, tableLength: table.length, outputs }, parts);
     if ("failed" in reply) throw new LibtorchOodError("ERR_INTERNAL", `onnxruntime: ${reply.failed.message}`);
     let at = 0;
     return "tensors" in reply
