@@ -1,6 +1,6 @@
 // The public `files`: arrays in NumPy's .npy files and in .safetensors files, which other programs read and write.
 
-export { NpyWriter, readNpy, type Npy, type NpyArray, type NpyArrays, type NpyDtype } from "./npy";
+export { NpyWriter, readNpy, type Npy, type NpyArray, type NpyArrays, type NpyDtype, type NpyRows, type NpyWrittenDtype } from "./npy";
 export {
   openSafetensors,
   parseSafetensors,

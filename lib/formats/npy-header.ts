@@ -14,7 +14,7 @@ const growthDigits = 21;
 const alignment = 64;
 
 /** The whole header of a row-major array, byte for byte NumPy's: its length does not depend on the first size. */
-export function formatNpyHeader(dtype: PlainDtype, shape: readonly number[]): Uint8Array {
+export function formatNpyHeader(dtype: PlainDtype | "float16", shape: readonly number[]): Uint8Array {
   const [first] = shape;
   const tuple = shape.length === 1 ? `(${first},)` : `(${shape.join(", ")})`;
   const growth = first === undefined ? "" : " ".repeat(growthDigits - String(first).length);

@@ -4,8 +4,8 @@ import { setImmediate as turn } from "node:timers/promises";
 import { arrayOf, bytesPerElement, plainOf, type ArrayDtype, type ArrayOfDtype, type PlainDtype } from "../core/dtype";
 import { LibtorchOodError } from "../core/errors";
 import { swapBytes } from "./byte-order";
+import { halfToNumber } from "./half";
 import type { NpyHeader } from "./npy-header";
-import { halfToNumber } from "./safetensors-data";
 
 /** The typed arrays that a .npy file is read as: `Float64Array`, `Float32Array`, `BigInt64Array` or `Int32Array`. */
 export type NpyArray = ArrayOfDtype[PlainDtype];

@@ -1,5 +1,6 @@
 // NumPy's .npy files, each with one array: written row by row as the rows come, and read without trusting anything in the file.
 
+import { setImmediate as turn } from "node:timers/promises";
 import { describe, fail, string } from "../core/checks";
 import {
   arrayNameOf,
@@ -14,6 +15,7 @@ import {
   type PlainDtype,
 } from "../core/dtype";
 import { LibtorchOodError } from "../core/errors";
+import { halfBits } from "./half";
 import { openAtomicFile, type AtomicFile } from "./atomic-write";
 import { corruptFile } from "../core/file-errors";
 import { listOf, shortList } from "../core/lists";
@@ -22,10 +24,14 @@ import { npyValues } from "./npy-values";
 import { allocateBytes, openRegularFile, readExactly } from "./regular-file";
 
 export type { NpyArray } from "./npy-values";
-/** The dtypes that are written, and that arrays are read as: float64, float32, int64 and int32. */
+/** The dtypes that arrays are read as: float64, float32, int64 and int32. */
 export type NpyDtype = PlainDtype;
+/** The dtypes that are written: those that arrays are read as, and float16. */
+export type NpyWrittenDtype = NpyDtype | "float16";
 /** The typed array of each {@link NpyDtype}: `Float64Array`, `Float32Array`, `BigInt64Array` and `Int32Array`. */
 export type NpyArrays = Pick<ArrayOfDtype, PlainDtype>;
+/** What {@link NpyWriter.write} takes for each dtype: the typed array of that dtype; for float16 a `Float32Array` or `Float64Array`, which is rounded. */
+export type NpyRows = NpyArrays & { float16: Float32Array | Float64Array };
 
 /** An array that {@link readNpy} has read. */
 export interface Npy<D extends NpyDtype = NpyDtype> {
@@ -37,7 +43,10 @@ export interface Npy<D extends NpyDtype = NpyDtype> {
   readonly data: NpyArrays[D];
 }
 
-const npyDtypes = dtypesHaving(({ plain }) => plain).filter((dtype) => plainOf(dtype as ArrayDtype) === dtype);
+const npyDtypes = dtypesHaving(({ plain }) => plain).filter((dtype) => dtype === "float16" || plainOf(dtype as ArrayDtype) === dtype);
+
+/** Numbers that are rounded to float16 between turns of the event loop: a few milliseconds. */
+const roundedPerTurn = 1 << 18;
 
 /**
  * Reads an array of real numbers with any number of dimensions, in either byte order, in C or Fortran order, of format versions 1 to 3. The result is
@@ -91,7 +100,7 @@ export async function readNpy(path: string): Promise<Npy> {
  * await writer.write(new Float32Array([7, 8, 9])); // one more
  * await writer.commit(); // an array of shape [3, 3]
  */
-export class NpyWriter<D extends NpyDtype = NpyDtype> {
+export class NpyWriter<D extends NpyWrittenDtype = NpyWrittenDtype> {
   readonly #rowLength: number;
   #position: number;
   #rows = 0;
@@ -117,12 +126,12 @@ export class NpyWriter<D extends NpyDtype = NpyDtype> {
    * Opens a file to write.
    *
    * @param path - the path that {@link commit} gives to the file
-   * @param dtype - element type
+   * @param dtype - element type. With `"float16"`, numbers are rounded to the nearest float16, ties to even.
    * @param rowShape - sizes of one row, each at least 1: `[d]` for a matrix [N, d], `[]` for a list [N]
    * @throws ERR_IO where no file can be written there; ERR_OPTION for another dtype, and where `path` is no text; ERR_SHAPE where `rowShape` is no
    *   list of at most 63 positive integers
    */
-  static async open<D extends NpyDtype>(path: string, dtype: D, rowShape: readonly number[]): Promise<NpyWriter<D>> {
+  static async open<D extends NpyWrittenDtype>(path: string, dtype: D, rowShape: readonly number[]): Promise<NpyWriter<D>> {
     if (!npyDtypes.includes(dtype)) fail("ERR_OPTION", "dtype", `one of ${npyDtypes.join(", ")}`, dtype);
     const sizes = shortList(rowShape, maxDimensions - 1);
     if (sizes === undefined) fail("ERR_SHAPE", "rowShape", `an array of at most ${maxDimensions - 1} sizes`, rowShape);
@@ -141,16 +150,19 @@ export class NpyWriter<D extends NpyDtype = NpyDtype> {
   /**
    * Appends whole rows. `values` must not change until the promise settles. The next write may begin only then.
    *
-   * @param values - n rows one after the other, of the writer's dtype
-   * @throws ERR_DTYPE for an array of another dtype; ERR_SHAPE for a part of a row, and where the array's memory goes while it is written; ERR_BUSY
-   *   while another write is under way; ERR_DISPOSED after {@link commit} or {@link discard}; ERR_IO where the file cannot be written. After a write
-   *   that failed, only {@link discard} is possible.
+   * @param values - n rows one after the other, of the writer's dtype; float32 or float64 for a writer of float16
+   * @throws ERR_DTYPE for an array of another dtype; ERR_SHAPE for a part of a row, and where the array's memory goes while it is written; ERR_RANGE
+   *   for a finite number whose nearest float16 is infinite (65,520 and more); ERR_BUSY while another write is under way; ERR_DISPOSED after
+   *   {@link commit} or {@link discard}; ERR_IO where the file cannot be written. After a write that failed, only {@link discard} is possible.
    */
-  async write(values: NpyArrays[D]): Promise<void> {
-    if (dtypeOf(values) !== this.dtype || listOf(values) === undefined) {
-      fail("ERR_DTYPE", this.path, `a ${arrayNameOf(this.dtype)}`, values);
+  async write(values: NpyRows[D]): Promise<void> {
+    const given = dtypeOf(values);
+    const fits = this.dtype === "float16" ? given === "float32" || given === "float64" : given === this.dtype;
+    if (!fits || listOf(values) === undefined) {
+      const expected = this.dtype === "float16" ? "Float32Array or Float64Array" : arrayNameOf(this.dtype);
+      fail("ERR_DTYPE", this.path, `a ${expected}`, values);
     }
-    const { length, byteLength } = values;
+    const { length } = values;
     if (length % this.#rowLength !== 0) {
       throw new LibtorchOodError("ERR_SHAPE", `${this.path}: expected rows of ${this.#rowLength} numbers, found ${describe(values)}`);
     }
@@ -158,15 +170,31 @@ export class NpyWriter<D extends NpyDtype = NpyDtype> {
     if (length === 0) return;
     this.#writing = true;
     try {
-      await this.file.write(bytesOfArray(values), this.#position);
+      if (this.dtype === "float16") await this.#writeRounded(values as Float32Array);
+      else await this.#append(bytesOfArray(values));
     } catch (error) {
       this.#failure = { error };
       throw error;
     } finally {
       this.#writing = false;
     }
-    this.#position += byteLength;
     this.#rows += length / this.#rowLength;
+  }
+
+  async #append(bytes: Uint8Array): Promise<void> {
+    const { byteLength } = bytes;
+    await this.file.write(bytes, this.#position);
+    this.#position += byteLength;
+  }
+
+  async #writeRounded(values: Float32Array | Float64Array): Promise<void> {
+    const { length } = values;
+    for (let start = 0; start < length; start += roundedPerTurn) {
+      if (start > 0) await turn();
+      if (values.length !== length) fail("ERR_SHAPE", this.path, `${length} numbers until they are written`, values);
+      const piece = values.subarray(start, start + roundedPerTurn);
+      await this.#append(bytesOfArray(halfBits("float16", piece, `${this.path}: numbers from element ${start} on`)));
+    }
   }
 
   /**

@@ -15,6 +15,7 @@ import {
 } from "../core/dtype";
 import { LibtorchOodError } from "../core/errors";
 import { bytesOf } from "../core/lists";
+import { halfValues } from "./half";
 
 /** The dtypes of the safetensors format, by its own names: `"F32"`, `"I64"`, `"BOOL"`, … */
 export type SafetensorsDtype = (typeof dtypes)[Dtype]["safetensors"];
@@ -123,8 +124,7 @@ export function toValues(dtype: SafetensorsDtype, bytes: Uint8Array): ValuesOfDt
     throw new LibtorchOodError("ERR_SHAPE", `bytes: expected a multiple of ${width} for ${dtype}, found ${given.length}`);
   }
   const own = new Uint8Array(given); // at offset 0 of a new buffer, hence aligned for every kind of array
-  if (stored === "float16") return Float32Array.from(new Uint16Array(own.buffer), halfToNumber);
-  if (stored === "bfloat16") return new Float32Array(Uint32Array.from(new Uint16Array(own.buffer), (bits) => bits << 16).buffer);
+  if (stored === "float16" || stored === "bfloat16") return halfValues(stored, new Uint16Array(own.buffer));
   const values = arrayOf(stored, own.buffer);
   return values instanceof BigInt64Array || values instanceof BigUint64Array ? Float64Array.from(values, safeNumber) : values;
 }
@@ -136,16 +136,6 @@ function widened(values: Int32Array): Uint8Array {
     words[2 * index + 1] = value < 0 ? -1 : 0;
   });
   return new Uint8Array(words.buffer);
-}
-
-/** The number of an IEEE 754 binary16. */
-export function halfToNumber(bits: number): number {
-  const sign = bits & 0x8000 ? -1 : 1;
-  const exponent = (bits >> 10) & 0x1f;
-  const fraction = bits & 0x3ff;
-  if (exponent === 0) return sign * fraction * 2 ** -24;
-  if (exponent === 31) return fraction ? NaN : sign * Infinity;
-  return sign * (1 + fraction / 1024) * 2 ** (exponent - 15);
 }
 
 function safeNumber(value: bigint, index: number): number {

@@ -1,0 +1,60 @@
+// The floats of 16 bits, float16 (IEEE 754 binary16) and bfloat16: their bit patterns as numbers, and numbers as the nearest bit patterns.
+
+import { LibtorchOodError } from "../core/errors";
+
+/** The dtypes of 16 bits that files hold floats in. */
+export type HalfDtype = "float16" | "bfloat16";
+
+/** Bits of the fraction, and exponent of the smallest normal number. */
+const layouts = { float16: { fraction: 10, least: -14 }, bfloat16: { fraction: 7, least: -126 } } as const;
+
+/** The number of an IEEE 754 binary16. */
+export function halfToNumber(bits: number): number {
+  const sign = bits & 0x8000 ? -1 : 1;
+  const exponent = (bits >> 10) & 0x1f;
+  const fraction = bits & 0x3ff;
+  if (exponent === 0) return sign * fraction * 2 ** -24;
+  if (exponent === 31) return fraction ? NaN : sign * Infinity;
+  return sign * (1 + fraction / 1024) * 2 ** (exponent - 15);
+}
+
+/** The numbers of bit patterns, exact. */
+export function halfValues(dtype: HalfDtype, bits: Uint16Array): Float32Array<ArrayBuffer> {
+  if (dtype === "float16") return Float32Array.from(bits, halfToNumber);
+  return new Float32Array(Uint32Array.from(bits, (pattern) => pattern << 16).buffer);
+}
+
+/**
+ * The bit patterns of the nearest numbers of 16 bits; of two that are equally near, of the one whose last bit is 0, as NumPy and PyTorch round.
+ * Infinity stays, and so does NaN.
+ *
+ * @param name - what messages call the numbers
+ * @throws ERR_RANGE for a finite number whose nearest is infinite, naming the element
+ */
+export function halfBits(dtype: HalfDtype, values: Float32Array | Float64Array, name: string): Uint16Array<ArrayBuffer> {
+  const { fraction, least } = layouts[dtype];
+  const infinity = (2 ** (15 - fraction) - 1) * 2 ** fraction;
+  const parts = new DataView(new ArrayBuffer(8));
+  const bits = new Uint16Array(values.length);
+  for (let i = 0; i < values.length; i++) {
+    const value = values[i] as number;
+    parts.setFloat64(0, value);
+    const high = parts.getUint32(0);
+    const sign = (high >>> 31) << 15;
+    const magnitude = Math.abs(value);
+    if (magnitude !== magnitude) {
+      bits[i] = sign | infinity | (1 << (fraction - 1));
+      continue;
+    }
+    // The spacing of the numbers about it is 2^(exponent − fraction); below the smallest normal number it stays the same.
+    const exponent = Math.max(((high >>> 20) & 0x7ff) - 1023, least);
+    // Adding and subtracting 2^52 rounds to a whole number, ties to even. A fraction that is rounded up to 2 carries into the exponent by itself.
+    const units = magnitude * 2 ** (fraction - exponent) + 2 ** 52 - 2 ** 52;
+    const pattern = magnitude === Infinity ? infinity : (exponent - least) * 2 ** fraction + units;
+    if (pattern >= infinity && magnitude !== Infinity) {
+      throw new LibtorchOodError("ERR_RANGE", `${name}: expected numbers that ${dtype} holds, found ${value} as element ${i}`);
+    }
+    bits[i] = sign | pattern;
+  }
+  return bits;
+}
