@@ -34,7 +34,7 @@ export class DetectorClient {
   }
 
   /**
-   * @param {Uint8Array} image - of a PNG, JPEG or WebP file
+   * @param {Uint8Array} image - of a PNG, JPEG, WebP, GIF, TIFF or AVIF file
    * @returns {Promise<Verdict>}
    */
   check(image) {

@@ -2,7 +2,7 @@
 
 /** @type {Record<string, string>} */
 const words = {
-  ERR_CORRUPT_FILE: "This file cannot be read as an image. PNG, JPEG and WebP images work.",
+  ERR_CORRUPT_FILE: "This file cannot be read as an image. PNG, JPEG, WebP, GIF, TIFF and AVIF images work.",
   ERR_RANGE: "This image has too many pixels. Try a smaller copy of it.",
   TOO_LARGE: "This file is too large. Files of up to 20 MB work.",
   EMPTY: "This file is empty.",

@@ -12,7 +12,9 @@ import { wholeNumber } from "./whole-number.mjs";
 const longestTimer = 2 ** 31 - 1;
 
 const program = new Command("server")
-  .description("Serve a detector of images: POST /score with the bytes of a PNG, JPEG or WebP image. GET /health, /ready, /metrics.")
+  .description(
+    "Serve a detector of images: POST /score with the bytes of a PNG, JPEG, WebP, GIF, TIFF or AVIF image. GET /health, /ready, /metrics.",
+  )
   .argument("<detector>", "a file that Detector.save or `libtorch-ood fit` wrote")
   .option("--port <n>", "0: any that is free", wholeNumber(0, 65_535), 8080)
   .option("--host <name>", "address to listen on", "127.0.0.1")

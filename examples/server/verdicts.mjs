@@ -22,8 +22,8 @@ export async function verdicts(detector, images, signal) {
   }
 }
 
-/** PNG, JPEG, WebP; sharp knows more formats, of which the header is not to be read either. */
-const signatures = [/^\x89PNG/, /^\xff\xd8\xff/, /^RIFF.{4}WEBP/s];
+/** PNG, JPEG, WebP, GIF, TIFF, AVIF; sharp knows more formats, of which the header is not to be read either. */
+const signatures = [/^\x89PNG/, /^\xff\xd8\xff/, /^RIFF.{4}WEBP/s, /^GIF8[79]a/, /^(II[*+]\0|MM\0[*+])/, /^.{4}ftypavi[fs]/s];
 
 /** Width times height as the header states them; 0 for what is no image, which the detector refuses by itself. */
 export async function statedPixels(image) {

@@ -46,7 +46,7 @@ export const dataSetNames: readonly DataSetName[] = [...(Object.keys(datasets.ca
 export const dataHelp = `DATA is SET:DIR or the path of a folder of images. NAME=DATA gives it another name.
   SET is ${dataSetNames.slice(0, -1).join(", ")}. DIR holds its files as they are published; nothing is downloaded.
   #train or #test after DIR chooses a part: cifar10:data#test. For MNIST, DIR may end with the prefix of its files' names.
-  A folder of images has one folder per class with PNG, JPEG or WebP images in it (needs "npm install sharp").`;
+  A folder of images has one folder per class with PNG, JPEG, WebP, GIF, TIFF or AVIF images in it (needs "npm install sharp").`;
 
 /** What a data set may be besides SET:DIR: the end of a message, where `evaluate` says more. */
 export const existingFolder = "an existing folder of images.";

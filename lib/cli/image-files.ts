@@ -86,7 +86,7 @@ export function leftOutText(passedOver: Readonly<Record<string, number>>): strin
 /** What is said of image files that were passed over; undefined where there are none. */
 export function passedOverNote(passedOver: Readonly<Record<string, number>>): string | undefined {
   const files = leftOutText(passedOver);
-  return files === "" ? undefined : `note: passed over ${files}, whose formats are not read (PNG, JPEG and WebP are)`;
+  return files === "" ? undefined : `note: passed over ${files}, whose formats are not read (PNG, JPEG, WebP, GIF, TIFF and AVIF are)`;
 }
 
 /**

@@ -12,6 +12,7 @@ import { readNpy } from "../formats/npy";
 import { openRegularFile, readExactly } from "../formats/regular-file";
 import { openSafetensors, type SafetensorsEntry } from "../formats/safetensors";
 import { plainHeader } from "../images/header";
+import { imageFormat } from "../images/signature";
 import { modelFileKind } from "../models/load-model";
 import { ResNet } from "../models/resnet/resnet";
 import { readClassesBeside } from "./extracted-classes";
@@ -58,7 +59,7 @@ async function inspect(path: string, options: InspectOptions, session: Session):
     const { dtype, shape } = await readNpy(path);
     return { kind: "an array", dtype, shape };
   }
-  if (/^(\x89PNG|\xff\xd8\xff|RIFF....WEBP)/s.test(start.toString("latin1", 0, 12))) {
+  if (imageFormat(start) !== undefined) {
     const header = plainHeader(start);
     return { kind: "an image", ...(header ? { width: header.width, height: header.height } : {}) };
   }

@@ -6,6 +6,7 @@ import { corruptFile, ioError } from "../core/file-errors";
 import { absolutePath, pathBytes, pathOfBytes, pathText, type Path } from "../formats/path-text";
 import type { ImageResize } from "../images/geometry";
 import { foldersIn, imageTree, join } from "../images/image-tree";
+import { formatNames } from "../images/signature";
 import type { Dataset } from "./dataset";
 import type { PreprocessingName, PreprocessingOptions } from "./preprocessing";
 import { checkDecoding, decodingKeys, readImageFiles, type Decoding, type DecodingOptions, type LabelledFile } from "./image-files";
@@ -24,7 +25,7 @@ export interface ImageFolderOptions extends DecodingOptions {
 /**
  * Reads images that lie in one folder per class: `directory/cat/1.jpg`, `directory/dog/a/2.png`, …
  *
- * PNG, JPEG and WebP files are read, by their endings in any case and at any depth. Names that begin with a dot and files that are no images are
+ * PNG, JPEG, WebP, GIF, TIFF and AVIF files are read, by their endings in any case and at any depth. Names that begin with a dot and files that are no images are
  * ignored. Image files of other formats are an error. Links are followed, and a folder that several links of a class lead to is read once.
  *
  * Classes, labels and the order of images are those of torchvision's `ImageFolder`. The folder names, sorted by code points, are the labels 0, 1, …
@@ -80,7 +81,7 @@ export async function listImageFolder(
     const [foreign] = undecodable;
     if (foreign !== undefined && onError === "throw") {
       const ending = extname(foreign.toString("latin1")).toLowerCase();
-      throw corruptFile(pathText(pathOfBytes(join(root, foreign))), "a PNG, JPEG or WebP image", `the ending ${ending}`);
+      throw corruptFile(pathText(pathOfBytes(join(root, foreign))), `a ${formatNames} image`, `the ending ${ending}`);
     }
     const images = folders.flatMap(({ folder, names }) => names.map((name) => join(folder, name)));
     // Those of other formats stand last: the decoder says of each why it is left out.
@@ -90,7 +91,7 @@ export async function listImageFolder(
     }
     for (const path of unreadable) files.push({ path, name: pathText(path), label });
     if (images.length === 0) {
-      throw corruptFile(pathText(pathOfBytes(root)), "at least one PNG, JPEG or WebP image of the class", "none");
+      throw corruptFile(pathText(pathOfBytes(root)), `at least one ${formatNames} image of the class`, "none");
     }
   }
   return { classNames: classes.map((name) => pathText(pathOfBytes(name))), files };

@@ -2,31 +2,28 @@
 
 import { availableParallelism } from "node:os";
 import { setImmediate as turn } from "node:timers/promises";
-import type { Metadata, Sharp, SharpOptions } from "sharp";
 import { isLibtorchOodError, LibtorchOodError } from "../core/errors";
-import { corruptFile, io, systemCode } from "../core/file-errors";
+import { corruptFile, io } from "../core/file-errors";
 import type { Path } from "../formats/path-text";
 import { allocateBytes, openRegularFile, readExactly } from "../formats/regular-file";
 import { abortError, untilAborted } from "../native/call";
 import type { NativeTensor } from "../native/surface";
-import { decoderTurn } from "./decoder-turns";
-import { decoderWords, type Format } from "./decoder-words";
 import { isImageFault } from "./failure";
 import type { ImageGeometry } from "./geometry";
-import { plainHeader, type ImageHeader } from "./header";
-import { maxPixels, maxPixelsInRows, maxSide, type TakenImage } from "./image";
+import type { TakenImage } from "./image";
 import { repairJpeg } from "./jpeg-repair";
-import { pngOrientation } from "./png-orientation";
 import { Preprocessor } from "./preprocess";
+import { openImage, readable } from "./sharp-image";
+import { formatOf, type Format } from "./signature";
 
 /** The form that decoded images take. */
 export interface ImageTarget extends ImageGeometry {
-  /** Largest number of pixels of a file. Default: {@link maxPixels}, and {@link maxPixelsInRows} for a JPEG that is decoded row by row. */
+  /** Largest number of pixels of a file. Default: 100 million, and 250 million for a JPEG that is decoded row by row. */
   readonly maxPixels?: number | undefined;
   readonly signal: AbortSignal | undefined;
 }
 
-/** No image of {@link maxPixels} needs a larger file; one of more pixels may need {@link maxBytesPerPixel}. */
+/** No image of 100 million pixels needs a larger file; one of more may need {@link maxBytesPerPixel}. */
 const maxFileBytes = 1 << 28;
 const maxBytesPerPixel = 4;
 /** sharp works in libuv's pool of four threads: one of them stays free for files and names. */
@@ -52,7 +49,7 @@ export interface DecodingEvents {
  * `resizeTo`, so that it is never in memory as a whole.
  *
  * @param destination - a row per image. It belongs to the call: nobody else touches it until the promise has settled
- * @throws ERR_CORRUPT_FILE for anything but a sound PNG, JPEG or WebP image within {@link ImageTarget.maxPixels}; ERR_IO for a file that cannot be read;
+ * @throws ERR_CORRUPT_FILE for anything but a sound PNG, JPEG, WebP, GIF, TIFF or AVIF image within {@link ImageTarget.maxPixels}; ERR_IO for a file that cannot be read;
  *   ERR_SHAPE for an image of another size with resize `"none"`, and for a network of other than 1 or 3 channels; ERR_SHARP_NOT_FOUND if sharp is needed
  *   and not installed; ERR_LIBTORCH_NOT_FOUND without libtorch; ERR_ABORTED after an abort; and what the events throw
  */
@@ -117,19 +114,26 @@ async function preprocessImage(image: TakenImage, index: number, target: ImageTa
     return;
   }
   const bytes = await fileBytes(name, image, target);
-  requireSignature(name, bytes);
+  const format = formatOf(name, bytes);
   try {
-    await preprocessFile(name, bytes, index, target, preprocessor);
+    await preprocessFile(name, bytes, format, index, target, preprocessor);
   } catch (error) {
     const corrupt = isLibtorchOodError(error) && error.code === "ERR_CORRUPT_FILE";
-    const repaired = corrupt && bytes[0] === 0xff ? repairJpeg(bytes) : undefined;
+    const repaired = corrupt && format === "jpeg" ? repairJpeg(bytes) : undefined;
     if (repaired === undefined) throw error;
-    await preprocessFile(name, repaired, index, target, preprocessor);
+    await preprocessFile(name, repaired, format, index, target, preprocessor);
   }
 }
 
-async function preprocessFile(name: string, bytes: Buffer, index: number, target: ImageTarget, preprocessor: Preprocessor): Promise<void> {
-  const { sharpImage, format, inks, width: originalWidth, height: originalHeight, orientation } = await encoded(name, bytes, target);
+async function preprocessFile(
+  name: string,
+  bytes: Buffer,
+  format: Format,
+  index: number,
+  target: ImageTarget,
+  preprocessor: Preprocessor,
+): Promise<void> {
+  const { sharpImage, inks, width: originalWidth, height: originalHeight, orientation } = await openImage(name, bytes, format, target);
   requireFit(
     name,
     orientation > 4 ? { width: originalHeight, height: originalWidth } : { width: originalWidth, height: originalHeight },
@@ -181,62 +185,6 @@ function reducedSize(
   return scale >= 1 ? undefined : { width: Math.ceil(width * scale), height: Math.ceil(height * scale) };
 }
 
-interface Source {
-  readonly sharpImage: Sharp;
-  readonly format: Format;
-  /** Whether `sharpImage` gives C, M, Y, K. */
-  readonly inks: boolean;
-  /** Size as stored. */
-  readonly width: number;
-  readonly height: number;
-  /** EXIF orientation of the pixels that `sharpImage` gives. */
-  readonly orientation: number;
-}
-
-async function encoded(name: string, bytes: Buffer, { maxPixels: asked }: ImageTarget): Promise<Source> {
-  const sharp = loadSharp();
-  const format = bytes[0] === 0xff ? "jpeg" : bytes[0] === 0x89 ? "png" : "webp";
-  // The limit is looked at below. A row may be read only once: memory then does not grow with the height.
-  const options: SharpOptions = { failOn: "warning", ignoreIcc: true, limitInputPixels: maxSide ** 2, sequentialRead: true };
-  let header = plainHeader(bytes);
-  // Only the long way tells whether a JPEG is decoded row by row.
-  if (header === undefined || header.width * header.height > maxPixels) {
-    header = await sharpHeader(name, format, () => sharp(bytes, options).metadata());
-  }
-  const { width, height, inks, inRows } = header;
-  // The decoder does not see the orientation of a PNG that stands behind the pixels.
-  const orientation = header.orientation === 1 && format === "png" ? pngOrientation(bytes) : header.orientation;
-  const found = orientation > 4 ? `${height}×${width}` : `${width}×${height}`;
-  if (Math.max(width, height) > maxSide) throw corruptFile(name, `at most ${maxSide} pixels a side`, found);
-  const limit = asked ?? (inRows ? maxPixelsInRows : maxPixels);
-  if (width * height > limit)
-    throw corruptFile(name, `an image of at most ${limit} pixels (maxPixels or --max-pixels sets the limit)`, found);
-  const image = sharp(bytes, options);
-  // The inks as they are in the file: sharp would convert them by a profile, its own where the file has none.
-  const sharpImage = inks ? image.pipelineColourspace("cmyk").toColourspace("cmyk") : image.toColourspace("srgb");
-  return { sharpImage, format, inks, width, height, orientation };
-}
-
-async function sharpHeader(name: string, format: Format, read: () => Promise<Metadata>): Promise<ImageHeader> {
-  const { width, height, orientation = 1, space, isProgressive } = await readable(name, format, read);
-  const inks = space === "cmyk";
-  return {
-    width,
-    height,
-    orientation: orientation >= 1 && orientation <= 8 ? orientation : 1,
-    inks,
-    inRows: format === "jpeg" && !isProgressive && !inks,
-  };
-}
-
-async function readable<T>(name: string, format: Format, call: () => Promise<T>): Promise<T> {
-  try {
-    return await decoderTurn(call);
-  } catch (error) {
-    throw corruptFile(name, "a sound image", decoderWords((error as Error).message, format), error);
-  }
-}
-
 async function fileBytes(name: string, image: Exclude<TakenImage, { pixels: Uint8Array }>, target: ImageTarget): Promise<Buffer> {
   if ("encoded" in image) return asBuffer(image.encoded);
   const limit = Math.max(maxFileBytes, maxBytesPerPixel * (target.maxPixels ?? 0));
@@ -268,35 +216,7 @@ function requireSize(name: string, bytes: number, limit: number): void {
   if (bytes > limit) throw corruptFile(name, `an image file of at most ${limit} bytes`, `${bytes} bytes`);
 }
 
-/** Only the three formats reach a decoder: others that sharp may know (SVG, PDF, …) can refer to other files or run for long. */
-function requireSignature(name: string, bytes: Buffer): void {
-  const text = bytes.toString("latin1", 0, 12);
-  const known = text.startsWith("\x89PNG\r\n\x1a\n") || text.startsWith("\xff\xd8\xff") || /^RIFF....WEBP/s.test(text);
-  if (!known) {
-    throw corruptFile(
-      name,
-      "a PNG, JPEG or WebP image",
-      bytes.length === 0 ? "no bytes" : `bytes that begin ${bytes.toString("hex", 0, 12)}`,
-    );
-  }
-}
-
 /** sharp knows a Buffer of any realm, but a Uint8Array only of its own. */
 function asBuffer({ buffer, byteOffset, byteLength }: Uint8Array): Buffer {
   return Buffer.from(buffer, byteOffset, byteLength);
-}
-
-type SharpModule = typeof import("sharp");
-let loaded: SharpModule | undefined;
-
-function loadSharp(): SharpModule {
-  if (loaded !== undefined) return loaded;
-  try {
-    // eslint-disable-next-line @typescript-eslint/no-require-imports -- at first use, since most programs hold tensors and need no decoder
-    loaded = require("sharp") as SharpModule;
-  } catch (cause) {
-    const reason = systemCode(cause) === "MODULE_NOT_FOUND" ? "it is not installed" : (cause as Error).message;
-    throw new LibtorchOodError("ERR_SHARP_NOT_FOUND", `encoded images need sharp: ${reason}; "npm install sharp" installs it`, { cause });
-  }
-  return loaded;
 }

@@ -1,5 +1,7 @@
 // Reads size and layout from the header of a plain image file, at a hundredth of the cost of asking sharp.
 
+import { imageFormat } from "./signature";
+
 export interface ImageHeader {
   /** Width and height of the stored pixels, which EXIF orientation may turn. */
   readonly width: number;
@@ -18,7 +20,8 @@ export interface ImageHeader {
  * @returns undefined for anything else and for a header that is unusual; sharp then decides
  */
 export function plainHeader(bytes: Buffer): ImageHeader | undefined {
-  const size = bytes[0] === 0xff ? jpegSize(bytes) : bytes[0] === 0x89 ? pngSize(bytes) : webpSize(bytes);
+  const format = imageFormat(bytes);
+  const size = format === "jpeg" ? jpegSize(bytes) : format === "png" ? pngSize(bytes) : format === "webp" ? webpSize(bytes) : undefined;
   if (size === undefined || size.width === 0 || size.height === 0) return undefined;
   return { ...size, orientation: 1, inks: false, inRows: false };
 }

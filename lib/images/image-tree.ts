@@ -7,12 +7,12 @@ import { ioError, systemCode } from "../core/file-errors";
 import { pathBytes, pathOfBytes, pathText, type Path } from "../formats/path-text";
 import { abortError } from "../native/call";
 
-const decodable = /\.(?:png|jpe?g|jpe|jfif|webp)$/i;
+const decodable = /\.(?:png|apng|jpe?g|jpe|jfif|webp|gif|tiff?|avif)$/i;
 /** Endings of images that cannot be read here. Ignored without a word, such files would make a set another one. */
-const undecodable = /\.(?:heic|heif|avif|gif|tiff?|bmp|ppm|pgm|pbm|pnm|jp2|j2k|jxl|svg|ico|psd|dng|cr2|nef|arw)$/i;
+const undecodable = /\.(?:heic|heif|bmp|ppm|pgm|pbm|pnm|jp2|j2k|jxl|svg|ico|psd|dng|cr2|nef|arw)$/i;
 
 /** Endings of the files that are found, in words. */
-export const imageEndings = ".png, .jpg, .jpeg, .jpe, .jfif or .webp";
+export const imageEndings = ".png, .apng, .jpg, .jpeg, .jpe, .jfif, .webp, .gif, .tif, .tiff or .avif";
 
 /** A folder below the root (or the root itself) and the images in it. */
 export interface ImagesOfFolder {

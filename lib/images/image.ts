@@ -15,7 +15,7 @@ export interface ImageDataLike {
   readonly height: number;
 }
 
-/** One image: the bytes of a PNG, JPEG or WebP file, also as a Blob; the path of such a file, also as a `file:` URL; or RGBA pixels. */
+/** One image: the bytes of a PNG, JPEG, WebP, GIF, TIFF or AVIF file, also as a Blob; the path of such a file, also as a `file:` URL; or RGBA pixels. */
 export type Image = Uint8Array | string | URL | Blob | ImageDataLike;
 
 /** Default largest number of pixels of an image. Memory and time grow with pixels, and a file of a few kilobytes can claim billions. */

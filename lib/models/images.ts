@@ -16,7 +16,7 @@ import { Scope } from "../core/scope";
 
 /**
  * Images as programs hold them. They are a Dataset; a Tensor or array [N, C, H, W] of uint8 (0 … 255), or of float32 or float64 (0 … 1); or one image
- * or several as encoded PNG, JPEG or WebP bytes, paths, `file:` URLs, Blobs or RGBA pixels.
+ * or several as encoded bytes (PNG, JPEG, WebP, GIF, TIFF, AVIF), paths, `file:` URLs, Blobs or RGBA pixels.
  */
 export type Images = Dataset | Tensor | ArrayWithShape | Image | readonly Image[];
 

@@ -88,13 +88,13 @@ test("names with a leading dot are passed over, files and folders; a folder that
 
 describe("onError", () => {
   const html = "<html>";
-  const files = { "a/0.png": html, "a/1.png": sound, "b/2.jpg": sound, "b/3.gif": "GIF89a", "b/4.jpg": "" };
+  const files = { "a/0.png": html, "a/1.png": sound, "b/2.jpg": sound, "b/3.bmp": "BM", "b/4.jpg": "" };
 
   test("images that cannot be decoded are left out, those of other formats too; nothing of it is cached", async () => {
     const path = folder("spoilt", files);
     symlinkSync(directory.path("nowhere"), join(path, "b/5.jpg"));
     const cache = directory.path("spoilt-cache");
-    expect(await codeOf(path)).toMatch(/0\.png: expected a PNG|3\.gif: expected a PNG/);
+    expect(await codeOf(path)).toMatch(/0\.png: expected a PNG|3\.bmp: expected a PNG/);
     const told: ImageFailure[] = [];
     const only = await read(folder("unspoilt", { "a/1.png": sound, "b/2.jpg": sound }), { imageSize: 8 });
     for (let again = 0; again < 2; again++) {
@@ -105,10 +105,10 @@ describe("onError", () => {
       ["0.png", "ERR_CORRUPT_FILE"],
       ["4.jpg", "ERR_CORRUPT_FILE"],
       ["5.jpg", "ERR_IO"],
-      ["3.gif", "ERR_CORRUPT_FILE"],
+      ["3.bmp", "ERR_CORRUPT_FILE"],
     ]);
     expect(told).toHaveLength(8);
-    rmSync(join(path, "b/3.gif"));
+    rmSync(join(path, "b/3.bmp"));
     expect(await codeOf(path, { cache })).toMatch(/0\.png: expected a PNG|5\.jpg: ENOENT/);
   });
 
@@ -153,17 +153,17 @@ describe("what is refused", () => {
     [
       "a class without images",
       { "a/1.png": sound, "b/notes.txt": "" },
-      "b: expected at least one PNG, JPEG or WebP image of the class, found none",
+      "b: expected at least one PNG, JPEG, WebP, GIF, TIFF or AVIF image of the class, found none",
     ],
     [
       "an image that torchvision would take and sharp may not",
-      { "a/1.png": sound, "a/b/2.TIF": "" },
-      "2.TIF: expected a PNG, JPEG or WebP image, found the ending .tif",
+      { "a/1.png": sound, "a/b/2.HEIC": "" },
+      "2.HEIC: expected a PNG, JPEG, WebP, GIF, TIFF or AVIF image, found the ending .heic",
     ],
     [
       "an image that is none",
       { "a/1.png": sound, "a/2.jpg": "hello" },
-      "2.jpg: expected a PNG, JPEG or WebP image, found bytes that begin 68656c6c6f",
+      "2.jpg: expected a PNG, JPEG, WebP, GIF, TIFF or AVIF image, found bytes that begin 68656c6c6f",
     ],
     ["half an image", { "a/1.png": sound.subarray(0, sound.length >> 1) }, "1.png: expected a sound image"],
   ])("%s", async (name, files, message) => {

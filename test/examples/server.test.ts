@@ -105,7 +105,7 @@ test("requests that come together share one forward pass, and each gets the verd
     mixed.forEach((answer, i) => {
       if (i !== 5) return expectVerdict(answer, i);
       expect(answer).toMatchObject({ status: 400, body: { code: "ERR_CORRUPT_FILE" } });
-      expect(answer.body.message).toMatch(/expected a PNG, JPEG or WebP image/);
+      expect(answer.body.message).toMatch(/expected a PNG, JPEG, WebP, GIF, TIFF or AVIF image/);
     });
     const { text } = await get("/metrics");
     expect(text).toMatch(/^detector_batches_total 2$/m);

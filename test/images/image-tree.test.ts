@@ -57,18 +57,43 @@ test("a folder that is linked to is read under its own name, or once under the f
 });
 
 test("names with a leading dot are left out, whatever they are; endings of any case and of JPEG's other names are not", async () => {
-  const root = folder("dots", ["a.jpg", "._a.jpg", ".hidden/b.jpg", "B.JPEG", "c.jfif", "d.Jpe", "e.WebP", "notes.txt", "dir.jpg/f.png"]);
+  const root = folder("dots", [
+    "a.jpg",
+    "._a.jpg",
+    ".hidden/b.jpg",
+    "B.JPEG",
+    "c.jfif",
+    "d.Jpe",
+    "e.WebP",
+    "f.GIF",
+    "g.tif",
+    "h.TIFF",
+    "i.avif",
+    "notes.txt",
+    "dir.jpg/f.png",
+  ]);
   symlinkSync(join(root, "a.jpg"), join(root, ".link.jpg"));
-  expect(await filesIn(root)).toEqual(["B.JPEG", "a.jpg", "c.jfif", "d.Jpe", "e.WebP", "dir.jpg/f.png"]);
+  expect(await filesIn(root)).toEqual([
+    "B.JPEG",
+    "a.jpg",
+    "c.jfif",
+    "d.Jpe",
+    "e.WebP",
+    "f.GIF",
+    "g.tif",
+    "h.TIFF",
+    "i.avif",
+    "dir.jpg/f.png",
+  ]);
   // The folder that was named itself is taken, whatever its name.
   expect(await filesIn(join(root, ".hidden"))).toEqual(["b.jpg"]);
 });
 
 test("image files of other formats are counted; alone they are an error that names them", async () => {
-  const root = folder("formats", ["a.jpg", "b.heic", "c.HEIC", "d.avif", "only/e.gif", "._f.heic"]);
-  expect((await listImages([root], { signal: undefined })).passedOver).toEqual({ ".avif": 1, ".gif": 1, ".heic": 2 });
+  const root = folder("formats", ["a.jpg", "b.heic", "c.HEIC", "d.jxl", "only/e.bmp", "._f.heic"]);
+  expect((await listImages([root], { signal: undefined })).passedOver).toEqual({ ".jxl": 1, ".bmp": 1, ".heic": 2 });
   const error = await libraryFailureOf(() => listImages([join(root, "only")], { signal: undefined }));
-  expect(error).toMatchObject({ code: "ERR_IO", message: expect.stringContaining("(there are 1 .gif)") });
+  expect(error).toMatchObject({ code: "ERR_IO", message: expect.stringContaining("(there are 1 .bmp)") });
 });
 
 const unix = process.platform === "win32" ? test.skip : test;

@@ -497,7 +497,7 @@ export class ResNet implements OwnExtractor {
    * Computes features and logits of images in evaluation mode, without augmentation. The network runs once for all outputs. Batch norm and spectral norm
    * are folded into the convolutions once per call.
    *
-   * @param images - a Dataset; [N, C, H, W] as uint8 or as floats in 0 … 1; or one image or several as encoded PNG, JPEG or WebP bytes, paths,
+   * @param images - a Dataset; [N, C, H, W] as uint8 or as floats in 0 … 1; or one image or several as encoded bytes (PNG, JPEG, WebP, GIF, TIFF, AVIF), paths,
    *   `file:` URLs, Blobs or RGBA `{ data, width, height }`, of which sharp (an optional peer dependency) decodes the files, off the JavaScript thread
    * @param options - which outputs to compute, and how
    * @throws ERR_SHAPE for images of another shape than the network's, and for decoded ones of another size with `resize: "none"`; ERR_DTYPE for an array

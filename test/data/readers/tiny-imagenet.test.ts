@@ -85,7 +85,7 @@ test.each<[string, string, string | undefined, string]>([
     words.slice(0, 3).join("\n"),
     "words.txt: expected a line with the words for n04067472, found none",
   ],
-  ["an image that is damaged", "val/images/val_3.JPEG", "hello", "val_3.JPEG: expected a PNG, JPEG or WebP image"],
+  ["an image that is damaged", "val/images/val_3.JPEG", "hello", "val_3.JPEG: expected a PNG, JPEG, WebP, GIF, TIFF or AVIF image"],
 ])("%s: ERR_CORRUPT_FILE that says so", async (_, name, content, message) => {
   if (content === undefined) rmSync(file(name));
   else writeFileSync(file(name), content);

@@ -319,7 +319,12 @@ const ofExtract: Case[] = [
     "images: expected a Dataset, a Tensor, { data: typed array, shape }, or one image or a list of them as encoded bytes (Uint8Array), a path, a file: URL, a Blob or { data, width, height }, found undefined",
   ],
   ["extract: a path of nothing", () => model.extract("images"), "ERR_IO", /^cannot open images: ENOENT/],
-  ["extract: bytes of no image", () => model.extract(bytes(64)), "ERR_CORRUPT_FILE", /^images: expected a PNG, JPEG or WebP image, found/],
+  [
+    "extract: bytes of no image",
+    () => model.extract(bytes(64)),
+    "ERR_CORRUPT_FILE",
+    /^images: expected a PNG, JPEG, WebP, GIF, TIFF or AVIF image, found/,
+  ],
   ["extract: a bare array of floats", () => model.extract(wrong(new Float32Array(64))), "ERR_DTYPE", /found a Float32Array of length 64$/],
   [
     "extract: data without a shape",
