@@ -18,6 +18,7 @@ export type {
   HeadOptions,
   Image,
   ImageChunk,
+  ImageChunks,
   ImageDataLike,
   ImageFailure,
   ImageResize,
@@ -77,3 +78,6 @@ export * as metrics from "./metrics";
 export * as neuralCollapse from "./statistics/neural-collapse";
 export type { EvaluateOptions, Evaluation, EvaluationNumbers } from "./metrics";
 export * as scores from "./scores";
+export * as sources from "./data/sources";
+export type { BatchOptions, ImageSource, SourceBatch, SourceOrder } from "./data/sources";
+export type { AugmentationOptions } from "./data/augmentation";

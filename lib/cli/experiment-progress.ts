@@ -94,7 +94,7 @@ function position(run: PlannedRun, event: ExperimentEvent): number | undefined {
   const trained = run.planned.measuredAt.at(-1) as number;
   const before = (phase: MeasurementRow["phase"]): number =>
     phase === "training" ? 0 : trained + (phase === "control" ? (run.planned.intervention?.epochs ?? 0) : 0);
-  if (event.type === "batch") return before(event.phase) + event.report.epoch - 1 + event.report.batch / event.report.batches;
+  if (event.type === "batch") return before(event.phase) + event.report.epoch - 1 + event.report.batch / (event.report.batches as number);
   if (event.type !== "measured") return undefined;
   const { phase, epoch } = event.row;
   return before(phase) + epoch - (phase === "training" ? 0 : trained);

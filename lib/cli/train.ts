@@ -34,7 +34,8 @@ type TrainingChoices = Pick<
   | "precision"
 >;
 
-interface TrainOptions extends SessionOptions, TrainingChoices, Pick<TrainingOptions, "checkpoint" | "checkpointEvery" | "resume"> {
+interface TrainOptions extends SessionOptions, TrainingChoices, Pick<TrainingOptions, "checkpoint" | "resume"> {
+  checkpointEvery?: number;
   augmentation?: "none" | "crop-flip";
   out: string;
   subset?: number;
@@ -225,7 +226,7 @@ async function train(spec: DataSpec, options: TrainOptions, session: Session, hi
     resume: options.resume,
     signal,
     onBatch: ({ epoch, batch, batches, loss, imagesPerSecond }) => {
-      if (show(epoch)) progress.start(`epoch ${epoch}`, batches);
+      if (show(epoch)) progress.start(`epoch ${epoch}`, batches as number); // a data set's number is known
       progress.update(batch, `loss ${loss.toFixed(3)}, ${imagesPerSecond.toFixed(0)} images/s`);
     },
     onEpoch: async (report) => {

@@ -10,6 +10,10 @@ import { maxUnstatedClasses } from "../core/labels";
 import { listOf, shortList } from "../core/lists";
 import { checkNormalization, type Normalization } from "./normalization";
 import { randomPermutation } from "../core/random-permutation";
+import type { TakenImage } from "../images/image";
+import { checkBatchOptions, decodedBatches } from "./sources/batches";
+import { permuted, type SourceItem } from "./sources/items";
+import type { BatchOptions, SourceBatch } from "./sources/source";
 
 /** The shape of an image: channels, height, width. */
 export type ImageShape = readonly [channels: number, height: number, width: number];
@@ -85,7 +89,7 @@ export class Dataset {
   /** How images of another size were resized; undefined where they were not, or where it is not known. */
   readonly resize: ResizeRecord | undefined;
 
-  private constructor(fields: Omit<Dataset, "length" | "image" | "subset" | "split" | "withNormalization">) {
+  private constructor(fields: Omit<Dataset, "length" | "image" | "subset" | "batches" | "split" | "withNormalization">) {
     this.name = fields.name;
     this.set = fields.set;
     this.part = fields.part;
@@ -199,6 +203,33 @@ export class Dataset {
       validationIndices,
       indexHash: hashIndices(this.length, validationIndices),
     };
+  }
+
+  /**
+   * Gives the images batch by batch, as every {@link ImageSource} does. An image of another form than `input` becomes that form, as
+   * {@link datasets.conform} makes it.
+   *
+   * @param options - see {@link ImageSource.batches}
+   * @throws ERR_OPTION for an unknown option or a value of another type; ERR_RANGE for a number outside its range; ERR_SHAPE where the arrays are gone,
+   *   and for another number of channels than 1 or 3
+   */
+  batches(options: BatchOptions): AsyncIterable<SourceBatch> {
+    requireArrays(this);
+    const checked = checkBatchOptions(options);
+    const [planes, height, width] = this.shape;
+    if (planes !== 1 && planes !== 3) fail("ERR_SHAPE", `${this.name}.shape`, "images of 1 or 3 channels", `${planes} channels`);
+    const itemAt = (index: number): SourceItem => {
+      const copy = (): Uint8Array<ArrayBuffer> => Uint8Array.from(this.image(index));
+      const image: TakenImage = {
+        ...{ name: `${this.name}[${index}]`, width, height, planes },
+        // Copied when it is its turn: the data set's arrays are the caller's, who could transfer them meanwhile.
+        get pixels() {
+          return copy();
+        },
+      };
+      return { image, label: this.labels[index] as number };
+    };
+    return decodedBatches(permuted(this.length, checked.order, itemAt), checked);
   }
 
   /**

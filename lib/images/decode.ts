@@ -7,7 +7,7 @@ import { corruptFile, io } from "../core/file-errors";
 import type { Path } from "../formats/path-text";
 import { allocateBytes, openRegularFile, readExactly } from "../formats/regular-file";
 import { abortError, untilAborted } from "../native/call";
-import type { NativeTensor } from "../native/surface";
+import type { NativeTensor, NativeVariation } from "../native/surface";
 import { isImageFault } from "./failure";
 import type { ImageGeometry } from "./geometry";
 import type { TakenImage } from "./image";
@@ -16,11 +16,15 @@ import { Preprocessor } from "./preprocess";
 import { openImage, readable } from "./sharp-image";
 import { formatOf, type Format } from "./signature";
 
+type EncodedImage = Exclude<TakenImage, { pixels: Uint8Array } | { fault: LibtorchOodError }>;
+
 /** The form that decoded images take. */
 export interface ImageTarget extends ImageGeometry {
   /** Largest number of pixels of a file. Default: 100 million, and 250 million for a JPEG that is decoded row by row. */
   readonly maxPixels?: number | undefined;
   readonly signal: AbortSignal | undefined;
+  /** How an image is varied for training, by its index and the size of its picture when it is upright. */
+  readonly vary?: (index: number, width: number, height: number) => NativeVariation;
 }
 
 /** No image of 100 million pixels needs a larger file; one of more may need {@link maxBytesPerPixel}. */
@@ -98,6 +102,7 @@ export async function decodeImages(
 /** Decodes an image and hands it over. */
 async function preprocessImage(image: TakenImage, index: number, target: ImageTarget, preprocessor: Preprocessor): Promise<void> {
   const { name } = image;
+  if ("fault" in image) throw image.fault;
   if ("pixels" in image) {
     const { width, height, planes } = image;
     requireFit(name, image, target);
@@ -106,6 +111,7 @@ async function preprocessImage(image: TakenImage, index: number, target: ImageTa
     preprocessor.add(
       {
         ...{ pixels: image.pixels, width, height, originalWidth: width, originalHeight: height, orientation: 1 },
+        ...variationOf(target, index, width, height),
         ...(planes === undefined ? { channels: 4, layout: "interleaved" } : { channels: planes, layout: "planes" }),
       },
       index,
@@ -154,7 +160,12 @@ async function preprocessFile(
     const { data, info } = await readable(name, format, () => image.raw({ depth: "uchar" }).toBuffer({ resolveWithObject: true }));
     const layout = inks ? "inks" : "interleaved";
     preprocessor.add(
-      { pixels: data, width, height, originalWidth, originalHeight, channels: info.channels, layout, orientation },
+      {
+        ...{ pixels: data, width, height, originalWidth, originalHeight, channels: info.channels, layout, orientation },
+        ...(orientation > 4
+          ? variationOf(target, index, originalHeight, originalWidth)
+          : variationOf(target, index, originalWidth, originalHeight)),
+      },
       index,
       reserved,
     );
@@ -162,6 +173,10 @@ async function preprocessFile(
     preprocessor.release(reserved);
     throw error;
   }
+}
+
+function variationOf({ vary }: ImageTarget, index: number, width: number, height: number): { variation?: NativeVariation } {
+  return vary === undefined ? {} : { variation: vary(index, width, height) };
 }
 
 function requireFit(name: string, { width, height }: { width: number; height: number }, { resize, size }: ImageTarget): void {
@@ -185,7 +200,7 @@ function reducedSize(
   return scale >= 1 ? undefined : { width: Math.ceil(width * scale), height: Math.ceil(height * scale) };
 }
 
-async function fileBytes(name: string, image: Exclude<TakenImage, { pixels: Uint8Array }>, target: ImageTarget): Promise<Buffer> {
+async function fileBytes(name: string, image: EncodedImage, target: ImageTarget): Promise<Buffer> {
   if ("encoded" in image) return asBuffer(image.encoded);
   const limit = Math.max(maxFileBytes, maxBytesPerPixel * (target.maxPixels ?? 0));
   if ("path" in image) return readFile(name, image.path as Path, limit);

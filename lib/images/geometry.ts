@@ -87,3 +87,8 @@ export function resizeWords({ mode, kernel, resizeTo }: ResizeRecord): string {
 export function isForm({ size, resize, resizeTo }: ImageGeometry, width: number, height: number): boolean {
   return width === size && height === size && (resize !== "center-crop" || resizeTo === size);
 }
+
+/** The part of a preprocessing that is no normalisation. */
+export function geometryOf({ channels, size, resize, resizeTo, kernel, antialias }: ImageGeometry): ImageGeometry {
+  return { channels, size, resize, resizeTo, kernel, antialias };
+}

@@ -11,6 +11,11 @@ const decodable = /\.(?:png|apng|jpe?g|jpe|jfif|webp|gif|tiff?|avif)$/i;
 /** Endings of images that cannot be read here. Ignored without a word, such files would make a set another one. */
 const undecodable = /\.(?:heic|heif|bmp|ppm|pgm|pbm|pnm|jp2|j2k|jxl|svg|ico|psd|dng|cr2|nef|arw)$/i;
 
+/** Whether a file is an image that can be read here, by the ending of its name. */
+export function isDecodable(name: string): boolean {
+  return decodable.test(name);
+}
+
 /** Endings of the files that are found, in words. */
 export const imageEndings = ".png, .apng, .jpg, .jpeg, .jpe, .jfif, .webp, .gif, .tif, .tiff or .avif";
 
@@ -90,7 +95,7 @@ export async function imageTree(root: Path, { signal, loops, onUnreadable }: Ima
       const place = { relative: join(relative, name), parents: below };
       if (entry.isDirectory()) real.push(place);
       else if (entry.isSymbolicLink() && (await leadsToFolder(place.relative))) linked.push(place);
-      else if (decodable.test(name.toString("latin1"))) names.push(name);
+      else if (isDecodable(name.toString("latin1"))) names.push(name);
       else if (undecodable.test(name.toString("latin1"))) foreign.push(place.relative);
       if (signal?.aborted) throw abortError(signal);
     }

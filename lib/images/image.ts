@@ -38,6 +38,8 @@ export type TakenImage =
   | { readonly name: string; readonly path: string | Uint8Array }
   | { readonly name: string; readonly blob: Blob }
   | { readonly name: string; readonly encoded: Uint8Array<ArrayBuffer> }
+  /** One that is known to be unreadable: decoding it throws the error. */
+  | { readonly name: string; readonly fault: LibtorchOodError }
   | {
       readonly name: string;
       readonly pixels: Uint8Array<ArrayBuffer>;

@@ -6,7 +6,7 @@ import type { Preprocessing } from "../data/preprocessing";
 import { calledFrom } from "../native/call";
 import { Tensor } from "../native/tensor";
 import { batchEngine, type BatchModel } from "./batch-engine";
-import type { DefaultOutputs, ExtractAllOptions, Extraction, ExtractionChunk, ExtractOptions, ImageChunk } from "./extract-options";
+import type { DefaultOutputs, ExtractAllOptions, Extraction, ExtractionChunk, ExtractOptions, ImageChunks } from "./extract-options";
 import { extractAll, extractChunks, type ExtractedModel } from "./extraction";
 import type { LinearHead } from "./extractor";
 import type { ImageFailure } from "../images/failure";
@@ -92,7 +92,7 @@ export abstract class BatchExtractor {
    * @throws what {@link extract} throws, and what source or sink throws
    */
   extractStream<const Outputs extends readonly ModelOutput[] = DefaultOutputs>(
-    source: AsyncIterable<ImageChunk> | Iterable<ImageChunk>,
+    source: ImageChunks,
     sink: (chunk: ExtractionChunk<Outputs>) => unknown,
     options?: ExtractOptions<Outputs>,
   ): Promise<{

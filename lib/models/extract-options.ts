@@ -4,6 +4,7 @@ import { fail, oneOf, optionalSignal } from "../core/checks";
 import { shortList } from "../core/lists";
 import { modelOutputs, type ModelOutput } from "../core/model-outputs";
 import type { Dataset } from "../data/dataset";
+import type { ImageSource } from "../data/sources/source";
 import type { ImageTarget } from "../images/decode";
 import { imageResizes, type ImageGeometry, type ImageResize } from "../images/geometry";
 import type { ImageFailure, OnError } from "../images/failure";
@@ -92,6 +93,9 @@ export type ImageChunk =
       /** One label per image of the chunk. */
       labels: Int32Array;
     };
+
+/** What {@link ResNet.extractStream} reads: chunks of images, or a source. */
+export type ImageChunks = AsyncIterable<ImageChunk> | Iterable<ImageChunk> | ImageSource;
 
 export const extractKeys = ["outputs", "batchSize", "precision", "resize", "onError", "maxPixels", "signal"] as const;
 

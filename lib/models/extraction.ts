@@ -6,11 +6,14 @@ import type { ModelOutput } from "../core/model-outputs";
 import { Scope } from "../core/scope";
 import { Dataset, requireDataset } from "../data/dataset";
 import type { Preprocessing } from "../data/preprocessing";
+import { isSource, type ImageSource } from "../data/sources/source";
 import { workingFolder } from "../formats/path-text";
 import type { ImageTarget } from "../images/decode";
+import { geometryOf } from "../images/geometry";
 import { checkOnError, type ImageFailure, type OnError } from "../images/failure";
 import { checkPrecision, type ComputePrecision, type Precision } from "../native/precision";
 import type { NativeTensor } from "../native/surface";
+import { Tensor } from "../native/tensor";
 import {
   checkOutputs,
   defaultOutputs,
@@ -23,6 +26,7 @@ import {
   type ExtractionChunk,
   type ExtractOptions,
   type ImageChunk,
+  type ImageChunks,
 } from "./extract-options";
 import { imagesTensor, type Images, type NativeImages } from "./images";
 import { ReadAhead } from "./read-ahead";
@@ -55,6 +59,8 @@ export interface Engine {
   dispose(): void;
 }
 
+const usualBatchSize = 64;
+
 /** Extracts a whole set of images; `ResNet.extract` documents it. */
 export async function extractAll<Outputs extends readonly ModelOutput[]>(
   model: ExtractedModel,
@@ -76,12 +82,13 @@ export async function extractAll<Outputs extends readonly ModelOutput[]>(
 /** Extracts a stream chunk by chunk; `ResNet.extractStream` documents it. */
 export async function extractChunks<Outputs extends readonly ModelOutput[]>(
   model: ExtractedModel,
-  source: AsyncIterable<ImageChunk> | Iterable<ImageChunk>,
+  source: ImageChunks,
   sink: (chunk: ExtractionChunk<Outputs>) => unknown,
   options: ExtractOptions<Outputs> | undefined,
 ): Promise<{ count: number; skipped: ImageFailure[] }> {
   const checked = optionsObject(options, "extract options", extractKeys);
   if (typeof sink !== "function") fail("ERR_OPTION", "sink", "a function", sink);
+  if (isSource(source)) return extractSource(model, source, sink, checked);
   const target = imageTarget(model.input, checked);
   const onError = checkOnError(checked.onError);
   const folder = workingFolder(); // chunks are read much later
@@ -127,11 +134,43 @@ export async function extractChunks<Outputs extends readonly ModelOutput[]>(
   }
 }
 
+/** Extracts a source batch by batch: the source decodes ahead by itself. */
+async function extractSource(
+  model: ExtractedModel,
+  source: ImageSource,
+  sink: (chunk: never) => unknown,
+  options: AnyExtractOptions,
+): Promise<{ count: number; skipped: ImageFailure[] }> {
+  const { maxPixels, ...input } = imageTarget(model.input, options);
+  const signal = optionalSignal(options.signal, "signal");
+  const onError = checkOnError(options.onError);
+  return Scope.run(async (scope) => {
+    const engine = scope.own(await engineOf(model, options));
+    const batchSize = integer(options.batchSize ?? usualBatchSize, "batchSize", 1, 1 << 20);
+    const given = { ...(maxPixels === undefined ? {} : { maxPixels }), ...(signal === undefined ? {} : { signal }) };
+    const all: ImageFailure[] = [];
+    let count = 0;
+    for await (const { images, labels, skipped } of source.batches({ batchSize, input: geometryOf(input), onError, ...given })) {
+      await Scope.run(async (handing) => {
+        handing.own(images);
+        const extraction = await engine.extract(Tensor.handle(images, "images"));
+        handing.ownAll(Object.values(extraction));
+        const known = labels.some((label) => label >= 0);
+        all.push(...skipped.map((failure) => ({ ...failure })));
+        const facts = { labels: known ? labels : new Int32Array(0), skipped, precision: engine.precision, offset: count };
+        await sink({ ...extraction, ...facts } as never);
+        count += labels.length;
+      });
+    }
+    return { count, skipped: all };
+  });
+}
+
 function engineOf(model: ExtractedModel, options: AnyExtractOptions): Promise<Engine> {
   return model.engine({
     outputs: checkOutputs(options.outputs ?? defaultOutputs),
     precision: checkPrecision(options.precision),
-    batchSize: integer(options.batchSize ?? 64, "batchSize", 1, 1 << 20),
+    batchSize: integer(options.batchSize ?? usualBatchSize, "batchSize", 1, 1 << 20),
     signal: optionalSignal(options.signal, "signal"),
   });
 }

@@ -6,7 +6,7 @@ import type { SeenInputs } from "../data/seen-inputs";
 import type { ImageFailure } from "../images/failure";
 import type { NativeNamedTensor } from "../native/surface";
 import type { Tensor } from "../native/tensor";
-import type { DefaultOutputs, ExtractAllOptions, Extraction, ExtractionChunk, ExtractOptions, ImageChunk } from "./extract-options";
+import type { DefaultOutputs, ExtractAllOptions, Extraction, ExtractionChunk, ExtractOptions, ImageChunks } from "./extract-options";
 import type { Images } from "./images";
 
 /** A linear layer that gives logits: logits = features · weightᵀ + bias. */
@@ -73,7 +73,7 @@ export interface FeatureExtractor {
   ): Promise<Extraction<Outputs>>;
   /** Computes outputs of more images than fit in memory: see {@link ResNet.extractStream}. */
   extractStream<const Outputs extends readonly ModelOutput[] = DefaultOutputs>(
-    source: AsyncIterable<ImageChunk> | Iterable<ImageChunk>,
+    source: ImageChunks,
     sink: (chunk: ExtractionChunk<Outputs>) => unknown,
     options?: ExtractOptions<Outputs>,
   ): Promise<{

@@ -5,11 +5,12 @@ import { fail } from "../core/checks";
 import { labelsFor } from "../data/class-labels";
 import { Dataset, requireArrays } from "../data/dataset";
 import { LibtorchOodError } from "../core/errors";
-import { decodeImages, type ImageTarget } from "../images/decode";
+import type { ImageTarget } from "../images/decode";
+import { decodeRows, newTensor } from "../images/decoded-rows";
 import { reportFaults, type ImageFailure, type OnError } from "../images/failure";
 import { isImage, takeImages, type Image, type TakenImage } from "../images/image";
 import { native, type NativeTensor } from "../native/surface";
-import { abortError, callNative } from "../native/call";
+import { callNative } from "../native/call";
 import { Tensor, toTensor, type ArrayWithShape } from "../native/tensor";
 import { warn } from "../core/warnings";
 import { Scope } from "../core/scope";
@@ -40,7 +41,7 @@ export interface NativeImages {
  * @param onError - what happens with images that cannot be decoded
  * @param folder - what relative paths begin at; default: the working folder
  * @throws ERR_OPTION for a value that is no images, ERR_DTYPE for an array of another dtype, ERR_SHAPE for one of other than 4 dimensions,
- *   ERR_DISPOSED for a tensor that has been disposed, and for images that have to be decoded what {@link decodeImages} throws
+ *   ERR_DISPOSED for a tensor that has been disposed, and for images that have to be decoded what {@link decodeRows} throws
  */
 export async function imagesTensor(
   images: Images,
@@ -56,50 +57,13 @@ export async function imagesTensor(
     return { tensor: ownHandle(images, name), skipped: [] };
   }
   const taken = takeImages(images, name, folder);
-  const { channels, size } = target;
-  const faults = new Map<number, LibtorchOodError>();
-  return Scope.run(async (scope) => {
-    const all = scope.own(newTensor([taken.length, channels, size, size]));
-    const onFault = onError === "throw" ? undefined : (index: number, error: LibtorchOodError) => void faults.set(index, error);
-    await decodeImages(taken, target, all, { onFault });
-    const skipped = await reportFaults(faults, (index) => (taken[index] as TakenImage).name, onError, target.signal);
-    const tensor = faults.size > 0 ? await withoutRows(all, faults, target.signal) : scope.release(all);
-    return { tensor, skipped };
-  });
-}
-
-function newTensor(shape: number[]): NativeTensor {
-  return callNative(() => new (native().Tensor)(null, shape, "uint8"));
-}
-
-/** Piece by piece, so that the event loop turns however many images there are. */
-async function withoutRows(
-  tensor: NativeTensor,
-  left: ReadonlyMap<number, unknown>,
-  signal: AbortSignal | undefined,
-): Promise<NativeTensor> {
-  const [count = 0, ...shape] = tensor.shape;
-  const length = shape.reduce((product, size) => product * size, 1);
-  const rowsAtOnce = Math.max(1, Math.floor(pieceBytes / 8 / length)); // every piece is copied three times
-  return Scope.run(async (scope) => {
-    const result = scope.own(newTensor([count - left.size, ...shape]));
-    let next = 0;
-    for (let start = 0; start < count; start += rowsAtOnce) {
-      await turn();
-      if (signal?.aborted) throw abortError(signal);
-      const end = Math.min(count, start + rowsAtOnce);
-      const piece = tensor.slice(start, end);
-      const rows = piece.toTypedArray() as Uint8Array;
-      piece.dispose();
-      let kept = 0;
-      for (let row = start; row < end; row++) {
-        if (!left.has(row)) rows.copyWithin(length * kept++, (row - start) * length, (row - start + 1) * length);
-      }
-      result.write(next, rows.subarray(0, length * kept));
-      next += length * kept;
-    }
-    return scope.release(result);
-  });
+  const { tensor, faults } = await decodeRows(taken, target, onError !== "throw");
+  try {
+    return { tensor, skipped: await reportFaults(faults, (index) => (taken[index] as TakenImage).name, onError, target.signal) };
+  } catch (error) {
+    tensor.dispose();
+    throw error;
+  }
 }
 
 export async function datasetTensor(images: Dataset): Promise<NativeTensor> {

@@ -11,7 +11,7 @@ import type { ImageFailure } from "../images/failure";
 import { calledFrom, callNative, given, runNative } from "../native/call";
 import { native, type NativeTorchScript } from "../native/surface";
 import { Tensor } from "../native/tensor";
-import type { DefaultOutputs, ExtractAllOptions, Extraction, ExtractionChunk, ExtractOptions, ImageChunk } from "./extract-options";
+import type { DefaultOutputs, ExtractAllOptions, Extraction, ExtractionChunk, ExtractOptions, ImageChunks } from "./extract-options";
 import { extractAll, extractChunks, type ExtractedModel } from "./extraction";
 import { internals, type ExtractorDescription, type ExtractorInternals, type LinearHead, type OwnExtractor } from "./extractor";
 import { readHashed } from "./hashed-bytes";
@@ -224,7 +224,7 @@ export class TorchScriptModel implements OwnExtractor {
    * @throws what {@link extract} throws, and what source or sink throws
    */
   extractStream<const Outputs extends readonly ModelOutput[] = DefaultOutputs>(
-    source: AsyncIterable<ImageChunk> | Iterable<ImageChunk>,
+    source: ImageChunks,
     sink: (chunk: ExtractionChunk<Outputs>) => unknown,
     options?: ExtractOptions<Outputs>,
   ): Promise<{

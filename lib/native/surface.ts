@@ -81,8 +81,12 @@ export interface NativeFitOptions {
   normalization: NativeNormalization;
   /** Send a snapshot of the training state after every so many epochs and after the last; 0: never. */
   snapshotEvery: number;
+  /** The same within an epoch, after every so many batches; 0: never. */
+  snapshotEveryBatches: number;
   /** Epochs done already, with the momentum they left (names of parameters); 0 and empty for a fresh start. */
   startEpoch: number;
+  /** What is done of the epoch that is resumed. */
+  start: NativeEpochSums;
   momentumBuffers: NativeNamedTensor[];
   /** After the event of every epoch but the last wait for the control's `resume()`; other calls compute meanwhile. */
   holdAfterEpoch: boolean;
@@ -94,10 +98,31 @@ export interface NativeBatchEvent {
   type: "batch";
   epoch: number;
   batch: number;
-  batches: number;
+  /** Undefined where it is not known. */
+  batches: number | undefined;
   /** Mean loss per sample of the epoch so far. */
   loss: number;
   imagesPerSecond: number;
+}
+
+/** "taken": of a queue; "wanted": the run waits for an entry of the queue, and for the control's `resume()` then. */
+export type NativeFitEvent = NativeBatchEvent | NativeEpochEvent | NativeSnapshotEvent | { type: "taken" | "wanted" };
+
+/** What an epoch's report is made of, as far as the epoch has come. */
+export interface NativeEpochSums {
+  batch: number;
+  seen: number;
+  correct: number;
+  loss: number;
+}
+
+export interface NativeSnapshotEvent {
+  type: "snapshot";
+  /** Epochs done before this one. */
+  epoch: number;
+  sums: NativeEpochSums;
+  state: NativeNamedTensor[];
+  momentumBuffers: NativeNamedTensor[];
 }
 
 export interface NativeEpochEvent {
@@ -145,11 +170,9 @@ export interface NativeResNet {
   fit(
     control: NativeJobControl | undefined,
     options: NativeFitOptions,
-    images: NativeTensor,
-    labels: NativeTensor,
-    validationImages: NativeTensor | undefined,
-    validationLabels: NativeTensor | undefined,
-    onEvent: (event: NativeBatchEvent | NativeEpochEvent) => void,
+    training: NativeTrainingData,
+    validation: NativeTrainingData | undefined,
+    onEvent: (event: NativeFitEvent) => void,
   ): Promise<void>;
   extractor(control: NativeJobControl | undefined, options: { precision: "float32" | "bfloat16" | "float64" }): Promise<NativeExtractor>;
   /** Another handle of the same network, which outlives the disposal of this one. */
@@ -349,7 +372,41 @@ export interface NativeDecodedImage {
   /** Size, as stored, of the image that the pixels were reduced from; without that their own. */
   originalWidth: number;
   originalHeight: number;
+  variation?: NativeVariation;
 }
+
+/** How an image is varied for training. */
+export interface NativeVariation {
+  /** Left, top, width and height of the part of the upright original that is squashed to the size; without it as the geometry says. */
+  window?: [number, number, number, number];
+  /** Pixels that the image moves left and up, with black behind it. */
+  shiftX: number;
+  shiftY: number;
+  /** Left to right, after the shift. */
+  flip: boolean;
+  /** In this order. */
+  colours: NativeColorStep[];
+}
+
+/** Factor of the values, of the distance to grey, or turns of the hue: native/data/colour_jitter.h. */
+export interface NativeColorStep {
+  change: "brightness" | "contrast" | "saturation" | "hue";
+  factor: number;
+}
+
+/** native/binding/batch_queue.cc: batches that a training run takes, in the order in which they were pushed. */
+export interface NativeBatchQueue {
+  readonly length: number;
+  /** uint8 [B, C, H, W] and int32 [B], whose memory it shares; the tensors may be disposed of afterwards. */
+  push(images: NativeTensor, labels: NativeTensor): void;
+  /** The epoch, or its validation, is over. */
+  pushEnd(): void;
+  /** Frees what nobody will take any more. */
+  dispose(): void;
+}
+
+/** What a training run learns from, or is validated on: a set in memory, or a queue with the number of batches of an epoch (0: not known). */
+export type NativeTrainingData = { images: NativeTensor; labels: NativeTensor } | { queue: NativeBatchQueue; batches: number };
 
 export interface NativeInfo {
   libtorch: string;
@@ -393,6 +450,7 @@ export interface Native {
   ): Promise<NativeTensor>;
   setThreads(control: NativeJobControl | undefined, threads: number): Promise<void>;
 
+  BatchQueue: new () => NativeBatchQueue;
   ClassStatistics: new (numClasses: number, featureDim: number, scatter: NativeScatter, device: string) => NativeClassStatistics;
   GaussianMixture: new (device: string) => NativeGaussianMixture;
   NearestNeighbours: new (device: string) => NativeNearestNeighbours;

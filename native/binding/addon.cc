@@ -9,6 +9,7 @@
 #include <atomic>
 
 #include "binding/arguments.h"
+#include "binding/batch_queue.h"
 #include "binding/class_statistics.h"
 #include "binding/collapse_loss.h"
 #include "binding/environment.h"
@@ -91,6 +92,7 @@ Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   define_job_control(env, exports);
   Tensor::define(env, exports);
   Extractor::define(env, exports);
+  QueueObject::define(env, exports);
   ResNet::define(env, exports);
   TorchScript::define(env, exports);
   ClassStatistics::define(env, exports);

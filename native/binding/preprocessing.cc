@@ -53,6 +53,34 @@ Bytes bytes_argument(const Napi::Value& value, const char* name) {
 
 constexpr int64_t largest_side = 1 << 20;
 
+Variation variation_argument(const Napi::Value& value, int64_t width, int64_t height) {
+  Variation variation;
+  if (value.IsUndefined()) return variation;
+  const Napi::Object object = object_argument(value, "variation");
+  if (!object.Get("window").IsUndefined()) {
+    const std::vector<int64_t> window = integers_argument(object.Get("window"), "variation.window");
+    if (window.size() != 4 || window[0] < 0 || window[1] < 0 || window[2] < 1 || window[3] < 1 ||
+        window[0] > width - window[2] || window[1] > height - window[3])
+      fail("ERR_RANGE", "variation.window: expected left, top, width, height within ", width, "×", height);
+    variation.window = {window[0], window[1], window[2], window[3]};
+  }
+  variation.shift_x = integer_argument(object.Get("shiftX"), "variation.shiftX", -largest_side, largest_side);
+  variation.shift_y = integer_argument(object.Get("shiftY"), "variation.shiftY", -largest_side, largest_side);
+  variation.flip = boolean_argument(object.Get("flip"), "variation.flip");
+  if (!object.Get("colours").IsArray()) fail("ERR_OPTION", "variation.colours: expected an array");
+  const auto colours = object.Get("colours").As<Napi::Array>();
+  for (uint32_t i = 0; i < colours.Length(); ++i) {
+    const Napi::Object step = object_argument(colours.Get(i), "variation.colours");
+    variation.colours.push_back({choice_argument<ColourChange>(step.Get("change"), "variation.colours.change",
+                                                               {{"brightness", ColourChange::brightness},
+                                                                {"contrast", ColourChange::contrast},
+                                                                {"saturation", ColourChange::saturation},
+                                                                {"hue", ColourChange::hue}}),
+                                 number_argument(step.Get("factor"), "variation.colours.factor")});
+  }
+  return variation;
+}
+
 DecodedImage image_argument(const Napi::Value& value) {
   const Napi::Object object = object_argument(value, "images");
   const Bytes bytes = array_bytes(object.Get("pixels"), "images.pixels");
@@ -68,6 +96,9 @@ DecodedImage image_argument(const Napi::Value& value) {
       {{"interleaved", PixelLayout::interleaved}, {"planes", PixelLayout::planes}, {"inks", PixelLayout::inks}});
   image.original_width = integer_argument(object.Get("originalWidth"), "images.originalWidth", 1, largest_side);
   image.original_height = integer_argument(object.Get("originalHeight"), "images.originalHeight", 1, largest_side);
+  const bool turned = pixels.turned();
+  image.variation = variation_argument(object.Get("variation"), turned ? image.original_height : image.original_width,
+                                       turned ? image.original_width : image.original_height);
   const bool fits = pixels.layout == PixelLayout::inks     ? pixels.channels == 4
                     : pixels.layout == PixelLayout::planes ? pixels.channels == 1 || pixels.channels == 3
                                                            : true;

@@ -5,9 +5,13 @@
 
 #include <algorithm>
 #include <atomic>
+#include <functional>
+#include <memory>
+#include <string>
 #include <utility>
 
 #include "binding/arguments.h"
+#include "binding/batch_queue.h"
 #include "binding/environment.h"
 #include "binding/extractor.h"
 #include "binding/named_tensors.h"
@@ -51,7 +55,6 @@ TrainingOptions training_options_argument(const Napi::Value& value, const Archit
   options.loss = choice_argument<Loss>(
       object.Get("loss"), "loss", {{"cross-entropy", Loss::cross_entropy}, {"neural-collapse", Loss::neural_collapse}});
   options.epochs = integer_argument(object.Get("epochs"), "epochs", 1, 1 << 24);
-  options.batch_size = integer_argument(object.Get("batchSize"), "batchSize", 1, 1 << 20);
   options.learning_rate = number_argument(object.Get("learningRate"), "learningRate", 0);
   options.head_learning_rate = number_argument(object.Get("headLearningRate"), "headLearningRate", 0);
   options.frozen = strings_argument(object.Get("frozen"), "frozen");
@@ -61,18 +64,31 @@ TrainingOptions training_options_argument(const Napi::Value& value, const Archit
   options.cosine = choice_argument<bool>(object.Get("schedule"), "schedule", {{"milestones", false}, {"cosine", true}});
   options.milestones = integers_argument(object.Get("milestones"), "milestones");
   options.gamma = number_argument(object.Get("gamma"), "gamma", 0);
-  options.augmentation.crop_padding =
-      integer_argument(object.Get("cropPadding"), "cropPadding", 0, architecture.image_size);
-  options.augmentation.horizontal_flip = boolean_argument(object.Get("horizontalFlip"), "horizontalFlip");
-  options.shuffle = boolean_argument(object.Get("shuffle"), "shuffle");
   options.compute_dtype = choice_argument<at::ScalarType>(object.Get("precision"), "precision",
                                                           {{"float32", dtype}, {"bfloat16", at::kBFloat16}});
-  options.seed = static_cast<uint64_t>(integer_argument(object.Get("seed"), "seed"));
   options.normalization = normalization_argument(object.Get("normalization"), architecture.in_channels);
   options.snapshot_every = integer_argument(object.Get("snapshotEvery"), "snapshotEvery");
+  options.snapshot_every_batches = integer_argument(object.Get("snapshotEveryBatches"), "snapshotEveryBatches");
   options.start_epoch = integer_argument(object.Get("startEpoch"), "startEpoch", 0, options.epochs);
+  const Napi::Object start = object_argument(object.Get("start"), "start");
+  options.start.batch = integer_argument(start.Get("batch"), "start.batch");
+  options.start.seen = integer_argument(start.Get("seen"), "start.seen");
+  options.start.correct = integer_argument(start.Get("correct"), "start.correct");
+  options.start.loss = number_argument(start.Get("loss"), "start.loss");
   options.momentum_buffers = named_tensors_argument(object.Get("momentumBuffers"), "momentumBuffers");
   return options;
+}
+
+MemoryOrder order_argument(const Napi::Value& value, const Architecture& architecture) {
+  const Napi::Object object = object_argument(value, "options");
+  MemoryOrder order;
+  order.batch_size = integer_argument(object.Get("batchSize"), "batchSize", 1, 1 << 20);
+  order.shuffle = boolean_argument(object.Get("shuffle"), "shuffle");
+  order.seed = static_cast<uint64_t>(integer_argument(object.Get("seed"), "seed"));
+  order.augmentation.crop_padding =
+      integer_argument(object.Get("cropPadding"), "cropPadding", 0, architecture.image_size);
+  order.augmentation.horizontal_flip = boolean_argument(object.Get("horizontalFlip"), "horizontalFlip");
+  return order;
 }
 
 Napi::Value to_js(Napi::Env env, const BatchReport& report) {
@@ -80,7 +96,8 @@ Napi::Value to_js(Napi::Env env, const BatchReport& report) {
   event.Set("type", "batch");
   event.Set("epoch", static_cast<double>(report.epoch));
   event.Set("batch", static_cast<double>(report.batch));
-  event.Set("batches", static_cast<double>(report.batches));
+  event.Set("batches", report.batches > 0 ? Napi::Value(Napi::Number::New(env, static_cast<double>(report.batches)))
+                                          : env.Undefined());
   event.Set("loss", report.loss);
   event.Set("imagesPerSecond", report.images_per_second);
   return event;
@@ -104,6 +121,24 @@ Napi::Value to_js(Napi::Env env, const EpochReport& report) {
   return event;
 }
 
+Napi::Value to_js(Napi::Env env, const BatchSnapshot& snapshot) {
+  Napi::Object event = Napi::Object::New(env);
+  event.Set("type", "snapshot");
+  event.Set("epoch", static_cast<double>(snapshot.epoch));
+  Napi::Object sums = Napi::Object::New(env);
+  sums.Set("batch", static_cast<double>(snapshot.sums.batch));
+  sums.Set("seen", static_cast<double>(snapshot.sums.seen));
+  sums.Set("correct", static_cast<double>(snapshot.sums.correct));
+  sums.Set("loss", snapshot.sums.loss);
+  event.Set("sums", sums);
+  event.Set("state", named_tensors_to_js(env, snapshot.state));
+  event.Set("momentumBuffers", named_tensors_to_js(env, snapshot.momentum_buffers));
+  return event;
+}
+
+// Makes a source of batches, on the compute thread.
+using SourceMaker = std::function<std::unique_ptr<BatchSource>(JobContext&, c10::Device)>;
+
 // Holds a network for one training run; given back when the job's steps are destroyed, on the compute thread.
 class TrainingHold {
  public:
@@ -123,6 +158,35 @@ void require_pair(const at::Tensor& images, const at::Tensor& labels, int64_t cl
     fail("ERR_SHAPE", name, ": expected as many labels as images (", images.size(0), "), found ", labels.size(0));
   }
   require_labels(labels, classes, name);
+}
+
+Napi::Value typed_event(Napi::Env env, const char* type) {
+  Napi::Object event = Napi::Object::New(env);
+  event.Set("type", type);
+  return event;
+}
+
+// What a run learns from: { images, labels }, or { queue, batches } of a queue that JavaScript fills. It is told by the
+// event "taken" of each entry that has been taken, and by "wanted" when the run waits for one: then resume() goes on.
+SourceMaker source_argument(const Napi::Value& value, const std::string& prefix, const Architecture& architecture,
+                            const MemoryOrder& order) {
+  const Napi::Object given = object_argument(value, "data");
+  if (given.Has("queue")) {
+    const std::shared_ptr<BatchQueue> queue = queue_argument(given.Get("queue"), "queue");
+    const int64_t batches = integer_argument(given.Get("batches"), "batches");
+    return [=](JobContext& job, c10::Device device) -> std::unique_ptr<BatchSource> {
+      return std::make_unique<QueuedBatches>(
+          queue, batches, device,
+          [job] { job.post_and_hold([](Napi::Env env) { return typed_event(env, "wanted"); }); },
+          [job] { job.post([](Napi::Env env) { return typed_event(env, "taken"); }); });
+    };
+  }
+  const at::Tensor images = images_argument(given.Get("images"), (prefix + "images").c_str(), architecture);
+  const at::Tensor labels = tensor_argument(given.Get("labels"), (prefix + "labels").c_str(), {at::kInt, at::kLong}, 1);
+  require_pair(images, labels, architecture.num_classes, (prefix + "labels").c_str());
+  return [=](JobContext&, c10::Device device) -> std::unique_ptr<BatchSource> {
+    return std::make_unique<MemoryBatches>(images, labels, order, device);
+  };
 }
 
 }  // namespace
@@ -281,19 +345,16 @@ Napi::Value ResNet::forward(const Napi::CallbackInfo& info) {
       });
 }
 
-// fit(control, options, images, labels, validationImages?, validationLabels?, onEvent)
+// fit(control, options, training, validation?, onEvent); training and validation: { images, labels } or { queue, batches }
 Napi::Value ResNet::fit(const Napi::CallbackInfo& info) {
   const auto shared = live();
   const Architecture& architecture = shared->network->architecture();
   TrainingOptions options = training_options_argument(info[1], architecture, shared->network->dtype());
-  const at::Tensor images = images_argument(info[2], "images", architecture);
-  const at::Tensor labels = tensor_argument(info[3], "labels", {at::kInt, at::kLong}, 1);
-  require_pair(images, labels, architecture.num_classes, "labels");
-  at::Tensor validation_images, validation_labels;
-  if (!info[4].IsUndefined()) {
-    validation_images = images_argument(info[4], "validation images", architecture);
-    validation_labels = tensor_argument(info[5], "validation labels", {at::kInt, at::kLong}, 1);
-    require_pair(validation_images, validation_labels, architecture.num_classes, "validation labels");
+  const MemoryOrder order = order_argument(info[1], architecture);
+  const SourceMaker training = source_argument(info[2], "", architecture, order);
+  SourceMaker validation;
+  if (!info[3].IsUndefined()) {
+    validation = source_argument(info[3], "validation ", architecture, MemoryOrder{order.batch_size});
   }
   const bool holds = boolean_argument(object_argument(info[1], "options").Get("holdAfterEpoch"), "holdAfterEpoch");
   bool idle = false;
@@ -301,14 +362,18 @@ Napi::Value ResNet::fit(const Napi::CallbackInfo& info) {
     fail("ERR_BUSY", "fit: the model is being trained already");
   const auto hold = std::make_shared<TrainingHold>(shared);
   const int64_t epochs = options.epochs;
-  TrainingData data{images, labels, validation_images, validation_labels};
   return submit(
       info, shared->on,
-      [=, options = std::move(options), data = std::move(data)](JobContext& job) mutable {
+      [=, options = std::move(options)](JobContext& job) mutable {
         hold->shared().drop_folded();
         TrainingEvents events;
         events.on_batch = [job](const BatchReport& report) {
           job.post([report](Napi::Env env) { return to_js(env, report); });
+        };
+        events.on_snapshot = [job](BatchSnapshot&& snapshot) {
+          job.post([snapshot = std::make_shared<BatchSnapshot>(std::move(snapshot))](Napi::Env env) {
+            return to_js(env, *snapshot);
+          });
         };
         events.on_epoch = [job, holds, epochs](EpochReport&& report) {
           const bool between = report.epoch < epochs;
@@ -321,9 +386,11 @@ Napi::Value ResNet::fit(const Napi::CallbackInfo& info) {
             job.post(std::move(make));
           }
         };
+        const c10::Device device = hold->shared().network->device();
+        TrainingData data{training(job, device), validation ? validation(job, device) : nullptr};
         return train(hold->shared().network, std::move(options), std::move(data), std::move(events), job.poll());
       },
-      nothing, info[6]);
+      nothing, info[4]);
 }
 
 // extractor(control, { precision }): a folded snapshot of the weights as they are between two batches

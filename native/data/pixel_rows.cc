@@ -82,35 +82,40 @@ void put_stored(const StoredPixels& image, int64_t row, int64_t column, int64_t 
 
 }  // namespace
 
-PixelRows::PixelRows(const StoredPixels& image, int64_t channels) : image_(image), channels_(channels) {}
+PixelRows::PixelRows(const StoredPixels& image, int64_t channels)
+    : PixelRows(image, channels, {0, 0, image.upright_width(), image.upright_height()}) {}
+
+PixelRows::PixelRows(const StoredPixels& image, int64_t channels, const PixelWindow& window)
+    : image_(image), window_(window), channels_(channels) {}
 
 const uint8_t* PixelRows::read(int64_t first, int64_t count) {
-  const int64_t row_bytes = width() * channels_;
-  if (image_.orientation == 1 && image_.layout == PixelLayout::interleaved && image_.channels == channels_)
-    return image_.bytes + first * row_bytes;
+  const auto [left, top, width, height] = window_;
+  const int64_t start = top + first, row_bytes = width * channels_;
+  if (is_stored_so()) return image_.bytes + (start * image_.width + left) * channels_;
   rows_.resize(static_cast<size_t>(count * row_bytes));
   // Whether the columns (rows) that are stored first are shown last.
   const int orientation = image_.orientation;
   const bool columns_back = orientation == 2 || orientation == 3 || orientation == 7 || orientation == 8;
   const bool rows_back = orientation == 3 || orientation == 4 || orientation == 6 || orientation == 7;
   if (!image_.turned()) {
+    const int64_t column = columns_back ? image_.width - left - width : left;
     for (int64_t i = 0; i < count; ++i) {
       uint8_t* const row = rows_.data() + i * row_bytes;
       uint8_t* const to = columns_back ? row + row_bytes - channels_ : row;
-      put_stored(image_, rows_back ? image_.height - 1 - first - i : first + i, 0, image_.width, channels_, to,
+      put_stored(image_, rows_back ? image_.height - 1 - start - i : start + i, column, width, channels_, to,
                  columns_back ? -channels_ : channels_);
     }
     return rows_.data();
   }
   // Stored columns are shown as rows: a piece of each stored row goes down a column of what is read.
-  for (int64_t stored = 0; stored < image_.height; ++stored) {
-    const int64_t column = rows_back ? image_.height - 1 - stored : stored;
-    uint8_t* const top = rows_.data() + column * channels_;
+  for (int64_t i = 0; i < width; ++i) {
+    const int64_t stored = rows_back ? image_.height - 1 - left - i : left + i;
+    uint8_t* const column = rows_.data() + i * channels_;
     if (columns_back) {
-      put_stored(image_, stored, image_.width - first - count, count, channels_, top + (count - 1) * row_bytes,
+      put_stored(image_, stored, image_.width - start - count, count, channels_, column + (count - 1) * row_bytes,
                  -row_bytes);
     } else {
-      put_stored(image_, stored, first, count, channels_, top, row_bytes);
+      put_stored(image_, stored, start, count, channels_, column, row_bytes);
     }
   }
   return rows_.data();

@@ -27,6 +27,11 @@ struct StoredPixels {
   int64_t upright_height() const { return turned() ? width : height; }
 };
 
+// A part of the upright image.
+struct PixelWindow {
+  int64_t left, top, width, height;
+};
+
 class PixelRows {
  public:
   // Rows that are read together: of a turned image they are columns, and a cache line holds pixels of some of them.
@@ -35,16 +40,25 @@ class PixelRows {
   // `channels`: 1 or 3. Alpha is flattened onto black; colour becomes grey by ITU-R 601-2 luma in 16-bit fixed point,
   // inks become colour by (255 − C)(255 − K) / 255, both as Pillow's convert() has them.
   PixelRows(const StoredPixels& image, int64_t channels);
+  // The rows of the window alone, which lies within the image.
+  PixelRows(const StoredPixels& image, int64_t channels, const PixelWindow& window);
 
-  int64_t width() const { return image_.upright_width(); }
-  int64_t height() const { return image_.upright_height(); }
+  int64_t width() const { return window_.width; }
+  int64_t height() const { return window_.height; }
   int64_t channels() const { return channels_; }
+  // Bytes from the beginning of a row that is read to that of the next.
+  int64_t stride() const { return (is_stored_so() ? image_.width : window_.width) * channels_; }
 
   // Rows first … first + count − 1, each of width · channels bytes; valid until the next call.
   const uint8_t* read(int64_t first, int64_t count);
 
  private:
+  bool is_stored_so() const {
+    return image_.orientation == 1 && image_.layout == PixelLayout::interleaved && image_.channels == channels_;
+  }
+
   StoredPixels image_;
+  PixelWindow window_;
   int64_t channels_;
   std::vector<uint8_t> rows_;
 };

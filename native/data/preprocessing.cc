@@ -24,35 +24,70 @@ ResizeAxis axis_of(int64_t length, int64_t shorter, const ImageGeometry& geometr
   return {scaled, half_to_even(scaled - geometry.size), geometry.size};
 }
 
+// The part of the stored pixels, upright, that shows the window of the original.
+PixelWindow stored_window(const PixelWindow& window, int64_t width, int64_t height, const StoredPixels& pixels) {
+  const auto scaled = [](int64_t at, int64_t stored, int64_t original) {
+    return stored == original ? at : (2 * at * stored + original) / (2 * original);  // rounded
+  };
+  const int64_t stored_width = pixels.upright_width(), stored_height = pixels.upright_height();
+  const int64_t left = scaled(window.left, stored_width, width), top = scaled(window.top, stored_height, height);
+  const int64_t right = scaled(window.left + window.width, stored_width, width);
+  const int64_t bottom = scaled(window.top + window.height, stored_height, height);
+  return {std::min(left, stored_width - 1), std::min(top, stored_height - 1), std::max<int64_t>(1, right - left),
+          std::max<int64_t>(1, bottom - top)};
+}
+
+// Moves the image left and up, black behind it, and turns it left to right.
+void move_and_flip(const Variation& variation, int64_t size, int64_t channels, uint8_t* planes) {
+  if (variation.shift_x == 0 && variation.shift_y == 0 && !variation.flip) return;
+  const std::vector<uint8_t> before(planes, planes + channels * size * size);
+  for (int64_t c = 0; c < channels; ++c) {
+    for (int64_t y = 0; y < size; ++y) {
+      const int64_t from_y = y + variation.shift_y;
+      uint8_t* const row = planes + (c * size + y) * size;
+      for (int64_t x = 0; x < size; ++x) {
+        const int64_t from_x = (variation.flip ? size - 1 - x : x) + variation.shift_x;
+        const bool inside = from_y >= 0 && from_y < size && from_x >= 0 && from_x < size;
+        row[x] = inside ? before[static_cast<size_t>((c * size + from_y) * size + from_x)] : 0;
+      }
+    }
+  }
+}
+
 }  // namespace
 
 void preprocess(const DecodedImage& image, const ImageGeometry& geometry, const Poll& poll, uint8_t* planes) {
   const StoredPixels& pixels = image.pixels;
+  const Variation& variation = image.variation;
   const int64_t size = geometry.size, area = size * size, channels = geometry.channels;
-  PixelRows rows(pixels, channels);
   int64_t width = image.original_width, height = image.original_height;
   if (pixels.turned()) std::swap(width, height);
   const bool fits = width == size && height == size;
   if (geometry.resize == ResizeMode::none && !fits) {
     fail("ERR_SHAPE", "images: expected ", size, "×", size, " pixels (resize is \"none\"), found ", width, "×", height);
   }
+  const bool cuts = variation.window.width > 0;
+  PixelRows rows = cuts ? PixelRows(pixels, channels, stored_window(variation.window, width, height, pixels))
+                        : PixelRows(pixels, channels);
   const int64_t shorter = std::min(width, height);
   const ResizeAxis whole{size, 0, size};
-  const bool resizes = geometry.resize != ResizeMode::none;
+  const bool resizes = geometry.resize != ResizeMode::none && !cuts;
   const ResizeAxis x = resizes ? axis_of(width, shorter, geometry) : whole;
   const ResizeAxis y = resizes ? axis_of(height, shorter, geometry) : whole;
   if (channels == 1) {
     (geometry.antialias ? resample : interpolate)(rows, x, y, geometry.kernel, poll, planes);
-    return;
+  } else {
+    std::vector<uint8_t> interleaved(static_cast<size_t>(area * channels));
+    (geometry.antialias ? resample : interpolate)(rows, x, y, geometry.kernel, poll, interleaved.data());
+    const uint8_t* from = interleaved.data();
+    for (int64_t i = 0; i < area; ++i, from += 3) {
+      planes[i] = from[0];
+      planes[area + i] = from[1];
+      planes[2 * area + i] = from[2];
+    }
   }
-  std::vector<uint8_t> interleaved(static_cast<size_t>(area * channels));
-  (geometry.antialias ? resample : interpolate)(rows, x, y, geometry.kernel, poll, interleaved.data());
-  const uint8_t* from = interleaved.data();
-  for (int64_t i = 0; i < area; ++i, from += 3) {
-    planes[i] = from[0];
-    planes[area + i] = from[1];
-    planes[2 * area + i] = from[2];
-  }
+  move_and_flip(variation, size, channels, planes);
+  for (const ColourStep& step : variation.colours) change_colours(step, channels, area, planes);
 }
 
 Task<> preprocess_all(std::vector<DecodedImage> images, ImageGeometry geometry, std::vector<uint8_t*> planes,

@@ -7,6 +7,7 @@
 
 #include "core/poll.h"
 #include "core/task.h"
+#include "data/colour_jitter.h"
 #include "data/pixel_rows.h"
 #include "data/resampling.h"
 
@@ -24,11 +25,20 @@ struct ImageGeometry {
   bool antialias;
 };
 
+// How an image is varied for training. The draws are the caller's.
+struct Variation {
+  PixelWindow window{};  // of the upright original, which is squashed to the size; of no width: as the geometry says
+  int64_t shift_x = 0, shift_y = 0;  // pixels that the image moves left and up, with black behind it
+  bool flip = false;                 // left to right
+  std::vector<ColourStep> colours;   // in this order
+};
+
 struct DecodedImage {
   StoredPixels pixels;
   // Of the image that `pixels` were reduced from, where they were: its proportions decide. As they are stored.
   int64_t original_width;
   int64_t original_height;
+  Variation variation;
 };
 
 // [channels, size, size] bytes. Throws ERR_SHAPE where the image has another size and the mode is `none`.

@@ -137,7 +137,7 @@ std::vector<Neighbours<taps>> neighbours_of(int64_t source, const ResizeAxis& ax
 template <int taps>
 void interpolate_by(PixelRows& rows, const ResizeAxis& x, const ResizeAxis& y, const Poll& poll, uint8_t* out) {
   const auto columns = neighbours_of<taps>(rows.width(), x), lines = neighbours_of<taps>(rows.height(), y);
-  const int64_t channels = rows.channels(), row_bytes = rows.width() * channels;
+  const int64_t channels = rows.channels(), row_bytes = rows.stride();
   for (const Neighbours<taps>& line : lines) {
     poll();
     const int64_t first = line.index.front();
@@ -161,7 +161,7 @@ void interpolate_by(PixelRows& rows, const ResizeAxis& x, const ResizeAxis& y, c
 
 void resample(PixelRows& rows, const ResizeAxis& x, const ResizeAxis& y, ResizeKernel kernel, const Poll& poll,
               uint8_t* out) {
-  const int64_t channels = rows.channels(), source_bytes = rows.width() * channels, row_bytes = x.count * channels;
+  const int64_t channels = rows.channels(), source_bytes = rows.stride(), row_bytes = x.count * channels;
   // An axis that keeps its length is only cut: Pillow leaves its pass out.
   const bool across = x.scaled != rows.width(), down = y.scaled != rows.height();
   const Taps columns = across ? taps_of(rows.width(), x, kernel) : Taps{};

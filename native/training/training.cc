@@ -2,13 +2,13 @@
 #include "training/training.h"
 
 #include <ATen/ATen.h>
-#include <ATen/CPUGeneratorImpl.h>
 #include <ATen/core/grad_mode.h>
 
 #include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <numbers>
+#include <string>
 #include <utility>
 
 #include "core/checks.h"
@@ -41,18 +41,17 @@ bool is_among(const std::string& name, const std::vector<std::string>& frozen) {
 // A run's state between its steps. Inside of an epoch, sums stay on the device: reading them would wait for it.
 class Training {
  public:
-  Training(std::shared_ptr<Network> network, TrainingOptions options, const TrainingData& data, TrainingEvents events,
+  Training(std::shared_ptr<Network> network, TrainingOptions options, int64_t batches, TrainingEvents events,
            Poll poll);
   ~Training();
   Training(const Training&) = delete;
   Training& operator=(const Training&) = delete;
 
-  int64_t batches() const { return batches_; }
-
-  void begin_epoch(int64_t epoch);
-  void train_batch(int64_t batch);
-  void end_training() { trained_ = Clock::now(); }
-  void validate_batch(const FoldedNetwork& evaluation, int64_t start, int64_t end);
+  // At the first of its batches that are left.
+  void begin_epoch(int64_t epoch, const EpochSums& done);
+  void train_batch(const Batch& batch);
+  void end_training();
+  void validate_batch(const FoldedNetwork& evaluation, const Batch& batch);
   void end_epoch();
 
  private:
@@ -66,41 +65,37 @@ class Training {
   };
 
   void report_batch();
-  void update(int64_t batch);
+  void snapshot();
+  void update();
+  NamedTensors state() const;
+  NamedTensors momentum() const;
   double mean_loss();
 
   std::shared_ptr<Network> network_;
   TrainingOptions options_;
   TrainingEvents events_;
   Poll poll_;
-  at::Tensor images_, labels_, validation_images_, validation_labels_;
-  at::Tensor host_labels_;  // of the neural-collapse loss: a batch's classes are known without waiting for the device
   std::vector<Trained> trained_parameters_;
   std::vector<at::Tensor> frozen_parameters_;
   std::vector<torch::nn::Module*> frozen_modules_;  // of the network: those all of whose own parameters are frozen
-  int64_t batches_;                                 // per epoch
+  int64_t batches_;                                 // per epoch; 0: not known
 
   int64_t epoch_ = 0, batch_ = 0;  // done: epochs, and batches of this one
-  at::Tensor order_;
-  AugmentationDraws draws_;
+  int64_t reported_ = 0;           // of these batches
   at::Tensor loss_sum_, correct_, validation_correct_;
-  int64_t seen_ = 0;
+  int64_t seen_ = 0, validated_ = 0;
+  int64_t resumed_ = 0;  // images of this epoch that an earlier run has seen
   double rate_ = 0;
   Clock::time_point epoch_start_, trained_, last_report_;
 };
 
-Training::Training(std::shared_ptr<Network> network, TrainingOptions options, const TrainingData& data,
-                   TrainingEvents events, Poll poll)
-    : network_(std::move(network)), options_(std::move(options)), events_(std::move(events)), poll_(std::move(poll)) {
-  const at::Device device = network_->device();
-  images_ = data.images.to(device);
-  labels_ = data.labels.to(device, at::kLong);
-  if (options_.loss == Loss::neural_collapse) host_labels_ = data.labels.to(at::kLong);
-  if (data.validation_images.defined()) {
-    validation_images_ = data.validation_images.to(device);
-    validation_labels_ = data.validation_labels.to(device, at::kLong);
-  }
-  batches_ = (images_.size(0) + options_.batch_size - 1) / options_.batch_size;
+Training::Training(std::shared_ptr<Network> network, TrainingOptions options, int64_t batches, TrainingEvents events,
+                   Poll poll)
+    : network_(std::move(network)),
+      options_(std::move(options)),
+      events_(std::move(events)),
+      poll_(std::move(poll)),
+      batches_(batches) {
   for (const auto& [name, parameter] : network_->trainable()) {
     if (is_among(name, options_.frozen)) {
       frozen_parameters_.push_back(parameter);
@@ -116,7 +111,7 @@ Training::Training(std::shared_ptr<Network> network, TrainingOptions options, co
              saved->second.sizes());
       }
       buffer.copy_(saved->second);
-    } else if (options_.start_epoch > 0) {
+    } else if (options_.start_epoch > 0 || options_.start.batch > 0) {
       fail("ERR_CORRUPT_FILE", "checkpoint: no momentum of ", name);
     }
     trained_parameters_.push_back({name, parameter, buffer, name.starts_with("fc.")});
@@ -139,76 +134,83 @@ Training::~Training() {
   for (at::Tensor& parameter : frozen_parameters_) parameter.set_requires_grad(true);
 }
 
-void Training::begin_epoch(int64_t epoch) {
+void Training::begin_epoch(int64_t epoch, const EpochSums& done) {
   epoch_ = epoch;
-  batch_ = 0;
-  at::Generator generator = at::detail::createCPUGenerator(epoch_seed(options_.seed, epoch_));
-  const int64_t count = images_.size(0);
-  order_ =
-      options_.shuffle ? at::randperm(count, generator, at::TensorOptions(at::kLong)) : at::arange(count, at::kLong);
-  if (!options_.augmentation.none()) draws_ = draw_augmentation(options_.augmentation, count, generator);
-  loss_sum_ = at::zeros({}, images_.options().dtype(at::kDouble));
-  correct_ = at::zeros({}, images_.options().dtype(at::kLong));
-  validation_correct_ = at::zeros({}, images_.options().dtype(at::kLong));
-  seen_ = 0;
+  batch_ = reported_ = done.batch;
+  const auto on_device = at::TensorOptions(network_->device());
+  loss_sum_ = at::full({}, done.loss, on_device.dtype(at::kDouble));
+  correct_ = at::full({}, done.correct, on_device.dtype(at::kLong));
+  validation_correct_ = at::zeros({}, on_device.dtype(at::kLong));
+  seen_ = resumed_ = done.seen;
+  validated_ = 0;
   epoch_start_ = last_report_ = Clock::now();
 }
 
-void Training::train_batch(int64_t batch) {
-  const int64_t start = batch * options_.batch_size;
-  const int64_t end = std::min(start + options_.batch_size, images_.size(0));
-  const at::Tensor members = order_.slice(0, start, end);
+void Training::train_batch(const Batch& batch) {
   std::optional<BatchClasses> classes;
   if (options_.loss == Loss::neural_collapse) {
-    classes.emplace(host_labels_.index_select(0, members));
+    classes.emplace(batch.host_labels);
     if (classes->count() < 2) {  // nothing to tell apart: no step, no running statistics
-      batch_ = batch + 1;
-      return report_batch();
+      ++batch_;
+      report_batch();
+      return snapshot();
     }
   }
-  const at::Tensor index = members.to(images_.device());
-  at::Tensor images = images_.index_select(0, index);
-  if (!options_.augmentation.none()) {
-    // Draws are by place in the epoch's order, not by image.
-    const AugmentationDraws draws{draws_.offset_y.slice(0, start, end), draws_.offset_x.slice(0, start, end),
-                                  draws_.flip.slice(0, start, end)};
-    images = augment(images, options_.augmentation, draws);
-  }
-  const at::Tensor targets = labels_.index_select(0, index);
-
   at::AutoGradMode with_grad(true);
   network_->train();
   // A frozen batch norm keeps its statistics, and a frozen convolution the vectors of its spectral norm.
   for (torch::nn::Module* module : frozen_modules_) module->eval();
-  const NetworkOutput output = network_->forward(normalise(images, options_.normalization, options_.compute_dtype),
-                                                 options_.compute_dtype, poll_);
+  const NetworkOutput output = network_->forward(
+      normalise(batch.images, options_.normalization, options_.compute_dtype), options_.compute_dtype, poll_);
   const at::Tensor loss = classes ? collapse_loss(output.features, network_->fc_weight(), *classes).sum()
-                                  : at::cross_entropy_loss(output.logits, targets);
+                                  : at::cross_entropy_loss(output.logits, batch.labels);
   if (!loss.requires_grad()) fail("ERR_OPTION", "frozen: expected a parameter left that the loss depends on");
   for (Trained& trained : trained_parameters_) trained.parameter.mutable_grad().reset();
   loss.backward();
-  update(batch);
+  update();
 
   const at::NoGradGuard no_grad;
-  loss_sum_.add_(loss.detach().to(at::kDouble), static_cast<double>(end - start));
-  correct_.add_(output.logits.detach().argmax(1).eq(targets).sum());
-  seen_ += end - start;
-  batch_ = batch + 1;
+  loss_sum_.add_(loss.detach().to(at::kDouble), static_cast<double>(batch.size()));
+  correct_.add_(output.logits.detach().argmax(1).eq(batch.labels).sum());
+  seen_ += batch.size();
+  ++batch_;
   report_batch();
+  snapshot();
 }
 
 void Training::report_batch() {
   const Clock::time_point now = Clock::now();
   if (events_.on_batch && seen_ > 0 && (now - last_report_ >= report_interval || batch_ == batches_)) {
     last_report_ = now;
-    events_.on_batch(
-        {epoch_ + 1, batch_, batches_, mean_loss(), static_cast<double>(seen_) / seconds_between(epoch_start_, now)});
+    reported_ = batch_;
+    events_.on_batch({epoch_ + 1, batch_, batches_, mean_loss(),
+                      static_cast<double>(seen_ - resumed_) / seconds_between(epoch_start_, now)});
   }
 }
 
-void Training::update(int64_t batch) {
+// Where the epoch's end follows, its own snapshot says more.
+void Training::snapshot() {
+  const int64_t every = options_.snapshot_every_batches;
+  if (every == 0 || batch_ % every != 0 || batch_ == batches_ || !events_.on_snapshot) return;
+  events_.on_snapshot(
+      {epoch_, {batch_, seen_, correct_.item<int64_t>(), loss_sum_.item<double>()}, state(), momentum()});
+}
+
+NamedTensors Training::state() const {
+  NamedTensors copies;
+  for (const auto& [name, tensor] : network_->state()) copies.emplace_back(name, copy_to_host(tensor));
+  return copies;
+}
+
+NamedTensors Training::momentum() const {
+  NamedTensors copies;
+  for (const Trained& trained : trained_parameters_) copies.emplace_back(trained.name, copy_to_host(trained.momentum));
+  return copies;
+}
+
+void Training::update() {
   const at::NoGradGuard no_grad;
-  rate_ = learning_rate(options_, options_.learning_rate, epoch_, batch, batches_);
+  rate_ = learning_rate(options_, options_.learning_rate, epoch_, batch_, batches_);
   for (const bool head : {false, true}) {
     std::vector<at::Tensor> values, gradients, momentum;
     for (const Trained& trained : trained_parameters_) {
@@ -223,7 +225,7 @@ void Training::update(int64_t batch) {
       momentum.push_back(trained.momentum);
     }
     if (values.empty()) continue;
-    const double rate = head ? learning_rate(options_, options_.head_learning_rate, epoch_, batch, batches_) : rate_;
+    const double rate = head ? learning_rate(options_, options_.head_learning_rate, epoch_, batch_, batches_) : rate_;
     at::_fused_sgd_(values, gradients, momentum, options_.weight_decay, options_.momentum, rate, /*dampening=*/0.0,
                     options_.nesterov,
                     /*maximize=*/false, /*is_first_step=*/false);
@@ -239,16 +241,24 @@ double Training::mean_loss() {
   const double loss = loss_sum_.item<double>() / static_cast<double>(seen_);
   if (!std::isfinite(loss)) {
     fail("ERR_NON_FINITE", "training diverged: the loss is ", loss, " in epoch ", epoch_ + 1, ", batch ", batch_,
-         " of ", batches_, "; a lower learning rate may help");
+         batches_ > 0 ? " of " + std::to_string(batches_) : "", "; a lower learning rate may help");
   }
   return loss;
 }
 
-void Training::validate_batch(const FoldedNetwork& evaluation, int64_t start, int64_t end) {
-  const at::Tensor images =
-      normalise(validation_images_.slice(0, start, end), options_.normalization, options_.compute_dtype);
+void Training::end_training() {
+  if (reported_ != batch_) {  // where nobody knew that this batch was the last
+    last_report_ = {};
+    report_batch();
+  }
+  trained_ = Clock::now();
+}
+
+void Training::validate_batch(const FoldedNetwork& evaluation, const Batch& batch) {
+  const at::Tensor images = normalise(batch.images, options_.normalization, options_.compute_dtype);
   const at::Tensor logits = evaluation.forward(images, {.logits = true}, poll_).logits;
-  validation_correct_.add_(logits.argmax(1).eq(validation_labels_.slice(0, start, end)).sum());
+  validation_correct_.add_(logits.argmax(1).eq(batch.labels).sum());
+  validated_ += batch.size();
 }
 
 void Training::end_epoch() {
@@ -256,19 +266,18 @@ void Training::end_epoch() {
   report.epoch = epoch_ + 1;
   report.loss = mean_loss();
   report.accuracy = static_cast<double>(correct_.item<int64_t>()) / static_cast<double>(seen_);
-  if (validation_images_.defined()) {
+  if (validated_ > 0) {
     report.validation_accuracy =
-        static_cast<double>(validation_correct_.item<int64_t>()) / static_cast<double>(validation_images_.size(0));
+        static_cast<double>(validation_correct_.item<int64_t>()) / static_cast<double>(validated_);
   }
   report.learning_rate = rate_;
   report.seconds = seconds_between(epoch_start_, trained_);
-  report.images_per_second = static_cast<double>(seen_) / report.seconds;
+  report.images_per_second = static_cast<double>(seen_ - resumed_) / report.seconds;
   ++epoch_;
   const bool last = epoch_ >= options_.epochs;
   if (options_.snapshot_every > 0 && (last || epoch_ % options_.snapshot_every == 0)) {
-    for (const auto& [name, tensor] : network_->state()) report.state.emplace_back(name, copy_to_host(tensor));
-    for (const Trained& trained : trained_parameters_)
-      report.momentum_buffers.emplace_back(trained.name, copy_to_host(trained.momentum));
+    report.state = state();
+    report.momentum_buffers = momentum();
   }
   if (events_.on_epoch) events_.on_epoch(std::move(report));
 }
@@ -287,37 +296,41 @@ double learning_rate(const TrainingOptions& options, double first, int64_t epoch
   return rate;
 }
 
-uint64_t epoch_seed(uint64_t seed, int64_t epoch) {
-  // SplitMix64 (Steele, Lea, Flood 2014): neighbouring seeds and epochs give unrelated streams.
-  uint64_t z = seed + 0x9e3779b97f4a7c15ULL * (static_cast<uint64_t>(epoch) + 1);
-  z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ULL;
-  z = (z ^ (z >> 27)) * 0x94d049bb133111ebULL;
-  return z ^ (z >> 31);
+namespace {
+
+bool is_next(BatchSource& source, Batch& batch, BatchSource::Next& next) {
+  batch = {};  // of the batch before: its memory may be used for this one
+  next = source.next(batch);
+  return next != BatchSource::Next::end;
 }
+
+}  // namespace
 
 Task<> train(std::shared_ptr<Network> network, TrainingOptions options, TrainingData data, TrainingEvents events,
              Poll poll) {
-  if (data.images.is_floating_point()) require_finite(data.images, "images");
-  const int64_t epochs = options.epochs, batch_size = options.batch_size;
-  const int64_t validated = data.validation_images.defined() ? data.validation_images.size(0) : 0;
+  const int64_t epochs = options.epochs, start_epoch = options.start_epoch;
   const at::ScalarType compute_dtype = options.compute_dtype;
-  const int64_t start_epoch = options.start_epoch;
-  Training training(network, std::move(options), data, std::move(events), poll);
-  data = {};  // on another device, a copy of it would only take memory
+  EpochSums done = options.start;
+  Training training(network, std::move(options), data.training->batches(), std::move(events), poll);
+  Batch batch;
+  BatchSource::Next next{};
   for (int64_t epoch = start_epoch; epoch < epochs; ++epoch) {
     if (epoch > start_epoch) co_await next_turn;
-    training.begin_epoch(epoch);
-    for (int64_t batch = 0; batch < training.batches(); ++batch) {
-      if (batch > 0) co_await next_turn;
-      training.train_batch(batch);
+    data.training->begin_epoch(epoch, done.batch);
+    training.begin_epoch(epoch, done);
+    done = {};
+    for (bool first = true; is_next(*data.training, batch, next); first = false) {
+      if (!first || next == BatchSource::Next::later) co_await next_turn;
+      if (next == BatchSource::Next::batch) training.train_batch(batch);
     }
     training.end_training();
-    if (validated > 0) {
+    if (data.validation) {
       co_await next_turn;
       const FoldedNetwork evaluation(*network, compute_dtype);
-      for (int64_t start = 0; start < validated; start += batch_size) {
-        if (start > 0) co_await next_turn;
-        training.validate_batch(evaluation, start, std::min(start + batch_size, validated));
+      data.validation->begin_epoch(epoch, 0);
+      for (bool first = true; is_next(*data.validation, batch, next); first = false) {
+        if (!first || next == BatchSource::Next::later) co_await next_turn;
+        if (next == BatchSource::Next::batch) training.validate_batch(evaluation, batch);
       }
     }
     training.end_epoch();

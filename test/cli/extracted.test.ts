@@ -2,7 +2,7 @@
 
 import { mkdirSync, truncateSync } from "node:fs";
 import { readClassNames, readExtracted, readLabels } from "../../lib/cli/extracted";
-import { readPaths } from "../../lib/cli/image-files";
+import { readPaths } from "../../lib/formats/path-list";
 import { readConfiguration } from "../../lib/experiment/configuration";
 import { serializeSafetensors, type SafetensorsDtype } from "../../lib/formats/safetensors";
 import type { Tensor } from "../../lib/native/tensor";

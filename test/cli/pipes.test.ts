@@ -4,7 +4,8 @@ import { execFileSync, spawn, spawnSync } from "node:child_process";
 import { join } from "node:path";
 import { readConfiguration } from "../../lib/experiment/configuration";
 import { readClassNames } from "../../lib/cli/extracted";
-import { imagePaths, readPaths } from "../../lib/cli/image-files";
+import { imagePaths } from "../../lib/cli/image-files";
+import { readPaths } from "../../lib/formats/path-list";
 import { readTextFile } from "../../lib/formats/text-file";
 import { packageRoot } from "../../lib/core/package-root";
 import { temporaryDirectory } from "../support/temporary-directory";
@@ -82,7 +83,7 @@ describe("standard input", () => {
   test("that is a directory", () => {
     const script = 'require(process.argv[1]).readPaths("-").catch((error) => console.log(error.code, error.message))';
     const program = `exec "$0" -e '${script}' "$1" < "$2"`;
-    const module = join(packageRoot, "dist", "cli", "image-files.js");
+    const module = join(packageRoot, "dist", "formats", "path-list.js");
     const { stdout } = spawnSync("sh", ["-c", program, process.execPath, module, directory.path(".")], { encoding: "utf8" });
     expect(stdout).toBe("ERR_IO cannot read standard input: expected a list of paths, found a directory\n");
   });

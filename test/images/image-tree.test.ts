@@ -3,7 +3,8 @@
 import { chmodSync, mkdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { imageTree, join as joinBytes } from "../../lib/images/image-tree";
-import { listImages, readPaths } from "../../lib/cli/image-files";
+import { listImages } from "../../lib/cli/image-files";
+import { readPaths } from "../../lib/formats/path-list";
 import { temporaryDirectory } from "../support/temporary-directory";
 import { libraryFailureOf } from "../models/resnet/tiny-network";
 

@@ -62,7 +62,7 @@ beforeAll(async () => {
     "test/support",
     "test/reference",
   ];
-  const scripts = ["build-ts", "score-index", "score-table"].map((name) => `scripts/${name}.mjs`);
+  const scripts = ["build-ts", "open-handles", "score-index", "score-table"].map((name) => `scripts/${name}.mjs`);
   const tests = ["test/scores/contract.test.ts", "test/models/resnet/closed-formula.ts"];
   for (const name of [...copied, ...scripts, ...tests]) {
     mkdirSync(dirname(at(name)), { recursive: true });

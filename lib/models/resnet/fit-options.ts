@@ -1,9 +1,13 @@
 // The options of ResNet.fit, their checks and defaults.
 
 import { boolean, fail, finite, integer, oneOf, optionalFunction, optionalSignal, optionsObject, string } from "../../core/checks";
+import { checkAugmentation, type Augmentation, type AugmentationOptions } from "../../data/augmentation";
 import type { Dataset } from "../../data/dataset";
+import type { ImageSource } from "../../data/sources/source";
 import { LibtorchOodError } from "../../core/errors";
 import { shortList } from "../../core/lists";
+import { checkOnError, type OnError } from "../../images/failure";
+import { checkMaxPixels } from "../../images/image";
 import { checkPrecision, type ComputePrecision, type Precision } from "../../native/precision";
 import { presetOf, withPreset, type PresetName, type PresetRecord } from "../../protocols/preset";
 import type { ResNetDepth } from "./architecture";
@@ -36,8 +40,8 @@ export interface BatchReport {
   epoch: number;
   /** Number of batches done in this epoch, of `batches`. */
   batch: number;
-  /** Number of batches in an epoch. */
-  batches: number;
+  /** Number of batches in an epoch; undefined where the length of the source is not known. */
+  batches: number | undefined;
   /** Mean loss per sample of the epoch so far. */
   loss: number;
   /** Training images per second of wall time. */
@@ -106,18 +110,11 @@ export interface TrainingOptions {
   /** Factor of the learning rate at each milestone, at least 0. Default 0.1. */
   gamma?: number;
   /**
-   * How training images are varied. "crop-flip" is zero padding of 4 with random crop, and random horizontal flip (for CIFAR). An object sets each by
-   * itself. Default "none".
+   * How training images are varied. "crop-flip" is zero padding of 4 with random crop, and random horizontal flip (for CIFAR). "resized-crop-flip" is a
+   * random part of the picture, resized, and random horizontal flip (for photographs, from an {@link ImageSource}). An object sets each by itself.
+   * Default "none".
    */
-  augmentation?:
-    | "none"
-    | "crop-flip"
-    | {
-        /** Width in pixels of the zero padding out of which a random crop of the original size is taken, 0 to 4096. Default 0: no crop. */
-        cropPadding?: number;
-        /** Each image is mirrored with probability 1/2. Default false. */
-        horizontalFlip?: boolean;
-      };
+  augmentation?: "none" | "crop-flip" | "resized-crop-flip" | AugmentationOptions;
   /** Each epoch has a new order of images. Default true. */
   shuffle?: boolean;
   /**
@@ -128,12 +125,25 @@ export interface TrainingOptions {
   precision?: Precision;
   /** Seed for the order of images and for augmentation. Default 0. */
   seed?: number;
-  /** Images whose accuracy is reported after each epoch, or the share (between 0 and 1) of the training set to hold out for it. Default: none. */
-  validation?: Dataset | number;
+  /**
+   * Images whose accuracy is reported after each epoch, or the share (between 0 and 1) of the training set to hold out for it, where that is a Dataset.
+   * Default: none.
+   */
+  validation?: Dataset | ImageSource | number;
+  /**
+   * What happens with images of a source that cannot be decoded: see {@link OnError}. Their `index` counts the images of the epoch. A batch of which
+   * images were left out is smaller. Default "throw".
+   */
+  onError?: OnError;
+  /** Largest number of pixels that an image file of a source may have: see {@link ExtractOptions}. */
+  maxPixels?: number;
   /** Path of the file that weights, momentum and history are saved to after every `checkpointEvery` epochs and after the last. Default: none. */
   checkpoint?: string;
-  /** Number of epochs between two checkpoints. Default 1. */
-  checkpointEvery?: number;
+  /**
+   * Number of epochs between two checkpoints; or, of long epochs, the number of batches, and then there is one after each epoch too. A run is resumed
+   * in the middle of an epoch where its checkpoint was written there. Default 1.
+   */
+  checkpointEvery?: number | { readonly batches: number };
   /**
    * The run continues from `checkpoint` if that file exists. Architecture, options and data must be those of the checkpoint, and `schedule: "cosine"`
    * needs the same `epochs`. Default false.
@@ -171,6 +181,8 @@ export const fitKeys = [
   "precision",
   "seed",
   "validation",
+  "onError",
+  "maxPixels",
   "checkpoint",
   "checkpointEvery",
   "resume",
@@ -195,6 +207,8 @@ export interface TrainingRecipe {
   gamma: number;
   cropPadding: number;
   horizontalFlip: boolean;
+  resizedCrop?: Augmentation["resizedCrop"];
+  colorJitter?: Augmentation["colorJitter"];
   shuffle: boolean;
   precision: ComputePrecision;
   seed: number;
@@ -205,9 +219,12 @@ export interface ResolvedFitOptions {
   epochs: number;
   recipe: Omit<TrainingRecipe, "precision">;
   precision: Precision;
-  validation: Dataset | number | undefined;
+  validation: Dataset | ImageSource | number | undefined;
+  onError: OnError;
+  maxPixels: number | undefined;
   checkpoint: string | undefined;
-  checkpointEvery: number;
+  /** In epochs; and in batches of an epoch, 0 for none. */
+  checkpointEvery: { epochs: number; batches: number };
   resume: boolean;
   signal: AbortSignal | undefined;
   onEpoch: FitOptions["onEpoch"];
@@ -254,14 +271,16 @@ export function resolveFitOptions(given: FitOptions, depth: ResNetDepth): Resolv
       schedule: oneOf(options.schedule ?? "milestones", "schedule", ["milestones", "cosine"] as const),
       milestones: milestones.map((milestone) => integer(milestone, "milestones", 0)),
       gamma: finite(options.gamma ?? 0.1, "gamma", 0),
-      ...resolveAugmentation(options.augmentation ?? "none"),
+      ...checkAugmentation(options.augmentation),
       shuffle: boolean(options.shuffle ?? true, "shuffle"),
       seed: integer(options.seed ?? 0, "seed", 0),
     },
     precision: checkPrecision(options.precision),
     validation,
+    onError: checkOnError(options.onError),
+    maxPixels: checkMaxPixels(options.maxPixels),
     checkpoint,
-    checkpointEvery: integer(options.checkpointEvery ?? 1, "checkpointEvery", 1),
+    checkpointEvery: resolveEvery(options.checkpointEvery ?? 1),
     resume,
     signal: optionalSignal(options.signal, "signal"),
     onEpoch: optionalFunction(options.onEpoch, "onEpoch"),
@@ -281,13 +300,8 @@ function resolveFrozen(value: readonly string[]): string[] {
   return [...new Set(names.map((name, i) => string(name, `frozen[${i}]`)))].sort();
 }
 
-function resolveAugmentation(value: NonNullable<FitOptions["augmentation"]>): { cropPadding: number; horizontalFlip: boolean } {
-  if (value === "none") return { cropPadding: 0, horizontalFlip: false };
-  if (value === "crop-flip") return { cropPadding: 4, horizontalFlip: true };
-  if (typeof value === "string") oneOf(value, "augmentation", ["none", "crop-flip"]);
-  const options = optionsObject(value, "augmentation", ["cropPadding", "horizontalFlip"]);
-  return {
-    cropPadding: integer(options.cropPadding ?? 0, "augmentation.cropPadding", 0, 4096),
-    horizontalFlip: boolean(options.horizontalFlip ?? false, "augmentation.horizontalFlip"),
-  };
+function resolveEvery(value: NonNullable<TrainingOptions["checkpointEvery"]>): ResolvedFitOptions["checkpointEvery"] {
+  if (typeof value !== "object" || value === null) return { epochs: integer(value, "checkpointEvery", 1), batches: 0 };
+  const { batches } = optionsObject(value, "checkpointEvery", ["batches"]);
+  return { epochs: 1, batches: integer(batches, "checkpointEvery.batches", 1) };
 }

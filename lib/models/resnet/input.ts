@@ -24,8 +24,3 @@ export function checkInput(value: PreprocessingOptions | PreprocessingName, imag
   requireFitting(images, input);
   return input;
 }
-
-/** The part of a preprocessing that is no normalisation. */
-export function geometryOf({ channels, size, resize, resizeTo, kernel, antialias }: ImageGeometry): ImageGeometry {
-  return { channels, size, resize, resizeTo, kernel, antialias };
-}

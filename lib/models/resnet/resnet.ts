@@ -10,8 +10,9 @@ import { Scope } from "../../core/scope";
 import { requireDataset, type Dataset } from "../../data/dataset";
 import { checkNormalization, type Normalization } from "../../data/normalization";
 import { imageRows, SeenInputs } from "../../data/seen-inputs";
+import type { ImageSource } from "../../data/sources/source";
 import { checkPreprocessing, type Preprocessing, type PreprocessingName, type PreprocessingOptions } from "../../data/preprocessing";
-import type { ImageGeometry } from "../../images/geometry";
+import { geometryOf, type ImageGeometry } from "../../images/geometry";
 import type { ImageFailure } from "../../images/failure";
 import { calledFrom, callNative, given, runNative } from "../../native/call";
 import { native, type NativeResNet, type NativeTensor } from "../../native/surface";
@@ -19,14 +20,14 @@ import { Tensor, toTensor, type ArrayWithShape } from "../../native/tensor";
 import { presetOf, withPreset, type PresetName, type PresetRecord } from "../../protocols/preset";
 import { architectureKeys, resolveArchitecture, toNativeArchitecture, type Architecture, type ArchitectureOptions } from "./architecture";
 import { requireMemory, warnIfLarge } from "./cost";
-import type { DefaultOutputs, ExtractAllOptions, Extraction, ExtractionChunk, ExtractOptions, ImageChunk } from "../extract-options";
+import type { DefaultOutputs, ExtractAllOptions, Extraction, ExtractionChunk, ExtractOptions, ImageChunks } from "../extract-options";
 import { extractAll, extractChunks, type ExtractedModel } from "../extraction";
 import { internals, type ExtractorDescription, type ExtractorInternals, type LinearHead, type OwnExtractor } from "../extractor";
 import { nativeEngine } from "../native-engine";
 import type { EpochReport, FitOptions } from "./fit-options";
-import { fitNetwork } from "./fitting";
+import { fitNetwork, type LearnedClasses } from "./fitting";
 import type { Images } from "../images";
-import { checkInput, geometryOf, usualGeometry } from "./input";
+import { checkInput, usualGeometry } from "./input";
 import {
   describeModelFile,
   openModelFile,
@@ -48,6 +49,7 @@ export type {
   ExtractionChunk,
   ExtractOptions,
   ImageChunk,
+  ImageChunks,
 } from "../extract-options";
 export type { BatchReport, EpochReport, FitOptions, TrainingOptions } from "./fit-options";
 export type { ImageResize } from "../../images/geometry";
@@ -454,7 +456,11 @@ export class ResNet implements OwnExtractor {
    * With `checkpoint`, a run that was stopped at any moment (also by `kill -9`) continues with `resume: true`. On the CPU, with the same number of
    * threads, it ends with the weights of an uninterrupted run bit for bit. After ERR_ABORTED the network holds the weights of the last finished batch.
    *
-   * @param train - training images and labels; the native side copies them
+   * A Dataset is trained on in memory. An {@link ImageSource} gives its images batch by batch, decoded while the batch before is computed: memory does not
+   * grow with their number. What it gives becomes the network's `input` form, and the network must have normalisation constants. The network does not
+   * remember a source's images, so that an evaluation on them goes unnoticed.
+   *
+   * @param train - training images and labels; of a Dataset, the native side copies them
    * @param options - the number of epochs or a preset, and the recipe
    * @returns a report per epoch, resumed ones included
    * @throws ERR_BUSY if another `fit` of this network runs; ERR_SHAPE for images of another shape than the network's; ERR_RANGE for an option or a label
@@ -466,16 +472,16 @@ export class ResNet implements OwnExtractor {
    * const reports = await model.fit(train, { epochs: 60, batchSize: 1024, milestones: [40, 50], augmentation: "crop-flip", checkpoint: "run.safetensors" });
    * console.log(reports.at(-1)?.accuracy);
    */
-  fit(train: Dataset, options: FitOptions): Promise<EpochReport[]> {
+  fit(train: Dataset | ImageSource, options: FitOptions): Promise<EpochReport[]> {
     return calledFrom(this.fit, () => this.#fit(train, options));
   }
 
-  async #fit(train: Dataset, options: FitOptions): Promise<EpochReport[]> {
+  async #fit(train: ImageSource, options: FitOptions): Promise<EpochReport[]> {
     const { architecture, device, dtype } = this;
     return this.#retained((handle) =>
       fitNetwork(
         {
-          ...{ handle, architecture, device, dtype },
+          ...{ handle, architecture, device, dtype, input: this.#geometry },
           normalization: this.#normalization,
           trainedOn: () => this.#trainedOn,
           describe: (normalization, learned) => this.#describe(normalization, learned),
@@ -520,7 +526,8 @@ export class ResNet implements OwnExtractor {
    * computed, the next one is read, and no more. Memory is therefore bounded by two chunks, and a slow sink slows the source. The weights are those at
    * the start of the call.
    *
-   * @param source - chunks of images in any form that {@link extract} takes, or `{ images, labels }`
+   * @param source - chunks of images in any form that {@link extract} takes, or `{ images, labels }`; or an {@link ImageSource}, whose batches of
+   *   `batchSize` are the chunks
    * @param sink - function that receives each chunk. The chunk's tensors are disposed when the promise that the function returns settles. An abort waits
    *   for that promise too, so that no sink works on after the call has ended: pass the signal to whatever takes long
    * @param options - which outputs to compute, and how
@@ -531,7 +538,7 @@ export class ResNet implements OwnExtractor {
    * const { count } = await model.extractStream(chunks, ({ features, offset }) => console.log(offset, features.shape), { outputs: ["features"] });
    */
   extractStream<const Outputs extends readonly ModelOutput[] = DefaultOutputs>(
-    source: AsyncIterable<ImageChunk> | Iterable<ImageChunk>,
+    source: ImageChunks,
     sink: (chunk: ExtractionChunk<Outputs>) => unknown,
     options?: ExtractOptions<Outputs>,
   ): Promise<{
@@ -721,11 +728,11 @@ export class ResNet implements OwnExtractor {
   }
 
   /** The data set's class names if there is one for each class of the network: of more or fewer, a file could not say which class each names. */
-  #namesOf({ classNames }: Dataset): readonly string[] | undefined {
-    return classNames.length === this.architecture.numClasses ? classNames : undefined;
+  #namesOf({ classNames }: LearnedClasses): readonly string[] | undefined {
+    return classNames?.length === this.architecture.numClasses ? classNames : undefined;
   }
 
-  #describe(normalization: Normalization | undefined, train?: Dataset) {
+  #describe(normalization: Normalization | undefined, train?: LearnedClasses) {
     const { architecture, preset } = this;
     const classNames = this.#classNames ?? (train && this.#namesOf(train));
     const geometry = this.#geometry;

@@ -3,6 +3,7 @@
 import { anything, check, either, list, number, object, oneOf, optionalOrNull, text, truth, whole, type Schema } from "../../core/schema";
 import { corrupt } from "../../formats/state-file";
 import { computePrecisions } from "../../native/precision";
+import type { NativeEpochSums } from "../../native/surface";
 import { storedPresetRecord } from "../../protocols/preset";
 import type { EpochReport, TrainingRecipe } from "./fit-options";
 
@@ -12,6 +13,8 @@ export interface TrainingRecord {
   /** Number of epochs that the run was asked for; a cosine schedule depends on it. */
   epochs: number;
   recipe: TrainingRecipe;
+  /** What is done of the epoch that a checkpoint within an epoch is of; undefined at an epoch's end. */
+  epochSums?: NativeEpochSums | undefined;
   /** SHA-256 of the training and validation data, in hexadecimal. */
   dataHash: string;
   history: EpochReport[];
@@ -19,6 +22,8 @@ export interface TrainingRecord {
 
 const share = number({ minimum: 0, maximum: 1 });
 const notNegative = number({ minimum: 0 });
+
+const bounds = list(notNegative) as Schema<[number, number]>;
 
 const storedRecipe = object({
   loss: optionalOrNull(oneOf(["cross-entropy", "neural-collapse"])),
@@ -33,6 +38,8 @@ const storedRecipe = object({
   gamma: notNegative,
   cropPadding: whole(),
   horizontalFlip: truth,
+  resizedCrop: optionalOrNull(object({ scale: bounds, ratio: bounds })),
+  colorJitter: optionalOrNull(object({ brightness: notNegative, contrast: notNegative, saturation: notNegative, hue: notNegative })),
   shuffle: truth,
   precision: oneOf(computePrecisions),
   seed: whole(),
@@ -54,6 +61,7 @@ const storedRecord = object({
   recipe: storedRecipe,
   epochsDone: whole(),
   epochs: whole(1),
+  epochSums: optionalOrNull(object({ batch: whole(1), seen: whole(), correct: whole(), loss: number() })),
   dataHash: text,
   history: list(storedEpoch),
 });
@@ -64,7 +72,8 @@ export function parseTrainingRecord(path: string, value: unknown): TrainingRecor
   const record = check(storedRecord, value, (place, expected, found) => corrupt(path, place, expected, found), "training");
   const { epochsDone, history } = record;
   const { loss = "cross-entropy", frozen = [] } = record.recipe; // of older files
-  const recipe = { ...record.recipe, loss, frozen };
+  const { resizedCrop, colorJitter, ...stored } = record.recipe;
+  const recipe = { ...stored, ...(resizedCrop && { resizedCrop }), ...(colorJitter && { colorJitter }), loss, frozen };
   if (history.length !== epochsDone) corrupt(path, "training.history", `a report for each of the ${epochsDone} epochs done`, history);
   const reports = history.map(({ preset: stored, precision, ...report }, i): EpochReport => {
     if (report.epoch !== i + 1) corrupt(path, `training.history[${i}].epoch`, `${i + 1}, in order`, report.epoch);
