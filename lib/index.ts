@@ -65,7 +65,14 @@ export type {
 } from "./detector/detector";
 export type { Prediction, PredictOptions, SelfTest } from "./detector/detector";
 export { GaussianMixture } from "./statistics/gaussian-mixture";
-export type { Covariance, GaussianMixtureFitOptions, GaussianMixtureOptions, Jitter, Prior } from "./statistics/gaussian-mixture";
+export type {
+  Covariance,
+  GaussianMixtureFileOptions,
+  GaussianMixtureFitOptions,
+  GaussianMixtureOptions,
+  Jitter,
+  Prior,
+} from "./statistics/gaussian-mixture";
 export type { Labels } from "./core/labels";
 export type { ComputePrecision, Precision } from "./native/precision";
 export { presets } from "./protocols/preset";

@@ -3,7 +3,7 @@
 import { Scope } from "../core/scope";
 import type { Dataset } from "../data";
 import { Detector } from "../detector/detector";
-import { located } from "../detector/located";
+import { located } from "../core/located";
 import { isLibtorchOodError, LibtorchOodError } from "../core/errors";
 import { modelOutputs } from "../core/model-outputs";
 import { resolvePrecision, type Precision } from "../native/precision";
@@ -16,7 +16,7 @@ import type { Tensor } from "../native/tensor";
 import { readData, type DataSpec } from "./data-sets";
 import type { Inputs } from "./evaluate-inputs";
 import { readOutputs } from "./evaluate-inputs";
-import { readClassesBeside } from "./extracted-classes";
+import { readClassesBeside } from "../formats/features-layout";
 import { classify } from "./classify";
 import { openModel, readingOf, type Reading } from "./model-option";
 import { given } from "./option-values";

@@ -6,7 +6,7 @@ import { extname } from "node:path";
 import type { Dataset } from "../data";
 import { labelsAmong } from "../data/class-labels";
 import { setThreads } from "../native/device";
-import { located } from "../detector/located";
+import { located } from "../core/located";
 import { LibtorchOodError } from "../core/errors";
 import { io } from "../core/file-errors";
 import { accuracy, ece, evaluate as evaluateScores, type Evaluation } from "../metrics";

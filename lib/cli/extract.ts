@@ -17,7 +17,7 @@ import type { Tensor } from "../native/tensor";
 import type { FeatureExtractor } from "../models/extractor";
 import type { ExtractionChunk, ImageChunk } from "../models/extract-options";
 import { dataHelp, dataSpec, randomIndices, randomSubset, readConformed, type DataSpec } from "./data-sets";
-import { readClassNames } from "./extracted";
+import { readClassNames } from "../formats/class-list";
 import { openExtraction, outFault, requireInputsKept } from "./extraction-writer";
 import { imagePaths, labelsByFolder, listedImage, listFiles, listImages, noClass, passedOverNote, type ListedImage } from "./image-files";
 import { addModelOptions, modelArgument, openModel, readingOf, type ModelOptions } from "./model-option";

@@ -3,18 +3,13 @@
 import { createHash, type Hash } from "node:crypto";
 import { stat } from "node:fs/promises";
 import { join } from "node:path";
-import { describe } from "../core/checks";
 import { bytesOfArray } from "../core/dtype";
-import { isLibtorchOodError } from "../core/errors";
-import { corruptFile, ioError } from "../core/file-errors";
-import { check } from "../core/schema";
-import { parseJson } from "../formats/json";
+import { ioError } from "../core/file-errors";
 import { NpyWriter } from "../formats/npy";
-import { openSafetensors } from "../formats/safetensors";
 import { dtypeIn } from "../formats/safetensors-data";
 import { SafetensorsWriter, type PlannedTensor } from "../formats/safetensors-writer";
 import type { Tensor } from "../native/tensor";
-import { extractionFiles, recordedFiles, type RecordedFile } from "./extraction-record";
+import { extractionFiles, listsMetadata, type RecordedFile } from "../formats/extraction-record";
 
 /** Rows, in order, and what is said of them in the lists. */
 export interface ExtractedRows {
@@ -200,28 +195,4 @@ function tensorsOf({ featureName, featureDim, numClasses, labels }: ExtractionFo
     ...(numClasses === undefined ? [] : [{ name: "logits", dtype: "F32" as const, shape: [rows, numClasses] }]),
     ...(labels ? [{ name: "labels", dtype: "I64", shape: [rows] } as const] : []),
   ];
-}
-
-const listsKey = "lists";
-
-/** A run's own lists may be removed by a later run, and no others of their names: so the file says which they are. */
-function listsMetadata(lists: Readonly<Record<string, RecordedFile>>): ReadonlyMap<string, string> {
-  return new Map(Object.keys(lists).length === 0 ? [] : [[listsKey, JSON.stringify(lists)]]);
-}
-
-/** The lists that the run wrote which wrote the file; undefined where there is no such file, or it does not say. */
-export async function recordedLists(path: string): Promise<Record<string, RecordedFile> | undefined> {
-  try {
-    const file = await openSafetensors(path);
-    try {
-      return check(recordedFiles, parseJson(file.metadata.get(listsKey) ?? "{}"), (place, expected, found) => {
-        throw corruptFile(path, `${listsKey}${place} to be ${expected}`, describe(found));
-      });
-    } finally {
-      await file.close();
-    }
-  } catch (error) {
-    if (isLibtorchOodError(error) || error instanceof SyntaxError) return undefined;
-    throw error;
-  }
 }

@@ -10,7 +10,6 @@ import { openAtomicFile, type AtomicFile } from "../formats/atomic-write";
 import { io, ioError, systemCode } from "../core/file-errors";
 import {
   openNpyArrays,
-  recordedLists,
   TensorArrays,
   type Arrays,
   type ExtractedRows,
@@ -18,7 +17,15 @@ import {
   type Part,
   type WrittenArray,
 } from "./extraction-arrays";
-import { extractionFiles, isAsRecorded, readRecord, recordName, type ExtractionRecord, type RecordedFile } from "./extraction-record";
+import {
+  extractionFiles,
+  isAsRecorded,
+  readRecord,
+  recordedLists,
+  recordName,
+  type ExtractionRecord,
+  type RecordedFile,
+} from "../formats/extraction-record";
 import { identity } from "./output-files";
 
 export interface Written {

@@ -12,7 +12,7 @@ import type { ImageResize } from "../images/geometry";
 import type { FeatureExtractor } from "../models/extractor";
 import { loadModel } from "../models/load-model";
 import type { ReadDataOptions } from "./data-sets";
-import { readClassNames } from "./extracted";
+import { readClassNames } from "../formats/class-list";
 import { given } from "./option-values";
 
 /** What a command's help calls a model. */

@@ -3,7 +3,7 @@
 import { Scope } from "../core/scope";
 import type { Dataset } from "../data";
 import type { Detector, Prediction } from "../detector/detector";
-import { located } from "../detector/located";
+import { located } from "../core/located";
 import type { ImageFailure } from "../images/failure";
 import type { ModelOutputs } from "../scores";
 import type { Tensor } from "../native/tensor";

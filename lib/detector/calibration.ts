@@ -5,7 +5,7 @@ import { LibtorchOodError } from "../core/errors";
 import { definitionOf } from "../scores/registry";
 import type { Score } from "../scores/score";
 import { pick, type Tensors } from "./outputs";
-import { located } from "./located";
+import { located } from "../core/located";
 
 export const defaultFalseAlarmRate = 0.05;
 

@@ -9,7 +9,7 @@ export type HalfDtype = "float16" | "bfloat16";
 const layouts = { float16: { fraction: 10, least: -14 }, bfloat16: { fraction: 7, least: -126 } } as const;
 
 /** The number of an IEEE 754 binary16. */
-export function halfToNumber(bits: number): number {
+function halfToNumber(bits: number): number {
   const sign = bits & 0x8000 ? -1 : 1;
   const exponent = (bits >> 10) & 0x1f;
   const fraction = bits & 0x3ff;
@@ -18,10 +18,22 @@ export function halfToNumber(bits: number): number {
   return sign * (1 + fraction / 1024) * 2 ** (exponent - 15);
 }
 
+/** The number of every bit pattern, made when it is first asked for. */
+const numbers: Partial<Record<HalfDtype, Float32Array>> = {};
+
+/** The number of each of the 65,536 bit patterns. */
+export function halfNumbers(dtype: HalfDtype): Float32Array {
+  const patterns = { length: 1 << 16 };
+  return (numbers[dtype] ??=
+    dtype === "float16"
+      ? Float32Array.from(patterns, (_, bits) => halfToNumber(bits))
+      : new Float32Array(Uint32Array.from(patterns, (_, bits) => bits << 16).buffer));
+}
+
 /** The numbers of bit patterns, exact. */
 export function halfValues(dtype: HalfDtype, bits: Uint16Array): Float32Array<ArrayBuffer> {
-  if (dtype === "float16") return Float32Array.from(bits, halfToNumber);
-  return new Float32Array(Uint32Array.from(bits, (pattern) => pattern << 16).buffer);
+  const table = halfNumbers(dtype);
+  return Float32Array.from(bits, (pattern) => table[pattern] as number);
 }
 
 /**
@@ -34,23 +46,26 @@ export function halfValues(dtype: HalfDtype, bits: Uint16Array): Float32Array<Ar
 export function halfBits(dtype: HalfDtype, values: Float32Array | Float64Array, name: string): Uint16Array<ArrayBuffer> {
   const { fraction, least } = layouts[dtype];
   const infinity = (2 ** (15 - fraction) - 1) * 2 ** fraction;
-  const parts = new DataView(new ArrayBuffer(8));
+  // The spacing of the numbers about x is 2^(exponent − fraction); below the smallest normal number it stays the same.
+  const exponents = Float64Array.from({ length: 1 << 11 }, (_, biased) => Math.max(biased - 1023, least));
+  const perSpacing = exponents.map((exponent) => 2 ** (fraction - exponent));
+  const number = new Float64Array(1);
+  const words = new Uint32Array(number.buffer); // little-endian, as every platform of the library is
   const bits = new Uint16Array(values.length);
   for (let i = 0; i < values.length; i++) {
     const value = values[i] as number;
-    parts.setFloat64(0, value);
-    const high = parts.getUint32(0);
+    number[0] = value;
+    const high = words[1] as number;
     const sign = (high >>> 31) << 15;
     const magnitude = Math.abs(value);
     if (magnitude !== magnitude) {
       bits[i] = sign | infinity | (1 << (fraction - 1));
       continue;
     }
-    // The spacing of the numbers about it is 2^(exponent − fraction); below the smallest normal number it stays the same.
-    const exponent = Math.max(((high >>> 20) & 0x7ff) - 1023, least);
+    const biased = (high >>> 20) & 0x7ff;
     // Adding and subtracting 2^52 rounds to a whole number, ties to even. A fraction that is rounded up to 2 carries into the exponent by itself.
-    const units = magnitude * 2 ** (fraction - exponent) + 2 ** 52 - 2 ** 52;
-    const pattern = magnitude === Infinity ? infinity : (exponent - least) * 2 ** fraction + units;
+    const units = magnitude * (perSpacing[biased] as number) + 2 ** 52 - 2 ** 52;
+    const pattern = magnitude === Infinity ? infinity : ((exponents[biased] as number) - least) * (1 << fraction) + units;
     if (pattern >= infinity && magnitude !== Infinity) {
       throw new LibtorchOodError("ERR_RANGE", `${name}: expected numbers that ${dtype} holds, found ${value} as element ${i}`);
     }

@@ -3,6 +3,7 @@
 import { describeContent } from "./content-kind";
 import { dtypeNamed, dtypes, maxDimensions, type ArrayDtype, type PlainDtype } from "../core/dtype";
 import { corruptFile } from "../core/file-errors";
+import type { ArrayLayout } from "./plain-values";
 
 /** NumPy, too, evaluates no header longer than 10,000 characters of an untrusted file (numpy.lib.format, `max_header_size`). */
 const maxDictionaryBytes = 10_000;
@@ -26,13 +27,7 @@ export function formatNpyHeader(dtype: PlainDtype | "float16", shape: readonly n
   return new Uint8Array(bytes);
 }
 
-export interface NpyHeader {
-  /** The dtype of the numbers in the file. */
-  readonly stored: ArrayDtype;
-  readonly bigEndian: boolean;
-  /** Whether the first dimension is the fastest. */
-  readonly fortran: boolean;
-  readonly shape: readonly number[];
+export interface NpyHeader extends ArrayLayout {
   readonly dataOffset: number;
 }
 

@@ -1,5 +1,6 @@
 // NumPy's .npy files, each with one array: written row by row as the rows come, and read without trusting anything in the file.
 
+import type { FileHandle } from "node:fs/promises";
 import { setImmediate as turn } from "node:timers/promises";
 import { describe, fail, string } from "../core/checks";
 import {
@@ -20,10 +21,10 @@ import { openAtomicFile, type AtomicFile } from "./atomic-write";
 import { corruptFile } from "../core/file-errors";
 import { listOf, shortList } from "../core/lists";
 import { formatNpyHeader, maxNpyHeaderBytes, parseNpyHeader } from "./npy-header";
-import { npyValues } from "./npy-values";
+import { plainValues, type ArrayLayout } from "./plain-values";
 import { allocateBytes, openRegularFile, readExactly } from "./regular-file";
 
-export type { NpyArray } from "./npy-values";
+export type { PlainArray as NpyArray } from "./plain-values";
 /** The dtypes that arrays are read as: float64, float32, int64 and int32. */
 export type NpyDtype = PlainDtype;
 /** The dtypes that are written: those that arrays are read as, and float16. */
@@ -66,23 +67,43 @@ const roundedPerTurn = 1 << 18;
  * const { dtype, shape, data } = await files.readNpy("features.npy"); // "float32", [N, d], Float32Array
  */
 export async function readNpy(path: string): Promise<Npy> {
-  const { handle, size } = await openRegularFile(string(path, "path"));
+  const { handle, layout, dataOffset, byteLength } = await openNpy(string(path, "path"));
+  try {
+    const bytes = allocateBytes(byteLength, path);
+    await readExactly(handle, path, dataOffset, bytes);
+    return { dtype: plainOf(layout.stored), shape: layout.shape, data: await plainValues(bytes, layout, path) };
+  } finally {
+    await handle.close();
+  }
+}
+
+/** A .npy file whose header has been read. */
+export interface OpenNpy {
+  /** The caller closes it. */
+  readonly handle: FileHandle;
+  readonly layout: ArrayLayout;
+  readonly dataOffset: number;
+  /** Of the elements, which are all that follows the header. */
+  readonly byteLength: number;
+}
+
+/** Opens a .npy file and checks its header against its size. @throws as {@link readNpy} */
+export async function openNpy(path: string): Promise<OpenNpy> {
+  const { handle, size } = await openRegularFile(path);
   try {
     const start = new Uint8Array(Math.min(maxNpyHeaderBytes, size));
     await readExactly(handle, path, 0, start);
-    const header = parseNpyHeader(start, path);
-    const { stored, shape, dataOffset } = header;
-    const elements = shape.reduce((product, length) => product * length, 1);
-    const byteLength = elements * bytesPerElement(stored);
+    const { dataOffset, ...layout } = parseNpyHeader(start, path);
+    const { stored, shape } = layout;
+    const byteLength = shape.reduce((product, length) => product * length, 1) * bytesPerElement(stored);
     if (!Number.isSafeInteger(byteLength) || byteLength !== size - dataOffset) {
       const expected = `${byteLength} bytes of ${stored} [${shape.join(", ")}] behind the header`;
       throw corruptFile(path, expected, `${size - dataOffset}`);
     }
-    const bytes = allocateBytes(byteLength, path);
-    await readExactly(handle, path, dataOffset, bytes);
-    return { dtype: plainOf(stored), shape, data: await npyValues(bytes, header, path) };
-  } finally {
+    return { handle, layout, dataOffset, byteLength };
+  } catch (error) {
     await handle.close();
+    throw error;
   }
 }
 

@@ -93,6 +93,14 @@ export class SafetensorsFile {
     return bytes;
   }
 
+  /**
+   * @internal Fills `into` with the bytes of the file from `position` on. Throws as {@link read}.
+   */
+  readAt(position: number, into: Uint8Array): Promise<void> {
+    if (this.#handle === undefined) throw new LibtorchOodError("ERR_DISPOSED", `${this.path}: read() after close()`);
+    return readExactly(this.#handle, this.path, position, into);
+  }
+
   /** Waits for the reads under way and closes the file. A second call does nothing. */
   async close(): Promise<void> {
     const handle = this.#handle;

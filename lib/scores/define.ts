@@ -1,6 +1,7 @@
 // The form in which a score is written: one value that declares everything. The registry turns it into what users see.
 
 import type { Labels } from "../core/labels";
+import type { FeaturesFile } from "../formats/features-file";
 import type { Tensor } from "../native/tensor";
 import type { ResolvedOptions, ScoreOptionTable } from "./option";
 import type { Requirements, ScoreState } from "./score";
@@ -63,6 +64,11 @@ export interface ScoreDefinition<N extends string, O extends ScoreOptionTable, F
   readonly multiplications?: (sizes: FitSizes) => number;
   fit(
     given: GivenTraining,
+    options: ResolvedOptions<O> & { readonly signal: AbortSignal | undefined },
+  ): Fitted<Facts> | Promise<Fitted<Facts>>;
+  /** Fits the score to a file in one pass or a few. Default: the file is loaded, for a score that has to hold the rows. */
+  fitFile?(
+    file: FeaturesFile,
     options: ResolvedOptions<O> & { readonly signal: AbortSignal | undefined },
   ): Fitted<Facts> | Promise<Fitted<Facts>>;
   /** Restores a fitted score from its `state`; `where` names its source in errors. @throws ERR_CORRUPT_FILE where the state is damaged */

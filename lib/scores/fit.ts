@@ -1,7 +1,10 @@
 // Fits any score by its name, and restores one from the state in a file.
 
+import { optionalSignal, optionsObject } from "../core/checks";
 import { LibtorchOodError } from "../core/errors";
 import type { ModelOutput } from "../core/model-outputs";
+import { located } from "../core/located";
+import { FeaturesFile } from "../formats/features-file";
 import type { Fitted } from "./define";
 import { withOutputs, withTraining } from "./given";
 import { definitionOf, needsOf, resolveOptions, type AnyDefinition, type ScoreName, type ScoreOf, type ScoreOptions } from "./registry";
@@ -23,11 +26,24 @@ class FittedScore implements Score {
     Object.assign(this, fitted.facts);
   }
 
-  async score(outputs: ModelOutputs, options: ScoreCallOptions = {}): Promise<Float64Array> {
+  async score(outputs: ModelOutputs | FeaturesFile, options: ScoreCallOptions = {}): Promise<Float64Array> {
+    if (FeaturesFile.is(outputs)) return this.#scoreFile(outputs, options);
     return withOutputs({ score: this.name, needs: this.needs }, outputs, options, (given, signal) => {
       this.#requireLive();
       return this.#fitted.score(given, signal);
     });
+  }
+
+  async #scoreFile(file: FeaturesFile, options: ScoreCallOptions): Promise<Float64Array> {
+    const signal = optionalSignal(optionsObject(options, "options", ["signal"]).signal, "signal");
+    this.#requireLive();
+    if (file.length === 0) throw new LibtorchOodError("ERR_SHAPE", `${file.path}: expected at least one row, found none`);
+    const scores = new Float64Array(file.length);
+    for await (const { offset, features, rawFeatures, logits } of file.pieces({ arrays: this.needs, signal })) {
+      const scored = this.score({ features, rawFeatures, logits }, { signal });
+      scores.set(await located(`${file.path}: `, scored, offset), offset);
+    }
+    return scores;
   }
 
   async state(): Promise<ScoreState> {
@@ -53,7 +69,9 @@ class FittedScore implements Score {
  * Fits a score. {@link requirements} says which outputs it is fitted to. Scores of logits alone and `"feature-norm"` are fitted to nothing.
  *
  * @param name - one of {@link names}; `"gaussian-mixture"` is the method of this library
- * @param training - model outputs for the training inputs, float32 or float64, without augmentation; their labels; and the last layer
+ * @param training - model outputs for the training inputs, float32 or float64, without augmentation; their labels; and the last layer. Or a file of
+ *   them that `files.openFeatures` opened: `"gaussian-mixture"`, `"mahalanobis"` and `"relative-mahalanobis"` are fitted to it in one pass for each
+ *   covariance, without loading it; `"nearest-neighbours"` and `"vim"` hold the rows they are fitted to and load these.
  * @param options - the options that {@link describe} lists for the score, and `signal`
  * @returns the fitted score, with the properties that {@link describe} lists
  * @throws ERR_OPTION for an unknown name or option, and if outputs that the score needs are missing; ERR_RANGE for an option or a label outside its range,
@@ -69,13 +87,33 @@ class FittedScore implements Score {
  * const outOfDistribution = await vim.score(await model.extract(otherImages));
  * console.log(metrics.auroc(inDistribution, outOfDistribution));
  */
-export async function fit<N extends ScoreName>(name: N, training: TrainingOutputs = {}, options?: ScoreOptions[N]): Promise<ScoreOf[N]> {
+export async function fit<N extends ScoreName>(
+  name: N,
+  training: TrainingOutputs | FeaturesFile = {},
+  options?: ScoreOptions[N],
+): Promise<ScoreOf[N]> {
   const definition = definitionOf(name);
   const resolved = resolveOptions(definition, options);
   const needs = needsOf(definition, resolved);
+  if (FeaturesFile.is(training)) {
+    const fitted = await (definition.fitFile?.(training, resolved) ?? fitLoaded(definition, training, needs.fit, resolved));
+    return new FittedScore(name, needs.score, fitted) as Score as ScoreOf[N];
+  }
   return withTraining({ score: name, needs: needs.fit }, training, async (given) => {
     return new FittedScore(name, needs.score, await definition.fit(given, resolved)) as Score as ScoreOf[N];
   });
+}
+
+/** Holds the arrays of the file that the score is fitted to, and the labels, which some scores look at where they are there. */
+async function fitLoaded(
+  definition: AnyDefinition,
+  file: FeaturesFile,
+  needs: readonly (keyof TrainingOutputs)[],
+  resolved: Parameters<AnyDefinition["fit"]>[1],
+): Promise<Fitted<object>> {
+  const arrays = needs.length === 0 ? [] : [...new Set([...needs, "labels" as const])].filter((name) => file.arrays.has(name));
+  const training = arrays.length === 0 ? {} : await file.read(arrays);
+  return withTraining({ score: definition.name, needs }, training, async (given) => definition.fit(given, resolved));
 }
 
 /**

@@ -3,6 +3,7 @@
 
 import type { Labels } from "../core/labels";
 import type { ModelOutput } from "../core/model-outputs";
+import type { FeaturesFile } from "../formats/features-file";
 import type { NativeNamedTensor } from "../native/surface";
 import type { ArrayWithShape, Tensor } from "../native/tensor";
 import type { ScoreName } from "./registry";
@@ -65,13 +66,14 @@ export interface Score {
   /**
    * Scores inputs.
    *
-   * @param outputs - model outputs, one row per input; those that {@link Score.needs} names are required
+   * @param outputs - model outputs, one row per input; those that {@link Score.needs} names are required. A file of them that `files.openFeatures`
+   *   opened is scored piece by piece, without being loaded.
    * @returns one number per row, Float64Array `[N]`; higher means more in-distribution
    * @throws ERR_OPTION if outputs that the score needs are missing; ERR_NON_FINITE for NaN or infinity, naming the row; ERR_RANGE if a score is beyond
    *   float64, as that of an input farther away than 1e154; ERR_SHAPE for an empty matrix, and for other columns than at the fit; ERR_DTYPE for
    *   outputs that are not float32 or float64; ERR_DISPOSED after {@link Score.dispose}; ERR_ABORTED after an abort
    */
-  score(outputs: ModelOutputs, options?: ScoreCallOptions): Promise<Float64Array>;
+  score(outputs: ModelOutputs | FeaturesFile, options?: ScoreCallOptions): Promise<Float64Array>;
   /** Frees the memory. Later calls throw ERR_DISPOSED; a second `dispose` does nothing. */
   dispose(): void;
   /** Calls {@link Score.dispose} at the end of a `using` declaration's block. */

@@ -3,6 +3,8 @@
 import { listed } from "../core/checks";
 import { LibtorchOodError } from "../core/errors";
 import type { Labels } from "../core/labels";
+import type { ModelOutput } from "../core/model-outputs";
+import type { FeaturesFile } from "../formats/features-file";
 import type { Tensor } from "../native/tensor";
 import { GaussianMixture } from "../statistics/gaussian-mixture";
 import type { ScoreState } from "./score";
@@ -25,6 +27,15 @@ export class SharedCovariance {
 
   static async fit(features: Tensor, labels: Labels, options: SharedCovarianceOptions): Promise<SharedCovariance> {
     return new SharedCovariance(await GaussianMixture.fit(features, labels, { ...options, covariance: "tied", prior: "none" }));
+  }
+
+  /** As {@link fit}, in one pass over a file. @param labels - undefined: those in the file */
+  static async fitFile(
+    file: FeaturesFile,
+    labels: Labels | undefined,
+    options: SharedCovarianceOptions & { from: ModelOutput },
+  ): Promise<SharedCovariance> {
+    return new SharedCovariance(await GaussianMixture.fit(file, labels, { ...options, covariance: "tied", prior: "none" }));
   }
 
   /** Restores the Gaussians from a mixture's state. @throws ERR_CORRUPT_FILE where it is damaged or of another covariance */

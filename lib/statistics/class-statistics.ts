@@ -1,16 +1,20 @@
 // ClassStatistics: counts, means and scatters per class, added up batch by batch. A Gaussian mixture, the neural-collapse numbers and covariances
 // follow from them, so that the features need not be kept.
 
-import { describe, integer, oneOf, optionalSignal, optionsObject, string } from "../core/checks";
+import { describe, fail, integer, oneOf, optionalSignal, optionsObject, string } from "../core/checks";
 import { LibtorchOodError } from "../core/errors";
 import type { Labels } from "../core/labels";
+import { modelOutputs, type ModelOutput } from "../core/model-outputs";
+import { FeaturesFile } from "../formats/features-file";
 import { labelsTensor } from "../native/labels-tensor";
 import { native, type NativeClassStatistics } from "../native/surface";
 import { callNative, runNative } from "../native/call";
 import { corrupt, readStateFile, restoring, writeStateFile } from "../formats/state-file";
 import { heldIn, Tensor, toTensor, type ArrayWithShape } from "../native/tensor";
 import { check, object, oneOf as among, whole } from "../core/schema";
+import { located } from "../core/located";
 import { Scope } from "../core/scope";
+import { labelledPieces } from "./labelled-pieces";
 
 /**
  * What is kept of the spread within classes.
@@ -109,6 +113,35 @@ export class ClassStatistics {
       const classes = Tensor.handle(heldIn(scope, labelsTensor(labels, "labels"), labels), "labels");
       return this.#inTurn(() => runNative(signal, (control) => this.#native.update(control, rows, classes)));
     });
+  }
+
+  /**
+   * Adds all rows of a file of features, in one pass that holds one piece of it in memory. Where the call throws, the rows before the fault stay added.
+   *
+   * @param file - features with labels, as `files.openFeatures` opens them
+   * @param options - which matrix, and the signal
+   * @param options.from - the matrix of the file that is added. Default `"features"`.
+   * @param options.labels - class of each row, [N]. Default: the labels in the file.
+   * @param options.signal - aborts the call
+   * @throws ERR_OPTION where `file` is no FeaturesFile, or the matrix or the labels are not in it; ERR_CORRUPT_FILE where the file is not what the run
+   *   that wrote it recorded, which is known after the last row; ERR_IO where it cannot be read; ERR_DISPOSED where it has been closed; and as
+   *   {@link update}
+   * @example
+   * import { ClassStatistics, files, GaussianMixture } from "libtorch-ood";
+   *
+   * const file = await files.openFeatures("features/train");
+   * const statistics = new ClassStatistics({ numClasses: 1000, featureDim: 2048, scatter: "pooled" });
+   * await statistics.updateFrom(file);
+   * const mixture = await GaussianMixture.fromStatistics(statistics, { covariance: "tied" });
+   */
+  async updateFrom(file: FeaturesFile, options: { from?: ModelOutput; labels?: Labels; signal?: AbortSignal } = {}): Promise<void> {
+    if (!FeaturesFile.is(file)) fail("ERR_OPTION", "file", "what files.openFeatures gives", file);
+    const { from, labels, signal: given } = optionsObject(options, "options", ["from", "labels", "signal"]);
+    const signal = optionalSignal(given, "signal");
+    const matrix = oneOf(from ?? "features", "from", modelOutputs);
+    for await (const piece of labelledPieces(file, { from: matrix, labels, signal })) {
+      await located(`${file.path}: `, this.update(piece.rows, piece.labels, { signal }), piece.offset);
+    }
   }
 
   /**

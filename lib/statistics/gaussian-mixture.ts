@@ -1,11 +1,14 @@
 // GaussianMixture: one Gaussian per labelled class over the features, the density of Deep Deterministic Uncertainty.
 
-import { describe, finite, integer, oneOf, optionalSignal, optionsObject, string } from "../core/checks";
+import { describe, fail, finite, integer, oneOf, optionalSignal, optionsObject, string } from "../core/checks";
 import { ClassStatistics, type Scatter } from "./class-statistics";
 import { LibtorchOodError } from "../core/errors";
 import { anything, check, either, list, number, object, oneOf as among, optional, whole, type Schema } from "../core/schema";
 import type { Labels } from "../core/labels";
+import { modelOutputs, type ModelOutput } from "../core/model-outputs";
+import { FeaturesFile } from "../formats/features-file";
 import { classesIn, labelsTensor } from "../native/labels-tensor";
+import { classesInFile } from "./labelled-pieces";
 import { mixtureWarnings } from "./mixture-warnings";
 import { native, type NativeDensityOptions, type NativeGaussianMixture, type NativeNamedTensor } from "../native/surface";
 import { callNative, runNative } from "../native/call";
@@ -76,6 +79,12 @@ export interface GaussianMixtureFitOptions extends GaussianMixtureOptions {
   numClasses?: number;
   /** Where to compute: `"cpu"` (default), `"cuda"` or `"cuda:N"`. */
   device?: string;
+}
+
+/** Options of {@link GaussianMixture.fit} for a file of features. */
+export interface GaussianMixtureFileOptions extends GaussianMixtureFitOptions {
+  /** The matrix of the file that the mixture is fitted to. Default `"features"`. */
+  from?: ModelOutput;
 }
 
 const format = "libtorch-ood/gaussian-mixture";
@@ -207,11 +216,27 @@ export class GaussianMixture {
    *   features whose variances are beyond float64; ERR_NOT_POSITIVE_DEFINITE where there is no variance at all, or the jitter that was asked for is
    *   too small; ERR_DEVICE where the device is unavailable; ERR_ABORTED on an abort
    */
-  static async fit(features: Tensor | ArrayWithShape, labels: Labels, options: GaussianMixtureFitOptions = {}): Promise<GaussianMixture> {
-    const { numClasses, device, ...rest } = optionsObject(options, "options", fitOptionKeys);
+  static async fit(features: Tensor | ArrayWithShape, labels: Labels, options?: GaussianMixtureFitOptions): Promise<GaussianMixture>;
+  /**
+   * Fits a mixture to a file of features without loading it: one pass gathers {@link ClassStatistics}, so that memory is that of a piece and of the
+   * scatters. Where `numClasses` is not given, a pass over the labels comes before. Densities are those of the first form to about 1e-12.
+   *
+   * @param file - un-augmented training features, as `files.openFeatures` opens them
+   * @param labels - class of each row, [N]; undefined: the labels in the file
+   * @param options - how the mixture is estimated, and where
+   * @throws as the first form and `ClassStatistics.updateFrom`
+   */
+  static async fit(file: FeaturesFile, labels?: Labels, options?: GaussianMixtureFileOptions): Promise<GaussianMixture>;
+  static async fit(
+    features: Tensor | ArrayWithShape | FeaturesFile,
+    labels?: Labels,
+    options: GaussianMixtureFileOptions = {},
+  ): Promise<GaussianMixture> {
+    if (FeaturesFile.is(features)) return GaussianMixture.#fitFile(features, labels, options);
+    const { numClasses, device, ...rest } = optionsObject(options as GaussianMixtureFitOptions, "options", fitOptionKeys);
     const { signal, ...rules } = resolve(rest);
     const x = toTensor(features, "features");
-    const y = labelsTensor(labels, "labels");
+    const y = labelsTensor(labels as Labels, "labels");
     const classes = numClasses === undefined ? classesIn(y, "labels") : integer(numClasses, "numClasses", 1, 1 << 24);
     const where = string(device ?? "cpu", "device");
     const handle = callNative(() => new (native().GaussianMixture)(where));
@@ -220,6 +245,23 @@ export class GaussianMixture {
     const featureDim = x.shape[1] as number; // the caller may dispose of the features meanwhile
     const found = await runNative(signal, (control) => handle.fitFeatures(control, features2d, labels1d, classes, asked));
     return new GaussianMixture(handle, where, describeFit(found, classes, featureDim, rules));
+  }
+
+  static async #fitFile(file: FeaturesFile, labels: Labels | undefined, options: GaussianMixtureFileOptions): Promise<GaussianMixture> {
+    const { numClasses, device, from, ...rest } = optionsObject(options, "options", [...fitOptionKeys, "from"]);
+    const { covariance, signal } = resolve(rest);
+    const matrix = oneOf(from ?? "features", "from", modelOutputs);
+    const classes = numClasses === undefined ? await classesInFile(file, labels, signal) : integer(numClasses, "numClasses", 1, 1 << 24);
+    const featureDim = file.arrays.get(matrix)?.shape[1];
+    if (featureDim === undefined) fail("ERR_OPTION", matrix, `a matrix of that name in ${file.path}`, undefined);
+    if (file.length === 0) throw new LibtorchOodError("ERR_SHAPE", `${file.path}: expected at least one row, found none`);
+    const statistics = new ClassStatistics({ numClasses: classes, featureDim, scatter: scatterFor[covariance], device });
+    try {
+      await statistics.updateFrom(file, { from: matrix, labels, signal });
+      return await GaussianMixture.fromStatistics(statistics, rest);
+    } finally {
+      statistics.dispose();
+    }
   }
 
   /**

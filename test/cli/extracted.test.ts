@@ -1,7 +1,8 @@
 // Features, labels and class names as other programs write them: read where every value stays what it is, else refused with what to do.
 
 import { mkdirSync, truncateSync } from "node:fs";
-import { readClassNames, readExtracted, readLabels } from "../../lib/cli/extracted";
+import { readExtracted, readLabels } from "../../lib/cli/extracted";
+import { readClassNames } from "../../lib/formats/class-list";
 import { readPaths } from "../../lib/formats/path-list";
 import { readConfiguration } from "../../lib/experiment/configuration";
 import { serializeSafetensors, type SafetensorsDtype } from "../../lib/formats/safetensors";
@@ -54,12 +55,12 @@ describe(".npy", () => {
 describe(".safetensors", () => {
   const two = Float32Array.of(1, 2);
   test.each<[SafetensorsDtype, Uint8Array, (number | bigint)[]]>([
-    ["U8", Uint8Array.of(0, 255), [0n, 255n]],
-    ["I16", raw(Int16Array.of(0, 300)), [0n, 300n]],
-    ["U16", raw(Uint16Array.of(0, 65_535)), [0n, 65_535n]],
+    ["U8", Uint8Array.of(0, 255), [0, 255]],
+    ["I16", raw(Int16Array.of(0, 300)), [0, 300]],
+    ["U16", raw(Uint16Array.of(0, 65_535)), [0, 65_535]],
     ["U32", raw(Uint32Array.of(0, 2 ** 32 - 1)), [0n, 2n ** 32n - 1n]],
     ["U64", raw(BigUint64Array.of(0n, 7n)), [0n, 7n]],
-    ["BOOL", Uint8Array.of(0, 1), [0n, 1n]],
+    ["BOOL", Uint8Array.of(0, 1), [0, 1]],
     ["I32", raw(Int32Array.of(0, 1)), [0, 1]],
     ["I64", raw(BigInt64Array.of(0n, 1n)), [0n, 1n]],
   ])("labels of %s", async (dtype, data, expected) => {

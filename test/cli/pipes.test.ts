@@ -3,8 +3,8 @@
 import { execFileSync, spawn, spawnSync } from "node:child_process";
 import { join } from "node:path";
 import { readConfiguration } from "../../lib/experiment/configuration";
-import { readClassNames } from "../../lib/cli/extracted";
 import { imagePaths } from "../../lib/cli/image-files";
+import { readClassNames } from "../../lib/formats/class-list";
 import { readPaths } from "../../lib/formats/path-list";
 import { readTextFile } from "../../lib/formats/text-file";
 import { packageRoot } from "../../lib/core/package-root";

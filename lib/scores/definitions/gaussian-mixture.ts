@@ -39,6 +39,9 @@ export const gaussianMixture = defineScore({
   async fit(given, { from, ...options }) {
     return fitted(await GaussianMixture.fit(given[from], given.labels, options), from);
   },
+  async fitFile(file, { from, ...options }) {
+    return fitted(await GaussianMixture.fit(file, undefined, { ...options, from }), from);
+  },
   async restore({ description, tensors }, device, where) {
     const from = storedOption(description, "from", fromOption, where);
     const mixture = storedObject(description, "mixture", where);

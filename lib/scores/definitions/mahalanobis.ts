@@ -23,6 +23,9 @@ export const mahalanobis = defineScore({
   async fit(given, { from, ...options }) {
     return fitted(await SharedCovariance.fit(given[from], given.labels, options), from);
   },
+  async fitFile(file, { from, ...options }) {
+    return fitted(await SharedCovariance.fitFile(file, undefined, { ...options, from }), from);
+  },
   async restore({ description, tensors }, device, where) {
     const from = storedOption(description, "from", fromOption, where);
     const classes = { description: storedObject(description, "classes", where), tensors };

@@ -34,6 +34,14 @@ export const relativeMahalanobis = defineScore({
       return fitted(scope.release(classes), background, from);
     });
   },
+  async fitFile(file, { from, ...options }) {
+    const together = new Int32Array(file.length);
+    return Scope.run(async (scope) => {
+      const classes = scope.own(await SharedCovariance.fitFile(file, undefined, { ...options, from }));
+      const background = await SharedCovariance.fitFile(file, together, { ...options, from, numClasses: 1 });
+      return fitted(scope.release(classes), background, from);
+    });
+  },
   async restore({ description, tensors }, device, where) {
     const from = storedOption(description, "from", fromOption, where);
     const part = (key: string) => {

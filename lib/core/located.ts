@@ -1,6 +1,6 @@
 // Adds to errors about model outputs which set they are of: the same check serves training, calibration and inputs, and sees pieces of them.
 
-import { isLibtorchOodError, LibtorchOodError } from "../core/errors";
+import { isLibtorchOodError, LibtorchOodError } from "./errors";
 
 /**
  * Awaits the call. The message of an error about features or logits then begins with `prefix` and counts rows from the first row of all.

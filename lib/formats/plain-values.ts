@@ -1,51 +1,65 @@
-// From the bytes of a .npy file to an array in C order, of one of the four dtypes that arrays are read as. Every value is exact.
+// From the bytes of an array in a file to numbers in C order, of one of the four dtypes that arrays are read as. Every value is exact.
 
 import { setImmediate as turn } from "node:timers/promises";
 import { arrayOf, bytesPerElement, plainOf, type ArrayDtype, type ArrayOfDtype, type PlainDtype } from "../core/dtype";
 import { LibtorchOodError } from "../core/errors";
 import { swapBytes } from "./byte-order";
-import { halfToNumber } from "./half";
-import type { NpyHeader } from "./npy-header";
+import { halfNumbers, type HalfDtype } from "./half";
 
-/** The typed arrays that a .npy file is read as: `Float64Array`, `Float32Array`, `BigInt64Array` or `Int32Array`. */
-export type NpyArray = ArrayOfDtype[PlainDtype];
+/** The typed arrays that arrays in files are read as: `Float64Array`, `Float32Array`, `BigInt64Array` or `Int32Array`. */
+export type PlainArray = ArrayOfDtype[PlainDtype];
 
 /** Elements that are converted or moved between turns of the event loop: a few milliseconds. */
 const elementsPerTurn = 1 << 20;
 
+/** How an array lies in its bytes. */
+export interface ArrayLayout {
+  /** The dtype of the numbers in the file. */
+  readonly stored: ArrayDtype;
+  readonly bigEndian: boolean;
+  /** Whether the first dimension is the fastest. */
+  readonly fortran: boolean;
+  readonly shape: readonly number[];
+}
+
 /**
  * The elements in C order.
  *
+ * @param where - what messages call the array
  * @throws ERR_RANGE for a uint64 beyond 2^63 − 1
  */
-export async function npyValues(
+export async function plainValues(
   bytes: Uint8Array<ArrayBuffer>,
-  { stored, bigEndian, fortran, shape }: NpyHeader,
-  path: string,
-): Promise<NpyArray> {
+  { stored, bigEndian, fortran, shape }: ArrayLayout,
+  where: string,
+): Promise<PlainArray> {
   if (bigEndian) swapBytes(bytes, bytesPerElement(stored));
-  const values = await widened(bytes.buffer, stored, path);
+  const values = await widened(bytes.buffer, stored, where);
   // Where one dimension at most is longer than 1, both orders are the same.
   const sizes = shape.filter((size) => size !== 1);
   return fortran && sizes.length > 1 && values.length > 0 ? transposed(values, sizes) : values;
 }
 
-function widened(buffer: ArrayBuffer, stored: ArrayDtype, path: string): NpyArray | Promise<NpyArray> {
+function widened(buffer: ArrayBuffer, stored: ArrayDtype, where: string): PlainArray | Promise<PlainArray> {
   const plain = plainOf(stored);
   const values = arrayOf(stored, buffer);
-  if (plain === stored) return values as NpyArray;
+  if (plain === stored) return values as PlainArray;
   if (values instanceof BigUint64Array) {
     return converted(values, new BigInt64Array(values.length), (value, i) => {
       if (value < 2n ** 63n) return value;
-      throw new LibtorchOodError("ERR_RANGE", `${path}: expected numbers below 2^63, found ${value} as element ${i}`);
+      throw new LibtorchOodError("ERR_RANGE", `${where}: expected numbers below 2^63, found ${value} as element ${i}`);
     });
   }
   const numbers = values as Exclude<typeof values, BigInt64Array>;
   if (plain === "int64") return converted(numbers, new BigInt64Array(values.length), BigInt);
-  const asNumber = stored === "float16" ? halfToNumber : stored === "bool" ? truth : same;
+  const asNumber = stored === "float16" || stored === "bfloat16" ? halfNumber(stored) : stored === "bool" ? truth : same;
   return converted(numbers, arrayOf(plain, values.length) as Float32Array | Int32Array, asNumber);
 }
 
+const halfNumber = (dtype: HalfDtype) => {
+  const numbers = halfNumbers(dtype);
+  return (bits: number): number => numbers[bits] as number;
+};
 const same = (value: number): number => value;
 const truth = (value: number): number => (value === 0 ? 0 : 1);
 
@@ -63,10 +77,10 @@ async function converted<T, U, A extends { [index: number]: U }>(
 }
 
 /** From Fortran order (first dimension fastest) to C order (last dimension fastest). */
-async function transposed(values: NpyArray, sizes: readonly number[]): Promise<NpyArray> {
+async function transposed(values: PlainArray, sizes: readonly number[]): Promise<PlainArray> {
   const [rows = 1, ...rest] = sizes;
   const columns = values.length / rows;
-  const target = values.slice() as NpyArray;
+  const target = values.slice() as PlainArray;
   const rowsPerTurn = Math.max(blockRows, Math.floor(elementsPerTurn / columns));
   for (let start = 0; start < rows; start += rowsPerTurn) {
     turnBlocks(values, target, rows, columns, start, Math.min(rows, start + rowsPerTurn));
@@ -86,9 +100,9 @@ async function transposed(values: NpyArray, sizes: readonly number[]): Promise<N
   return target;
 }
 
-function transposedAtOnce(values: NpyArray, [rows = 1, ...rest]: readonly number[]): NpyArray {
+function transposedAtOnce(values: PlainArray, [rows = 1, ...rest]: readonly number[]): PlainArray {
   const columns = values.length / rows;
-  const target = values.slice() as NpyArray;
+  const target = values.slice() as PlainArray;
   turnBlocks(values, target, rows, columns, 0, rows);
   if (rest.length < 2) return target;
   for (let row = 0; row < rows; row++) {
@@ -101,7 +115,7 @@ function transposedAtOnce(values: NpyArray, [rows = 1, ...rest]: readonly number
 /** Few enough rows that they stay in the processor's cache. */
 const blockRows = 64;
 
-function turnBlocks(source: NpyArray, target: NpyArray, rows: number, columns: number, from: number, to: number): void {
+function turnBlocks(source: PlainArray, target: PlainArray, rows: number, columns: number, from: number, to: number): void {
   for (let block = from; block < to; block += blockRows) {
     const end = Math.min(to, block + blockRows);
     for (let column = 0; column < columns; column++) {
