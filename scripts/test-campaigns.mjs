@@ -20,6 +20,7 @@ const campaigns = {
   cluster: ["test/reliability/cluster.test.ts"],
   memory: ["test/reliability/memory.test.ts"],
   "event-loop": ["test/reliability/event-loop.test.ts"],
+  sources: ["test/reliability/sources.test.ts"],
   "full-disk": ["test/reliability/full-disk.test.ts"],
   "mixed-load": ["test/reliability/mixed-load.test.ts"],
   "hostile-files": [

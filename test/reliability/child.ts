@@ -20,11 +20,18 @@ export interface RunOptions {
   whenReady?: (child: ChildProcess) => unknown;
   /** The program is ended by force, and the test fails, after this. Default 100,000. */
   limit?: number;
+  /** Bytes of memory that the program may have of its own (RLIMIT_DATA), where `prlimit` sets it. Default: as this process. */
+  dataLimit?: number;
 }
 
 export function run(program: string, args: readonly (string | number)[], options: RunOptions = {}): Promise<Ending> {
   const file = join(__dirname, "programs", program);
-  const child = spawn(process.execPath, [...(options.nodeOptions ?? []), file, ...args.map(String)], {
+  const limited = options.dataLimit === undefined ? [] : ["prlimit", `--data=${options.dataLimit}`];
+  const [command, ...line] = [...limited, process.execPath, ...(options.nodeOptions ?? []), file, ...args.map(String)] as [
+    string,
+    ...string[],
+  ];
+  const child = spawn(command, line, {
     stdio: ["ignore", "pipe", "pipe"],
     env: { ...process.env, ...options.environment },
   });

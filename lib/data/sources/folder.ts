@@ -25,6 +25,12 @@ export interface FolderOptions {
   signal?: AbortSignal;
 }
 
+/** A source whose classes are folders. */
+export interface ClassFolder extends ListedSource {
+  /** Name of each class, in label order. */
+  readonly classNames: readonly string[];
+}
+
 /**
  * The pictures in a folder and in the folders below it, decoded as they are needed. Links are followed, each real folder is read once, and names that
  * begin with a dot are left out.
@@ -43,7 +49,7 @@ export interface FolderOptions {
 export function folder(
   directory: string,
   options?: FolderOptions & { labels?: "folders" },
-): Promise<ListedSource & { readonly classNames: readonly string[] }>;
+): Promise<ClassFolder>;
 export function folder(directory: string, options: FolderOptions): Promise<ListedSource>;
 export async function folder(directory: string, options?: FolderOptions): Promise<ListedSource> {
   const given = optionsObject(options, "options", ["labels", "classNames", "onError", "signal"]);

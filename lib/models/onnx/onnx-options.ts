@@ -1,5 +1,6 @@
 // Options of an ONNX model and their checks.
 
+import { availableParallelism } from "node:os";
 import { fail, integer, oneOf, optionalSignal, optionsObject, string } from "../../core/checks";
 import { checkClassNames } from "../../core/class-names";
 import { shortList } from "../../core/lists";
@@ -24,7 +25,7 @@ export interface OnnxOptions {
   device?: string;
   /** What computes, in the order of preference, as onnxruntime names it. Default: CUDA for a CUDA device, else the CPU. */
   executionProviders?: readonly ExecutionProvider[];
-  /** Number of threads that compute. Default: as many as the processor has cores. */
+  /** Number of threads that compute. Default: as many as there are processors for this process. */
   threads?: number;
   /** Signal that ends the load with ERR_ABORTED. */
   signal?: AbortSignal;
@@ -38,7 +39,7 @@ export interface CheckedOptions {
   readonly classNames: readonly string[] | undefined;
   readonly device: string;
   readonly executionProviders: readonly (ExecutionProvider | { readonly name: "cuda"; readonly deviceId: number })[];
-  readonly threads: number | undefined;
+  readonly threads: number;
   readonly signal: AbortSignal | undefined;
 }
 
@@ -59,7 +60,8 @@ export function checkOnnxOptions(options: OnnxOptions): CheckedOptions {
     classNames: given.classNames === undefined ? undefined : checkClassNames(given.classNames),
     device,
     executionProviders: given.executionProviders === undefined ? usual : checkProviders(given.executionProviders),
-    threads: given.threads === undefined ? undefined : integer(given.threads, "threads", 1, 1024),
+    // onnxruntime's own default counts what it takes for physical cores, which in virtual machines may be one of many.
+    threads: integer(given.threads ?? availableParallelism(), "threads", 1, 1024),
     signal: optionalSignal(given.signal, "signal"),
   };
 }

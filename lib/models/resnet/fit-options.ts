@@ -143,7 +143,12 @@ export interface TrainingOptions {
    * Number of epochs between two checkpoints; or, of long epochs, the number of batches, and then there is one after each epoch too. A run is resumed
    * in the middle of an epoch where its checkpoint was written there. Default 1.
    */
-  checkpointEvery?: number | { readonly batches: number };
+  checkpointEvery?:
+    | number
+    | {
+        /** Number of batches, at least 1. */
+        readonly batches: number;
+      };
   /**
    * The run continues from `checkpoint` if that file exists. Architecture, options and data must be those of the checkpoint, and `schedule: "cosine"`
    * needs the same `epochs`. Default false.
