@@ -22,6 +22,7 @@ const campaigns = {
   "event-loop": ["test/reliability/event-loop.test.ts"],
   sources: ["test/reliability/sources.test.ts"],
   "full-disk": ["test/reliability/full-disk.test.ts"],
+  extraction: ["test/cli/extraction-resume.test.ts"],
   "mixed-load": ["test/reliability/mixed-load.test.ts"],
   "hostile-files": [
     "test/formats/hostile-files.test.ts",

@@ -1,8 +1,12 @@
 // `libtorch-ood extract`: writes features and logits of any number of images to .npy or .safetensors files, in bounded memory.
 
+import { createHash } from "node:crypto";
+import { createReadStream } from "node:fs";
 import { basename, resolve as resolvePath } from "node:path";
 import { Command } from "commander";
 import type { Dataset } from "../data";
+import { dataHash } from "../data/data-hash";
+import { packageVersion } from "../core/package-root";
 import { labelsAmong } from "../data/class-labels";
 import { listed } from "../core/checks";
 import { listImageFolder } from "../data/image-folder";
@@ -18,10 +22,12 @@ import type { FeatureExtractor } from "../models/extractor";
 import type { ExtractionChunk, ImageChunk } from "../models/extract-options";
 import { dataHelp, dataSpec, randomIndices, randomSubset, readConformed, type DataSpec } from "./data-sets";
 import { readClassNames } from "../formats/class-list";
-import { openExtraction, outFault, requireInputsKept } from "./extraction-writer";
+import { writtenDtypes, type WrittenDtype } from "./extraction-arrays";
+import type { Identity } from "./extraction-journal";
+import { isTensorsPath, openExtraction, outFault, requireInputsKept } from "./extraction-writer";
 import { imagePaths, labelsByFolder, listedImage, listFiles, listImages, noClass, passedOverNote, type ListedImage } from "./image-files";
 import { addModelOptions, modelArgument, openModel, readingOf, type ModelOptions } from "./model-option";
-import { choice, given, precisionOption, wholeNumber } from "./option-values";
+import { byteSize, choice, given, precisionOption, wholeNumber } from "./option-values";
 import { pathTo } from "./path-option";
 import { addSessionOptions, exitCodesHelp, runSession, type Session, type SessionOptions } from "./session";
 import { hinted, maxPixelsOption, skippedText } from "./skipped";
@@ -36,6 +42,9 @@ interface ExtractOptions extends SessionOptions, ModelOptions {
   labelsFromFolders?: boolean;
   classNames?: string;
   skipErrors?: boolean;
+  dtype: WrittenDtype;
+  shardSize?: number;
+  resume?: boolean;
   features: "normalized" | "raw";
   resize?: ImageResize;
   batchSize: number;
@@ -54,6 +63,11 @@ The command writes these arrays, row i for image i:
   images.txt beside them lists the paths of image files, one a line; names with line breaks or bytes that are not UTF-8 are in double quotes with C's
   escapes. classes.txt has the names of the labels, line n for number n. skipped.jsonl lists the images that --skip-errors left out.
   Files appear under their names when all is done, and all are of one run: the command removes arrays of an earlier run that it does not write.
+  --shard-size writes FILE-00001-of-00009.safetensors and so on, and FILE.safetensors.index.json, which files.openFeatures and the other commands read.
+
+What a run has written lies in a folder NAME.unfinished beside the output until it is whole. A run that ends before (an error, Ctrl-C, a kill, a crash)
+leaves it there, and the same command with --resume verifies it and computes the rest: the files are those of an uninterrupted run, byte for byte.
+Another model, option or list of images is refused. --skip-errors may be added, and --threads may differ.
 
 Images are read, computed and written chunk by chunk, so that memory does not grow with their number. Data sets other than folders are read first.
 
@@ -73,6 +87,13 @@ export function extractCommand(): Command {
     .argument("<model>", modelArgument)
     .argument("[images...]", "image files and folders of images; - reads a list of paths from standard input")
     .requiredOption("--out <path>", "a folder for .npy files, or a .safetensors file")
+    .addOption(
+      choice("--dtype <dtype>", "what features and logits are written in; bfloat16 in .safetensors files only", writtenDtypes).default(
+        "float32",
+      ),
+    )
+    .option("--shard-size <size>", "write several .safetensors files of at most this size, as 500MB or 4GiB, and an index", byteSize)
+    .option("--resume", "go on with an extraction to the same place that was broken off; begin where there is none")
     .optionsGroup("Images:")
     .option("--data <data>", "a data set instead of image files (default part: test)", dataSpec)
     .option("--subset <n>", "this many images of the data set, drawn at random", wholeNumber(1))
@@ -113,8 +134,20 @@ export function extractCommand(): Command {
       if (options.data === undefined && drawn !== undefined) command.error(`error: expected --data beside --${drawn}`);
       const fault = outFault(options.out);
       if (fault !== undefined) command.error(`error: option '--out <path>' argument '${options.out}' is invalid. ${fault}`);
-      return runSession(options, (session) => extract(model, images, options, session), { interrupted: () => "nothing was written" });
+      for (const [option, given] of [
+        ["--dtype bfloat16", options.dtype === "bfloat16"],
+        ["--shard-size", options.shardSize !== undefined],
+      ] as const) {
+        if (given && !isTensorsPath(options.out)) command.error(`error: expected a .safetensors file as --out beside ${option}`);
+      }
+      let kept = 0;
+      const interrupted = () => (kept === 0 ? "nothing was written" : keptText(kept));
+      return runSession(options, (session) => extract(model, images, options, session, (count) => (kept = count)), { interrupted });
     });
+}
+
+function keptText(count: number): string {
+  return `what was computed of ${count} images is kept: --resume goes on from there`;
 }
 
 /** What is extracted: chunk after chunk, and what is known of all images before. */
@@ -125,10 +158,19 @@ interface Subject {
   readonly labels: boolean;
   readonly classNames: readonly string[] | undefined;
   readonly resize: Dataset["resize"];
-  readonly chunks: Iterable<ImageChunk>;
+  /** The chunks from the image of a number on, a multiple of the chunk size. */
+  readonly chunks: (from: number) => Iterable<ImageChunk>;
+  /** A checksum of what the images are: of the list of their paths and labels, or of a data set. */
+  readonly hash: string;
 }
 
-async function extract(path: string, images: readonly string[], options: ExtractOptions, session: Session): Promise<void> {
+async function extract(
+  path: string,
+  images: readonly string[],
+  options: ExtractOptions,
+  session: Session,
+  onKept: (count: number) => void,
+): Promise<void> {
   const { output, progress, signal, skipped, maxPixels } = session;
   if (options.threads !== undefined) await setThreads(options.threads);
   const lists = (options.filesFrom ?? []).map((list) => ["--files-from", list] as const);
@@ -152,19 +194,32 @@ async function extract(path: string, images: readonly string[], options: Extract
     labels,
     images: files !== undefined,
     classNames,
+    dtype: options.dtype,
+    shardSize: options.shardSize,
   };
-  const writer = await openExtraction(options.out, form);
+  const identity = await identityOf(path, model, subject, options, signal);
+  const { resume = false } = options;
+  const writer = await openExtraction(options.out, form, { identity, resume });
+  const { done } = writer;
+  if (writer.dropped > 0)
+    session.note(`note: an unfinished extraction of ${writer.dropped} images was dropped; --resume would have gone on with it`);
+  if (done.seen > 0) session.note(`note: ${done.seen} of ${count} images had been done`);
   let written;
   let peak = 0;
-  let seen = 0;
-  let rows = 0;
+  let { seen, rows } = done;
   let writing = false; // an error of the disk is none of an image
   let used: ExtractionChunk["precision"] | undefined;
   try {
     progress.start("extracting", count);
     const { resize, batchSize, precision } = options;
+    if (done.skipped.length > 0 && skipped === undefined) {
+      const expected = `expected --skip-errors, as in the extraction that was broken off, which left out ${done.skipped.length} images`;
+      throw new LibtorchOodError("ERR_OPTION", `--resume: ${expected}`);
+    }
+    skipped?.failures.push(...done.skipped);
+    const inAll = (failure: ImageFailure) => named({ ...failure, index: failure.index + done.seen }, files);
     const sink = async (chunk: ExtractionChunk<readonly ModelOutput[]>) => {
-      const left = new Map(chunk.skipped.map((failure) => [failure.index, failure]));
+      const left = new Map(chunk.skipped.map((failure) => [failure.index + done.seen, failure]));
       const { [featureName]: features, logits } = chunk as { features: Tensor; rawFeatures: Tensor; logits: Tensor | undefined };
       const kept = features.shape[0] as number;
       const end = seen + kept + left.size;
@@ -173,18 +228,22 @@ async function extract(path: string, images: readonly string[], options: Extract
       if (unnamed !== undefined) throw noClass(unnamed, classNames ?? []);
       const names = images.map(({ name }) => name);
       writing = true;
-      await writer.write({ features, logits, labels: chunk.labels, names, skipped: chunk.skipped.map((failure) => named(failure, files)) });
+      await writer.write({ features, logits, labels: chunk.labels, names, skipped: chunk.skipped.map(inAll) }, chunk.precision);
       writing = false;
       seen = end;
       used = chunk.precision;
-      rows = chunk.offset + kept;
+      rows = done.rows + chunk.offset + kept;
       peak = Math.max(peak, process.memoryUsage.rss());
-      progress.update(seen, `${Math.round(seen / ((performance.now() - start) / 1000))} images/s`);
+      progress.update(seen, `${Math.round((seen - done.seen) / ((performance.now() - start) / 1000))} images/s`);
     };
-    const onError = skipped === undefined ? ("throw" as const) : (failure: ImageFailure) => skipped.add(named(failure, files));
+    const onError = skipped === undefined ? ("throw" as const) : (failure: ImageFailure) => skipped.add(inAll(failure));
     const outputs: readonly ModelOutput[] = model.numClasses === undefined ? [featureName] : [featureName, "logits"];
-    const stream = model.extractStream(subject.chunks, sink, given({ outputs, resize, batchSize, precision, onError, maxPixels, signal }));
-    await hinted(stream, skipped, () => (writing ? undefined : `${seen} of ${count} images had been computed, and nothing was written; `));
+    const stream = model.extractStream(
+      subject.chunks(done.seen),
+      sink,
+      given({ outputs, resize, batchSize, precision, onError, maxPixels, signal }),
+    );
+    await hinted(stream, skipped, () => (writing ? undefined : `${seen} of ${count} images had been computed; `));
     session.throwIfAborted();
     if (rows === 0) {
       const first = skipped?.failures[0];
@@ -192,7 +251,9 @@ async function extract(path: string, images: readonly string[], options: Extract
     }
     written = await writer.commit();
   } catch (error) {
-    await writer.discard();
+    const kept = await writer.keep();
+    onKept(kept);
+    if (kept > 0 && !signal.aborted) session.note(`note: ${keptText(kept)}`);
     throw error;
   } finally {
     model.dispose();
@@ -216,7 +277,7 @@ async function extract(path: string, images: readonly string[], options: Extract
     return;
   }
   const arrays = written.arrays.map(({ name, file, dtype, shape }) => [name, `${dtype} [${shape.join(", ")}] in ${file}`] as const);
-  const speed = `${used}, ${seconds.toFixed(1)} s, ${(seen / seconds).toFixed(0)} images/s, at most ${Math.round(peak / 2 ** 20)} MiB resident`;
+  const speed = `${used}, ${seconds.toFixed(1)} s, ${((seen - done.seen) / seconds).toFixed(0)} images/s, at most ${Math.round(peak / 2 ** 20)} MiB resident`;
   await output.print(
     facts([
       ...arrays,
@@ -226,6 +287,41 @@ async function extract(path: string, images: readonly string[], options: Extract
       ["took", speed],
     ]),
   );
+}
+
+/** What decides the bytes of the output, by the words of the command line. */
+async function identityOf(
+  path: string,
+  model: FeatureExtractor,
+  { count, hash, classNames }: Subject,
+  options: ExtractOptions,
+  signal: AbortSignal,
+): Promise<Identity> {
+  const { resize, maxPixels, features, featuresAt, batchSize, chunkSize, precision, device, dtype, shardSize } = options;
+  const given: Record<string, string | number | undefined> = {
+    "libtorch-ood": packageVersion(),
+    "SHA-256 of the model": await sha256Of(path, signal),
+    "--preprocessing": JSON.stringify(model.input),
+    "--features-at": featuresAt,
+    "--features": features,
+    images: `${count} of SHA-256 ${hash}`,
+    "class names": classNames && JSON.stringify(classNames),
+    "--resize": resize,
+    "--max-pixels": maxPixels,
+    "--batch-size": batchSize,
+    "--chunk-size": chunkSize,
+    "--precision": precision,
+    "--device": device,
+    "--dtype": dtype,
+    "--shard-size": shardSize,
+  };
+  return Object.fromEntries(Object.entries(given).flatMap(([name, value]) => (value === undefined ? [] : [[name, String(value)]])));
+}
+
+async function sha256Of(path: string, signal: AbortSignal): Promise<string> {
+  const hash = createHash("sha256");
+  for await (const piece of createReadStream(path, { signal }) as AsyncIterable<Uint8Array>) hash.update(piece);
+  return hash.digest("hex");
 }
 
 /** With the name by which the list calls the file. */
@@ -282,17 +378,20 @@ function fileSubject(
   chunkSize: number,
   resize: Dataset["resize"],
 ): Subject {
-  const chunks = fileChunks(files, labels, chunkSize);
-  return { count: files.length, files, labels: labels !== undefined, classNames, resize, chunks };
+  const chunks = (from: number) => fileChunks(files, labels, chunkSize, from);
+  const hash = createHash("sha256");
+  for (const [i, { name }] of files.entries()) hash.update(`${JSON.stringify(name)} ${labels?.[i] ?? ""}\n`);
+  return { count: files.length, files, labels: labels !== undefined, classNames, resize, chunks, hash: hash.digest("hex") };
 }
 
 async function dataSubject(spec: DataSpec, model: FeatureExtractor, options: ExtractOptions, session: Session): Promise<Subject> {
   const reading = { split: "test" as const, ...readingOf(model.input, options.resize), session };
   const data = randomSubset((await readConformed(spec, reading)).data, options.subset, options.seed);
   const labels = labelsOf(data, model.classNames, session);
-  const chunks = dataChunks(data, labels, options.chunkSize);
+  const chunks = (from: number) => dataChunks(data, labels, options.chunkSize, from);
   const classNames = labels && (model.classNames ?? data.classNames);
-  return { count: data.length, files: undefined, labels: labels !== undefined, classNames, resize: data.resize, chunks };
+  const hash = await dataHash([data]);
+  return { count: data.length, files: undefined, labels: labels !== undefined, classNames, resize: data.resize, chunks, hash };
 }
 
 /** In the numbering of the network; none for a data set of other classes. */
@@ -307,16 +406,16 @@ function labelsOf(
   return undefined;
 }
 
-function* fileChunks(files: readonly ListedImage[], labels: Int32Array | undefined, size: number): Generator<ImageChunk> {
-  for (let start = 0; start < files.length; start += size) {
+function* fileChunks(files: readonly ListedImage[], labels: Int32Array | undefined, size: number, from: number): Generator<ImageChunk> {
+  for (let start = from; start < files.length; start += size) {
     const images = files.slice(start, start + size).map(({ image }) => image);
     yield labels === undefined ? images : { images, labels: labels.subarray(start, start + size) };
   }
 }
 
-function* dataChunks(data: Dataset, labels: Int32Array | undefined, size: number): Generator<ImageChunk> {
+function* dataChunks(data: Dataset, labels: Int32Array | undefined, size: number, from: number): Generator<ImageChunk> {
   const pixels = data.images.length / data.length;
-  for (let start = 0; start < data.length; start += size) {
+  for (let start = from; start < data.length; start += size) {
     const end = Math.min(start + size, data.length);
     const images = { data: data.images.subarray(start * pixels, end * pixels), shape: [end - start, ...data.shape] };
     yield labels === undefined ? images : { images, labels: labels.subarray(start, end) };

@@ -1,15 +1,15 @@
-// The arrays that `extract` writes, row by row, before they have their names: .npy files, or the tensors of one .safetensors file.
+// The arrays that `extract` writes, row by row, before they have their names: .npy files, or the tensors of .safetensors files.
 
-import { createHash, type Hash } from "node:crypto";
-import { stat } from "node:fs/promises";
-import { join } from "node:path";
-import { bytesOfArray } from "../core/dtype";
-import { ioError } from "../core/file-errors";
-import { NpyWriter } from "../formats/npy";
-import { dtypeIn } from "../formats/safetensors-data";
-import { SafetensorsWriter, type PlannedTensor } from "../formats/safetensors-writer";
-import type { Tensor } from "../native/tensor";
+import { unlink } from "node:fs/promises";
+import { bytesOfArray, dtypes, type ArrayDtype } from "../core/dtype";
+import { io } from "../core/file-errors";
 import { extractionFiles, listsMetadata, type RecordedFile } from "../formats/extraction-record";
+import { halfPieces } from "../formats/half";
+import { formatNpyHeader } from "../formats/npy-header";
+import { formatHeader, plannedBytes, type PlannedTensor } from "../formats/safetensors-writer";
+import type { Tensor } from "../native/tensor";
+import type { Appended } from "./extraction-journal";
+import { StagedFile } from "./extraction-staging";
 
 /** Rows, in order, and what is said of them in the lists. */
 export interface ExtractedRows {
@@ -30,6 +30,10 @@ export interface WrittenArray {
   readonly shape: readonly number[];
 }
 
+/** The dtypes that features and logits are written in. */
+export const writtenDtypes = ["float32", "float16", "bfloat16"] as const;
+export type WrittenDtype = (typeof writtenDtypes)[number];
+
 export interface ExtractionForm {
   featureName: "features" | "rawFeatures";
   featureDim: number;
@@ -42,157 +46,156 @@ export interface ExtractionForm {
   images: boolean;
   /** Names of the labels, where they are to be listed. */
   classNames: readonly string[] | undefined;
+  /** Of features and logits. Default float32. */
+  dtype?: WrittenDtype;
+  /** Bytes of a .safetensors file at most; undefined for all in one. */
+  shardSize?: number | undefined;
 }
 
-/** One file or list of a run, under way. */
-export interface Part {
+/** An array under way. */
+export interface Column {
   readonly name: string;
-  commit(): Promise<void>;
-  discard(): Promise<void>;
+  readonly dtype: WrittenDtype | "int64";
+  readonly rowShape: readonly number[];
+  readonly bytes: (rows: ExtractedRows) => Iterable<Uint8Array> | AsyncIterable<Uint8Array>;
 }
 
-export interface Arrays extends Part {
-  write(rows: ExtractedRows): Promise<void>;
-  /** After the last row. @param lists - what is written beside the arrays */
-  finish(lists: Readonly<Record<string, RecordedFile>>): Promise<void>;
-  written(): WrittenArray[];
-  recorded(): Record<string, RecordedFile>;
-  readonly rows: number;
-}
-
-/** The arrays of a folder. @throws ERR_IO */
-export async function openNpyArrays(folder: string, { featureName, featureDim, numClasses, labels }: ExtractionForm): Promise<Arrays> {
-  const columns: NpyColumn[] = [];
-  const open = async (name: string, dtype: "float32" | "int64", rowShape: number[], of: NpyColumn["of"]) => {
-    const writer = await NpyWriter.open(join(folder, `${name}.npy`), dtype, rowShape);
-    columns.push({ name, writer, of, hash: createHash("sha256"), bytes: 0 });
+/** The arrays of a form. @throws what the writing throws, ERR_RANGE for a number that is infinite in its dtype */
+export function columnsOf({ featureName, featureDim, numClasses, labels, dtype = "float32" }: ExtractionForm): Column[] {
+  const floats = (name: string, of: (rows: ExtractedRows) => Tensor | undefined) => (rows: ExtractedRows) => {
+    const values = (of(rows) as Tensor).toArray() as Float32Array;
+    return dtype === "float32" ? [bytesOfArray(values)] : halfPieces(dtype, values, name);
   };
-  const discard = async () => void (await Promise.all(columns.map(({ writer }) => writer.discard())));
-  try {
-    await open(featureName, "float32", [featureDim], ({ features }) => features.toArray() as Float32Array);
-    if (numClasses !== undefined)
-      await open("logits", "float32", [numClasses], ({ logits }) => (logits as Tensor).toArray() as Float32Array);
-    if (labels) await open("labels", "int64", [], (rows) => BigInt64Array.from(rows.labels, BigInt));
-  } catch (error) {
-    await discard();
-    throw error;
-  }
-  return new NpyArrays(folder, columns);
+  const columns: Column[] = [{ name: featureName, dtype, rowShape: [featureDim], bytes: floats(featureName, ({ features }) => features) }];
+  if (numClasses !== undefined)
+    columns.push({ name: "logits", dtype, rowShape: [numClasses], bytes: floats("logits", ({ logits }) => logits) });
+  if (labels)
+    columns.push({
+      name: "labels",
+      dtype: "int64",
+      rowShape: [],
+      bytes: (rows) => [bytesOfArray(BigInt64Array.from(rows.labels, BigInt))],
+    });
+  return columns;
 }
 
-interface NpyColumn {
-  readonly name: string;
-  readonly writer: NpyWriter<"float32" | "int64">;
-  readonly of: (rows: ExtractedRows) => Float32Array | BigInt64Array;
-  readonly hash: Hash;
-  bytes: number;
-}
-
-class NpyArrays implements Arrays {
-  constructor(
-    readonly name: string,
-    private readonly columns: readonly NpyColumn[],
-  ) {}
-
-  get rows(): number {
-    return this.columns[0]?.writer.rows ?? 0;
-  }
-
-  async write(rows: ExtractedRows): Promise<void> {
-    for (const column of this.columns) {
-      const values = column.of(rows);
-      await column.writer.write(values);
-      column.hash.update(bytesOfArray(values));
-      column.bytes += values.byteLength;
-    }
-  }
-
-  async finish(): Promise<void> {
-    // The number of rows is written by commit.
-  }
-
-  recorded(): Record<string, RecordedFile> {
-    return Object.fromEntries(this.columns.map(({ name, hash, bytes }) => [`${name}.npy`, { bytes, sha256: hash.copy().digest("hex") }]));
-  }
-
-  async commit(): Promise<void> {
-    for (const { writer } of this.columns) await writer.commit();
-  }
-
-  async discard(): Promise<void> {
-    for (const { writer } of this.columns) await writer.discard();
-  }
-
-  written(): WrittenArray[] {
-    return this.columns.map(({ name, writer: { path: file, dtype, rows, rowShape } }) => ({
-      name,
-      file,
-      dtype,
-      shape: [rows, ...rowShape],
-    }));
-  }
-}
-
-/**
- * The tensors of one file. How many rows there are is known at the end only, where images are left out.
- */
-export class TensorArrays implements Arrays {
+/** The files of some arrays, which grow row by row: those of one run, or of one shard. */
+export class Columns {
   #rows = 0;
 
   private constructor(
-    readonly name: string,
-    private readonly form: ExtractionForm,
-    private readonly writer: SafetensorsWriter,
+    readonly columns: readonly Column[],
+    private readonly files: ReadonlyMap<string, StagedFile>,
   ) {}
 
-  static async open(path: string, form: ExtractionForm): Promise<TensorArrays> {
-    const isFolder = await stat(path).then(
-      (status) => status.isDirectory(),
-      () => false,
-    );
-    if (isFolder) throw ioError("write", path, "expected a file, found a folder");
-    const longest = { bytes: Number.MAX_SAFE_INTEGER, sha256: "0".repeat(64) };
-    const lists = Object.fromEntries(extractionFiles.map((name) => [name, longest]));
-    const most = { tensors: tensorsOf(form, form.count), metadata: listsMetadata(lists) };
-    return new TensorArrays(path, form, await SafetensorsWriter.open(path, most, { growing: true }));
+  /** @param form - with a header before the first array's bytes, or an .npy header before those of each */
+  static async open(path: (name: string) => string, form: ExtractionForm, shard: number, as: "npy" | "tensors"): Promise<Columns> {
+    const columns = columnsOf(form);
+    const files = new Map<string, StagedFile>();
+    for (const column of columns) {
+      const { name, dtype, rowShape } = column;
+      const base =
+        as === "tensors" ? (files.size === 0 ? tensorsBase(form) : 0) : formatNpyHeader(dtype as "float32", [0, ...rowShape]).length;
+      files.set(name, await StagedFile.open(path(stagedName(shard, name)), base));
+    }
+    return new Columns(columns, files);
   }
 
   get rows(): number {
     return this.#rows;
   }
 
-  async write({ features, logits, labels }: ExtractedRows): Promise<void> {
-    await this.writer.append(this.form.featureName, bytesOfArray(features.toArray()));
-    if (logits !== undefined) await this.writer.append("logits", bytesOfArray(logits.toArray()));
-    if (this.form.labels) await this.writer.append("labels", bytesOfArray(BigInt64Array.from(labels, BigInt)));
-    this.#rows += features.shape[0] as number;
+  /** Of all that was appended, headers apart. */
+  get bytes(): number {
+    return [...this.files.values()].reduce((sum, { length }) => sum + length, 0);
   }
 
-  async finish(lists: Readonly<Record<string, RecordedFile>>): Promise<void> {
-    await this.writer.finish({ tensors: tensorsOf(this.form, this.#rows), metadata: listsMetadata(lists) });
+  async append(rows: ExtractedRows): Promise<Record<string, Appended>> {
+    const appended: Record<string, Appended> = {};
+    for (const { name, bytes } of this.columns) appended[name] = await (this.files.get(name) as StagedFile).append(bytes(rows));
+    this.#rows += rows.features.shape[0] as number;
+    return appended;
+  }
+
+  async holds(files: Readonly<Record<string, Appended>>): Promise<boolean> {
+    for (const [name, file] of this.files) {
+      const appended = files[name];
+      if (appended === undefined || !(await file.holds(appended))) return false;
+    }
+    return true;
+  }
+
+  async take(files: Readonly<Record<string, Appended>>, rows: number): Promise<void> {
+    for (const [name, file] of this.files) await file.take(files[name] as Appended);
+    this.#rows += rows;
+  }
+
+  /** Drops what lies behind what was taken. */
+  async cut(): Promise<void> {
+    for (const file of this.files.values()) await file.cut();
   }
 
   recorded(): Record<string, RecordedFile> {
-    return {};
+    return Object.fromEntries(this.columns.map(({ name }) => [name, (this.files.get(name) as StagedFile).recorded()]));
   }
 
-  commit(): Promise<void> {
-    return this.writer.commit();
+  /** Makes a .npy file of each. */
+  async finishNpy(): Promise<void> {
+    for (const { name, dtype, rowShape } of this.columns) {
+      const file = this.files.get(name) as StagedFile;
+      await file.write(formatNpyHeader(dtype as "float32", [this.#rows, ...rowShape]), 0);
+      await file.flush();
+    }
   }
 
-  discard(): Promise<void> {
-    return this.writer.discard();
+  /** Makes one .safetensors file of all, in place of the first. The others stay, so that this can be done again. */
+  async finishTensors(form: ExtractionForm, lists: Readonly<Record<string, RecordedFile>>): Promise<void> {
+    const [first, ...others] = this.columns.map(({ name }) => this.files.get(name) as StagedFile) as [StagedFile, ...StagedFile[]];
+    let position = first.base + first.length;
+    for (const other of others) {
+      for await (const piece of other.read(0, other.length)) {
+        await first.write(piece, position);
+        position += piece.length;
+      }
+    }
+    await first.write(formatHeader({ tensors: tensorsOf(form, this.#rows), metadata: listsMetadata(lists) }, first.base), 0);
+    await first.flush();
   }
 
-  written(): WrittenArray[] {
-    return tensorsOf(this.form, this.#rows).map(({ name, dtype, shape }) => ({ name, file: this.name, dtype: dtypeIn(dtype), shape }));
+  /** After {@link finishTensors} has been recorded: the other files are in the first. */
+  async removeOthers(): Promise<void> {
+    await this.close();
+    for (const { name } of this.columns.slice(1)) {
+      const { path } = this.files.get(name) as StagedFile;
+      await io("remove", path, unlink(path));
+    }
+  }
+
+  async close(): Promise<void> {
+    for (const file of this.files.values()) await file.close();
   }
 }
 
-function tensorsOf({ featureName, featureDim, numClasses, labels }: ExtractionForm, rows: number): PlannedTensor[] {
-  return [
-    { name: featureName, dtype: "F32", shape: [rows, featureDim] },
-    ...(numClasses === undefined ? [] : [{ name: "logits", dtype: "F32" as const, shape: [rows, numClasses] }]),
-    ...(labels ? [{ name: "labels", dtype: "I64", shape: [rows] } as const] : []),
-  ];
+export function stagedName(shard: number, name: string): string {
+  return `${shard}.${name}`;
+}
+
+/** Room for the header with the most rows and the longest lists. */
+function tensorsBase(form: ExtractionForm): number {
+  const longest = { bytes: Number.MAX_SAFE_INTEGER, sha256: "0".repeat(64) };
+  const lists = form.shardSize === undefined ? Object.fromEntries(extractionFiles.map((name) => [name, longest])) : {};
+  return formatHeader({ tensors: tensorsOf(form, form.count), metadata: listsMetadata(lists) }).length;
+}
+
+/** Bytes of a shard with so many rows. */
+export function shardBytes(form: ExtractionForm, rows: number): number {
+  return tensorsBase(form) + tensorsOf(form, rows).reduce((sum, tensor) => sum + plannedBytes(tensor), 0);
+}
+
+export function tensorsOf(form: ExtractionForm, rows: number): PlannedTensor[] {
+  return columnsOf(form).map(({ name, dtype, rowShape }) => ({
+    name,
+    dtype: dtypes[dtype satisfies ArrayDtype].safetensors,
+    shape: [rows, ...rowShape],
+  }));
 }

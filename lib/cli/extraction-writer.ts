@@ -2,30 +2,36 @@
 // end, of one run; what an earlier run left there and this one does not write is removed.
 
 import { createHash } from "node:crypto";
-import { lstat, mkdir, rmdir, stat, unlink } from "node:fs/promises";
+import { lstat, mkdir, rmdir, stat } from "node:fs/promises";
 import { basename, dirname, extname, join } from "node:path";
 import { LibtorchOodError } from "../core/errors";
-import { isLease, tryLease, type Lease } from "../formats/lease";
-import { openAtomicFile, type AtomicFile } from "../formats/atomic-write";
-import { io, ioError, systemCode } from "../core/file-errors";
-import {
-  openNpyArrays,
-  TensorArrays,
-  type Arrays,
-  type ExtractedRows,
-  type ExtractionForm,
-  type Part,
-  type WrittenArray,
-} from "./extraction-arrays";
+import { ioError, systemCode } from "../core/file-errors";
 import {
   extractionFiles,
   isAsRecorded,
+  readIndex,
   readRecord,
   recordedLists,
   recordName,
   type ExtractionRecord,
   type RecordedFile,
+  type ShardIndex,
 } from "../formats/extraction-record";
+import { parseJson } from "../formats/json";
+import { isLease, tryLease, type Lease } from "../formats/lease";
+import type { ImageFailure } from "../images/failure";
+import {
+  Columns,
+  columnsOf,
+  shardBytes,
+  stagedName,
+  type ExtractedRows,
+  type ExtractionForm,
+  type WrittenArray,
+} from "./extraction-arrays";
+import { readJournal, type Ending, type Identity, type WholeShard } from "./extraction-journal";
+import { requireSame, StagedFile, Staging } from "./extraction-staging";
+import { Verification } from "./extraction-verification";
 import { identity } from "./output-files";
 
 export interface Written {
@@ -37,10 +43,15 @@ export interface Written {
 }
 
 export interface ExtractionWriter {
-  write(rows: ExtractedRows): Promise<void>;
+  /** Images that an extraction which was broken off had done, and rows of them; 0 where this one began anew. */
+  readonly done: { readonly seen: number; readonly rows: number; readonly skipped: readonly ImageFailure[] };
+  /** Images of an unfinished extraction that this one, which did not ask for it, has dropped. */
+  readonly dropped: number;
+  /** @param precision - what the rows were computed in */
+  write(rows: ExtractedRows, precision: string): Promise<void>;
   commit(): Promise<Written>;
-  /** Nothing is left of what was written. */
-  discard(): Promise<void>;
+  /** Ends without a result. What was written is kept for `--resume`; where that is nothing, nothing is left. @returns images that are kept */
+  keep(): Promise<number>;
 }
 
 /** Endings of files of other kinds: a folder of that name is not what is wanted. */
@@ -61,10 +72,16 @@ export function outFault(out: string): string | undefined {
 /**
  * Opens what is written to `out`: a .safetensors file by its ending, else a folder.
  *
+ * @param options.identity - what decides the bytes, for a later `--resume`
+ * @param options.resume - goes on with an extraction that was broken off, where there is one
  * @throws ERR_IO; ERR_BUSY where another run is writing there; ERR_OPTION for a folder with an array that no run of `extract` wrote and this one would
- *   not replace
+ *   not replace, and where the extraction that was broken off has another identity
  */
-export async function openExtraction(out: string, form: ExtractionForm): Promise<ExtractionWriter> {
+export async function openExtraction(
+  out: string,
+  form: ExtractionForm,
+  { identity = {}, resume = false }: { identity?: Identity; resume?: boolean } = {},
+): Promise<ExtractionWriter> {
   const asTensors = isTensorsPath(out);
   const folder = asTensors ? dirname(out) : out;
   const made = await makeFolder(folder);
@@ -72,30 +89,32 @@ export async function openExtraction(out: string, form: ExtractionForm): Promise
     for (const path of made.reverse()) await rmdir(path).catch(() => undefined); // another's files are in it now
   };
   try {
-    const lease = await leaseOf(folder, asTensors ? leaseName(basename(out)) : ".extract", out);
-    const release = async () => {
-      await lease.release();
-    };
+    const name = asTensors ? leaseName(basename(out)) : ".extract";
+    const lease = await leaseOf(folder, name, out);
     try {
-      const kind = asTensors ? new TensorsKind(out) : new FolderKind(out);
-      const run = await Run.open(kind, form, lease);
+      const kind = asTensors ? (form.shardSize === undefined ? new TensorsKind(out) : new ShardsKind(out)) : new FolderKind(out);
+      const run = await Run.open(kind, form, lease, { folder: join(folder, `${name}.unfinished`), identity, resume });
+      const { done, dropped } = run;
       return {
-        write: (rows) => run.write(rows),
+        done,
+        dropped,
+        write: (rows, precision) => run.write(rows, precision),
         commit: async () => {
           try {
             return await run.commit();
           } finally {
-            await release();
+            await lease.release();
           }
         },
-        discard: async () => {
-          await run.discard();
-          await release();
-          await removeMade();
+        keep: async () => {
+          const kept = await run.keep();
+          await lease.release();
+          if (kept === 0) await removeMade();
+          return kept;
         },
       };
     } catch (error) {
-      await release();
+      await lease.release();
       throw error;
     }
   } catch (error) {
@@ -134,121 +153,204 @@ function leaseName(file: string): string {
 
 /** How arrays and lists are named and laid out. */
 interface Kind {
+  readonly as: "npy" | "tensors";
   /** Path of a list, as "images.txt". */
   list(name: string): string;
   /** Whether a list is as an earlier run wrote it. */
   wrote(name: string): Promise<boolean>;
-  /** Refuses what would be lost. Gives the paths of an earlier run that this one is to remove. */
-  stale(written: readonly string[]): Promise<string[]>;
-  arrays(form: ExtractionForm): Promise<Arrays>;
-  /** Before anything appears under its name: says which files are of this run. */
-  announce(count: number, files: Record<string, RecordedFile>): Promise<void>;
+  /** Refuses what would be lost. Gives the paths of an earlier run that this one is to remove. @param shards - how many it writes */
+  stale(written: readonly string[], shards: number): Promise<string[]>;
+  /** What says which files are of this run, by its name; undefined where the file of the arrays does. */
+  record(summary: Summary): { readonly path: string; readonly content: object } | undefined;
+  /** Path of an array's file. */
+  array(name: string, shard: number, shards: number): string;
+  /** Path that the arrays are found at. */
+  found(name: string): string;
 }
 
+interface Summary {
+  readonly rows: number;
+  /** Of the arrays, in the order of the shards. */
+  readonly shards: readonly WholeShard[];
+  readonly lists: Readonly<Record<string, RecordedFile>>;
+}
+
+interface RunOptions {
+  /** The staging folder. */
+  readonly folder: string;
+  readonly identity: Identity;
+  readonly resume: boolean;
+}
+
+const recordStaged = "record";
+
 class Run {
-  #skipped: Lines | undefined;
+  #seen = 0;
+  #rows = 0;
+  #precision: string | undefined;
+  readonly #skipped: ImageFailure[] = [];
+  /** The shard that is being written. */
+  #columns: Columns | undefined;
+  readonly #shards: WholeShard[] = [];
+  #ending: Ending | undefined;
+  done: ExtractionWriter["done"] = { seen: 0, rows: 0, skipped: [] };
+  dropped = 0;
 
   private constructor(
     private readonly kind: Kind,
+    private readonly form: ExtractionForm,
     private readonly lease: Lease,
-    private readonly arrays: Arrays,
-    private readonly images: Lines | undefined,
-    private readonly classes: Lines | undefined,
     private readonly names: readonly string[],
+    private readonly staging: Staging,
+    private readonly lists: ReadonlyMap<string, StagedFile>,
   ) {}
 
-  static async open(kind: Kind, form: ExtractionForm, lease: Lease): Promise<Run> {
+  static async open(kind: Kind, form: ExtractionForm, lease: Lease, { folder, identity, resume }: RunOptions): Promise<Run> {
     const { featureName, labels, images, classNames } = form;
     const names = [`${featureName}.npy`, "logits.npy", "skipped.jsonl"];
     if (labels) names.push("labels.npy");
     if (images) names.push("images.txt");
     if (classNames !== undefined) names.push("classes.txt");
-    await kind.stale(names);
-    const opened: { discard(): Promise<void> }[] = [];
-    try {
-      const arrays = await kind.arrays(form);
-      opened.push(arrays);
-      const list = async (name: string): Promise<Lines> => {
-        const lines = await Lines.open(name, kind.list(name));
-        opened.push(lines);
-        return lines;
-      };
-      const paths = images ? await list("images.txt") : undefined;
-      const classes = classNames === undefined ? undefined : await list("classes.txt");
-      await classes?.write(classNames ?? []);
-      return new Run(kind, lease, arrays, paths, classes, names);
-    } catch (error) {
-      for (const part of opened) await part.discard();
-      throw error;
+    await kind.stale(names, Infinity);
+    const stored = await readJournal(folder);
+    if (resume && stored !== undefined) requireSame(stored.identity, identity);
+    const lists = new Map<string, StagedFile>();
+    const make = (staging: Staging) => new Run(kind, form, lease, names, staging, lists);
+    const openLists = async (path: (name: string) => string) => {
+      for (const name of ["skipped.jsonl", ...(images ? ["images.txt"] : [])]) lists.set(name, await StagedFile.open(path(name), 0));
+    };
+    if (!resume || stored === undefined) {
+      const run = make(await Staging.create(folder, identity));
+      run.dropped = stored?.entries.reduce((seen, { piece }) => piece?.seen ?? seen, 0) ?? 0;
+      await openLists((name) => run.staging.path(name));
+      return run;
     }
+    const path = (name: string) => join(folder, name);
+    const verification = await Verification.open(path, form, kind.as, lists, stored.entries);
+    if (!stored.entries.some(({ ending }) => ending !== undefined)) await openLists(path);
+    const { staging, resumed } = await Staging.resume(folder, stored, (entry) => verification.holds(entry));
+    const run = make(staging);
+    run.#ending = resumed.ending;
+    run.#shards.push(...resumed.shards);
+    const last = resumed.pieces.at(-1);
+    run.#seen = last?.seen ?? 0;
+    run.#rows = last?.rows ?? 0;
+    run.#precision = last?.precision;
+    if (resumed.ending === undefined) {
+      run.#columns = await verification.columns();
+      for (const file of lists.values()) await file.cut();
+      run.#skipped.push(...(await failuresIn(lists.get("skipped.jsonl") as StagedFile)));
+    }
+    run.done = { seen: run.#seen, rows: run.#rows, skipped: run.#skipped };
+    return run;
   }
 
-  async write(rows: ExtractedRows): Promise<void> {
-    await this.arrays.write(rows);
-    await this.images?.write(rows.names);
-    if (rows.skipped.length === 0) return;
-    this.#skipped ??= await Lines.open("skipped.jsonl", this.kind.list("skipped.jsonl"));
-    await this.#skipped.write(rows.skipped.map(({ index, path, code, reason }) => JSON.stringify({ index, path, code, reason })));
+  async write(rows: ExtractedRows, precision: string): Promise<void> {
+    if (this.#precision !== undefined && this.#precision !== precision) {
+      const expected = `expected precision ${this.#precision}, as of the rows before`;
+      throw new LibtorchOodError("ERR_OPTION", `--resume: ${expected}, found ${precision}; give --precision ${this.#precision}`);
+    }
+    this.#precision = precision;
+    const count = rows.features.shape[0] as number;
+    const { shardSize = Infinity } = this.form;
+    if (shardSize < Infinity && shardBytes(this.form, count) > shardSize) {
+      const expected = `expected at least ${shardBytes(this.form, count)} bytes, as a chunk has`;
+      throw new LibtorchOodError("ERR_OPTION", `--shard-size: ${expected}, found ${shardSize}; a smaller --chunk-size needs less`);
+    }
+    if (this.#columns !== undefined && shardBytes(this.form, this.#columns.rows + count) > shardSize)
+      await this.#closeShard(this.#columns, {});
+    const shard = this.#shards.length;
+    if (this.#columns === undefined) {
+      this.#columns = await Columns.open((name) => this.staging.path(name), this.form, shard, this.kind.as);
+      await this.#columns.cut(); // what lay there was not sound
+    }
+    const files = await this.#columns.append(rows);
+    const text = (lines: readonly string[]) => [Buffer.from(lines.map((line) => `${line}\n`).join(""))];
+    const skipped = rows.skipped.map(({ index, path, code, reason }) => JSON.stringify({ index, path, code, reason }));
+    for (const [name, file] of this.lists) files[name] = await file.append(text(name === "images.txt" ? rows.names : skipped));
+    this.#rows += count;
+    this.#seen += count + rows.skipped.length;
+    await this.staging.journal.append({ piece: { seen: this.#seen, rows: this.#rows, precision, shard, files } });
+  }
+
+  async #closeShard(columns: Columns, lists: Readonly<Record<string, RecordedFile>>): Promise<void> {
+    if (this.kind.as === "tensors") await columns.finishTensors(this.form, lists);
+    else await columns.finishNpy();
+    const shard = { shard: this.#shards.length, count: columns.rows, arrays: columns.recorded() };
+    this.#shards.push(shard);
+    this.#columns = undefined;
+    if (this.kind.as === "npy") return columns.close();
+    await this.staging.journal.append({ shard });
+    await columns.removeOthers();
   }
 
   async commit(): Promise<Written> {
-    const lists = [this.images, this.classes, this.#skipped].filter((lines) => lines !== undefined);
-    const listed = Object.fromEntries(lists.map((lines) => [lines.name, lines.recorded()]));
-    try {
-      await this.arrays.finish(listed);
-      if (!(await this.lease.held()))
-        throw new LibtorchOodError("ERR_BUSY", `${this.arrays.name}: its lease is gone: another run has taken it over, or it was removed`);
-      const written = this.#skipped === undefined ? this.names.filter((name) => name !== "skipped.jsonl") : this.names;
-      const stale = await this.kind.stale(written);
-      const files = { ...this.arrays.recorded(), ...listed };
-      // In this order: an end between two steps leaves arrays that are not those of the record, which readers refuse.
-      await this.kind.announce(this.arrays.rows, files);
-      for (const path of stale) await io("remove", path, unlink(path));
-      for (const part of [...lists, this.arrays]) await part.commit();
-    } catch (error) {
-      await this.discard();
-      throw error;
+    const ending = this.#ending ?? (await this.#prepare());
+    await this.staging.end(ending);
+    const listed = (name: string) => (ending.moves.some(({ to }) => to === this.kind.list(name)) ? this.kind.list(name) : undefined);
+    const arrays = columnsOf(this.form).map(({ name, dtype, rowShape }) => ({
+      name,
+      file: this.kind.found(name),
+      dtype,
+      shape: [this.#rows, ...rowShape],
+    }));
+    return { arrays, images: listed("images.txt"), classes: listed("classes.txt"), skipped: listed("skipped.jsonl") };
+  }
+
+  /** Makes every file whole, on the disk, and says what becomes of them. */
+  async #prepare(): Promise<Ending> {
+    const { classNames } = this.form;
+    const lists = new Map([...this.lists].filter(([name, { length }]) => name !== "skipped.jsonl" || length > 0));
+    if (classNames !== undefined) {
+      const classes = await StagedFile.open(this.staging.path("classes.txt"), 0);
+      await classes.cut();
+      await classes.append([Buffer.from(classNames.map((name) => `${name}\n`).join(""))]);
+      lists.set("classes.txt", classes);
     }
-    return { arrays: this.arrays.written(), images: this.images?.path, classes: this.classes?.path, skipped: this.#skipped?.path };
+    const order = ["images.txt", "classes.txt", "skipped.jsonl"].filter((name) => lists.has(name));
+    const listed = Object.fromEntries(order.map((name) => [name, (lists.get(name) as StagedFile).recorded()]));
+    if (this.#columns !== undefined) await this.#closeShard(this.#columns, this.form.shardSize === undefined ? listed : {});
+    for (const file of lists.values()) await file.flush();
+    for (const file of new Set([...this.lists.values(), ...lists.values()])) await file.close();
+    const written = this.names.filter((name) => !["skipped.jsonl", "images.txt", "classes.txt"].includes(name) || lists.has(name));
+    const shards = this.#shards.length;
+    const stale = await this.kind.stale(written, shards);
+    const record = this.kind.record({ rows: this.#rows, shards: this.#shards, lists: listed });
+    if (record !== undefined) {
+      const file = await StagedFile.open(this.staging.path(recordStaged), 0);
+      await file.cut();
+      await file.append([Buffer.from(`${JSON.stringify(record.content, undefined, 2)}\n`)]);
+      await file.flush();
+      await file.close();
+    }
+    const arrays = this.#shards.flatMap(({ shard }) =>
+      columnsOf(this.form)
+        .slice(0, this.kind.as === "tensors" ? 1 : undefined)
+        .map(({ name }) => ({ from: stagedName(shard, name), to: this.kind.array(name, shard, shards) })),
+    );
+    // In this order: an end between two steps leaves arrays that are not those of the record, which readers refuse.
+    const moves = [
+      ...(record === undefined ? [] : [{ from: recordStaged, to: record.path }]),
+      ...[...lists.keys()].map((name) => ({ from: name, to: this.kind.list(name) })),
+      ...arrays,
+    ];
+    if (!(await this.lease.held())) {
+      const name = this.kind.found(this.form.featureName);
+      throw new LibtorchOodError("ERR_BUSY", `${name}: its lease is gone: another run has taken it over, or it was removed`);
+    }
+    const ending = { stale, moves };
+    await this.staging.journal.append({ ending });
+    await this.staging.journal.flush();
+    return ending;
   }
 
-  async discard(): Promise<void> {
-    for (const part of [this.arrays, this.images, this.classes, this.#skipped]) await part?.discard();
-  }
-}
-
-/** A list, one line at a time. */
-class Lines implements Part {
-  #position = 0;
-  readonly #hash = createHash("sha256");
-
-  private constructor(
-    readonly name: string,
-    readonly path: string,
-    private readonly file: AtomicFile,
-  ) {}
-
-  static async open(name: string, path: string): Promise<Lines> {
-    return new Lines(name, path, await openAtomicFile(path));
-  }
-
-  async write(lines: readonly string[]): Promise<void> {
-    const bytes = Buffer.from(lines.map((line) => `${line}\n`).join(""));
-    await this.file.write(bytes, this.#position);
-    this.#position += bytes.length;
-    this.#hash.update(bytes);
-  }
-
-  recorded(): RecordedFile {
-    return { bytes: this.#position, sha256: this.#hash.copy().digest("hex") };
-  }
-
-  commit(): Promise<void> {
-    return this.file.commit();
-  }
-
-  discard(): Promise<void> {
-    return this.file.discard();
+  async keep(): Promise<number> {
+    await this.#columns?.close();
+    for (const file of this.lists.values()) await file.close().catch(() => undefined);
+    await this.staging.close();
+    if (this.#rows > 0) return this.#seen;
+    await Staging.remove(this.staging.folder);
+    return 0;
   }
 }
 
@@ -262,6 +364,8 @@ async function isOwn(path: string, name: string, record: Readonly<Record<string,
 
 /** A folder of .npy files, with a record of which are of one run. */
 class FolderKind implements Kind {
+  readonly as = "npy";
+
   constructor(private readonly folder: string) {}
 
   list(name: string): string {
@@ -288,41 +392,40 @@ class FolderKind implements Kind {
     return there.map((name) => this.list(name));
   }
 
-  arrays(form: ExtractionForm): Promise<Arrays> {
-    return openNpyArrays(this.folder, form);
+  record({ rows, shards, lists }: Summary): { path: string; content: ExtractionRecord } {
+    const arrays = Object.fromEntries(Object.entries(shards[0]?.arrays ?? {}).map(([name, recorded]) => [`${name}.npy`, recorded]));
+    const content = { format: "libtorch-ood extraction", version: 1, count: rows, files: { ...arrays, ...lists } } as const;
+    return { path: join(this.folder, recordName), content };
   }
 
-  async announce(count: number, files: Record<string, RecordedFile>): Promise<void> {
-    const record: ExtractionRecord = { format: "libtorch-ood extraction", version: 1, count, files };
-    const file = await openAtomicFile(join(this.folder, recordName));
-    try {
-      await file.write(Buffer.from(`${JSON.stringify(record, undefined, 2)}\n`), 0);
-    } catch (error) {
-      await file.discard();
-      throw error;
-    }
-    await file.commit();
+  array(name: string): string {
+    return join(this.folder, `${name}.npy`);
+  }
+
+  found(name: string): string {
+    return this.array(name);
   }
 }
 
 /** One .safetensors file, and lists whose names begin with its own. */
 class TensorsKind implements Kind {
-  constructor(private readonly path: string) {}
+  readonly as = "tensors";
+
+  constructor(protected readonly path: string) {}
 
   list(name: string): string {
     return `${this.path.slice(0, -".safetensors".length)}.${name}`;
   }
 
   async wrote(name: string): Promise<boolean> {
-    return isOwn(this.list(name), name, await recordedLists(this.path));
+    return isOwn(this.list(name), name, await this.#recorded());
   }
 
-  async stale(written: readonly string[]): Promise<string[]> {
+  async stale(written: readonly string[], _shards: number): Promise<string[]> {
     const lists = extractionFiles.filter((name) => extname(name) !== ".npy" && !written.includes(name));
     const there: string[] = [];
     for (const name of lists) if (await exists(this.list(name))) there.push(name);
-    if (there.length === 0) return [];
-    const record = await recordedLists(this.path);
+    const record = await this.#recorded();
     for (const name of there) {
       if (await isOwn(this.list(name), name, record)) continue;
       const found = `${this.list(name)}, ${notOwn}`;
@@ -331,16 +434,71 @@ class TensorsKind implements Kind {
         `${this.path}: expected only lists of the run that wrote it beside it, found ${found}; move it away, or choose another name`,
       );
     }
-    return there.map((name) => this.list(name));
+    const index = await this.#index();
+    return [
+      ...there.map((name) => this.list(name)),
+      ...(index === undefined ? [] : [shardIndexPath(this.path), ...index.shards.map(({ file }) => join(dirname(this.path), file))]),
+    ];
   }
 
-  arrays(form: ExtractionForm): Promise<Arrays> {
-    return TensorArrays.open(this.path, form);
+  record(_: Summary): { path: string; content: object } | undefined {
+    return undefined; // all arrays are in one file
   }
 
-  async announce(): Promise<void> {
-    // All arrays are in one file.
+  array(_name: string, _shard: number, _shards: number): string {
+    return this.path;
   }
+
+  found(_name: string): string {
+    return this.path;
+  }
+
+  async #recorded(): Promise<Readonly<Record<string, RecordedFile>> | undefined> {
+    return (await this.#index())?.lists ?? (await recordedLists(this.path));
+  }
+
+  /** Of the shards that an earlier run wrote under this name. */
+  async #index(): Promise<ShardIndex | undefined> {
+    const path = shardIndexPath(this.path);
+    return (await exists(path)) ? readIndex(path) : undefined;
+  }
+}
+
+/** Shards of bounded size, with an index; named as those of other programs that write .safetensors files. */
+class ShardsKind extends TensorsKind {
+  override async stale(written: readonly string[], shards: number): Promise<string[]> {
+    const own = Array.from({ length: shards === Infinity ? 0 : shards }, (_, shard) => this.array("", shard, shards));
+    const earlier = await super.stale(written, shards);
+    const single = (await exists(this.path)) ? [this.path] : [];
+    return [...earlier, ...single].filter((path) => path !== this.found("") && !own.includes(path));
+  }
+
+  override record({ rows, shards, lists }: Summary): { path: string; content: ShardIndex } {
+    const files = shards.map(({ shard, count, arrays }) => ({ file: basename(this.array("", shard, shards.length)), count, arrays }));
+    const content = { format: "libtorch-ood extraction", version: 1, count: rows, shards: files, lists } as const;
+    return { path: this.found(""), content };
+  }
+
+  override array(_name: string, shard: number, shards: number): string {
+    const number = (value: number) => String(value).padStart(5, "0");
+    return `${this.path.slice(0, -".safetensors".length)}-${number(shard + 1)}-of-${number(shards)}.safetensors`;
+  }
+
+  override found(_name: string): string {
+    return shardIndexPath(this.path);
+  }
+}
+
+function shardIndexPath(path: string): string {
+  return `${path}.index.json`;
+}
+
+/** The images that were left out, as the list has them. */
+async function failuresIn(list: StagedFile): Promise<ImageFailure[]> {
+  const pieces: Buffer[] = [];
+  for await (const piece of list.read(0, list.length)) pieces.push(Buffer.from(piece));
+  const lines = Buffer.concat(pieces).toString().split("\n");
+  return lines.filter((line) => line !== "").map((line) => parseJson(line) as ImageFailure);
 }
 
 /** For as long as the run lasts: two runs that write to one place are a mistake, of which the second is told at once. */

@@ -55,3 +55,12 @@ export function precisionOption(description: string): Option {
 export function given<T extends object>(options: T): T {
   return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as T;
 }
+
+/** A number of bytes: "1000", "500MB", "4GiB". */
+export function byteSize(text: string): number {
+  const [, digits, unit = ""] = /^(\d+(?:\.\d+)?) ?([kKMGT]i?B|B)?$/.exec(text) ?? [];
+  const power = "KMGT".indexOf((unit[0] ?? "").toUpperCase()) + (unit === "" || unit === "B" ? 0 : 1);
+  const bytes = Math.floor(Number(digits) * (unit.includes("i") ? 1024 : 1000) ** Math.max(0, power));
+  if (!(bytes >= 1) || !Number.isSafeInteger(bytes)) throw new InvalidArgumentError("Expected a size in bytes, as 500MB or 4GiB.");
+  return bytes;
+}

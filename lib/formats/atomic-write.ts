@@ -1,6 +1,7 @@
 // Writes a file so that a reader sees either the whole old file or the whole new one, whatever happens meanwhile.
 
 import { randomBytes } from "node:crypto";
+import { createReadStream } from "node:fs";
 import { chmod, open, readdir, realpath, rename, stat, unlink, utimes, type FileHandle } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { LibtorchOodError } from "../core/errors";
@@ -102,6 +103,27 @@ export async function writeFileAtomically(path: string, chunks: Iterable<Uint8Ar
     throw error;
   }
   await file.commit();
+}
+
+/**
+ * Gives a whole, flushed file the name `path`, as {@link openAtomicFile} does with the file that it wrote: a link is followed, and the mode of a replaced
+ * file is kept. Where the path leads to another file system, the file is copied there.
+ *
+ * @throws ERR_IO
+ */
+export async function moveIntoPlace(from: string, path: string): Promise<void> {
+  const mode = await modeOf(path);
+  const target = await followLink(path, mode !== undefined);
+  if (mode !== undefined) await io("write", path, chmod(from, mode));
+  try {
+    await rename(from, target);
+  } catch (error) {
+    if (systemCode(error) !== "EXDEV") throw ioError("write", path, error);
+    await writeFileAtomically(path, createReadStream(from, { highWaterMark: 1 << 20 }) as AsyncIterable<Uint8Array>);
+    await io("remove", from, unlink(from));
+    return;
+  }
+  await syncDirectory(dirname(target), path);
 }
 
 /**

@@ -19,7 +19,7 @@ export type RecordedFile = Readonly<Typed<typeof recordedFile>>;
 export type ExtractionRecord = Readonly<Typed<typeof extractionRecord>>;
 
 const sha256 = like("64 hexadecimal digits", (value) => (typeof value === "string" && /^[0-9a-f]{64}$/.test(value) ? value : undefined));
-const recordedFile = object({ bytes: whole(), sha256 });
+export const recordedFile = object({ bytes: whole(), sha256 });
 /** Files of a run by name, as a record or the metadata of a .safetensors file lists them. */
 export const recordedFiles = record(recordedFile);
 const extractionRecord = object({

@@ -1,5 +1,8 @@
 // The floats of 16 bits, float16 (IEEE 754 binary16) and bfloat16: their bit patterns as numbers, and numbers as the nearest bit patterns.
 
+import { setImmediate as turn } from "node:timers/promises";
+import { fail } from "../core/checks";
+import { bytesOfArray } from "../core/dtype";
 import { LibtorchOodError } from "../core/errors";
 
 /** The dtypes of 16 bits that files hold floats in. */
@@ -72,4 +75,21 @@ export function halfBits(dtype: HalfDtype, values: Float32Array | Float64Array, 
     bits[i] = sign | pattern;
   }
   return bits;
+}
+
+/** Numbers that are rounded between turns of the event loop: a few milliseconds. */
+const roundedPerTurn = 1 << 18;
+
+/**
+ * {@link halfBits} of many numbers, piece by piece. They must not change meanwhile.
+ *
+ * @throws as {@link halfBits}; ERR_SHAPE where their memory goes meanwhile
+ */
+export async function* halfPieces(dtype: HalfDtype, values: Float32Array | Float64Array, name: string): AsyncGenerator<Uint8Array> {
+  const { length } = values;
+  for (let start = 0; start < length; start += roundedPerTurn) {
+    if (start > 0) await turn();
+    if (values.length !== length) fail("ERR_SHAPE", name, `${length} numbers until they are written`, values);
+    yield bytesOfArray(halfBits(dtype, values.subarray(start, start + roundedPerTurn), `${name}: numbers from element ${start} on`));
+  }
 }

@@ -1,7 +1,6 @@
 // NumPy's .npy files, each with one array: written row by row as the rows come, and read without trusting anything in the file.
 
 import type { FileHandle } from "node:fs/promises";
-import { setImmediate as turn } from "node:timers/promises";
 import { describe, fail, string } from "../core/checks";
 import {
   arrayNameOf,
@@ -16,7 +15,7 @@ import {
   type PlainDtype,
 } from "../core/dtype";
 import { LibtorchOodError } from "../core/errors";
-import { halfBits } from "./half";
+import { halfPieces } from "./half";
 import { openAtomicFile, type AtomicFile } from "./atomic-write";
 import { corruptFile } from "../core/file-errors";
 import { listOf, shortList } from "../core/lists";
@@ -31,8 +30,8 @@ export type NpyDtype = PlainDtype;
 export type NpyWrittenDtype = NpyDtype | "float16";
 /** The typed array of each {@link NpyDtype}: `Float64Array`, `Float32Array`, `BigInt64Array` and `Int32Array`. */
 export type NpyArrays = Pick<ArrayOfDtype, PlainDtype>;
-/** What {@link NpyWriter.write} takes for each dtype: the typed array of that dtype; for float16 a `Float32Array` or `Float64Array`, which is rounded. */
-export type NpyRows = NpyArrays & { float16: Float32Array | Float64Array };
+/** What {@link NpyWriter.write} takes for each dtype: the typed array of that dtype, and for float16 floats, which are rounded. */
+export type NpyRows = NpyArrays & Readonly<Record<"float16", Float32Array | Float64Array>>;
 
 /** An array that {@link readNpy} has read. */
 export interface Npy<D extends NpyDtype = NpyDtype> {
@@ -45,9 +44,6 @@ export interface Npy<D extends NpyDtype = NpyDtype> {
 }
 
 const npyDtypes = dtypesHaving(({ plain }) => plain).filter((dtype) => dtype === "float16" || plainOf(dtype as ArrayDtype) === dtype);
-
-/** Numbers that are rounded to float16 between turns of the event loop: a few milliseconds. */
-const roundedPerTurn = 1 << 18;
 
 /**
  * Reads an array of real numbers with any number of dimensions, in either byte order, in C or Fortran order, of format versions 1 to 3. The result is
@@ -209,13 +205,7 @@ export class NpyWriter<D extends NpyWrittenDtype = NpyWrittenDtype> {
   }
 
   async #writeRounded(values: Float32Array | Float64Array): Promise<void> {
-    const { length } = values;
-    for (let start = 0; start < length; start += roundedPerTurn) {
-      if (start > 0) await turn();
-      if (values.length !== length) fail("ERR_SHAPE", this.path, `${length} numbers until they are written`, values);
-      const piece = values.subarray(start, start + roundedPerTurn);
-      await this.#append(bytesOfArray(halfBits("float16", piece, `${this.path}: numbers from element ${start} on`)));
-    }
+    for await (const bytes of halfPieces("float16", values, this.path)) await this.#append(bytes);
   }
 
   /**

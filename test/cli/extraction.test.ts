@@ -97,7 +97,7 @@ describe("of one run", () => {
     const place = (part: number): string => directory.path(`features-of-a-set-with-a-name-of-many-words-part-${part}.safetensors`);
     const writers = [await openExtraction(place(1), form), await openExtraction(place(2), form)];
     expect(await libraryFailureOf(() => openExtraction(place(2), form))).toMatchObject({ code: "ERR_BUSY" });
-    for (const writer of writers) await writer.discard();
+    for (const writer of writers) await writer.keep();
   });
 
   test("arrays of two runs are refused where they are read; labels of one's own beside them are not", async () => {
@@ -157,7 +157,7 @@ describe("of one run", () => {
     for (const out of [directory.path("new/deep/folder"), directory.path("new/x.safetensors")]) {
       const writer = await openExtraction(out, form);
       expect(await libraryFailureOf(() => openExtraction(out, form))).toMatchObject({ code: "ERR_BUSY" });
-      await writer.discard();
+      await writer.keep();
       expect(existsSync(directory.path("new"))).toBe(false);
     }
     expect(await libraryFailureOf(() => openExtraction("/proc/x/y", form))).toMatchObject({ code: "ERR_IO" });
@@ -170,7 +170,7 @@ describe("of one run", () => {
     const writer = await openExtraction(out, form);
     for (const i of [0, 1]) {
       const rows = { features: Tensor.from(Float32Array.of(i, 10 + i), [1, 2]), logits: Tensor.from(Float32Array.of(20 + i), [1, 1]) };
-      await writer.write({ ...rows, labels: Int32Array.of(30 + i), names: [], skipped: [] });
+      await writer.write({ ...rows, labels: Int32Array.of(30 + i), names: [], skipped: [] }, "float32");
     }
     const { arrays } = await writer.commit();
     expect(arrays.map(({ name, shape }) => [name, shape])).toEqual([["features", [2, 2]], ["logits", [2, 1]], ["labels", [2]]]); // prettier-ignore

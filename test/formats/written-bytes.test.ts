@@ -94,8 +94,8 @@ test("rows as they are extracted: one file of tensors, or a folder of arrays", a
   for (const out of ["extracted.safetensors", "folder"]) {
     const form = { featureName: "features", featureDim: 5, numClasses: 3, count: 9, labels: true, images: true, classNames: ["a", "b", "c"] } as const; // prettier-ignore
     const writer = await openExtraction(directory.path(out), form);
-    await writer.write({ features: float32(3, 5), logits: float32(3, 3), labels: Int32Array.of(0, 2, 1), names: ["a.png", "b.png", "c.png"], skipped: [] }); // prettier-ignore
-    await writer.write({ features: float32(1, 5), logits: float32(1, 3), labels: Int32Array.of(-1), names: ["e.png"], skipped: [{ index: 3, path: "d.png", code: "ERR_IO", reason: "gone" }] }); // prettier-ignore
+    await writer.write({ features: float32(3, 5), logits: float32(3, 3), labels: Int32Array.of(0, 2, 1), names: ["a.png", "b.png", "c.png"], skipped: [] }, "float32"); // prettier-ignore
+    await writer.write({ features: float32(1, 5), logits: float32(1, 3), labels: Int32Array.of(-1), names: ["e.png"], skipped: [{ index: 3, path: "d.png", code: "ERR_IO", reason: "gone" }] }, "float32"); // prettier-ignore
     await writer.commit();
   }
   expect(hashOf("extracted.safetensors")).toBe("c7ccbe2f4180f55e50a061722d8faf3c30a154acb7ce6588d1f176ca7e8c7f63");
