@@ -11,6 +11,6 @@ if (head?.weight.shape[1] !== features.shape[1]) throw new Error(`${path}: the h
 for (const [name, rows] of Object.entries({ features, logits })) {
   const writer = await files.NpyWriter.open(join(folder, `${name}.npy`), "float32", rows.shape.slice(1));
   await writer.write(rows.toArray());
-  await writer.close();
+  await writer.commit();
 }
 model.dispose();
