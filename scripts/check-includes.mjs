@@ -12,13 +12,14 @@ const below = {
   runtime: ["core", "platform"],
   kernels: ["core", "platform"],
   data: ["core", "platform"],
+  images: ["core", "platform", "data", "third_party"],
   models: ["core", "platform", "kernels", "data"],
   statistics: ["core", "platform", "runtime", "kernels"],
   scores: ["core", "platform", "kernels", "statistics"],
   training: ["core", "platform", "data", "models"],
-  binding: ["core", "platform", "runtime", "kernels", "data", "models", "statistics", "scores", "training"],
+  binding: ["core", "platform", "runtime", "kernels", "data", "images", "models", "statistics", "scores", "training"],
   loader: ["platform"],
-  tests: ["core", "platform", "runtime", "kernels", "data", "models", "statistics", "scores", "training"],
+  tests: ["core", "platform", "runtime", "kernels", "data", "images", "models", "statistics", "scores", "training"],
 };
 
 /** Headers of Node, for binding/ and loader/ alone. */

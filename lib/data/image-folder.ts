@@ -31,8 +31,8 @@ export interface ImageFolderOptions extends DecodingOptions {
  * Classes, labels and the order of images are those of torchvision's `ImageFolder`. The folder names, sorted by code points, are the labels 0, 1, …
  * The images of a class are sorted by folder, then by name.
  *
- * The optional peer dependency sharp decodes the images, and libtorch's thread resizes them, to the pixels that Pillow and torchvision's evaluation
- * transforms give. A second call takes them from a cache as long as names, sizes and modification times of the files are the same. Without
+ * Native threads decode and resize the images, to the pixels that Pillow and torchvision's evaluation transforms give; the optional peer dependency
+ * sharp decodes WebP, TIFF and AVIF. A second call takes them from a cache as long as names, sizes and modification times of the files are the same. Without
  * `preprocessing` the result has no normalization: a network takes that of its training images.
  *
  * @param directory - the folder of class folders
@@ -41,7 +41,7 @@ export interface ImageFolderOptions extends DecodingOptions {
  *   number is outside its range; ERR_SHAPE and ERR_NON_FINITE for constants of a `preprocessing` that are no normalization; ERR_IO where a file cannot be
  *   read, where there is no class folder, and where a cache folder that you named cannot be written; ERR_CORRUPT_FILE for a class without images, for
  *   an image that is damaged or of another format, and for a class none of whose images can be decoded; ERR_SHAPE for another size with resize
- *   `"none"`; ERR_SHARP_NOT_FOUND where sharp is not installed; ERR_LIBTORCH_NOT_FOUND where libtorch is not; ERR_OUT_OF_MEMORY where the memory for
+ *   `"none"`; ERR_SHARP_NOT_FOUND where sharp is needed and not installed; ERR_LIBTORCH_NOT_FOUND where libtorch is not; ERR_OUT_OF_MEMORY where the memory for
  *   the images is unavailable; ERR_ABORTED on an abort
  * @example
  * import { datasets } from "libtorch-ood";

@@ -1,7 +1,7 @@
 // Images that cannot be decoded: which errors are an image's own fault, and what happens with such an image.
 
 import { setImmediate as turn } from "node:timers/promises";
-import { fail } from "../core/checks";
+import { fail, oneOf } from "../core/checks";
 import { isLibtorchOodError, type ErrorCode, type LibtorchOodError } from "../core/errors";
 import { untilAborted } from "../native/call";
 
@@ -33,6 +33,14 @@ export function checkOnError(value: OnError | undefined): OnError {
   if (value !== "throw" && value !== "skip" && typeof value !== "function")
     fail("ERR_OPTION", "onError", '"throw", "skip" or a function', value);
   return value;
+}
+
+/** What becomes of an image file whose end is missing: it cannot be decoded, or what is there of it is taken. */
+export type Truncated = "refuse" | "accept";
+
+/** The option `truncated`, by default "refuse". @throws ERR_OPTION for anything but "refuse" or "accept" */
+export function checkTruncated(value: Truncated | undefined): Truncated {
+  return oneOf(value ?? "refuse", "truncated", ["refuse", "accept"]);
 }
 
 /** Whether an error is the fault of one image alone. Others (no sharp, no memory, an abort) would meet every image. */

@@ -8,7 +8,6 @@ import { decoderTurn } from "./decoder-turns";
 import { decoderWords } from "./decoder-words";
 import { plainHeader, type ImageHeader } from "./header";
 import { maxPixels, maxPixelsInRows, maxSide } from "./image";
-import { pngOrientation } from "./png-orientation";
 import { asStillAvif, type Format } from "./signature";
 
 /** An encoded image whose header has been read and is within the limits. */
@@ -26,6 +25,9 @@ export interface OpenedImage {
 /**
  * Opens an encoded image. Only its header is read.
  *
+ * @param given - the bytes of the file
+ * @param header - its header, where it has been read
+ * @param failOn - "none" takes what there is of an image that is cut off or damaged
  * @throws ERR_CORRUPT_FILE for one whose header cannot be read, whose samples are of another kind than 8 or 16 bits, or that is larger than the limit;
  *   ERR_SHARP_NOT_FOUND
  */
@@ -34,25 +36,19 @@ export async function openImage(
   given: Buffer,
   format: Format,
   { maxPixels: asked }: Pick<ImageTarget, "maxPixels">,
+  { header: known, failOn }: { header: ImageHeader | undefined; failOn: "warning" | "none" },
 ): Promise<OpenedImage> {
-  const sharp = loadSharp();
   const bytes = format === "avif" ? asStillAvif(given) : given;
   // The limit is looked at below. A row may be read only once: memory then does not grow with the height.
-  const options: SharpOptions = { failOn: "warning", ignoreIcc: true, limitInputPixels: maxSide ** 2, sequentialRead: true };
-  let header = plainHeader(bytes);
-  // Only the long way tells whether a JPEG is decoded row by row.
-  if (header === undefined || header.width * header.height > maxPixels) {
-    header = await sharpHeader(name, format, () => sharp(bytes, options).metadata());
-  }
-  const { width, height, inks, inRows } = header;
-  // The decoder does not see the orientation of a PNG that stands behind the pixels.
-  const orientation = header.orientation === 1 && format === "png" ? pngOrientation(bytes) : header.orientation;
+  const options: SharpOptions = { failOn, ignoreIcc: true, limitInputPixels: maxSide ** 2, sequentialRead: true };
+  const header = known ?? plainHeader(bytes) ?? (await sharpHeader(name, format, () => loadSharp()(bytes, options).metadata()));
+  const { width, height, orientation, inks, inRows } = header;
   const found = orientation > 4 ? `${height}×${width}` : `${width}×${height}`;
   if (Math.max(width, height) > maxSide) throw corruptFile(name, `at most ${maxSide} pixels a side`, found);
   const limit = asked ?? (inRows ? maxPixelsInRows : maxPixels);
   if (width * height > limit)
     throw corruptFile(name, `an image of at most ${limit} pixels (maxPixels or --max-pixels sets the limit)`, found);
-  const image = sharp(bytes, options);
+  const image = loadSharp()(bytes, options);
   // The inks as they are in the file: sharp would convert them by a profile, its own where the file has none.
   const sharpImage = inks ? image.pipelineColourspace("cmyk").toColourspace("cmyk") : image.toColourspace("srgb");
   return { sharpImage, inks, width, height, orientation };
@@ -91,7 +87,11 @@ function loadSharp(): SharpModule {
     loaded = require("sharp") as SharpModule;
   } catch (cause) {
     const reason = systemCode(cause) === "MODULE_NOT_FOUND" ? "it is not installed" : (cause as Error).message;
-    throw new LibtorchOodError("ERR_SHARP_NOT_FOUND", `encoded images need sharp: ${reason}; "npm install sharp" installs it`, { cause });
+    throw new LibtorchOodError(
+      "ERR_SHARP_NOT_FOUND",
+      `images of this format or size need sharp: ${reason}; "npm install sharp" installs it`,
+      { cause },
+    );
   }
   return loaded;
 }

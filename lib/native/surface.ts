@@ -357,6 +357,40 @@ export interface NativeLinalg {
   svdvals(control: NativeJobControl | undefined, matrix: NativeTensor, device: string): Promise<NativeTensor>;
 }
 
+/** native/data/preprocessing.h: ImageGeometry. */
+export interface NativeImageGeometry {
+  channels: number;
+  size: number;
+  resize: "center-crop" | "squash" | "none";
+  resizeTo: number;
+  kernel: "bilinear" | "bicubic";
+  antialias: boolean;
+}
+
+/** native/images/decoding.h: EncodedSource. Bytes that nobody else may write to, transfer or resize while the call runs. */
+export type NativeEncodedSource = { readonly path: string | Uint8Array } | { readonly encoded: Uint8Array };
+
+/** native/images/decoder.h: ImageHeader. Size as stored; EXIF orientation, 1 to 8. */
+export interface NativeImageHeader {
+  width: number;
+  height: number;
+  orientation: number;
+  /** Whether the image is a JPEG of C, M, Y, K. */
+  inks: boolean;
+  /** Whether the image is a JPEG that can be decoded row by row, so that it is never in memory as a whole. */
+  inRows: boolean;
+}
+
+/** native/images/decoding.h: DecodeReport, of a source whose row has not been written. */
+export interface NativeDecodeReport {
+  index: number;
+  /** Declined: another format, a feature that the decoder does not know, too large, or a file that cannot be read. */
+  status: "declined" | "damaged" | "truncated";
+  /** How it is damaged. */
+  words: string;
+  header?: NativeImageHeader;
+}
+
 /** native/data/preprocessing.h: DecodedImage. */
 export interface NativeDecodedImage {
   /** Bytes of the pixels, which nobody else may write to, transfer or resize while the call runs. */
@@ -504,20 +538,31 @@ export interface Native {
   ): Promise<NativeNamedTensor[]>;
   linalg: NativeLinalg;
   /**
+   * native/binding/preprocessing.cc: each JPEG, PNG or GIF file becomes the planes that a model reads, in row `rows[i]` of `destination`, as
+   * {@link preprocessImages} makes them of decoded pixels. The result lists the others.
+   */
+  decodeImages(
+    control: NativeJobControl | undefined,
+    sources: readonly NativeEncodedSource[],
+    geometry: NativeImageGeometry,
+    limits: {
+      /** Images of more pixels are declined. */
+      pixels: number;
+      /** Files of more bytes are declined. */
+      fileBytes: number;
+      acceptTruncated: boolean;
+    },
+    destination: NativeTensor | Uint8Array,
+    rows: readonly number[],
+  ): Promise<NativeDecodeReport[]>;
+  /**
    * native/binding/preprocessing.cc: each image becomes the planes that a model reads, channels · size · size bytes, in row `rows[i]` of `destination`,
    * which nobody else may touch, transfer or resize while the call runs.
    */
   preprocessImages(
     control: NativeJobControl | undefined,
     images: readonly NativeDecodedImage[],
-    geometry: {
-      channels: number;
-      size: number;
-      resize: "center-crop" | "squash" | "none";
-      resizeTo: number;
-      kernel: "bilinear" | "bicubic";
-      antialias: boolean;
-    },
+    geometry: NativeImageGeometry,
     destination: NativeTensor | Uint8Array,
     rows: readonly number[],
   ): Promise<void>;

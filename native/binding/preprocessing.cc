@@ -8,6 +8,7 @@
 #include "core/checks.h"
 #include "data/augmentation.h"
 #include "data/preprocessing.h"
+#include "images/decoding.h"
 
 namespace ood {
 
@@ -125,27 +126,37 @@ ImageGeometry geometry_argument(const Napi::Value& value) {
   return geometry;
 }
 
+int64_t pixels_length(const ImageGeometry& geometry) { return geometry.channels * geometry.size * geometry.size; }
+
+// The planes of each row of the destination.
+std::vector<uint8_t*> planes_of(const Bytes& destination, const ImageGeometry& geometry,
+                                const std::vector<int64_t>& rows, uint32_t count) {
+  if (rows.size() != count) fail("ERR_SHAPE", "rows: expected ", count, ", one per image, found ", rows.size());
+  const int64_t length = pixels_length(geometry);
+  std::vector<uint8_t*> planes;
+  for (const int64_t row : rows) {
+    if (row < 0 || row >= destination.length / length)
+      fail("ERR_RANGE", "rows: expected less than ", destination.length / length, ", found ", row);
+    planes.push_back(destination.data + row * length);
+  }
+  return planes;
+}
+
 // preprocessImages(control, images, geometry, destination, rows): undefined
 Napi::Value preprocess_images(const Napi::CallbackInfo& info) {
   if (!info[1].IsArray()) fail("ERR_OPTION", "images: expected an array");
   const auto given = info[1].As<Napi::Array>();
   const ImageGeometry geometry = geometry_argument(info[2]);
   const Bytes destination = bytes_argument(info[3], "destination");
-  const int64_t length = geometry.channels * geometry.size * geometry.size;
-  const std::vector<int64_t> rows = integers_argument(info[4], "rows");
-  if (rows.size() != given.Length())
-    fail("ERR_SHAPE", "rows: expected ", given.Length(), ", one per image, found ", rows.size());
+  const std::vector<uint8_t*> planes =
+      planes_of(destination, geometry, integers_argument(info[4], "rows"), given.Length());
   std::vector<DecodedImage> images;
-  std::vector<uint8_t*> planes;
   Napi::Array pinned = Napi::Array::New(info.Env());
   pinned.Set(given.Length(), info[3]);
   for (uint32_t i = 0; i < given.Length(); ++i) {
     const Napi::Value image = given.Get(i);
     images.push_back(image_argument(image));
     pinned.Set(i, image.As<Napi::Object>().Get("pixels"));
-    if (rows[i] >= destination.length / length)
-      fail("ERR_RANGE", "rows: expected less than ", destination.length / length, ", found ", rows[i]);
-    planes.push_back(destination.data + rows[i] * length);
   }
   return submit(
       info, c10::Device(c10::kCPU),
@@ -153,9 +164,78 @@ Napi::Value preprocess_images(const Napi::CallbackInfo& info) {
       nothing, {}, pinned);
 }
 
+Napi::Value reports_to_js(Napi::Env env, const std::vector<DecodeReport>& reports) {
+  const Napi::Array list = Napi::Array::New(env, reports.size());
+  for (uint32_t i = 0; i < reports.size(); ++i) {
+    const DecodeReport& report = reports[i];
+    const Napi::Object object = Napi::Object::New(env);
+    object.Set("index", static_cast<double>(report.index));
+    object.Set("status", report.status == DecodeStatus::damaged     ? "damaged"
+                         : report.status == DecodeStatus::truncated ? "truncated"
+                                                                    : "declined");
+    object.Set("words", report.words);
+    if (report.header) {
+      const Napi::Object header = Napi::Object::New(env);
+      header.Set("width", static_cast<double>(report.header->width));
+      header.Set("height", static_cast<double>(report.header->height));
+      header.Set("orientation", report.header->orientation);
+      header.Set("inks", report.header->inks);
+      header.Set("inRows", report.header->in_rows);
+      object.Set("header", header);
+    }
+    list.Set(i, object);
+  }
+  return list;
+}
+
+// The executor that hands images to the threads of images/decode_threads.h and waits for them. It is not that of the
+// CPU, whose steps, which compute, would keep the images waiting; the index serves to tell the two apart.
+const c10::Device decoding_executor(c10::kCPU, 1);
+
+// decodeImages(control, sources, geometry, limits, destination, rows): reports
+Napi::Value decode_images(const Napi::CallbackInfo& info) {
+  if (!info[1].IsArray()) fail("ERR_OPTION", "sources: expected an array");
+  const auto given = info[1].As<Napi::Array>();
+  const ImageGeometry geometry = geometry_argument(info[2]);
+  const Napi::Object options = object_argument(info[3], "limits");
+  constexpr int64_t largest = int64_t{1} << 40;
+  const SourceLimits limits{{integer_argument(options.Get("pixels"), "limits.pixels", 0, largest),
+                             boolean_argument(options.Get("acceptTruncated"), "limits.acceptTruncated")},
+                            integer_argument(options.Get("fileBytes"), "limits.fileBytes", 0, largest)};
+  const Bytes destination = bytes_argument(info[4], "destination");
+  const std::vector<uint8_t*> planes =
+      planes_of(destination, geometry, integers_argument(info[5], "rows"), given.Length());
+  std::vector<EncodedSource> sources;
+  Napi::Array pinned = Napi::Array::New(info.Env());
+  pinned.Set(given.Length(), info[4]);
+  for (uint32_t i = 0; i < given.Length(); ++i) {
+    const Napi::Object source = object_argument(given.Get(i), "sources");
+    const Napi::Value path = source.Get("path"), encoded = source.Get("encoded");
+    if (path.IsString()) {
+      sources.push_back({path.As<Napi::String>().Utf8Value(), {}});
+    } else {
+      const Bytes bytes = array_bytes(path.IsUndefined() ? encoded : path, "sources");
+      if (path.IsUndefined()) {
+        sources.push_back({{}, {bytes.data, static_cast<size_t>(bytes.length)}});
+        pinned.Set(i, encoded);
+      } else {
+        sources.push_back(
+            {std::string(reinterpret_cast<const char*>(bytes.data), static_cast<size_t>(bytes.length)), {}});
+      }
+    }
+  }
+  return submit(
+      info, decoding_executor,
+      [=, owner = destination.owner](JobContext& job) {
+        return decode_all(sources, geometry, limits, planes, job.poll());
+      },
+      reports_to_js, {}, pinned);
+}
+
 }  // namespace
 
 void define_preprocessing(Napi::Env env, Napi::Object exports) {
+  exports.Set("decodeImages", function<decode_images>(env, "decodeImages"));
   exports.Set("preprocessImages", function<preprocess_images>(env, "preprocessImages"));
   exports.Set("normalizeImages", function<normalize_images>(env, "normalizeImages"));
 }

@@ -5,7 +5,7 @@
 
 namespace ood {
 
-// Defines preprocessImages and normalizeImages on `exports`.
+// Defines preprocessImages, decodeImages and normalizeImages on `exports`.
 void define_preprocessing(Napi::Env env, Napi::Object exports);
 
 }  // namespace ood

@@ -57,6 +57,12 @@ void put_stored(const StoredPixels& image, int64_t row, int64_t column, int64_t 
     });
     return;
   }
+  if (image.layout == PixelLayout::bgrx) {
+    put(count, channels, to, step, [=](int64_t i) -> Colour {
+      return {from[4 * i + 2], from[4 * i + 1], from[4 * i]};
+    });
+    return;
+  }
   switch (image.channels) {
     case 1:
       put(count, channels, to, step, [=](int64_t i) -> Colour { return {from[i], from[i], from[i]}; });

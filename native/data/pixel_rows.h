@@ -11,6 +11,7 @@ enum class PixelLayout {
   interleaved,  // 1 grey, 2 grey and alpha, 3 RGB, 4 RGBA
   planes,       // 1 grey or 3 RGB, plane after plane
   inks,         // 4: cyan, magenta, yellow, black, interleaved
+  bgrx,         // 4: blue, green, red and a byte that means nothing, interleaved
 };
 
 // Pixels as a decoder left them; the memory is the caller's.

@@ -183,7 +183,7 @@ test("a large JPEG is reduced by the same kernel as its pixels, not by its decod
 describe("RGBA pixels", () => {
   const pixels = { data: new Uint8ClampedArray([255, 0, 0, 255, 0, 255, 0, 128, 0, 0, 255, 0, 9, 9, 9, 255]), width: 2, height: 2 };
 
-  test("of any size need no sharp; encoded images do", async () => {
+  test("of any size need no sharp, nor do JPEG, PNG and GIF; WebP does", async () => {
     jest.resetModules();
     jest.doMock("sharp", () => {
       throw Object.assign(new Error("Cannot find module 'sharp'"), { code: "MODULE_NOT_FOUND" });
@@ -196,8 +196,13 @@ describe("RGBA pixels", () => {
     const one = new Uint8Array(3);
     await fresh.decodeImages(takeImages(pixels, "images"), { ...target, size: 1, resize: "squash" }, one);
     expect([...one]).toEqual([67, 35, 3]); // as Pillow: means across, rounded, then down
-    const png = bytes(expected.exact[0]?.file as string);
-    const missing = await failureOf(() => fresh.decodeImages(takeImages(png, "images"), { ...target, resize: "squash" }, planes));
+    const [png, webp] = ["PNG, RGB", "WebP, lossless"].map((name) =>
+      bytes(expected.exact.find((entry) => entry.name === name)?.file as string),
+    );
+    await fresh.decodeImages(takeImages(png as Buffer, "images"), { ...target, resize: "squash" }, planes);
+    const missing = await failureOf(() =>
+      fresh.decodeImages(takeImages(webp as Buffer, "images"), { ...target, resize: "squash" }, planes),
+    );
     expect(missing).toMatchObject({ code: "ERR_SHARP_NOT_FOUND", message: expect.stringContaining("npm install sharp") });
     jest.dontMock("sharp");
   });

@@ -235,9 +235,7 @@ test("what an error says is the decoder's own words for this image, on one line"
   const { skipped } = await model.extract(images, { onError: "skip" });
   expect(skipped.length).toBe(images.length);
   for (const { reason } of skipped) expect(reason).not.toMatch(/\n|Vips|vipspng|webp|failOn|error in tile/);
-  expect(skipped[0]?.reason).toMatch(
-    /^images\[0\]: expected a sound image, found one of which its decoder says: premature end of JPEG image/,
-  );
+  expect(skipped[0]?.reason).toBe("images[0]: expected a sound image, found one that is cut off");
   // Not half of another's that was decoded beside it: libvips has one list of faults for all.
   for (const kind of [0, 1, 2]) {
     const { message } = await libraryFailureOf(() => model.extract(images[kind] as Buffer));

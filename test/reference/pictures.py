@@ -101,9 +101,8 @@ def main():
     truncated = []
     for name, data, tolerance in [
         ("JPEG", encode(large, "JPEG", quality=90), 1),
-        ("JPEG, progressive", encode(large, "JPEG", quality=90, progressive=True), 1),
+        ("JPEG, progressive", encode(large, "JPEG", quality=90, progressive=True), 2),
         ("PNG", encode(large, "PNG"), 0),
-        ("GIF", encode(large.quantize(64), "GIF"), 0),
     ]:
         for kept in (0.75, 0.95):
             truncated.append(entry(f"{name}, {kept:.0%} of the file", data[: int(len(data) * kept)], tolerance))

@@ -53,7 +53,7 @@ export type {
 } from "../extract-options";
 export type { BatchReport, EpochReport, FitOptions, TrainingOptions } from "./fit-options";
 export type { ImageResize } from "../../images/geometry";
-export type { ImageFailure, OnError } from "../../images/failure";
+export type { ImageFailure, OnError, Truncated } from "../../images/failure";
 export type { Image, ImageDataLike } from "../../images/image";
 export type { Images } from "../images";
 export type { ModelFileSummary } from "./model-file";
@@ -504,7 +504,7 @@ export class ResNet implements OwnExtractor {
    * are folded into the convolutions once per call.
    *
    * @param images - a Dataset; [N, C, H, W] as uint8 or as floats in 0 … 1; or one image or several as encoded bytes (PNG, JPEG, WebP, GIF, TIFF, AVIF), paths,
-   *   `file:` URLs, Blobs or RGBA `{ data, width, height }`, of which sharp (an optional peer dependency) decodes the files, off the JavaScript thread
+   *   `file:` URLs, Blobs or RGBA `{ data, width, height }`, which are decoded off the JavaScript thread; WebP, TIFF and AVIF need sharp, an optional peer
    * @param options - which outputs to compute, and how
    * @throws ERR_SHAPE for images of another shape than the network's, and for decoded ones of another size with `resize: "none"`; ERR_DTYPE for an array
    *   of another dtype; ERR_NON_FINITE for NaN or infinity in images, or if the network gives NaN; ERR_OPTION without normalisation constants, for an
