@@ -32,6 +32,7 @@ export type {
   ResNetStem,
   SpectralNormOptions,
   TrainingOptions,
+  Truncated,
 } from "./models/resnet/resnet";
 export { TorchScriptModel } from "./models/torchscript";
 export type { TorchScriptOptions } from "./models/torchscript";

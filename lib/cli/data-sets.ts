@@ -46,7 +46,7 @@ export const dataSetNames: readonly DataSetName[] = [...(Object.keys(datasets.ca
 export const dataHelp = `DATA is SET:DIR or the path of a folder of images. NAME=DATA gives it another name.
   SET is ${dataSetNames.slice(0, -1).join(", ")}. DIR holds its files as they are published; nothing is downloaded.
   #train or #test after DIR chooses a part: cifar10:data#test. For MNIST, DIR may end with the prefix of its files' names.
-  A folder of images has one folder per class with PNG, JPEG, WebP, GIF, TIFF or AVIF images in it (needs "npm install sharp").`;
+  A folder of images has one folder per class with PNG, JPEG, WebP, GIF, TIFF or AVIF images in it (WebP, TIFF and AVIF need "npm install sharp").`;
 
 /** What a data set may be besides SET:DIR: the end of a message, where `evaluate` says more. */
 export const existingFolder = "an existing folder of images.";
@@ -88,7 +88,7 @@ function readPublished(name: DatasetName, { path, split }: DataSpec, options: Re
   const asked = split ?? options.split;
   const part = parts.includes(asked) ? asked : undefined; // of a set of one part, that one
   const onProgress = progressOf(session.progress, path);
-  const reading = { part, imageSize, maxPixels: session.maxPixels, signal: session.signal, onProgress };
+  const reading = { part, imageSize, maxPixels: session.maxPixels, truncated: session.truncated, signal: session.signal, onProgress };
   const prefixed = familyOfMnist.includes(name) && !isDirectory(path);
   return datasets.read(name, prefixed ? dirname(path) : path, given(prefixed ? { ...reading, prefix: basename(path) } : reading));
 }
@@ -98,10 +98,10 @@ const familyOfMnist: readonly DatasetName[] = ["mnist", "fashion-mnist", "kmnist
 
 function readFolder(path: string, options: ReadDataOptions): Promise<Dataset> {
   const { session } = options;
-  const { signal, progress, skipped, maxPixels } = session;
+  const { signal, progress, skipped, maxPixels, truncated } = session;
   const onProgress = progressOf(progress, path);
   const onError = skipped?.add ?? "throw";
-  return hinted(datasets.imageFolder(path, { ...formOf(options), maxPixels, onError, signal, onProgress }), skipped);
+  return hinted(datasets.imageFolder(path, { ...formOf(options), maxPixels, truncated, onError, signal, onProgress }), skipped);
 }
 
 /** The form of the images that a model takes: by its preprocessing, where that is known. */

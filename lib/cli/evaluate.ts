@@ -23,7 +23,7 @@ import { choice, given, precisionOption, realNumber, wholeNumber } from "./optio
 import { pathTo } from "./path-option";
 import { scoreChoice, scoreOption, scoreOptionsHelp } from "./score-choice";
 import { addSessionOptions, exitCodesHelp, runSession, type Session, type SessionOptions } from "./session";
-import { maxPixelsOption, skipErrorsOption } from "./skipped";
+import { acceptTruncatedOption, maxPixelsOption, skipErrorsOption } from "./skipped";
 import { splitByShares, type SplitParts } from "./split";
 
 interface EvaluateOptions extends SessionOptions, SubjectOptions {
@@ -111,6 +111,7 @@ export function evaluateCommand(): Command {
     .option("--seed <n>", "seed for the split and the subset", wholeNumber(0), 0)
     .option(...skipErrorsOption)
     .option(...maxPixelsOption)
+    .option(...acceptTruncatedOption)
     .optionsGroup("Computation:")
     .option("--model <file>", "the TorchScript or ONNX model of a detector whose file does not hold the weights", pathTo("a file"))
     .option("--batch-size <n>", "images per forward pass (default 64)", wholeNumber(1))

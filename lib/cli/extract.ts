@@ -30,7 +30,7 @@ import { addModelOptions, modelArgument, openModel, readingOf, type ModelOptions
 import { byteSize, choice, given, precisionOption, wholeNumber } from "./option-values";
 import { pathTo } from "./path-option";
 import { addSessionOptions, exitCodesHelp, runSession, type Session, type SessionOptions } from "./session";
-import { hinted, maxPixelsOption, skippedText } from "./skipped";
+import { acceptTruncatedOption, hinted, maxPixelsOption, skippedText } from "./skipped";
 import { facts } from "./table";
 
 interface ExtractOptions extends SessionOptions, ModelOptions {
@@ -107,6 +107,7 @@ export function extractCommand(): Command {
     )
     .option("--skip-errors", "leave out images that cannot be read, and list them in skipped.jsonl")
     .option(...maxPixelsOption)
+    .option(...acceptTruncatedOption)
     .addOption(
       choice("--resize <how>", "how to resize images of another size than the model's (default: as its preprocessing says)", imageResizes),
     )
@@ -171,7 +172,7 @@ async function extract(
   session: Session,
   onKept: (count: number) => void,
 ): Promise<void> {
-  const { output, progress, signal, skipped, maxPixels } = session;
+  const { output, progress, signal, skipped, maxPixels, truncated } = session;
   if (options.threads !== undefined) await setThreads(options.threads);
   const lists = (options.filesFrom ?? []).map((list) => ["--files-from", list] as const);
   await requireInputsKept(options.out, [["<model>", path], ...lists, ["--class-names", options.classNames]]);
@@ -241,7 +242,7 @@ async function extract(
     const stream = model.extractStream(
       subject.chunks(done.seen),
       sink,
-      given({ outputs, resize, batchSize, precision, onError, maxPixels, signal }),
+      given({ outputs, resize, batchSize, precision, onError, maxPixels, truncated, signal }),
     );
     await hinted(stream, skipped, () => (writing ? undefined : `${seen} of ${count} images had been computed; `));
     session.throwIfAborted();
@@ -297,7 +298,7 @@ async function identityOf(
   options: ExtractOptions,
   signal: AbortSignal,
 ): Promise<Identity> {
-  const { resize, maxPixels, features, featuresAt, batchSize, chunkSize, precision, device, dtype, shardSize } = options;
+  const { resize, maxPixels, acceptTruncated, features, featuresAt, batchSize, chunkSize, precision, device, dtype, shardSize } = options;
   const given: Record<string, string | number | undefined> = {
     "libtorch-ood": packageVersion(),
     "SHA-256 of the model": await sha256Of(path, signal),
@@ -308,6 +309,7 @@ async function identityOf(
     "class names": classNames && JSON.stringify(classNames),
     "--resize": resize,
     "--max-pixels": maxPixels,
+    "--accept-truncated": acceptTruncated === true ? "yes" : undefined,
     "--batch-size": batchSize,
     "--chunk-size": chunkSize,
     "--precision": precision,

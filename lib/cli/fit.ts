@@ -22,7 +22,7 @@ import { choice, given, keyValue, precisionOption, realNumber, wholeNumber } fro
 import { pathTo } from "./path-option";
 import { scoreOptionsHelp } from "./score-choice";
 import { addSessionOptions, exitCodesHelp, runSession, type Session, type SessionOptions } from "./session";
-import { maxPixelsOption, skipErrorsOption, skippedText } from "./skipped";
+import { acceptTruncatedOption, maxPixelsOption, skipErrorsOption, skippedText } from "./skipped";
 import { splitByShares } from "./split";
 import { facts, share } from "./table";
 import { visible } from "./visible";
@@ -94,6 +94,7 @@ export function fitCommand(): Command {
     .option("--subset <n>", "size of the subset that the network was trained on, if it was a subset", wholeNumber(1))
     .option(...skipErrorsOption)
     .option(...maxPixelsOption)
+    .option(...acceptTruncatedOption)
     .option("--features <path>", "training features in files, instead of <model> and <data>", pathTo("a folder or file"))
     .option("--labels <file>", "class numbers in a .npy file, if --features has no labels beside it", pathTo("a file"))
     .option(

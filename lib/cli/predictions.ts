@@ -4,7 +4,7 @@ import { Scope } from "../core/scope";
 import type { Dataset } from "../data";
 import type { Detector, Prediction } from "../detector/detector";
 import { located } from "../core/located";
-import type { ImageFailure } from "../images/failure";
+import type { ImageFailure, Truncated } from "../images/failure";
 import type { ModelOutputs } from "../scores";
 import type { Tensor } from "../native/tensor";
 import type { ListedImage } from "./image-files";
@@ -19,6 +19,7 @@ export interface PredictionOptions {
   falseAlarmRate?: number;
   batchSize?: number;
   maxPixels?: number;
+  truncated?: Truncated;
   signal: AbortSignal;
 }
 

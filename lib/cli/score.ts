@@ -14,7 +14,7 @@ import { given, realNumber, wholeNumber } from "./option-values";
 import { pathTo } from "./path-option";
 import { predictFiles, predictRows, type Outcome } from "./predictions";
 import { addSessionOptions, exitCodes, exitCodesHelp, runSession, type Session, type SessionOptions } from "./session";
-import { maxPixelsOption, skipErrorsOption } from "./skipped";
+import { acceptTruncatedOption, maxPixelsOption, skipErrorsOption } from "./skipped";
 import { number, share } from "./table";
 import { errorText, visible } from "./visible";
 
@@ -61,6 +61,7 @@ export function scoreCommand(): Command {
     .option("--features <path>", "features in files, for a detector without a network", pathTo("a folder or file"))
     .option(...skipErrorsOption)
     .option(...maxPixelsOption)
+    .option(...acceptTruncatedOption)
     .optionsGroup("Verdict:")
     .option("--false-alarm-rate <share>", "rate for this run (default: the detector's own)", realNumber)
     .option("--fail-on-ood", "exit code 3 if any image is out of distribution")
@@ -111,6 +112,7 @@ async function score(path: string, images: readonly string[], options: ScoreOpti
     falseAlarmRate: options.falseAlarmRate,
     batchSize: options.batchSize,
     maxPixels: session.maxPixels,
+    truncated: session.truncated,
     signal,
   });
   for (const warning of detector.warnings) note(`warning: ${warning}`);

@@ -2,6 +2,7 @@
 
 import type { Command } from "commander";
 import { isLibtorchOodError } from "../core/errors";
+import type { Truncated } from "../images/failure";
 import { abortError } from "../native/call";
 import { receiveWarnings } from "../core/warnings";
 import { Output } from "./output";
@@ -22,6 +23,8 @@ export interface SessionOptions {
   skipErrors?: boolean;
   /** The option --max-pixels of commands that have it. */
   maxPixels?: number;
+  /** The option --accept-truncated of commands that have it. */
+  acceptTruncated?: boolean;
 }
 
 export interface Session {
@@ -34,6 +37,8 @@ export interface Session {
   readonly skipped: Skipped | undefined;
   /** Largest number of pixels of an image file; undefined for the library's default. */
   readonly maxPixels: number | undefined;
+  /** What becomes of an image file whose end is missing. */
+  readonly truncated: Truncated;
   /** Ends work that takes no signal. @throws ERR_ABORTED after an abort */
   readonly throwIfAborted: () => void;
 }
@@ -87,7 +92,16 @@ export async function runSession(
   };
   const restoreWarnings = receiveWarnings((message) => note(`warning: ${message}`));
   try {
-    await work({ signal, progress, output, note, skipped, maxPixels: options.maxPixels, throwIfAborted });
+    await work({
+      signal,
+      progress,
+      output,
+      note,
+      skipped,
+      maxPixels: options.maxPixels,
+      truncated: options.acceptTruncated ? "accept" : "refuse",
+      throwIfAborted,
+    });
   } catch (error) {
     if (!signal.aborted || !isLibtorchOodError(error) || error.code !== "ERR_ABORTED") throw error;
     if (exitCode === undefined) return; // nobody reads on

@@ -59,6 +59,9 @@ export const maxPixelsOption = [
   wholeNumber(1),
 ] as const;
 
+/** `--accept-truncated` of a command that reads images from files. */
+export const acceptTruncatedOption = ["--accept-truncated", "take what is there of an image file whose end is missing"] as const;
+
 /**
  * The call; where an image ends it, and `--skip-errors` was not given, the error says how to go on without such images.
  *

@@ -14,7 +14,7 @@ import { requireOutput } from "./output-files";
 import { choice, given, precisionOption, realNumber, wholeNumber, wholeNumbers } from "./option-values";
 import { pathTo } from "./path-option";
 import { addSessionOptions, exitCodesHelp, runSession, type Session, type SessionOptions } from "./session";
-import { maxPixelsOption, skipErrorsOption, skippedText } from "./skipped";
+import { acceptTruncatedOption, maxPixelsOption, skipErrorsOption, skippedText } from "./skipped";
 import { splitByShares, type SplitParts } from "./split";
 import { share } from "./table";
 import { visible } from "./visible";
@@ -90,6 +90,7 @@ export function trainCommand(): Command {
     .option("--test <share>", 'share of the images to leave out for "evaluate"', realNumber)
     .option(...skipErrorsOption)
     .option(...maxPixelsOption)
+    .option(...acceptTruncatedOption)
     .option("--image-size <pixels>", 'height and width of a folder\'s images (default 32, and 224 with "--stem imagenet")', wholeNumber(1))
     .addOption(choice("--channels <n>", "channels of a folder's images: 3 (RGB) or 1 (grey)", ["3", "1"]).default("3"))
     .addOption(choice("--resize <how>", "how to resize a folder's images of another size (default center-crop)", imageResizes))

@@ -8,7 +8,7 @@ import { absolutePath, pathText, workingFolder, type Path } from "../formats/pat
 import { allocateBytes } from "../formats/regular-file";
 import { decodeImages } from "../images/decode";
 import { resizeRecord, type ImageGeometry } from "../images/geometry";
-import { checkOnError, reportFaults, type OnError } from "../images/failure";
+import { checkOnError, checkTruncated, reportFaults, type OnError, type Truncated } from "../images/failure";
 import { checkMaxPixels } from "../images/image";
 import { abortError, CallbackGuard, untilAborted } from "../native/call";
 import { Dataset } from "./dataset";
@@ -45,6 +45,11 @@ export interface DecodingOptions {
    * write them: it is decoded row by row, so that only time grows.
    */
   maxPixels?: number;
+  /**
+   * What becomes of an image file whose end is missing. "refuse": it cannot be decoded. "accept": what is there of it is taken; the rest is grey in a
+   * JPEG and black in others. Default "refuse".
+   */
+  truncated?: Truncated;
   /** Aborts the call, which then rejects with ERR_ABORTED. */
   signal?: AbortSignal;
   /**
@@ -60,7 +65,7 @@ export interface DecodingOptions {
   cache?: boolean | string;
 }
 
-export const decodingKeys = ["imageSize", "channels", "onProgress", "onError", "maxPixels", "signal", "cache"] as const;
+export const decodingKeys = ["imageSize", "channels", "onProgress", "onError", "maxPixels", "truncated", "signal", "cache"] as const;
 
 /** {@link DecodingOptions}, checked. */
 export interface Decoding {
@@ -70,6 +75,7 @@ export interface Decoding {
   readonly onProgress: DecodingOptions["onProgress"];
   readonly onError: OnError;
   readonly maxPixels: number | undefined;
+  readonly truncated: Truncated;
   readonly signal: AbortSignal | undefined;
   readonly cacheFolder: string | undefined;
   /** The working folder at the call, where relative paths begin. */
@@ -83,7 +89,7 @@ export interface Decoding {
  * @throws ERR_OPTION, ERR_RANGE; ERR_SHAPE and ERR_NON_FINITE for the constants of a preprocessing
  */
 export function checkDecoding(options: DecodingOptions, form: Pick<FormOptions, "resize" | "preprocessing">): Decoding {
-  const { imageSize, channels, onProgress, onError, maxPixels, signal, cache = true } = options;
+  const { imageSize, channels, onProgress, onError, maxPixels, truncated, signal, cache = true } = options;
   if ((typeof cache !== "boolean" && typeof cache !== "string") || cache === "")
     fail("ERR_OPTION", "cache", "true, false or a path", cache);
   return {
@@ -91,6 +97,7 @@ export function checkDecoding(options: DecodingOptions, form: Pick<FormOptions, 
     onProgress: optionalFunction(onProgress, "onProgress"),
     onError: checkOnError(onError),
     maxPixels: checkMaxPixels(maxPixels),
+    truncated: checkTruncated(truncated),
     signal: optionalSignal(signal, "signal"),
     cacheFolder: typeof cache === "string" ? string(cache, "cache") : cache ? defaultCacheFolder() : undefined,
     cacheRequired: typeof cache === "string",
@@ -144,7 +151,7 @@ interface Decoded {
 }
 
 async function decode(files: readonly LabelledFile[], decoding: Decoding): Promise<Decoded> {
-  const { geometry, onProgress, onError, maxPixels, signal } = decoding;
+  const { geometry, onProgress, onError, maxPixels, truncated, signal } = decoding;
   const { size, channels } = geometry;
   const length = channels * size * size;
   const images = allocateBytes(files.length * length, `${files.length} images`);
@@ -163,7 +170,7 @@ async function decode(files: readonly LabelledFile[], decoding: Decoding): Promi
     count();
   };
   const taken = files.map(({ path }) => ({ name: pathText(path as Path), path: absolutePath(path as Path, decoding.workingFolder) }));
-  await decodeImages(taken, { ...geometry, maxPixels, signal }, images, { onDone: count, onFault: onError === "throw" ? undefined : onFault });
+  await decodeImages(taken, { ...geometry, maxPixels, truncated, signal }, images, { onDone: count, onFault: onError === "throw" ? undefined : onFault });
   await guard.finish(signal);
   let next = 0;
   for (let index = 0; faults.size > 0 && index < files.length; index++) {
@@ -198,9 +205,9 @@ async function keep(cache: DecodedCache, images: Uint8Array, shape: readonly num
 }
 
 async function cacheOf(folder: string, root: string, files: readonly LabelledFile[], decoding: Decoding): Promise<DecodedCache> {
-  const { geometry, maxPixels } = decoding;
+  const { geometry, maxPixels, truncated } = decoding;
   const sources = await statAll(files, decoding);
-  return decodedCache(folder, root, JSON.stringify({ ...geometry, maxPixels }), sources);
+  return decodedCache(folder, root, JSON.stringify({ ...geometry, maxPixels, ...(truncated === "accept" ? { truncated } : {}) }), sources);
 }
 
 /** Number of file system calls at a time; Node's pool has four threads. */

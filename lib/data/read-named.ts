@@ -11,17 +11,17 @@ import { svhn } from "./readers/svhn";
 import { tinyImageNet } from "./readers/tiny-imagenet";
 
 /**
- * Which part of a data set {@link read} reads. Size, `maxPixels`, signal and progress concern Tiny ImageNet, whose images are in files that need
+ * Which part of a data set {@link read} reads. Size, `maxPixels`, `truncated`, signal and progress concern Tiny ImageNet, whose images are in files that need
  * decoding.
  */
-export interface ReadOptions extends Pick<DecodingOptions, "imageSize" | "maxPixels" | "signal" | "onProgress"> {
+export interface ReadOptions extends Pick<DecodingOptions, "imageSize" | "maxPixels" | "truncated" | "signal" | "onProgress"> {
   /** The part. Default `"test"`, or the only part that the reader of the set gives. */
   part?: DatasetPart;
   /** Text before the file names, for the MNIST family: see {@link MnistOptions}. */
   prefix?: string;
 }
 
-const keys = ["part", "prefix", "imageSize", "maxPixels", "signal", "onProgress"] as const;
+const keys = ["part", "prefix", "imageSize", "maxPixels", "truncated", "signal", "onProgress"] as const;
 
 type SplitReader = (directory: string, options: { splits: ("train" | "test")[]; prefix?: string }) => Promise<Record<string, Dataset>>;
 

@@ -181,11 +181,11 @@ export class Detector {
   }
 
   async #predict(input: Images | ModelOutputs, options?: PredictOptions): Promise<Prediction[]> {
-    const given = optionsObject(options, "predict options", ["falseAlarmRate", "batchSize", "maxPixels", "onError", "signal"]);
+    const given = optionsObject(options, "predict options", ["falseAlarmRate", "batchSize", "maxPixels", "truncated", "onError", "signal"]);
     const { calibrationScores, network, score, extraction } = this.#parts;
     const rate = checkFalseAlarmRate(given.falseAlarmRate ?? this.falseAlarmRate, calibrationScores.length);
     const signal = optionalSignal(given.signal, "signal");
-    const { batchSize, onError } = given;
+    const { batchSize, truncated, onError } = given;
     const maxPixels = checkMaxPixels(given.maxPixels);
     // Left out in silence, an image would shift the predictions of those behind it.
     if (onError !== undefined && onError !== "throw" && typeof onError !== "function") {
@@ -202,7 +202,7 @@ export class Detector {
         }
         outputs = takeOutputs({ [this.needs[0] as keyof ModelOutputs]: features }, this.needs, "input", scope).outputs;
       } else {
-        outputs = await network.extract(input, { outputs: this.needs, ...extraction, batchSize, maxPixels, onError, signal });
+        outputs = await network.extract(input, { outputs: this.needs, ...extraction, batchSize, maxPixels, truncated, onError, signal });
         scope.ownAll(tensorsOf(outputs));
       }
       const count = outputs[this.needs[0] as keyof ModelOutputs]?.shape[0] ?? 0;

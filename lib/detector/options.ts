@@ -3,7 +3,7 @@
 import { boolean, finite } from "../core/checks";
 import type { Dataset } from "../data/dataset";
 import type { ImageResize } from "../images/geometry";
-import type { ImageFailure } from "../images/failure";
+import type { ImageFailure, Truncated } from "../images/failure";
 import type { Labels } from "../core/labels";
 import type { Precision } from "../native/precision";
 import type { PresetName } from "../protocols/preset";
@@ -108,6 +108,11 @@ export interface PredictOptions {
    * cameras write them: it is decoded row by row, so that only time grows.
    */
   maxPixels?: number;
+  /**
+   * What becomes of an image file whose end is missing. "refuse": it cannot be decoded. "accept": what is there of it is taken; the rest is grey in a
+   * JPEG and black in others. Default "refuse".
+   */
+  truncated?: Truncated;
   /**
    * What happens with images that cannot be decoded. With "throw" the first one ends the call. With a function they have no prediction, the others keep
    * their order, and the function is told of each; its `index` says which one is missing. An error that it throws ends the call. Default "throw".

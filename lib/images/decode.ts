@@ -3,11 +3,11 @@
 import { setImmediate as turn } from "node:timers/promises";
 import { LibtorchOodError } from "../core/errors";
 import { abortError } from "../native/call";
-import type { NativeTensor } from "../native/surface";
+import type { NativeTensor, NativeVariation } from "../native/surface";
 import { isImageFault, type Truncated } from "./failure";
 import type { ImageGeometry } from "./geometry";
 import type { TakenImage } from "./image";
-import { decodeNatively, type FileImage } from "./native-decoding";
+import { decodeNatively, variationOf, type FileImage } from "./native-decoding";
 import { Preprocessor } from "./preprocess";
 import { preprocessWithSharp, requireFit, sharpSlots } from "./sharp-decoding";
 
@@ -18,6 +18,8 @@ export interface ImageTarget extends ImageGeometry {
   /** What becomes of a file that is cut off. Default "refuse". */
   readonly truncated?: Truncated | undefined;
   readonly signal: AbortSignal | undefined;
+  /** How an image is varied for training, by its index and the size of its picture when it is upright. */
+  readonly vary?: (index: number, width: number, height: number) => NativeVariation;
 }
 
 /** Pixels in memory that are handed on before the event loop turns, an image counting as some thousand: about a millisecond. */
@@ -93,7 +95,8 @@ export async function decodeImages(
           pixels = 0;
           await turn();
         }
-      } else files.push({ index, image });
+      } else if ("fault" in image) await faulty(index, () => Promise.reject(image.fault));
+      else files.push({ index, image });
     }
     filesBegun += files.length;
     return files;
@@ -139,6 +142,7 @@ async function addPixels(
   preprocessor.add(
     {
       ...{ pixels: image.pixels, width, height, originalWidth: width, originalHeight: height, orientation: 1 },
+      ...variationOf(target, index, { width, height, orientation: 1 }),
       ...(planes === undefined ? { channels: 4, layout: "interleaved" } : { channels: planes, layout: "planes" }),
     },
     index,

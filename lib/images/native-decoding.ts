@@ -3,7 +3,14 @@
 import type { LibtorchOodError } from "../core/errors";
 import { corruptFile } from "../core/file-errors";
 import { abortError, runNative } from "../native/call";
-import { native, type NativeEncodedSource, type NativeImageHeader, type NativeTensor } from "../native/surface";
+import {
+  native,
+  type NativeDecodeReport,
+  type NativeEncodedSource,
+  type NativeImageHeader,
+  type NativeTensor,
+  type NativeVariation,
+} from "../native/surface";
 import type { ImageTarget } from "./decode";
 import { isImageFault } from "./failure";
 import { blobBytes, maxFileBytes } from "./file-bytes";
@@ -14,7 +21,7 @@ export const maxDecodedPixels = 48_000_000;
 
 export interface FileImage {
   readonly index: number;
-  readonly image: Exclude<TakenImage, { pixels: Uint8Array }>;
+  readonly image: Exclude<TakenImage, { pixels: Uint8Array } | { fault: LibtorchOodError }>;
 }
 
 /** An image whose row has not been written. */
@@ -25,6 +32,16 @@ export interface OtherImage extends FileImage {
   readonly header?: NativeImageHeader | undefined;
   /** Its bytes, where they have been read. */
   readonly bytes?: Uint8Array | undefined;
+}
+
+/** How a picture of that size as stored is varied. */
+export function variationOf(
+  { vary }: Pick<ImageTarget, "vary">,
+  index: number,
+  { width, height, orientation }: Pick<NativeImageHeader, "width" | "height" | "orientation">,
+): { variation?: NativeVariation } {
+  if (vary === undefined) return {};
+  return { variation: orientation > 4 ? vary(index, height, width) : vary(index, width, height) };
 }
 
 /**
@@ -60,7 +77,18 @@ export async function decodeNatively(
   const { channels, size, resize, resizeTo, kernel, antialias } = target;
   const geometry = { channels, size, resize, resizeTo, kernel, antialias };
   const rows = sent.map(({ index }) => index);
-  const reports = await runNative(target.signal, (control) => native().decodeImages(control, sources, geometry, limits, destination, rows));
+  const decode = (of: readonly NativeEncodedSource[], pixels: number): Promise<NativeDecodeReport[]> =>
+    runNative(target.signal, (control) => native().decodeImages(control, of, geometry, { ...limits, pixels }, destination, rows));
+  let varied = sources;
+  if (target.vary !== undefined) {
+    // How a picture is varied depends on its size: with a limit of no pixels only the headers are read.
+    varied = [...sources];
+    for (const { index, header } of await decode(sources, 0)) {
+      const row = rows[index] as number;
+      if (header !== undefined) varied[index] = { ...(sources[index] as NativeEncodedSource), ...variationOf(target, row, header) };
+    }
+  }
+  const reports = await decode(varied, limits.pixels);
   let at = 0;
   for (const [i, file] of sent.entries()) {
     if (target.signal?.aborted) throw abortError(target.signal); // by onDone

@@ -5,7 +5,7 @@ import { isLibtorchOodError, LibtorchOodError } from "../core/errors";
 import type { NativeImageHeader } from "../native/surface";
 import type { ImageTarget } from "./decode";
 import { asBuffer, fileBytes } from "./file-bytes";
-import { maxDecodedPixels, type FileImage } from "./native-decoding";
+import { maxDecodedPixels, variationOf, type FileImage } from "./native-decoding";
 import type { Preprocessor } from "./preprocess";
 import { openImage, readable, type OpenedImage } from "./sharp-image";
 import { formatOf, type Format } from "./signature";
@@ -89,7 +89,10 @@ async function preprocessOpened(
     const { data, info } = await readable(name, format, () => image.raw({ depth: "uchar" }).toBuffer({ resolveWithObject: true }));
     const layout = inks ? "inks" : "interleaved";
     preprocessor.add(
-      { pixels: data, width, height, originalWidth, originalHeight, channels: info.channels, layout, orientation },
+      {
+        ...{ pixels: data, width, height, originalWidth, originalHeight, channels: info.channels, layout, orientation },
+        ...variationOf(target, index, { width: originalWidth, height: originalHeight, orientation }),
+      },
       index,
       reserved,
     );

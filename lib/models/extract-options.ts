@@ -7,7 +7,7 @@ import type { Dataset } from "../data/dataset";
 import type { ImageSource } from "../data/sources/source";
 import type { ImageTarget } from "../images/decode";
 import { imageResizes, type ImageGeometry, type ImageResize } from "../images/geometry";
-import type { ImageFailure, OnError } from "../images/failure";
+import { checkTruncated, type ImageFailure, type OnError, type Truncated } from "../images/failure";
 import { checkMaxPixels } from "../images/image";
 import type { ComputePrecision, Precision } from "../native/precision";
 import type { Tensor } from "../native/tensor";
@@ -42,6 +42,11 @@ export interface ExtractOptions<Outputs extends readonly ModelOutput[] = Default
    * cameras write them: it is decoded row by row, so that only time grows.
    */
   maxPixels?: number;
+  /**
+   * What becomes of an image file whose end is missing. "refuse": it cannot be decoded. "accept": what is there of it is taken; the rest is grey in a
+   * JPEG and black in others. Default "refuse".
+   */
+  truncated?: Truncated;
   /** Signal that ends the call with ERR_ABORTED. */
   signal?: AbortSignal;
 }
@@ -97,7 +102,7 @@ export type ImageChunk =
 /** What {@link ResNet.extractStream} reads: chunks of images, or a source. */
 export type ImageChunks = AsyncIterable<ImageChunk> | Iterable<ImageChunk> | ImageSource;
 
-export const extractKeys = ["outputs", "batchSize", "precision", "resize", "onError", "maxPixels", "signal"] as const;
+export const extractKeys = ["outputs", "batchSize", "precision", "resize", "onError", "maxPixels", "truncated", "signal"] as const;
 
 export type AnyExtractOptions = ExtractOptions<readonly ModelOutput[]>;
 export type ExtractedOutputs = Partial<Record<ModelOutput, Tensor>>;
@@ -124,12 +129,13 @@ export function checkOutputs(value: unknown): ReadonlySet<ModelOutput> {
  */
 export function imageTarget(
   { channels, size, resizeTo, kernel, antialias, resize: usual }: ImageGeometry,
-  { resize, maxPixels, signal }: AnyExtractOptions,
+  { resize, maxPixels, truncated, signal }: AnyExtractOptions,
 ): ImageTarget {
   return {
     ...{ channels, size, resizeTo, kernel, antialias },
     resize: oneOf(resize ?? usual, "resize", imageResizes),
     maxPixels: checkMaxPixels(maxPixels),
+    truncated: checkTruncated(truncated),
     signal: optionalSignal(signal, "signal"),
   };
 }

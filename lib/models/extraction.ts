@@ -141,13 +141,13 @@ async function extractSource(
   sink: (chunk: never) => unknown,
   options: AnyExtractOptions,
 ): Promise<{ count: number; skipped: ImageFailure[] }> {
-  const { maxPixels, ...input } = imageTarget(model.input, options);
+  const { maxPixels, truncated = "refuse", ...input } = imageTarget(model.input, options);
   const signal = optionalSignal(options.signal, "signal");
   const onError = checkOnError(options.onError);
   return Scope.run(async (scope) => {
     const engine = scope.own(await engineOf(model, options));
     const batchSize = integer(options.batchSize ?? usualBatchSize, "batchSize", 1, 1 << 20);
-    const given = { ...(maxPixels === undefined ? {} : { maxPixels }), ...(signal === undefined ? {} : { signal }) };
+    const given = { truncated, ...(maxPixels === undefined ? {} : { maxPixels }), ...(signal === undefined ? {} : { signal }) };
     const all: ImageFailure[] = [];
     let count = 0;
     for await (const { images, labels, skipped } of source.batches({ batchSize, input: geometryOf(input), onError, ...given })) {

@@ -368,7 +368,9 @@ export interface NativeImageGeometry {
 }
 
 /** native/images/decoding.h: EncodedSource. Bytes that nobody else may write to, transfer or resize while the call runs. */
-export type NativeEncodedSource = { readonly path: string | Uint8Array } | { readonly encoded: Uint8Array };
+export type NativeEncodedSource = ({ readonly path: string | Uint8Array } | { readonly encoded: Uint8Array }) & {
+  readonly variation?: NativeVariation;
+};
 
 /** native/images/decoder.h: ImageHeader. Size as stored; EXIF orientation, 1 to 8. */
 export interface NativeImageHeader {

@@ -211,16 +211,17 @@ Napi::Value decode_images(const Napi::CallbackInfo& info) {
   for (uint32_t i = 0; i < given.Length(); ++i) {
     const Napi::Object source = object_argument(given.Get(i), "sources");
     const Napi::Value path = source.Get("path"), encoded = source.Get("encoded");
+    const Variation variation = variation_argument(source.Get("variation"), largest_side, largest_side);
     if (path.IsString()) {
-      sources.push_back({path.As<Napi::String>().Utf8Value(), {}});
+      sources.push_back({path.As<Napi::String>().Utf8Value(), {}, variation});
     } else {
       const Bytes bytes = array_bytes(path.IsUndefined() ? encoded : path, "sources");
       if (path.IsUndefined()) {
-        sources.push_back({{}, {bytes.data, static_cast<size_t>(bytes.length)}});
+        sources.push_back({{}, {bytes.data, static_cast<size_t>(bytes.length)}, variation});
         pinned.Set(i, encoded);
       } else {
         sources.push_back(
-            {std::string(reinterpret_cast<const char*>(bytes.data), static_cast<size_t>(bytes.length)), {}});
+            {std::string(reinterpret_cast<const char*>(bytes.data), static_cast<size_t>(bytes.length)), {}, variation});
       }
     }
   }

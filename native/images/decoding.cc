@@ -30,8 +30,14 @@ class Reservation {
   int64_t bytes_ = 0;
 };
 
-bool fits(const ImageHeader& header, const ImageGeometry& geometry) {
-  return geometry.resize != ResizeMode::none || (header.width == geometry.size && header.height == geometry.size);
+bool fits(const ImageHeader& header, const ImageGeometry& geometry, const Variation& variation) {
+  const bool turned = header.orientation > 4;
+  const int64_t width = turned ? header.height : header.width, height = turned ? header.width : header.height;
+  const PixelWindow& window = variation.window;
+  if (window.width > 0) {
+    return window.left + window.width <= width && window.top + window.height <= height;
+  }
+  return geometry.resize != ResizeMode::none || (width == geometry.size && height == geometry.size);
 }
 
 DecodedFile decode_one(const EncodedSource& source, const ImageGeometry& geometry, const SourceLimits& limits,
@@ -49,8 +55,8 @@ DecodedFile decode_one(const EncodedSource& source, const ImageGeometry& geometr
   Reservation memory(threads);
   DecodedFile decoded = decoder.decode(bytes, limits.decode, [&](int64_t size) { memory.take(size); });
   if (decoded.status != DecodeStatus::done) return decoded;
-  if (!fits(*decoded.header, geometry)) return {DecodeStatus::declined, decoded.header, {}};
-  preprocess({decoded.pixels, decoded.pixels.width, decoded.pixels.height}, geometry, poll, planes);
+  if (!fits(*decoded.header, geometry, source.variation)) return {DecodeStatus::declined, decoded.header, {}};
+  preprocess({decoded.pixels, decoded.pixels.width, decoded.pixels.height, source.variation}, geometry, poll, planes);
   return decoded;
 }
 

@@ -16,6 +16,7 @@ namespace ood {
 struct EncodedSource {
   std::string path;
   std::span<const uint8_t> bytes;
+  Variation variation;
 };
 
 // What became of an image whose planes are not there.
@@ -32,7 +33,8 @@ struct SourceLimits {
 };
 
 // Decodes and preprocesses each source to its planes, several at a time; those that are not done are reported. A file
-// that cannot be read is declined, and so is one of another size with ResizeMode::none.
+// that cannot be read is declined, and so is one of another size with ResizeMode::none,
+// or one that the window of its variation does not lie in.
 std::vector<DecodeReport> decode_all(const std::vector<EncodedSource>& sources, const ImageGeometry& geometry,
                                      const SourceLimits& limits, const std::vector<uint8_t*>& planes, const Poll& poll);
 

@@ -3,6 +3,7 @@
 import expected from "../reference/pictures.json";
 import { checkGeometry } from "../../lib/images/geometry";
 import { decodeImages } from "../../lib/images/decode";
+import type { Truncated } from "../../lib";
 import { takeImages } from "../../lib/images/image";
 import { libraryFailureOf, useOneThread } from "../models/resnet/tiny-network";
 
@@ -10,8 +11,8 @@ useOneThread();
 const bytes = (base64: string): Buffer => Buffer.from(base64, "base64");
 
 /** H×W×3, as Pillow has it. */
-async function decode(image: Uint8Array, size: number): Promise<Buffer> {
-  const target = { ...checkGeometry({ size, resize: "none" }, "target"), signal: undefined };
+async function decode(image: Uint8Array, size: number, truncated?: Truncated): Promise<Buffer> {
+  const target = { ...checkGeometry({ size, resize: "none" }, "target"), truncated, signal: undefined };
   const planes = new Uint8Array(3 * size * size);
   await decodeImages(takeImages(image, "images"), target, planes);
   return Buffer.from(planes.map((_, k) => planes[(k % 3) * size * size + Math.floor(k / 3)] as number));
@@ -24,6 +25,25 @@ function largestGap(found: Buffer, wanted: Buffer): number {
 
 test.each(expected.kinds)("$name: within $tolerance of Pillow", async ({ file, size, tolerance, rgb }) => {
   expect(largestGap(await decode(bytes(file), size), bytes(rgb))).toBeLessThanOrEqual(tolerance);
+});
+
+test.each(expected.truncated)("$name: refused, or within $tolerance of Pillow", async ({ file, size, tolerance, rgb }) => {
+  expect(await libraryFailureOf(() => decode(bytes(file), size))).toMatchObject({ code: "ERR_CORRUPT_FILE", message: /cut off/ });
+  expect(largestGap(await decode(bytes(file), size, "accept"), bytes(rgb))).toBeLessThanOrEqual(tolerance);
+});
+
+test.each(["GIF", "TIFF, RGB"])("%s without its end: refused, or what is there of it", async (name) => {
+  const { file, size, rgb } = expected.kinds.find((kind) => kind.name === name) as (typeof expected.kinds)[number];
+  const cut = bytes(file).subarray(0, name === "GIF" ? -60 : -20);
+  expect(await libraryFailureOf(() => decode(cut, size))).toMatchObject({ code: "ERR_CORRUPT_FILE" });
+  if (name !== "GIF") return; // sharp may give nothing of such a file
+  const rows = 3 * size;
+  expect((await decode(cut, size, "accept")).subarray(0, rows)).toEqual(bytes(rgb).subarray(0, rows));
+});
+
+test("a file of which the header is missing is refused in any case", async () => {
+  const { file, size } = expected.truncated[0] as (typeof expected.truncated)[number];
+  expect(await libraryFailureOf(() => decode(bytes(file).subarray(0, 100), size, "accept"))).toMatchObject({ code: "ERR_CORRUPT_FILE" });
 });
 
 test.each(Object.entries(expected.refused))("%s is refused", async (_, file) => {

@@ -3,7 +3,7 @@
 import { boolean, fail, integer, optionalSignal, optionsObject } from "../../core/checks";
 import { LibtorchOodError } from "../../core/errors";
 import { decodeRows, type DecodedRows } from "../../images/decoded-rows";
-import { checkOnError, reportFaults, type OnError } from "../../images/failure";
+import { checkOnError, checkTruncated, reportFaults, type OnError, type Truncated } from "../../images/failure";
 import { checkGeometry, type ImageGeometry } from "../../images/geometry";
 import { checkMaxPixels } from "../../images/image";
 import { untilAborted } from "../../native/call";
@@ -15,7 +15,7 @@ import type { BatchOptions, SourceBatch, SourceOrder } from "./source";
 /** Groups that are decoded ahead of whoever takes the batches: while one is computed, the next is there and the one after it is being decoded. */
 const groupsAhead = 2;
 
-const keys = ["batchSize", "input", "augmentation", "order", "shard", "start", "onError", "maxPixels", "signal"] as const;
+const keys = ["batchSize", "input", "augmentation", "order", "shard", "start", "onError", "maxPixels", "truncated", "signal"] as const;
 
 /** {@link BatchOptions}, checked. */
 export interface CheckedBatchOptions {
@@ -27,6 +27,7 @@ export interface CheckedBatchOptions {
   readonly start: number;
   readonly onError: OnError;
   readonly maxPixels: number | undefined;
+  readonly truncated: Truncated;
   readonly signal: AbortSignal | undefined;
 }
 
@@ -55,6 +56,7 @@ export function checkBatchOptions(options: BatchOptions): CheckedBatchOptions {
     start: integer(given.start ?? 0, "start", 0),
     onError: checkOnError(given.onError),
     maxPixels: checkMaxPixels(given.maxPixels),
+    truncated: checkTruncated(given.truncated),
     signal: optionalSignal(given.signal, "signal"),
   };
 }
@@ -126,13 +128,13 @@ async function groupOf(source: AsyncGenerator<PlacedItem, void, undefined>, size
   return items;
 }
 
-function decodeGroup(items: readonly PlacedItem[], { geometry, augmentation, order, maxPixels, onError, signal }: CheckedBatchOptions) {
+function decodeGroup(items: readonly PlacedItem[], { geometry, augmentation, order, maxPixels, truncated, onError, signal }: CheckedBatchOptions) {
   const draws = order === undefined ? undefined : { augmentation, order };
   const decoded = decodeRows(
     items.map(({ image }) => image),
     {
       ...geometry,
-      ...{ maxPixels, signal },
+      ...{ maxPixels, truncated, signal },
       ...(draws && {
         vary: (i: number, width: number, height: number) => {
           return drawVariation(draws.augmentation, { ...draws.order, place: (items[i] as PlacedItem).place }, width, height);

@@ -1,7 +1,7 @@
 // ImageSource: whatever yields pictures in an order that follows from a seed. Training and extraction pull batches of it; nothing needs the whole set.
 
 import type { ImageGeometry } from "../../images/geometry";
-import type { ImageFailure, OnError } from "../../images/failure";
+import type { ImageFailure, OnError, Truncated } from "../../images/failure";
 import type { Tensor } from "../../native/tensor";
 import type { AugmentationChoice } from "../augmentation";
 
@@ -38,6 +38,8 @@ export interface BatchOptions {
   readonly onError?: OnError;
   /** Largest number of pixels that an image file may have: see {@link ExtractOptions}. */
   readonly maxPixels?: number;
+  /** What becomes of an image file whose end is missing. "refuse": it cannot be decoded. "accept": what is there of it is taken. Default "refuse". */
+  readonly truncated?: Truncated;
   /** Signal that ends the iteration with ERR_ABORTED. */
   readonly signal?: AbortSignal;
 }
