@@ -19,8 +19,9 @@ expectError(data.batches({ input: { size: 32 } }));
 const own: ImageSource = {
   length: undefined,
   classNames: ["a"],
-  async *batches({ batchSize }) {
+  async *batches({ batchSize, ...options }) {
     expectType<number>(batchSize);
+    yield* data.batches({ batchSize, ...options });
   },
 };
 void model.fit(own, { epochs: 1 });
