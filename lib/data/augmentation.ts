@@ -77,6 +77,11 @@ export function checkAugmentation(value: AugmentationChoice | undefined, name = 
   };
 }
 
+/** Whether it changes anything. */
+export function varies(augmentation: Augmentation): boolean {
+  return augmentation.cropPadding > 0 || augmentation.horizontalFlip || variesPictures(augmentation);
+}
+
 /** Whether it takes a part of the picture as it was before its resize, or changes colours: what only a picture's decoding can do. */
 export function variesPictures({ resizedCrop, colorJitter }: Augmentation): boolean {
   return resizedCrop !== undefined || colorJitter !== undefined;

@@ -18,15 +18,22 @@ export interface DecodedRows {
 
 /**
  * @param leaveOut - whether images that cannot be decoded are left out
+ * @param onFaults - function that is told of those, before the rows of the others move up. An error that its promise rejects with ends the call
  * @throws what {@link decodeImages} throws
  */
-export async function decodeRows(taken: readonly TakenImage[], target: ImageTarget, leaveOut: boolean): Promise<DecodedRows> {
+export async function decodeRows(
+  taken: readonly TakenImage[],
+  target: ImageTarget,
+  leaveOut: boolean,
+  onFaults?: (faults: DecodedRows["faults"]) => Promise<void>,
+): Promise<DecodedRows> {
   const { channels, size } = target;
   const faults = new Map<number, LibtorchOodError>();
   return Scope.run(async (scope) => {
     const all = scope.own(newTensor([taken.length, channels, size, size]));
     const onFault = leaveOut ? (index: number, error: LibtorchOodError) => void faults.set(index, error) : undefined;
     await decodeImages(taken, target, all, { onFault });
+    await onFaults?.(faults);
     return { tensor: faults.size > 0 ? await withoutRows(all, faults, target.signal) : scope.release(all), faults };
   });
 }

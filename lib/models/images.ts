@@ -57,13 +57,11 @@ export async function imagesTensor(
     return { tensor: ownHandle(images, name), skipped: [] };
   }
   const taken = takeImages(images, name, folder);
-  const { tensor, faults } = await decodeRows(taken, target, onError !== "throw");
-  try {
-    return { tensor, skipped: await reportFaults(faults, (index) => (taken[index] as TakenImage).name, onError, target.signal) };
-  } catch (error) {
-    tensor.dispose();
-    throw error;
-  }
+  let skipped: ImageFailure[] = [];
+  const { tensor } = await decodeRows(taken, target, onError !== "throw", async (faults) => {
+    skipped = await reportFaults(faults, (index) => (taken[index] as TakenImage).name, onError, target.signal);
+  });
+  return { tensor, skipped };
 }
 
 export async function datasetTensor(images: Dataset): Promise<NativeTensor> {

@@ -8,7 +8,7 @@ import { checkGeometry, type ImageGeometry } from "../../images/geometry";
 import { checkMaxPixels } from "../../images/image";
 import { untilAborted } from "../../native/call";
 import { Tensor } from "../../native/tensor";
-import { checkAugmentation, drawVariation, type Augmentation } from "../augmentation";
+import { checkAugmentation, drawVariation, varies, type Augmentation } from "../augmentation";
 import { placed, type PlacedItem, type SourceItem } from "./items";
 import type { BatchOptions, SourceBatch, SourceOrder } from "./source";
 
@@ -37,8 +37,7 @@ export function checkBatchOptions(options: BatchOptions): CheckedBatchOptions {
   if (typeof given.input !== "object" || given.input === null) fail("ERR_OPTION", "input", "{ size, … }", given.input);
   const augmentation = checkAugmentation(given.augmentation);
   const order = given.order && optionsObject(given.order, "order", ["seed", "epoch", "shuffle"]);
-  const varies = given.augmentation !== undefined && given.augmentation !== "none";
-  if (varies && order === undefined) {
+  if (varies(augmentation) && order === undefined) {
     throw new LibtorchOodError("ERR_OPTION", "augmentation: expected an order beside it, whose seed and epoch its draws follow from");
   }
   const shard = given.shard && optionsObject(given.shard, "shard", ["index", "count"]);
@@ -129,7 +128,7 @@ async function groupOf(source: AsyncGenerator<PlacedItem, void, undefined>, size
 }
 
 function decodeGroup(items: readonly PlacedItem[], { geometry, augmentation, order, maxPixels, truncated, onError, signal }: CheckedBatchOptions) {
-  const draws = order === undefined ? undefined : { augmentation, order };
+  const draws = order === undefined || !varies(augmentation) ? undefined : { augmentation, order };
   const decoded = decodeRows(
     items.map(({ image }) => image),
     {
