@@ -9,7 +9,7 @@ import { corruptFile, io, systemCode } from "../core/file-errors";
 import { modelOutputs, type ModelOutput } from "../core/model-outputs";
 import { readClassNames } from "./class-list";
 import { isAsRecorded, readIndex, readRecord, recordedLists, recordName, type RecordedFile } from "./extraction-record";
-import { openNpy } from "./npy";
+import { openNpy } from "./npy-file";
 import { readExactly } from "./regular-file";
 import { openSafetensors, type SafetensorsFile } from "./safetensors";
 import { dtypeIn, isNumericDtype } from "./safetensors-data";

@@ -1,11 +1,9 @@
 // NumPy's .npy files, each with one array: written row by row as the rows come, and read without trusting anything in the file.
 
-import type { FileHandle } from "node:fs/promises";
 import { describe, fail, string } from "../core/checks";
 import {
   arrayNameOf,
   bytesOfArray,
-  bytesPerElement,
   dtypeOf,
   dtypesHaving,
   maxDimensions,
@@ -17,11 +15,11 @@ import {
 import { LibtorchOodError } from "../core/errors";
 import { halfPieces } from "./half";
 import { openAtomicFile, type AtomicFile } from "./atomic-write";
-import { corruptFile } from "../core/file-errors";
 import { listOf, shortList } from "../core/lists";
-import { formatNpyHeader, maxNpyHeaderBytes, parseNpyHeader } from "./npy-header";
-import { plainValues, type ArrayLayout } from "./plain-values";
-import { allocateBytes, openRegularFile, readExactly } from "./regular-file";
+import { openNpy } from "./npy-file";
+import { formatNpyHeader } from "./npy-header";
+import { plainValues } from "./plain-values";
+import { allocateBytes, readExactly } from "./regular-file";
 
 export type { PlainArray as NpyArray } from "./plain-values";
 /** The dtypes that arrays are read as: float64, float32, int64 and int32. */
@@ -70,36 +68,6 @@ export async function readNpy(path: string): Promise<Npy> {
     return { dtype: plainOf(layout.stored), shape: layout.shape, data: await plainValues(bytes, layout, path) };
   } finally {
     await handle.close();
-  }
-}
-
-/** A .npy file whose header has been read. */
-export interface OpenNpy {
-  /** The caller closes it. */
-  readonly handle: FileHandle;
-  readonly layout: ArrayLayout;
-  readonly dataOffset: number;
-  /** Of the elements, which are all that follows the header. */
-  readonly byteLength: number;
-}
-
-/** Opens a .npy file and checks its header against its size. @throws as {@link readNpy} */
-export async function openNpy(path: string): Promise<OpenNpy> {
-  const { handle, size } = await openRegularFile(path);
-  try {
-    const start = new Uint8Array(Math.min(maxNpyHeaderBytes, size));
-    await readExactly(handle, path, 0, start);
-    const { dataOffset, ...layout } = parseNpyHeader(start, path);
-    const { stored, shape } = layout;
-    const byteLength = shape.reduce((product, length) => product * length, 1) * bytesPerElement(stored);
-    if (!Number.isSafeInteger(byteLength) || byteLength !== size - dataOffset) {
-      const expected = `${byteLength} bytes of ${stored} [${shape.join(", ")}] behind the header`;
-      throw corruptFile(path, expected, `${size - dataOffset}`);
-    }
-    return { handle, layout, dataOffset, byteLength };
-  } catch (error) {
-    await handle.close();
-    throw error;
   }
 }
 

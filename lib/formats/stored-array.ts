@@ -1,6 +1,5 @@
 // An array in a .npy or .safetensors file whose rows are read piece by piece, in either order of elements.
 
-import type { Hash } from "node:crypto";
 import { setImmediate as turn } from "node:timers/promises";
 import { bytesPerElement, hasArray, type ArrayDtype, type Dtype } from "../core/dtype";
 import { LibtorchOodError } from "../core/errors";
@@ -35,7 +34,12 @@ export interface StoredRows {
  * @param hash - is given their bytes, as they are in the file
  * @throws ERR_CORRUPT_FILE where the file has shrunk; ERR_IO; ERR_RANGE for a uint64 beyond 2^63 − 1; ERR_OUT_OF_MEMORY
  */
-export async function readStoredRows(rows: StoredRows, start: number, end: number, hash?: Hash): Promise<PlainArray> {
+export async function readStoredRows(
+  rows: StoredRows,
+  start: number,
+  end: number,
+  hash?: { update(bytes: Uint8Array): unknown },
+): Promise<PlainArray> {
   const { where, read, layout, dataOffset } = rows;
   const { fortran, bigEndian } = layout;
   const dtype = rows.dtype;

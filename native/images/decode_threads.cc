@@ -7,6 +7,8 @@
 #include <string>
 #include <system_error>
 
+#include "platform/symbol_versions.h"
+
 namespace ood {
 
 namespace {

@@ -224,13 +224,13 @@ const ofFit: Case[] = [
     "fit: augmentation",
     () => fit({ augmentation: "flip" }),
     "ERR_OPTION",
-    'augmentation: expected one of "none", "crop-flip", found "flip"',
+    'augmentation: expected one of "none", "crop-flip", "resized-crop-flip", found "flip"',
   ],
   [
     "fit: augmentation unknown",
     () => fit({ augmentation: { crop: 4 } }),
     "ERR_OPTION",
-    /^augmentation: unknown option "crop"; known options: cropPadding, horizontalFlip$/,
+    /^augmentation: unknown option "crop"; known options: cropPadding, horizontalFlip, resizedCrop, colorJitter$/,
   ],
   [
     "fit: cropPadding beyond the image",
@@ -416,9 +416,9 @@ const ofExtract: Case[] = [
   ],
   [
     "extractStream: a source that is no iterable",
-    () => model.extractStream(wrong(train), sink),
+    () => model.extractStream(wrong({ images: [] }), sink),
     "ERR_OPTION",
-    "source: expected an iterable of images, found an object (Dataset)",
+    "source: expected an iterable of images, found an object (Object)",
   ],
   [
     "extractStream: no sink",
