@@ -30,7 +30,7 @@ export interface StreamOptions extends FilesOptions {
  *
  * @param paths - an array of paths and `file:` URLs; or an iterable, also an asynchronous one, that yields them, or a function that gives one for each
  *   epoch. An iterable that is not a function's is read once
- * @throws ERR_OPTION for an unknown option, a value of another type and for text that is no path
+ * @throws ERR_OPTION for an unknown option and a value of another type; text that is no path is refused when it is that image's turn
  * @example
  * import { OnnxModel, sources } from "libtorch-ood";
  *
@@ -48,23 +48,20 @@ export function files(paths: unknown, options?: StreamOptions): ListedSource | S
   const label = labelled(optionalFunction(given.labels, "labels"), given.classNames);
   const folder = workingFolder();
   const taken = (path: unknown, i: number): TakenImage => {
-    if (typeof path !== "string" && !(Object.prototype.toString.call(path) === "[object URL]")) fail("ERR_OPTION", `paths[${i}]`, "a path", path);
-    const [image] = takeImages([path as string | URL], "paths", folder);
+    const [image] = takeImages([requirePath(path, i)], "paths", folder);
     return image as TakenImage;
   };
-  const list = Array.isArray(paths) ? listOf(paths) : undefined;
-  if (list !== undefined) {
-    const images = Array.from(list, taken);
-    const itemAt = (index: number) => {
-      const image = images[index] as TakenImage;
-      return { image, label: label.of(image.name) };
-    };
-    return new ListedSource(itemAt, images.length, label.classNames);
-  }
   const toItem = (path: unknown, i: number) => {
     const image = taken(path, i);
     return { image, label: label.of(image.name) };
   };
+  const list = Array.isArray(paths) ? listOf(paths) : undefined;
+  if (list !== undefined) {
+    const own: unknown[] = Array.from(list);
+    for (const [i, path] of own.entries()) requirePath(path, i); // the rest, which takes longer, when it is an image's turn
+    const itemAt = (index: number) => toItem(own[index], index);
+    return new ListedSource(itemAt, own.length, label.classNames);
+  }
   return StreamedSource.of(paths, toItem, { ...given, classNames: label.classNames });
 }
 
@@ -85,4 +82,9 @@ export async function filesFrom(list: string, options?: FilesOptions & { signal?
     return { image: { name, path: absolutePath(path, folder) }, label: label.of(name) };
   };
   return new ListedSource(itemAt, paths.length, label.classNames);
+}
+
+function requirePath(path: unknown, i: number): string | URL {
+  if (typeof path === "string" || Object.prototype.toString.call(path) === "[object URL]") return path as string | URL;
+  return fail("ERR_OPTION", `paths[${i}]`, "a path", path);
 }

@@ -1,6 +1,6 @@
 // Images of a source before they are decoded, and the orders that they come in.
 
-import { randomPermutation, bounded } from "../../core/random-permutation";
+import { bounded, randomPermutationInTurns } from "../../core/random-permutation";
 import { seededUint32, seedOf } from "../../core/random";
 import type { TakenImage } from "../../images/image";
 import type { SourceOrder } from "./source";
@@ -19,12 +19,16 @@ export interface PlacedItem extends SourceItem {
 }
 
 /** Items that can be taken in any order: a permutation of all of them. */
-export function* permuted(length: number, order: SourceOrder | undefined, itemAt: (index: number) => SourceItem): Generator<SourceItem> {
+export async function* permuted(
+  length: number,
+  order: SourceOrder | undefined,
+  itemAt: (index: number) => SourceItem,
+): AsyncGenerator<SourceItem, void, undefined> {
   if (order === undefined || order.shuffle === false) {
     for (let index = 0; index < length; index++) yield itemAt(index);
     return;
   }
-  for (const index of randomPermutation(length, seedOf(order.seed, order.epoch))) yield itemAt(index);
+  for (const index of await randomPermutationInTurns(length, seedOf(order.seed, order.epoch))) yield itemAt(index);
 }
 
 /**

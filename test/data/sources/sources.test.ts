@@ -6,6 +6,8 @@ import { gzipSync } from "node:zlib";
 import sharp from "sharp";
 import { create } from "tar";
 import { Dataset, sources, type BatchOptions, type ImageFailure, type ImageSource } from "../../../lib";
+import { randomPermutation, randomPermutationInTurns } from "../../../lib/core/random-permutation";
+import { countTurns } from "../../support/event-loop";
 import { temporaryDirectory } from "../../support/temporary-directory";
 import { failureOf, libraryFailureOf } from "../../models/resnet/tiny-network";
 
@@ -142,6 +144,12 @@ const gradient = (i: number): Promise<Buffer> =>
   )
     .png()
     .toBuffer();
+
+test("a million paths, and their order, leave the event loop free", async () => {
+  const { result, turns } = await countTurns(() => randomPermutationInTurns(1_000_000, 7));
+  expect(Buffer.compare(new Uint8Array(result.buffer), new Uint8Array(randomPermutation(1_000_000, 7).buffer))).toBe(0);
+  expect(turns).toBeGreaterThan(10);
+});
 
 describe("images that cannot be decoded", () => {
   test("end the iteration, or are left out and told of", async () => {

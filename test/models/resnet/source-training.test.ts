@@ -88,6 +88,13 @@ test("each epoch has its order; batches are told of, and the source is closed", 
   expect([source.opened, source.closed]).toEqual([2, 2]);
 });
 
+test("a Dataset whose pictures vary is trained on as a source: the same as behind the interface", async () => {
+  const options = { augmentation: { resizedCrop: true, colorJitter: { contrast: 0.3 } } } as const;
+  const [own, hidden] = [await trained(train, options), await trained(new Hidden(train), options)];
+  expect([own.weights, losses(own)]).toEqual([hidden.weights, losses(hidden)]);
+  expect(own.weights).not.toEqual((await trained(train)).weights);
+});
+
 describe("resumed", () => {
   /** Stops at the batch, as a checkpoint has it. */
   async function stopped(source: ImageSource, path: string, at: number, options: Partial<FitOptions>): Promise<void> {
